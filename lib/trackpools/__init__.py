@@ -1,0 +1,6 @@
+"""trackpools: from a music service's listening log to candidate pools that an LLM may choose from.
+
+Start with `trackpools.tables` (what exists) and `trackpools.stages` (what happens).
+"""
+
+__version__ = "0.1.0"

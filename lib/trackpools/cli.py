@@ -1,0 +1,140 @@
+"""The command line. Bodies import what they need, so that --help is instant."""
+
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from trackpools import __version__
+from trackpools.shell.command import Answer, Options, perform
+
+app = typer.Typer(
+    name="trackpools", no_args_is_help=True, add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False,
+    help="From a music service's listening log to per-user **candidate pools** that an LLM fills playlists from.\n\n"
+    "Start with `trackpools demo`; then `import` your log and `run` the flow. `tables` prints the map of what exists.",
+)
+Root = Annotated[str | None, typer.Option("--root", help="Folder of the tables: a path, s3a://, abfss://, gs://, /Volumes/…", show_default=False)]
+ConfigFile = Annotated[str | None, typer.Option("--config", help="local, cluster, databricks, or a YAML file with what differs from conf/base.yml.", show_default=False)]
+Settings = Annotated[list[str] | None, typer.Option("--set", help="One key, e.g. --set train.rank=32; may be repeated; wins over files.", show_default=False)]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output; logs stay on standard error.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress and no warnings.")]
+AsOf = Annotated[str | None, typer.Option("--as-of", help="ISO 8601; only plays before it count. Default: last play + 1 ms.", show_default=False)]
+Known = Annotated[str | None, typer.Option("--known-as-of", help="ISO 8601; only plays received before it count. Default: --as-of.", show_default=False)]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan and the merged configuration; touch nothing.")]
+
+
+def _options(root: str | None, config: str | None, settings: list[str] | None, json: bool, quiet: bool) -> Options:
+    return Options(root, config, tuple(settings or ()), json, quiet)
+
+
+def _end(code: int) -> None:
+    raise typer.Exit(code)
+
+
+@app.command("import")
+def import_(
+    name: Annotated[str, typer.Argument(help="events, synthetic, listenbrainz, lastfm-1k, lastfm-2k, audioscrobbler, movielens, amazon, spotify-songs")],
+    path: Annotated[str | None, typer.Argument(help="file, folder or URI; none for synthetic", show_default=False)] = None,
+    users: Annotated[int | None, typer.Option(help="synthetic: listeners", show_default=False)] = None,
+    tracks: Annotated[int | None, typer.Option(help="synthetic: tracks", show_default=False)] = None,
+    days: Annotated[int | None, typer.Option(help="synthetic: length of the log", show_default=False)] = None,
+    seed: Annotated[int | None, typer.Option(help="synthetic: same seed, same rows", show_default=False)] = None,
+    root: Root = None, config: ConfigFile = None, set_: Settings = None, json: Json = False, quiet: Quiet = False,
+) -> None:
+    """Read a listening log into `plays`; refused rows go to `plays_rejected` with every reason. The same file twice changes nothing."""
+    world = {"users": users, "tracks": tracks, "days": days, "seed": seed}
+    settings = [*(set_ or ()), *(f"synthetic.{key}={value}" for key, value in world.items() if value is not None)]
+    options = _options(root, config, settings, json, quiet)
+
+    def work(merged: Any) -> Answer:
+        from trackpools.shell import work as w
+
+        return w.import_log(merged, options, name, path)
+
+    _end(perform("import", options, work))
+
+
+def _stages_command(command: str, names: tuple[str, ...], text: str, *, publish: bool = False) -> None:
+    """Register a command that runs stages in order."""
+
+    def body(
+        root: Root = None, config: ConfigFile = None, set_: Settings = None, as_of: AsOf = None, known_as_of: Known = None,
+        dry_run: DryRun = False, json: Json = False, quiet: Quiet = False,
+    ) -> None:
+        _end(stages_command(command, names, _options(root, config, set_, json, quiet), publish=publish, as_of=as_of, known_as_of=known_as_of, dry_run=dry_run))
+
+    app.command(command, help=text)(body)
+
+
+def stages_command(
+    command: str, names: tuple[str, ...], options: Options, *, publish: bool, as_of: str | None, known_as_of: str | None, dry_run: bool
+) -> int:
+    """Run stages by name; returns the exit code."""
+
+    def work(merged: Any) -> Answer:
+        from trackpools.shell import work as w
+        from trackpools.stages import BY_NAME
+
+        chosen = [BY_NAME[name] for name in names]
+        if dry_run:
+            return w.dry_run(merged, chosen)
+        return w.run_stages(merged, options, command, chosen, publish=publish, as_of=as_of, known_as_of=known_as_of)
+
+    return perform(command, options, work)
+
+
+FLOW = ("ids", "daily", "interactions", "features", "train", "pools")
+COMMANDS: dict[str, tuple[tuple[str, ...], str, bool]] = {
+    "ids": (("ids",), "Number new users and recordings; nobody is ever renumbered.", False),
+    "interactions": (("daily", "interactions"), "Plays → days → one row a user × recording, with forward decay.", False),
+    "features": (("features",), "User and recording features, and the cards that prompts and people read.", False),
+    "train": (("train",), "ALS factors by the configured engine (train.engine).", False),
+    "pools": (("pools",), "Candidates of all sources → rules → blend → exactly K or a shortfall.", False),
+    "publish": ((), "Check the pools and make them visible in one commit; the old release stands until then.", True),
+    "run": (FLOW, "The whole flow, ids to publish. What is unchanged is skipped; what a crash left is finished.", True),
+}
+for _name, (_stages, _text, _publish) in COMMANDS.items():
+    _stages_command(_name, _stages, _text, publish=_publish)
+
+
+@app.command()
+def demo(root: Root = "trackpools-demo", config: ConfigFile = None, set_: Settings = None, json: Json = False, quiet: Quiet = False) -> None:
+    """A synthetic music service, end to end: published pools, an MLflow run and a report, in a few minutes."""
+    options = _options(root, config, set_, json, quiet)
+
+    def work(merged: Any) -> Answer:
+        from trackpools.shell import work as w
+
+        return w.demo(merged, options)
+
+    _end(perform("demo", options, work))
+
+
+def main() -> None:
+    """Entry point of the `trackpools` script."""
+    from trackpools import cli_look  # noqa: F401 - registers the commands that only look
+
+    try:
+        code = app(standalone_mode=False)
+    except Exception as error:
+        show = getattr(error, "show", None)  # typer's own: wrong arguments
+        if show is None:
+            raise
+        show()
+        code = getattr(error, "exit_code", 2)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def job(name: str) -> None:
+    """Body of `jobs/*.py`: the same command under spark-submit; raises on failure, returns on success."""
+    from trackpools import cli_look  # noqa: F401
+
+    code = app([name, *sys.argv[1:]], standalone_mode=False, prog_name=f"jobs/{name}.py")
+    if isinstance(code, int) and code:
+        sys.exit(code)
+
+
+@app.command()
+def version() -> None:
+    """The version of trackpools."""
+    print(__version__)  # noqa: T201

@@ -1,0 +1,93 @@
+"""Commands that look and change nothing but what is in force: tables, releases, show, explain, doctor, rollback."""
+
+from typing import Annotated, Any
+
+import typer
+
+from trackpools.cli import ConfigFile, Json, Quiet, Root, Settings, _end, _options, app
+from trackpools.shell.command import Answer, perform
+
+
+@app.command()
+def tables(json: Json = False) -> None:
+    """The map: every table in flow order, with grain, key, columns and meaning."""
+
+    def work(_: Any) -> Answer:
+        from trackpools.shell import tell
+
+        return tell.the_map()
+
+    _end(perform("tables", _options(None, None, None, json, False), work))
+
+
+@app.command()
+def releases(root: Root = None, config: ConfigFile = None, set_: Settings = None, json: Json = False, quiet: Quiet = False) -> None:
+    """Published releases, latest first; the first is in force."""
+
+    def work(merged: Any) -> Answer:
+        from trackpools.shell import tell
+
+        return tell.known_releases(merged)
+
+    _end(perform("releases", _options(root, config, set_, json, quiet), work))
+
+
+@app.command()
+def show(
+    what: Annotated[str, typer.Argument(help="pools")] = "pools",
+    user: Annotated[list[str] | None, typer.Option("--user", help="a user id; may be repeated", show_default=False)] = None,
+    limit: Annotated[int, typer.Option(help="users to show where none is named", min=1)] = 3,
+    root: Root = None, config: ConfigFile = None, set_: Settings = None, json: Json = False, quiet: Quiet = False,
+) -> None:
+    """Decoded pools of the release in force; with --json one object a line, a user each."""
+    options = _options(root, config, set_, json, quiet)
+
+    def work(merged: Any) -> Answer:
+        from trackpools.shell import tell
+
+        return tell.pools(merged, what, tuple(user or ()), limit, json)
+
+    _end(perform("show", options, work, lines_only=True))
+
+
+@app.command()
+def explain(
+    user: Annotated[str, typer.Argument(help="a user id")],
+    limit: Annotated[int, typer.Option(help="candidates to list", min=1)] = 20,
+    root: Root = None, config: ConfigFile = None, set_: Settings = None, json: Json = False, quiet: Quiet = False,
+) -> None:
+    """One user's pool: titles, sources, reasons, heard state, and what the rules removed."""
+
+    def work(merged: Any) -> Answer:
+        from trackpools.shell import tell
+
+        return tell.explain(merged, user, limit)
+
+    _end(perform("explain", _options(root, config, set_, json, quiet), work))
+
+
+@app.command()
+def doctor(root: Root = None, config: ConfigFile = None, set_: Settings = None, json: Json = False, quiet: Quiet = False) -> None:
+    """Is this machine fit: Java, Spark, Delta jars, Arrow, MLflow, BLAS, disk, memory; each line ok or what to type."""
+
+    def work(merged: Any) -> Answer:
+        from trackpools.shell import tell
+
+        return tell.doctor(merged)
+
+    _end(perform("doctor", _options(root, config, set_, json, quiet), work))
+
+
+@app.command()
+def rollback(
+    seq: Annotated[int, typer.Argument(help="seq of the release to return to, see `releases`")],
+    root: Root = None, config: ConfigFile = None, set_: Settings = None, json: Json = False, quiet: Quiet = False,
+) -> None:
+    """Publish an older release's tables again, as a new row; seconds, no data is rewritten."""
+
+    def work(merged: Any) -> Answer:
+        from trackpools.shell import tell
+
+        return tell.roll_back(merged, seq)
+
+    _end(perform("rollback", _options(root, config, set_, json, quiet), work))

@@ -1,0 +1,223 @@
+"""What may be configured: typed, frozen, unknown keys refused, ranges in the types.
+
+`conf/base.yml` holds every key with its unit and reason; `shell/settings.py` reads and merges the files;
+`config_values.py` says what a path, name or number may be.
+"""
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+
+from trackpools.config_values import ColumnName, Count, Day, Name, NonNegative, Positive, Root, Share, Uri, finite, text
+
+ENGINES_BY_NU = {0.0: "implicit", 1.0: "mllib"}
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class StoreConfig(Section):
+    root: Root | None
+    catalog: Name | None
+    schema_: Name | None = Field(alias="schema")
+
+    # cross-field rules are validators of the later field: they run beside every other check, and not at all where the earlier field is broken
+    @field_validator("schema_")
+    @classmethod
+    def _both(cls, schema: str | None, info: ValidationInfo) -> str | None:
+        if "catalog" in info.data and (info.data["catalog"] is None) != (schema is None):
+            raise ValueError(f"catalog and schema go together; set both or neither (catalog is {info.data['catalog']})")
+        return schema
+
+
+class SessionConfig(Section):
+    cores: Annotated[int, Field(ge=1, le=1024)]
+    memory: Annotated[str, text(r"[5-9][0-9]{2}m|[1-9][0-9]{3,6}m|[1-9][0-9]{0,3}g", "at least 500m, such as 900m or 4g")]
+
+
+class IngestConfig(Section):
+    format: Literal["auto", "csv", "json", "parquet", "delta"]
+    separator: Annotated[str, text(r"""[^A-Za-z0-9"'\\ \n\r]""", "one character, not a letter, digit, quote, backslash, space or line end")]
+    columns: dict[str, ColumnName]
+    time_unit: Literal["auto", "s", "ms", "us"]
+    max_rejected_fraction: Share
+    max_clock_skew_s: Annotated[int, Field(ge=0, le=86_400)]
+    max_id_length: Annotated[int, Field(ge=1, le=4096)]
+    min_rating: Annotated[float, AfterValidator(finite), Field(ge=-1e6, le=1e6)]
+    rating_column: ColumnName | None
+
+    @field_validator("columns")
+    @classmethod
+    def _columns(cls, columns: dict[str, str]) -> dict[str, str]:
+        known = {"event_id", "user_id", "track_id", "played_at", "received_at", "ms_played", "reason_start", "reason_end",
+                 "context_type", "private", "content_type", "plays", "title", "artist", "artist_id"}
+        unknown = sorted(set(columns) - known)
+        if unknown:
+            raise ValueError(f"maps unknown columns {unknown}; ours are {sorted(known)}")
+        return columns
+
+
+class SyntheticConfig(Section):
+    users: Count
+    tracks: Annotated[int, Field(ge=20, le=2**31 - 1)]
+    days: Annotated[int, Field(ge=1, le=3650)]
+    seed: Annotated[int, Field(ge=0, le=2**31 - 1)]
+    plays_per_user_day: Annotated[float, Field(gt=0, le=1000), AfterValidator(finite)]
+    until: Day
+
+
+class DailyConfig(Section):
+    lookback_days: Annotated[int, Field(ge=1, le=3650)]
+    max_plays_recording_day: Count
+    max_plays_day: Count
+    early_skip_ms: Annotated[int, Field(ge=0, le=600_000)]
+    lean_back: Annotated[list[Annotated[str, text(r"[\w .:-]{1,64}", "a context of 1 to 64 letters, digits, spaces or _.:-")]], Field(max_length=100)]
+
+
+class WeightsConfig(Section):
+    half_life_days: Annotated[float, Field(ge=1, le=36_500), AfterValidator(finite)]
+    saturation: Positive
+    landmark: Day
+
+
+class CardsConfig(Section):
+    market_groups: dict[
+        Annotated[str, text("[A-Za-z]{2}", "a market of two letters such as SE")],
+        Annotated[str, text("[A-Za-z0-9_-]{1,32}", "a group name of 1 to 32 letters, digits, _ or -")],
+    ]
+
+
+class TrainConfig(Section):
+    engine: Literal["implicit", "mllib"]
+    rank: Annotated[int, Field(ge=1, le=2048)]
+    reg: Positive | None
+    nu: Annotated[float, Field(ge=0, le=1), AfterValidator(finite)] | None
+    alpha0: NonNegative
+    alpha: Positive
+    beta: NonNegative
+    iterations: Annotated[int, Field(ge=1, le=1000)]
+    blocks: Annotated[int, Field(ge=1, le=100_000)]
+    seed: Annotated[int, Field(ge=0, le=2**31 - 1)]
+    user_fraction: Annotated[float, Field(gt=0, le=1), AfterValidator(finite)]
+    play_coverage: Annotated[float, Field(gt=0, le=1), AfterValidator(finite)]
+    implicit_max_interactions: Count
+    checkpoint_dir: Root | None
+
+    @property
+    def regularisation(self) -> float:
+        """λ, with the engine's own default where none is set."""
+        return self.reg if self.reg is not None else {"implicit": 10.0, "mllib": 0.05}[self.engine]
+
+    @field_validator("nu")
+    @classmethod
+    def _nu_fits(cls, nu: float | None, info: ValidationInfo) -> float | None:
+        engine = info.data.get("engine")
+        if nu is not None and engine and ENGINES_BY_NU.get(nu) != engine:
+            own = {name: value for value, name in ENGINES_BY_NU.items()}[engine]
+            raise ValueError(f"engine {engine} does nu={own} only; engines that can do nu={nu}: {ENGINES_BY_NU.get(nu, 'none yet')}")
+        return nu
+
+    @field_validator("alpha0")
+    @classmethod
+    def _alpha0_fits(cls, alpha0: float, info: ValidationInfo) -> float:
+        if alpha0 != 0 and "engine" in info.data:
+            raise ValueError(f"engine {info.data['engine']} does alpha0=0 only; engines that can: none yet")
+        return alpha0
+
+    @field_validator("user_fraction", "play_coverage")
+    @classmethod
+    def _whole(cls, share: float) -> float:
+        if share < 1:
+            raise ValueError("must be 1: less needs fold-in, which this version does not have")
+        return share
+
+    @field_validator("checkpoint_dir")
+    @classmethod
+    def _long_lineage(cls, folder: str | None, info: ValidationInfo) -> str | None:
+        if folder is None and info.data.get("engine") == "mllib" and info.data.get("iterations", 0) > 10:
+            raise ValueError(f"mllib with iterations={info.data['iterations']} (above 10) needs a folder here: a longer lineage overflows the stack")
+        return folder
+
+
+class TopkConfig(Section):
+    user_block: Annotated[int, Field(ge=1, le=65_536)]
+    stripe: Annotated[int, Field(ge=64, le=16_777_216)]
+
+
+class AlsSourceConfig(Section):
+    enabled: bool
+    k: Annotated[int, Field(ge=1, le=100_000)]
+    k_heard: Annotated[int, Field(ge=0, le=100_000)]
+    weight: Positive
+
+
+class PopularSourceConfig(Section):
+    enabled: bool
+    k: Annotated[int, Field(ge=1, le=100_000)]
+    weight: Positive
+
+
+class SourcesConfig(Section):
+    als: AlsSourceConfig
+    popular: PopularSourceConfig
+
+    @field_validator("popular")
+    @classmethod
+    def _any(cls, popular: PopularSourceConfig, info: ValidationInfo) -> PopularSourceConfig:
+        if not popular.enabled and "als" in info.data and not info.data["als"].enabled:
+            raise ValueError("every source is off; set sources.als.enabled or sources.popular.enabled to true")
+        return popular
+
+
+class RulesConfig(Section):
+    heard_days: Annotated[int, Field(ge=1, le=36_500)]
+    block_disliked: bool
+
+
+class PoolsConfig(Section):
+    k: Annotated[int, Field(ge=1, le=10_000)]
+    heard: Literal["mark", "exclude", "only", "not_within"]
+    buckets: Annotated[int, Field(ge=1, le=100_000)]
+    rrf_k: Annotated[int, Field(ge=1, le=10_000)]
+    valid_days: Annotated[int, Field(ge=1, le=365)]
+    active_days: Annotated[int, Field(ge=0, le=36_500)]
+
+
+class CandidatesConfig(Section):
+    keep: bool
+
+
+class MlflowConfig(Section):
+    enabled: bool
+    tracking_uri: Uri | None
+    registry_uri: Uri | None
+    experiment: Annotated[str, text(r"[A-Za-z0-9 _./@:+()-]{1,200}", "1 to 200 ASCII letters, digits, spaces or _./@:+()-")]
+    model_name: Annotated[str, text(r"[A-Za-z0-9_-]{1,80}(\.[A-Za-z0-9_-]{1,80}){0,2}", "one to three names of ASCII letters, digits, _ or -, joined by .")]
+    timeout_s: Annotated[int, Field(ge=1, le=60)]
+    max_model_mb: Annotated[int, Field(ge=0, le=100_000)]
+
+
+class Config(Section):
+    store: StoreConfig
+    session: SessionConfig
+    ingest: IngestConfig
+    synthetic: SyntheticConfig
+    daily: DailyConfig
+    weights: WeightsConfig
+    cards: CardsConfig
+    train: TrainConfig
+    topk: TopkConfig
+    sources: SourcesConfig
+    rules: RulesConfig
+    pools: PoolsConfig
+    candidates: CandidatesConfig
+    mlflow: MlflowConfig
+
+    def flat(self) -> dict[str, Any]:
+        """`section.key` → value, as MLflow parameters and hashes want it; a password in an address becomes ***."""
+        sections = self.model_dump(mode="json", by_alias=True)
+        for key in ("tracking_uri", "registry_uri"):
+            sections["mlflow"][key] = re.sub("//[^/@]*@", "//***@", sections["mlflow"][key] or "") or None
+        return {f"{section}.{key}": value for section, values in sections.items() for key, value in values.items()}

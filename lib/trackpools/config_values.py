@@ -1,0 +1,69 @@
+"""What one value of the configuration may be: every refusal says what fits."""
+
+import math
+import re
+from datetime import date
+from pathlib import PurePosixPath
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
+SCHEMES = {"file:": "/", "dbfs:": "/", "hdfs:": "//", "s3:": "//", "s3a:": "//", "abfss:": "//", "gs:": "//"}
+
+
+def finite(value: float) -> float:
+    if not math.isfinite(value):
+        raise ValueError("must be a finite number")
+    return value
+
+
+def _name(value: str) -> str:
+    if not NAME.fullmatch(value):
+        raise ValueError("must be letters, digits and _ only, not starting with a digit")
+    return value
+
+
+def _root(value: str) -> str:
+    # quotes would end a SQL path, globs would make Spark read other folders, ".." would leave the root
+    if not value.strip() or len(value) > 1000 or ".." in PurePosixPath(value).parts or not value.isprintable() or set(value) & set("`'\"\\*?[]{}"):
+        raise ValueError("must be a path without '..', quotes, backslashes, wildcards (*?[]{}) or control characters, at most 1000 long")
+    scheme, colon, rest = value.partition(":")
+    if colon and "/" not in scheme and not (rest.startswith(SCHEMES.get(scheme + colon, "\0")) and rest.strip("/")):
+        raise ValueError(f"must be a local path or start with one of {', '.join(key + slashes for key, slashes in SCHEMES.items())}")
+    if re.search("//[^/]*:[^/]*@", value):
+        raise ValueError("must not hold a password; give it to Spark or the environment, for the configuration is logged")
+    return value
+
+
+def text(pattern: str, fits: str) -> AfterValidator:
+    """Printable text that matches wholly; the message says what fits, which a pattern does not."""
+
+    def check(value: str) -> str:
+        if not re.fullmatch(pattern, value) or not value.replace("\t", "").replace("\x01", "").isprintable():
+            raise ValueError(f"must be {fits}")
+        return value
+
+    return AfterValidator(check)
+
+
+def _day(value: Any) -> date:
+    # YAML gives a date, quoted or not; pydantic would also take a number as seconds since 1970
+    try:
+        day = date.fromisoformat(value) if isinstance(value, str) else value
+    except ValueError:
+        day = None
+    if type(day) is not date or not 1970 <= day.year <= 2100:
+        raise ValueError("must be a day such as 2026-01-31, from 1970 to 2100")
+    return day
+
+
+Positive = Annotated[float, AfterValidator(finite), Field(ge=1e-9, le=1e9)]  # what float32 kernels can hold and square
+NonNegative = Annotated[float, AfterValidator(finite), Field(ge=0, le=1e9)]
+Share = Annotated[float, Field(ge=0, le=1), AfterValidator(finite)]
+Count = Annotated[int, Field(ge=1, le=2**31 - 1)]
+Name = Annotated[str, AfterValidator(_name)]
+Root = Annotated[str, AfterValidator(_root)]
+Day = Annotated[date, BeforeValidator(_day)]
+ColumnName = Annotated[str, text(r"[^`]{1,200}", "a column name of 1 to 200 characters without backquotes or control characters")]
+Uri = Annotated[str, text(r"[A-Za-z0-9_./:@%?&=+~,-]{1,1000}", "an address or path without spaces, quotes or control characters")]

@@ -1,0 +1,33 @@
+"""Who listens: market groups, explicit policy, and who is due a pool."""
+
+from datetime import datetime, timedelta
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+EVERYWHERE = "*"  # the market of users whose market is unknown
+
+
+def market_group(groups: dict[str, str]) -> Column:
+    """The market group of a `market` column; a market is its own group, `*` where it is unknown."""
+    if not groups:
+        return F.coalesce("market", F.lit(EVERYWHERE))
+    named = F.create_map(*(F.lit(word) for pair in sorted(groups.items()) for word in pair))
+    return F.coalesce(named[F.col("market")], "market", F.lit(EVERYWHERE))
+
+
+def audience(user_ids: DataFrame, users: DataFrame, groups: dict[str, str]) -> DataFrame:
+    """`user_idx, market (group), clean`: one row a user; who has no profile is of unknown market and allows explicit tracks."""
+    profile = users.select("user_id", market_group(groups).alias("market"), (F.col("explicit_policy") == "clean").alias("clean"))
+    return user_ids.join(profile, "user_id", "left").select(
+        "user_idx", F.coalesce("market", F.lit(EVERYWHERE)).alias("market"), F.coalesce("clean", F.lit(False)).alias("clean")
+    )
+
+
+def eligible(everybody: DataFrame, features: DataFrame, history: DataFrame, active_days: int, as_of: datetime) -> DataFrame:
+    """The audience that gets a pool, with `profile`: everybody, or who was active within `active_days` (above 0)."""
+    if active_days:
+        since = (as_of - timedelta(days=active_days)).date()
+        active = history.where(F.col("last_day") >= F.unix_date(F.lit(since))).select("user_idx").distinct()
+        everybody = everybody.join(active, "user_idx", "left_semi")
+    return everybody.join(features.select("user_idx", "profile"), "user_idx", "left")

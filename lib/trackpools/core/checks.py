@@ -1,0 +1,36 @@
+"""What must hold of pools before they are published, in one pass."""
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+
+def pool_violations(pools: DataFrame, k: int) -> DataFrame:
+    """One row of counts: `rows` and how many of them break each promise of a pool."""
+    size = F.size("candidates")
+    dropped = F.aggregate(F.map_values("drops"), F.lit(0), lambda total, n: total + n)
+    recordings = F.transform("candidates", lambda c: c["recording"])
+    broken = {
+        "drops + pool size differ from emitted": dropped + size != F.col("emitted"),
+        f"more than k={k} candidates": size > k,
+        "short without a shortfall, or full with one": (size < k) != F.col("shortfall").isNotNull(),
+        "a recording twice": F.size(F.array_distinct(recordings)) != size,
+        "a candidate without a source": F.exists("candidates", lambda c: c["sources"] <= 0),
+        "a score that is not a finite number": F.exists("candidates", lambda c: F.isnan(c["score"]) | c["score"].isNull()),
+    }
+    return pools.agg(F.count(F.lit(1)).alias("rows"), *(F.count_if(rule).alias(name) for name, rule in broken.items()))
+
+
+def activity(plays: DataFrame) -> DataFrame:
+    """One row `last_played, last_received timestamp`: what a default as_of is made of."""
+    return plays.agg(F.max("played_at").alias("last_played"), F.max(F.coalesce("received_at", "played_at")).alias("last_received"))
+
+
+def id_violations(ids: DataFrame, id_name: str, idx_name: str) -> DataFrame:
+    """One row of counts: `rows` and in how many ways the ids are not dense and one to one."""
+    rows = F.count(F.lit(1))
+    return ids.agg(
+        rows.alias("rows"),
+        (rows - F.count_distinct(id_name)).alias("an id twice"),
+        (rows - F.count_distinct(idx_name)).alias("an idx twice"),
+        (F.coalesce(F.max(idx_name) + 1, F.lit(0)) - rows).alias("a gap in the idx"),
+    )

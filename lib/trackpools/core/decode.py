@@ -1,0 +1,46 @@
+"""Pools as people read them: bitmaps as names, codes as sentences, recordings as the track to play."""
+
+from collections.abc import Mapping
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+
+def _named(dictionary: Mapping[str, str], kind: str) -> list[tuple[int, str]]:
+    prefix = f"{kind}."
+    return sorted((int(key.removeprefix(prefix)), value) for key, value in dictionary.items() if key.startswith(prefix))
+
+
+def source_names(bitmap: Column, dictionary: Mapping[str, str]) -> Column:
+    """Names of the set bits, in bit order."""
+    names = [F.when(bitmap.bitwiseAND(1 << bit) != 0, F.lit(name)) for bit, name in _named(dictionary, "source")]
+    return F.array_compact(F.array(*names))
+
+
+def reason_sentence(code: Column, arg: Column, dictionary: Mapping[str, str]) -> Column:
+    """The sentence of a reason code with its number in it; null for a code the release does not know."""
+    sentences = F.create_map(*(F.lit(word) for pair in _named(dictionary, "reason") for word in pair))
+    return F.replace(sentences[code.cast("int")], F.lit("{n}"), arg.cast("string"))
+
+
+def pools_long(pools: DataFrame, listeners: DataFrame, cards: DataFrame, dictionary: Mapping[str, str]) -> DataFrame:
+    """One row a user × candidate: the view `pools_long`.
+
+    Args:
+        pools: rows of `pools`, all of one release.
+        listeners: `user_idx, user_id, market, clean` of the users wanted.
+        cards: `track_cards` of the same release.
+
+    Returns:
+        `user_id, rank, track_id, recording_id, title, artists, original_year, score, sources, reason, plays, last_day`;
+        ordered by nothing.
+    """
+    one = F.col("candidate")
+    rows = pools.join(listeners, "user_idx").select("user_id", "market", "clean", F.posexplode("candidates").alias("_pos", "candidate"))
+    rows = rows.withColumn("recording_idx", one["recording"]).join(cards, ["recording_idx", "market"], "left")
+    return rows.select(
+        "user_id", (F.col("_pos") + 1).alias("rank"), F.when(F.col("clean"), F.col("clean_track_id")).otherwise(F.col("track_id")).alias("track_id"),
+        "recording_id", "title", F.coalesce("artist_names", "artist_ids").alias("artists"), "original_year", one["score"].alias("score"),
+        source_names(one["sources"], dictionary).alias("sources"), reason_sentence(one["reason"], one["reason_arg"], dictionary).alias("reason"),
+        one["plays"].alias("plays"), F.date_from_unix_date(one["last_day"]).alias("last_day"),
+    )

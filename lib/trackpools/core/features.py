@@ -1,0 +1,111 @@
+"""What listeners and recordings are like at as_of, and the cards that prompts and people read."""
+
+from datetime import date, datetime, timedelta
+
+from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import functions as F
+
+from trackpools.config import WeightsConfig
+from trackpools.core.rules import is_heard
+from trackpools.core.weights import positive_weight
+
+TOP_ARTISTS, TOP_TAGS, TOP_DECADES, TOP_LANGUAGES = 5, 5, 3, 2
+WINDOWS = {"28d": 28, "180d": 180}
+
+
+def _total_plays() -> Column:
+    return F.col("plays").cast("long") + F.col("counted") + F.when(F.col("rated").isNotNull(), 1).otherwise(0)
+
+
+def recording_features(interactions: DataFrame, days: DataFrame, weights: WeightsConfig, as_of: datetime) -> DataFrame:
+    """One row a recording; see `tables.RECORDING_FEATURES`. The weight is summed as a decimal, so order leaves no trace."""
+    since = F.lit((as_of - timedelta(days=28)).date())
+    recent = days.where(F.col("day") > since).groupBy("recording_idx").agg(F.sum("plays").alias("plays_28d"))
+    summed = interactions.groupBy("recording_idx").agg(
+        F.count_if(is_heard()).cast("int").alias("listeners"), F.sum(_total_plays()).alias("plays"),
+        F.sum(positive_weight(as_of, weights).cast("decimal(20,6)")).cast("double").alias("weight"),
+        F.when(F.sum("plays") > 0, F.sum("skips") / F.sum("plays")).cast("float").alias("skip_rate"),
+        F.min("first_day").alias("first_day"), F.max("last_day").alias("last_day"),
+    )
+    return summed.join(recent, "recording_idx", "left").fillna({"plays_28d": 0})
+
+
+def user_features(interactions: DataFrame, days: DataFrame, facts: DataFrame, as_of: datetime) -> DataFrame:
+    """One row a user; see `tables.USER_FEATURES`.
+
+    Args:
+        facts: `recording_idx, artist, tags, original_year, language`: what catalogues say of a recording.
+    """
+    today = as_of.date()
+    window = {name: F.sum(F.when(F.col("day") > F.lit(today - timedelta(days=n)), F.col("plays")).otherwise(0)) for name, n in WINDOWS.items()}
+    recent = days.groupBy("user_idx", "recording_idx").agg(*(total.alias(f"p{name}") for name, total in window.items()))
+    met = interactions.where(is_heard()).select("user_idx", "recording_idx", "first_day", "plays", "skips", _total_plays().alias("plife"))
+    met = met.join(recent, ["user_idx", "recording_idx"], "left").fillna({"p28d": 0, "p180d": 0})
+    active = days.groupBy("user_idx").agg(F.count_distinct("day").cast("int").alias("active_days"))
+    fresh = F.when(F.col("first_day") > F.lit(today - timedelta(days=28)), F.col("p28d")).otherwise(0)
+    base = met.groupBy("user_idx").agg(
+        F.count(F.lit(1)).cast("int").alias("recordings"), F.sum("plife").alias("plays"), F.sum("p28d").alias("plays_28d"),
+        F.when(F.sum("plays") > 0, F.sum("skips") / F.sum("plays")).cast("float").alias("skip_rate"),
+        F.when(F.sum("p28d") > 0, F.sum(fresh) / F.sum("p28d")).cast("float").alias("novelty"),
+    )
+    profile = F.struct(
+        *(F.coalesce(f"artists_{w}", F.array().cast("array<string>")).alias(f"artists_{w}") for w in ("28d", "180d", "life")),
+        *(F.coalesce(f"tags_{w}", F.array().cast("array<string>")).alias(f"tags_{w}") for w in ("28d", "180d", "life")),
+        F.transform(F.coalesce("decades_life", F.array().cast("array<string>")), lambda d: d.cast("int")).alias("decades"),
+        F.coalesce("languages_life", F.array().cast("array<string>")).alias("languages"), "novelty",
+    )
+    described = met.join(facts, "recording_idx", "left")
+    for name, value, n in (
+        ("artists", F.col("artist"), TOP_ARTISTS), ("tags", F.explode("tags"), TOP_TAGS),
+        ("decades", (F.floor(F.col("original_year") / 10) * 10).cast("string"), TOP_DECADES), ("languages", F.col("language"), TOP_LANGUAGES),
+    ):
+        base = base.join(_tops(described.select("user_idx", value.alias("value"), "p28d", "p180d", "plife"), name, n), "user_idx", "left")
+    return (
+        base.join(active, "user_idx", "left").fillna({"active_days": 0})
+        .crossJoin(F.broadcast(_thresholds(met)))
+        .withColumn("activity_decile", (1 + F.size(F.filter("_at", lambda at: at < F.col("plays")))).cast("byte"))
+        .withColumn("profile", profile)
+    )
+
+
+def _thresholds(met: DataFrame) -> DataFrame:
+    """The nine inner deciles of plays a user, exact and so independent of partitions: one row `_at array<double>`."""
+    plays = met.groupBy("user_idx").agg(F.sum("plife").alias("plays"))
+    return plays.agg(F.percentile("plays", [i / 10 for i in range(1, 10)]).alias("_at"))
+
+
+def _tops(described: DataFrame, name: str, n: int) -> DataFrame:
+    """`user_idx` and the n names of most plays in each window; ties by name."""
+    counted = described.where(F.col("value").isNotNull()).groupBy("user_idx", "value").agg(
+        *(F.sum(p).alias(p) for p in ("p28d", "p180d", "plife"))
+    )
+
+    def top(plays: str) -> Column:
+        ranked = F.array_sort(F.collect_list(F.when(F.col(plays) > 0, F.struct((-F.col(plays)).alias("n"), F.col("value").alias("value")))))
+        return F.transform(F.slice(ranked, 1, n), lambda one: one["value"])
+
+    return counted.groupBy("user_idx").agg(top("p28d").alias(f"{name}_28d"), top("p180d").alias(f"{name}_180d"), top("plife").alias(f"{name}_life"))
+
+
+def preferred(tracks: DataFrame) -> DataFrame:
+    """The track that speaks for its recording: `recording_id` and the columns of the most original version."""
+    version = F.when(F.coalesce("version_kind", F.lit("original")) == "original", 0).otherwise(1)
+    order = Window.partitionBy("_recording").orderBy(version, F.desc_nulls_last("popularity"), "track_id")
+    best = tracks.withColumn("_recording", F.coalesce("recording_id", "track_id")).withColumn("_n", F.row_number().over(order)).where("_n = 1")
+    return best.drop("_n", "recording_id").withColumnRenamed("_recording", "recording_id")
+
+
+def facts(tracks: DataFrame, recording_ids: DataFrame) -> DataFrame:
+    """`recording_idx, artist, tags, original_year, language` of the recordings in the catalogue."""
+    named = F.coalesce(F.try_element_at("artist_names", F.lit(1)), F.try_element_at("artist_ids", F.lit(1)))
+    return preferred(tracks).join(recording_ids, "recording_id").select("recording_idx", named.alias("artist"), "tags", "original_year", "language")
+
+
+def rights_hold(market: str, day: date) -> Column:
+    """May the track be played in the market column on the day? Nowhere restricted is everywhere; an unknown market gets only that."""
+    day_ = F.lit(day)
+    holds = F.exists(
+        "rights",
+        lambda r: (r["market"] == F.col(market)) & (r["from"].isNull() | (r["from"] <= day_)) & (r["until"].isNull() | (r["until"] > day_)),
+    )
+    return F.coalesce(F.size("rights") == 0, F.lit(True)) | F.coalesce(holds, F.lit(False))

@@ -1,0 +1,197 @@
+"""Judge raw log rows: what they mean in the types of `plays`, and every reason to refuse them.
+
+A raw row holds the columns of `plays` minus the key, as strings or in whatever type the file had, plus optional
+`event_id`, `rating`, `track` (a struct of catalogue facts, passed through), and always `row_text`, `source`, `broken`.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
+
+from trackpools.config import IngestConfig
+from trackpools.tables import PLAYS
+
+ROW_TEXT_LIMIT = 10_000
+INT_MAX = 2**31 - 1
+YEAR_10000_US = 253_402_300_800_000_000  # Python and Parquet readers stop before it
+NUMBER = r"\A[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?\z"  # Spark's own cast would also take 1d and 0x1p3
+ISO_8601 = r"\A\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?( ?(Z|UTC|[+-]\d{2}(:?\d{2})?))?\z"
+HAS_ZONE = r"(Z|UTC|:\d{2}(\.\d+)? ?[+-]\d{2}(:?\d{2})?)\z"
+EPOCH_UNITS = {"s": 1e6, "ms": 1e3, "us": 1.0}
+KINDS = ("play", "count", "rating")
+TEXTS = ("reason_start", "reason_end", "context_type", "content_type")
+
+
+def reason(name: str, when: Column) -> Column:
+    """The reason's name where the rule binds, else null; a null condition never binds."""
+    return F.when(when, F.lit(name))
+
+
+@dataclass(frozen=True)
+class Number:
+    """A column read as a number: its value (null if absent or no number), and whether it is NaN or no number at all."""
+
+    value: Column
+    nan: Column
+    wrong: Column
+
+
+def number(name: str, kind: T.DataType) -> Number:
+    """Read a string or numeric column as a double, finite or null."""
+    if isinstance(kind, T.NumericType):
+        value = F.col(name).cast("double")
+    else:
+        text = F.trim(F.col(name).cast("string"))
+        value = F.when(text.rlike(NUMBER), text.try_cast("double")).when(F.lower(text) == "nan", F.lit(float("nan")))
+    infinite = F.abs(value) == float("inf")
+    return Number(
+        F.when(~(F.isnan(value) | infinite), value), F.coalesce(F.isnan(value), F.lit(False)),
+        F.col(name).isNotNull() & (value.isNull() | F.coalesce(infinite, F.lit(False))),
+    )
+
+
+def epoch_micros(value: Column, unit: str) -> Column:
+    """Microseconds since 1970 from a number; far values are clipped to year 10000 instead of overflowing."""
+    size = F.abs(value)
+    # seconds reach 1e11 in the year 5138, milliseconds 1e14 likewise: real logs never overlap
+    factor = F.lit(EPOCH_UNITS[unit]) if unit in EPOCH_UNITS else F.when(size < 1e11, F.lit(1e6)).when(size < 1e14, F.lit(1e3)).otherwise(F.lit(1.0))
+    micros = value * factor
+    return F.when(micros >= YEAR_10000_US, F.lit(YEAR_10000_US)).when(micros <= -1e18, F.lit(-(10**18))).otherwise(F.round(micros).try_cast("long"))
+
+
+def time_micros(name: str, kind: T.DataType, unit: str) -> Column:
+    """Microseconds since 1970 of a time column in any accepted type; null where it cannot be read; no zone means UTC."""
+    if isinstance(kind, T.TimestampType):
+        return F.unix_micros(name)
+    if isinstance(kind, T.TimestampNTZType):
+        # a cast would take the session's zone
+        return F.timestamp_diff("MICROSECOND", F.lit("1970-01-01").cast("timestamp_ntz"), F.col(name))
+    from_number = epoch_micros(number(name, kind).value, unit)
+    if isinstance(kind, T.NumericType):
+        return from_number
+    text = F.trim(F.col(name).cast("string"))
+    # Spark knows neither +01 nor a zone right after the minutes
+    zoned = F.regexp_replace(F.when(text.rlike(HAS_ZONE), text).otherwise(F.concat(text, F.lit("Z"))), r"([+-]\d{2})\z", "$1:00")
+    iso = F.regexp_replace(zoned, r"\A(.{11}\d{2}:\d{2})(?!:)", "$1:00")
+    return F.when(text.rlike(ISO_8601), F.unix_micros(iso.try_cast("timestamp"))).otherwise(from_number)
+
+
+def id_reasons(name: str, max_length: int, *, required: bool = True) -> list[Column]:
+    """Why a raw id cannot be one; an optional id may be null and nothing else."""
+    value = F.col(name)
+    return [
+        *([reason(f"{name}_null", value.isNull())] if required else []),
+        reason(f"{name}_empty", value == ""),
+        reason(f"{name}_blank", value.rlike(r"\A[\s\p{Z}]+\z")),
+        reason(f"{name}_too_long", F.char_length(value) > max_length),
+        reason(f"{name}_control_characters", value.rlike(r"\p{Cc}")),
+        reason(f"{name}_not_utf8", ~F.is_valid_utf8(value)),
+    ]
+
+
+def time_reasons(ingest: IngestConfig, now: datetime, *, timed: bool) -> list[Column]:
+    """Why a time of play or of receipt cannot be; counts have none, and only a log with times can miss one."""
+    given, at = F.col("_played_at_given") & (F.col("kind") != "count"), F.col("_played_us")
+    receipt = F.coalesce(F.when(_in_range("_received_us"), F.col("_received_us")), F.lit(int(now.timestamp() * 1e6)))
+    return [
+        reason("time_missing", F.lit(timed) & ~F.col("_played_at_given") & (F.col("kind") != "count")),
+        reason("time_unparsable", given & at.isNull()),
+        reason("time_before_1970", given & (at < 0)),
+        reason("time_in_future", given & ((at > receipt + ingest.max_clock_skew_s * 1_000_000) | (at >= YEAR_10000_US))),
+        reason("received_at_wrong_type", F.col("_received_given") & (F.col("_received_us").isNull() | ~_in_range("_received_us"))),
+    ]
+
+
+def number_reasons(kinds: dict[str, T.DataType]) -> list[Column]:
+    """Why a duration, a count, a flag or a rating cannot be."""
+    ms, plays, rating = (number(name, kinds[name]) for name in ("ms_played", "plays", "rating"))
+    return [
+        reason("ms_played_nan", ms.nan), reason("ms_played_negative", ms.value < 0),
+        reason("ms_played_wrong_type", ms.wrong | (ms.value >= 2.0**62)),
+        reason("private_wrong_type", F.col("private").isNotNull() & _boolean("private").isNull()),
+        reason("plays_missing", (F.col("kind") == "count") & F.col("plays").isNull()),
+        reason("plays_wrong_type", plays.wrong | plays.nan), reason("plays_not_positive", plays.value <= 0),
+        reason("plays_not_integer", plays.value != F.floor(plays.value)), reason("plays_too_large", plays.value > INT_MAX),
+        reason("rating_missing", (F.col("kind") == "rating") & F.col("rating").isNull()),
+        reason("rating_nan", rating.nan), reason("rating_wrong_type", rating.wrong),
+    ]
+
+
+def _in_range(micros: str) -> Column:
+    return F.col(micros).between(0, YEAR_10000_US - 1)
+
+
+def _boolean(name: str) -> Column:
+    return F.col(name).cast("string").try_cast("boolean")
+
+
+def play_key() -> Column:
+    """What makes a play a duplicate: the event id, else user, track and microseconds.
+
+    The user's length stands in front and the time behind the last colon, so no two triples share a key.
+    """
+    user = F.concat(F.char_length("user_id").cast("string"), F.lit(":"), F.col("user_id"))
+    time = F.coalesce(F.when(F.col("kind") != "count", F.col("_played_us")).cast("string"), F.lit(""))
+    plain = F.concat(F.substring("kind", 1, 1), F.lit(":"), user, F.lit(":"), F.col("track_id"), F.lit(":"), time)
+    return F.coalesce(F.concat(F.lit("e:"), F.col("event_id")), plain)
+
+
+def _completed(raw: DataFrame) -> DataFrame:
+    """Every column that a rule looks at; absent ones are null."""
+    ids = [F.col(name).cast("string").alias(name) if name in raw.columns else F.lit(None).cast("string").alias(name)
+           for name in ("event_id", "user_id", "track_id", "kind", *TEXTS)]
+    others = ("played_at", "received_at", "ms_played", "private", "plays", "rating")
+    rest = [F.col(name) if name in raw.columns else F.lit(None).cast("string").alias(name) for name in others]
+    broken = F.coalesce(F.col("broken"), F.lit(False)) if "broken" in raw.columns else F.lit(False)
+    text = F.coalesce(F.substring(F.col("row_text").cast("string"), 1, ROW_TEXT_LIMIT), F.lit(""))
+    track = [F.col("track")] if "track" in raw.columns else []
+    return raw.select(*ids, *rest, broken.alias("broken"), text.alias("row_text"), F.col("source").cast("string").alias("source"), *track)
+
+
+def _typed(ingest: IngestConfig, kinds: dict[str, T.DataType]) -> dict[str, Column]:
+    plays, rating = number("plays", kinds["plays"]).value, number("rating", kinds["rating"]).value
+    liked = F.when(rating >= ingest.min_rating, F.lit(1)).otherwise(F.lit(0))
+    return {
+        "play_key": play_key(),
+        "played_at": F.when((F.col("kind") != "count") & _in_range("_played_us"), F.timestamp_micros("_played_us")),
+        "received_at": F.when(_in_range("_received_us"), F.timestamp_micros("_received_us")),
+        "ms_played": F.round(number("ms_played", kinds["ms_played"]).value).try_cast("long"),
+        "private": _boolean("private"),
+        "plays": F.when(F.col("kind") == "rating", liked).otherwise(F.coalesce(plays.try_cast("int"), F.lit(1))),
+    }
+
+
+def judge(raw: DataFrame, ingest: IngestConfig, now: datetime) -> DataFrame:
+    """Type every raw row and list every reason to refuse it.
+
+    Grain: one input row. Returns the columns of `plays`, then `reasons` (sorted; empty is accepted), `row_text` (cut at
+    10,000 characters; kept for refused rows only, so that a cached frame stays small), `source`, and `track` if raw had it.
+    A log with a `played_at` column has times, so a null one is missing; the fields of a broken line are not judged.
+
+    Args:
+        raw: rows of an importer.
+        ingest: limits, times and ratings.
+        now: stands in for a missing receipt.
+    """
+    timed = "played_at" in raw.columns
+    rows = _completed(raw)
+    kinds = {f.name: f.dataType for f in rows.schema}
+    given = [F.col(c).isNotNull() & (F.trim(F.col(c).cast("string")) != "") for c in ("played_at", "received_at")]
+    micros = [time_micros(c, kinds[c], ingest.time_unit) for c in ("played_at", "received_at")]
+    names = ("_played_at_given", "_received_given", "_played_us", "_received_us")
+    rows = rows.select("*", *(column.alias(name) for name, column in zip(names, (*given, *micros), strict=True)))
+    rules = [
+        *id_reasons("user_id", ingest.max_id_length), *id_reasons("track_id", ingest.max_id_length),
+        *id_reasons("event_id", ingest.max_id_length, required=False),
+        *time_reasons(ingest, now, timed=timed), *number_reasons(kinds),
+        reason("kind_unknown", F.coalesce(~F.col("kind").isin(*KINDS), F.lit(True))),
+    ]
+    reasons = F.when(F.col("broken"), F.array(F.lit("broken_line"))).otherwise(F.array_sort(F.array_compact(F.array(*rules))))
+    typed = _typed(ingest, kinds)
+    columns = [typed.get(c.name, F.col(c.name)).cast(c.dataType).alias(c.name) for c in PLAYS.columns]
+    track = ["track"] if "track" in rows.columns else []
+    judged = rows.select(*columns, reasons.alias("reasons"), "row_text", "source", *track)
+    return judged.withColumn("row_text", F.when(F.size("reasons") > 0, F.col("row_text")))

@@ -1,0 +1,100 @@
+"""Collaborative filtering: the recordings of largest inner product, new ones and heard ones apart, then ranked together."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+from threadpoolctl import threadpool_limits
+
+from trackpools.core.sources.inputs import SourceInputs
+from trackpools.core.topk import Ragged, Scored, top_k, top_listed
+
+BIT = 0
+BROADCAST_BYTES = 512 * 2**20
+ITEMS = "array<struct<score:float,recording:int>>"
+
+
+def candidates(inputs: SourceInputs) -> DataFrame:
+    """One row a trained user; see `sources`. Heard and blocked recordings are masked inside the top-k."""
+    config, heard = inputs.config, inputs.config.pools.heard
+    k_new = 0 if heard == "only" else config.sources.als.k
+    k_heard = 0 if heard == "exclude" else max(config.sources.als.k_heard, config.sources.als.k if heard == "only" else 0)
+    stripes = _stripes(inputs.recording_factors, config.topk.stripe)
+    if inputs.recordings * config.train.rank * 4 < BROADCAST_BYTES:
+        stripes = F.broadcast(stripes)
+    pairs = _blocks(inputs, config.topk.user_block).crossJoin(stripes)
+    partial = pairs.select("block", "ids", "matrix").mapInArrow(_score(k_new, k_heard), f"user_idx int, fresh {ITEMS}, known {ITEMS}, masked int")
+    merged = partial.groupBy("user_idx").agg(
+        F.flatten(F.collect_list("fresh")).alias("fresh"), F.flatten(F.collect_list("known")).alias("known"), F.max("masked").alias("masked")
+    )
+    # scores are negated here, so that the natural order of structs is best first, ties by idx
+    both = F.array_sort(F.concat(F.slice(F.array_sort("fresh"), 1, max(k_new, 1)), F.slice(F.array_sort("known"), 1, max(k_heard, 1))))
+    items = F.transform(both, lambda item: F.struct(item["recording"].alias("recording"), (-item["score"]).alias("score")))
+    return merged.select("user_idx", F.lit(BIT).cast("byte").alias("source"), items.alias("items"), "masked")
+
+
+def _stripes(recording_factors: DataFrame, size: int) -> DataFrame:
+    """Recording factors as rows `ids binary (int32), matrix binary (float32)` of up to `size` recordings each."""
+    rows = F.array_sort(F.collect_list(F.struct("idx", "factors")))
+    grouped = recording_factors.groupBy(F.floor(F.col("idx") / size).alias("stripe")).agg(rows.alias("rows"))
+    return grouped.select("rows").mapInArrow(_pack, "ids binary, matrix binary")
+
+
+def _blocks(inputs: SourceInputs, size: int) -> DataFrame:
+    """Users in blocks by idx: `block array<struct<user_idx, factors, mask, listed>>`, independent of partitions."""
+    lists = inputs.history.groupBy("user_idx").agg(
+        F.collect_list(F.when(F.col("heard") | F.col("blocked"), F.col("recording_idx"))).alias("mask"),
+        F.collect_list(F.when(F.col("heard") & ~F.col("blocked") & ~F.col("refused"), F.col("recording_idx"))).alias("listed"),
+    )
+    users = inputs.users.select("user_idx").join(inputs.user_factors.withColumnRenamed("idx", "user_idx"), "user_idx").join(lists, "user_idx", "left")
+    none = F.array().cast("array<int>")
+    user = F.struct("user_idx", "factors", F.coalesce("mask", none).alias("mask"), F.coalesce("listed", none).alias("listed"))
+    return users.groupBy(F.floor(F.col("user_idx") / size).alias("_block")).agg(F.array_sort(F.collect_list(user)).alias("block"))
+
+
+def _pack(batches: Iterator[Any]) -> Iterator[Any]:
+    for batch in batches:
+        for i in range(batch.num_rows):
+            rows = batch.column(0).slice(i, 1).flatten()
+            ids, matrix = np.asarray(rows.field("idx"), np.int32), np.asarray(rows.field("factors").flatten(), np.float32)
+            yield pa.RecordBatch.from_pydict({"ids": [ids.tobytes()], "matrix": [matrix.tobytes()]})
+
+
+def _ragged(lists: Any) -> Ragged:
+    sizes = np.asarray(lists.value_lengths(), np.int64)
+    return Ragged(np.concatenate([[0], np.cumsum(sizes)]), np.asarray(lists.flatten(), np.int32))
+
+
+def _score(k_new: int, k_heard: int) -> Callable[[Iterator[Any]], Iterator[Any]]:
+    def run(batches: Iterator[Any]) -> Iterator[Any]:
+        with threadpool_limits(1, "blas"):  # a task has one core
+            for batch in batches:
+                for i in range(batch.num_rows):
+                    yield _score_pair(batch.column(0).slice(i, 1).flatten(), batch.column(1)[i].as_buffer(), batch.column(2)[i].as_buffer(), k_new, k_heard)
+
+    return run
+
+
+def _score_pair(block: Any, ids: Any, matrix: Any, k_new: int, k_heard: int) -> Any:
+    """Partial top-k of one block of users over one stripe."""
+    users = len(block)
+    idx = np.frombuffer(ids, np.int32)
+    y = np.frombuffer(matrix, np.float32).reshape(len(idx), -1)
+    x = np.asarray(block.field("factors").flatten(), np.float32).reshape(users, -1)
+    mask, listed = _ragged(block.field("mask")), _ragged(block.field("listed"))
+    fresh = top_k(x, y, idx, mask, k_new) if k_new else None
+    known = top_listed(x, y, idx, listed, k_heard) if k_heard else None
+    masked = np.diff(mask.offsets) - np.diff(listed.offsets)
+    return pa.RecordBatch.from_arrays(
+        [block.field("user_idx"), _lists(fresh, users), _lists(known, users), pa.array(masked.astype(np.int32))], ["user_idx", "fresh", "known", "masked"]
+    )
+
+
+def _lists(scored: Scored | None, users: int) -> Any:
+    if scored is None:
+        scored = Scored(np.empty(0, np.int64), np.empty(0, np.int32), np.empty(0, np.float32))
+    offsets = np.searchsorted(scored.row, np.arange(users + 1)).astype(np.int32)
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.StructArray.from_arrays([pa.array(-scored.score), pa.array(scored.idx)], ["score", "recording"]))

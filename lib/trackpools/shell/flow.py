@@ -1,0 +1,230 @@
+"""Run stages: pin inputs, skip what is done, write, hash, track; and publish what they made."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from trackpools import tables as t
+from trackpools.config import Config
+from trackpools.core.checks import id_violations, pool_violations
+from trackpools.core.ids import INT32_MAX
+from trackpools.core.sources import dictionary
+from trackpools.errors import ContractError, InputError
+from trackpools.shell import identity, releases
+from trackpools.shell.cluster import executor_totals
+from trackpools.shell.engines import final_loss
+from trackpools.shell.moment import Moment, days_to_redo, require_utc, resolve
+from trackpools.shell.store import Stats, Store
+from trackpools.shell.tracking import Tracker
+from trackpools.stages import Context, Frames, Notes, Stage, training_set
+from trackpools.tables import TABLES, Table
+
+PINNED = (
+    t.TRACKS, t.USERS, t.USER_IDS, t.RECORDING_IDS, t.INTERACTIONS, t.USER_FEATURES, t.RECORDING_FEATURES, t.TRACK_CARDS,
+    t.USER_FACTORS, t.RECORDING_FACTORS, t.POOLS,
+)
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Done:
+    """A stage that ran, or that had nothing to do."""
+
+    stage: str
+    tables: list[Stats]
+    seconds: float
+    skipped: bool
+    usage: dict[str, float]
+
+
+@dataclass
+class Flow:
+    """One run over one store: stages in order, each at the versions that the earlier ones left."""
+
+    config: Config
+    spark: SparkSession
+    tracker: Tracker
+    as_of: str | None = None
+    known_as_of: str | None = None
+    progress: Progress = lambda _: None
+    notes: Notes = field(default_factory=Notes)
+    done: list[Done] = field(default_factory=list)
+    _moment: Moment | None = None
+    _stats: dict[tuple[str, int], Stats] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        require_utc(self.spark)
+        self.store = Store(self.spark, self.config.store)
+
+    @property
+    def moment(self) -> Moment:
+        """When this run looks at the world; needs imported plays."""
+        if self._moment is None:
+            version = self.store.version(t.PLAYS.name)
+            if version is None:
+                raise InputError(f"no plays under {self.store.where(t.PLAYS.name)}; import a log first: trackpools import --help")
+            self._moment = resolve(self.store, version, self.as_of, self.known_as_of)
+        return self._moment
+
+    def stats(self, name: str, version: int) -> Stats:
+        """Rows and hash of a table at a version; scanned once, or taken from the release that pinned it."""
+        if not self._stats:
+            self._stats = {(s.name, s.version): s for release in releases.releases(self.store)[:1] for s in release.tables}
+        key = (name, version)
+        if key not in self._stats:
+            self._stats[key] = self.store.stats(name, version)
+        return self._stats[key]
+
+    def pin(self, tables: Sequence[Table]) -> dict[str, int]:
+        """Latest versions now, for everything that follows; absent tables are created empty."""
+        versions = {}
+        for table in tables:
+            if not self.store.exists(table.name):
+                self.store.create(table)
+            versions[table.name] = self.store.commit(table.name)[0]
+        return versions
+
+    def context(self, stage: Stage) -> Context:
+        """Everything a stage's body may depend on."""
+        moment, versions = self.moment, self.pin(stage.reads)
+        settings = identity.sections_hash(self.config, stage.sections)
+        key = identity.run_key(stage.name, settings, versions, moment.as_of, moment.known_as_of)
+        since = None
+        if t.PLAYS_DAILY in stage.writes:
+            since = days_to_redo(self.store, moment, self.config.daily.lookback_days, self._same(stage, versions))
+        rows, model = {}, key
+        if t.RECORDING_FACTORS in stage.reads:
+            rows[t.RECORDING_FACTORS.name] = self.stats(t.RECORDING_FACTORS.name, versions[t.RECORDING_FACTORS.name]).rows
+            model = self._model_version(versions)
+        return Context(self.config, moment.as_of, moment.known_as_of, since, versions, key, model, rows, self.notes)
+
+    def _same(self, stage: Stage, versions: dict[str, int]) -> dict[str, Any]:
+        """What must not have changed for old days to stand; it is kept in the commit's metadata."""
+        return {"code": identity.code_hash(), "settings": identity.sections_hash(self.config, stage.sections), "tracks_version": versions[t.TRACKS.name]}
+
+    def _model_version(self, versions: dict[str, int]) -> str:
+        """The one training that both factor tables come from.
+
+        Raises:
+            ContractError: where they come from two, or there is none.
+        """
+        found = set()
+        for table in (t.USER_FACTORS, t.RECORDING_FACTORS):
+            row = self.store.read(table.name, versions[table.name]).select("model_version").first()
+            found.add(row["model_version"] if row else "no factors")
+        if len(found) != 1 or "no factors" in found:
+            raise ContractError(f"user and recording factors are of different trainings ({', '.join(sorted(found))}); run `trackpools train`")
+        return str(found.pop())
+
+    def run(self, stage: Stage) -> Done:
+        """Run a stage unless its tables already hold its result; returns what is there now."""
+        self.progress(f"{stage.name}: {stage.does}")
+        began, used = time.monotonic(), executor_totals(self.spark)
+        with self.tracker.stage(stage.name) as told:
+            c = self.context(stage)
+            skipped = self._is_done(stage, c)
+            if not skipped:
+                read: Frames = {name: self.store.read(name, version) for name, version in c.versions.items()}
+                for name, frame in stage.run(read, c).items():
+                    self._write(TABLES[name], frame, stage, c)
+            tables = [self.stats(name, version) for name, version in self.pin([w for w in stage.writes if self._wanted(w)]).items()]
+            usage = {key: value - used[key] for key, value in executor_totals(self.spark).items()}
+            done = Done(stage.name, tables, time.monotonic() - began, skipped, usage)
+            for name, version in c.versions.items():
+                told.input(name, self.store.where(name), version)
+            told.params({"run_key": c.run_key, "as_of": c.as_of.isoformat(), "known_as_of": c.known_as_of.isoformat(), "skipped": skipped})
+            told.metrics({"seconds": done.seconds, **usage, **{f"rows_{s.name}": s.rows for s in tables}})
+            if stage.name == "train" and not skipped:
+                self._tell_training(c, told)
+        self.done.append(done)
+        return done
+
+    def _tell_training(self, c: Context, told: Any) -> None:
+        for iteration, loss in enumerate(c.notes.curve, 1):
+            told.metrics({"loss": loss}, step=iteration)
+        versions = self.pin((t.INTERACTIONS, t.USER_FACTORS, t.RECORDING_FACTORS))
+        read = {name: self.store.read(name, version) for name, version in versions.items()}
+        loss = final_loss(training_set(read, c), read["user_factors"], read["recording_factors"], self.config.train)
+        self.notes.metrics["final_loss"] = loss
+        told.metrics({"final_loss": loss, "rank": c.notes.metrics["rank"]})
+
+    def _wanted(self, table: Table) -> bool:
+        return table is not t.CANDIDATES or self.config.candidates.keep
+
+    def _is_done(self, stage: Stage, c: Context) -> bool:
+        own = [table for table in stage.writes if self._wanted(table)]
+        if any(table.mode == "merge" for table in own):
+            return False  # inserting what is there already is cheap and changes nothing
+        return all(self.store.exists(table.name) and self.store.commit(table.name)[1].get("run_key") == c.run_key for table in own)
+
+    def _write(self, table: Table, frame: DataFrame, stage: Stage, c: Context) -> None:
+        metadata = {
+            "stage": stage.name, "run_key": c.run_key, "as_of": c.as_of.isoformat(), "known_as_of": c.known_as_of.isoformat(), "versions": dict(c.versions),
+        }
+        if table.mode == "overwrite":
+            self.store.overwrite(table, frame, metadata)
+        elif table.mode == "replace_days":
+            metadata |= self._same(stage, dict(c.versions)) | {"plays_version": c.versions[t.PLAYS.name]}
+            self.store.replace_days(table, frame, c.since, metadata)
+        else:
+            self._append_ids(table, frame, metadata)
+
+    def _append_ids(self, table: Table, frame: DataFrame, metadata: dict[str, Any]) -> None:
+        id_name, idx_name = table.schema.names
+        top = frame.agg(F.max(idx_name).alias("top")).first()
+        if top is None or top["top"] is None:
+            self.store.create(table)
+            return
+        if top["top"] > INT32_MAX:
+            raise InputError(f"{table.name} would reach {top['top']}, over int32 ({INT32_MAX}), which engines cannot take; split the catalogue or drop dead ids")
+        self.store.insert(table, frame, metadata)
+        _refuse(table.name, id_violations(self.store.read(table.name), id_name, idx_name))
+
+    def publish(self) -> releases.Release:
+        """Check the pools and publish what the stages left; the release in force if it is the same work.
+
+        Raises:
+            ContractError: where a pool breaks a promise; nothing is published.
+            BusyError: another run was faster.
+        """
+        self.progress("publish: check, pin, compare and swap")
+        began = time.monotonic()
+        if not self.store.exists(t.POOLS.name):
+            raise InputError("there are no pools to publish; run `trackpools run`")
+        versions = self.pin(PINNED)
+        made = self.store.commit(t.POOLS.name)[1]
+        ours = {name: version for name, version in made.get("versions", {}).items() if versions.get(name) != version}
+        if ours:
+            raise ContractError("tables changed after the pools were built; run `trackpools run` again", [f"{n} was at version {v}" for n, v in sorted(ours.items())])
+        known = releases.releases(self.store)
+        if known and known[0].run_key == made["run_key"]:
+            self.done.append(Done("publish", list(known[0].tables), time.monotonic() - began, True, {}))
+            return known[0]
+        rows = _refuse(t.POOLS.name, pool_violations(self.store.read(t.POOLS.name, versions[t.POOLS.name]), self.config.pools.k))
+        if not rows:
+            raise ContractError("no user is eligible for a pool; check pools.active_days and the imported log")
+        now = datetime.now(UTC)
+        release = releases.Release(
+            seq=known[0].seq + 1 if known else 1, release_id=releases.new_release_id(now, made["run_key"]), run_key=made["run_key"],
+            tables=tuple(self.stats(name, version) for name, version in versions.items()), model_version=self._model_version(versions),
+            mlflow_run_id=self.tracker.run_id, dictionary=dictionary(), as_of=datetime.fromisoformat(made["as_of"]), created_at=now,
+            valid_until=now + timedelta(days=self.config.pools.valid_days),
+        )
+        releases.publish(self.store, release, made["run_key"])
+        self.done.append(Done("publish", list(release.tables), time.monotonic() - began, False, {}))
+        return release
+
+
+def _refuse(name: str, violations: DataFrame) -> int:
+    """Raise for counts above zero; returns the rows."""
+    row = violations.first()
+    assert row is not None  # noqa: S101 - an aggregate has one row
+    broken = [f"{count} × {what}" for what, count in row.asDict().items() if what != "rows" and count]
+    if broken:
+        raise ContractError(f"table {name} breaks its promises; nothing was published. This is a fault of trackpools: please report it", broken)
+    return int(row["rows"])

@@ -1,0 +1,129 @@
+"""Find the two Delta jars without leaning on Ivy: folder, cache, mvn, and only then one throw-away Ivy run.
+
+Only delta-spark and delta-storage are needed for path and metastore tables; their other dependencies ship with Spark.
+"""
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from importlib import metadata
+from pathlib import Path
+
+from trackpools.errors import ConfigError
+
+SHA256 = {
+    "delta-spark_4.2_2.13-4.4.0.jar": "27d4fd8b1f879535c573ed1c718177d6a27f24d3e626ba02e216369725721ead",
+    "delta-storage-4.4.0.jar": "c46735481fa8e326b0957be02b4420cbcab4b325bb08009b7f2045a95133f1cc",
+}
+FETCH_TIMEOUT_S = 300
+
+
+def coordinates() -> list[str]:
+    """Maven coordinates of the jars that fit the installed pyspark and delta-spark.
+
+    Raises:
+        ConfigError: where either is not installed.
+    """
+    try:
+        spark, delta = metadata.version("pyspark"), metadata.version("delta-spark")
+    except metadata.PackageNotFoundError as error:
+        raise ConfigError(f"{error.name} is not installed; type: pip install 'trackpools[local]'") from error
+    line = ".".join(spark.split(".")[:2])
+    # since Delta 4.1 the artifact names the Spark line it was built for
+    artifact = "delta-spark_2.13" if delta.startswith("4.0.") else f"delta-spark_{line}_2.13"
+    return [f"io.delta:{artifact}:{delta}", f"io.delta:delta-storage:{delta}"]
+
+
+def cache_dir() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "trackpools" / "jars"
+
+
+def _file_name(coordinate: str) -> str:
+    _, artifact, version = coordinate.split(":")
+    return f"{artifact}-{version}.jar"
+
+
+def verified(path: Path) -> bool:
+    """True for a readable jar whose SHA-256 is the pinned one; a version without a pin only has to be a zip."""
+    if not path.is_file():
+        return False
+    want = SHA256.get(path.name)
+    if want is None:
+        return path.read_bytes()[:2] == b"PK"
+    return hashlib.sha256(path.read_bytes()).hexdigest() == want
+
+
+def _with_maven(coordinate: str, folder: Path) -> None:
+    maven = shutil.which("mvn")
+    if maven:
+        command = [maven, "-q", "-B", "dependency:copy", f"-Dartifact={coordinate}", f"-DoutputDirectory={folder}"]
+        subprocess.run(command, capture_output=True, timeout=FETCH_TIMEOUT_S, check=False)  # noqa: S603 - fixed words and pinned coordinates
+
+
+IVY = """
+import sys
+from pyspark.sql import SparkSession
+SparkSession.builder.master("local[1]").config("spark.ui.enabled", "false").config("spark.jars.ivy", sys.argv[1]) \\
+    .config("spark.jars.packages", sys.argv[2]).config("spark.jars.excludes", sys.argv[3]).getOrCreate().stop()
+"""
+
+
+def _with_ivy(wanted: list[str], folder: Path) -> str:
+    """One Spark start that resolves the jars in a fresh Ivy home; returns what it printed."""
+    excludes = "io.delta:delta-kernel-api,org.antlr:antlr4-runtime"
+    with tempfile.TemporaryDirectory() as home:
+        command = [sys.executable, "-c", IVY, home, ",".join(wanted), excludes]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=FETCH_TIMEOUT_S, check=False)  # noqa: S603 - our own script
+        for coordinate in wanted:
+            for found in Path(home, "jars").glob(f"*{_file_name(coordinate)}"):
+                shutil.copy(found, folder / _file_name(coordinate))
+    return done.stdout + done.stderr
+
+
+def _adopt(found: Path, target: Path) -> None:
+    """Move a verified jar into the cache in one step, so that a concurrent run never sees half of it."""
+    if verified(found):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        half = target.with_suffix(f".{os.getpid()}.part")
+        shutil.copy(found, half)
+        half.replace(target)
+
+
+def delta_jars() -> list[Path]:
+    """Paths of the Delta jars, fetched on first use.
+
+    Raises:
+        ConfigError: with the command to type, where no way led to a jar with the pinned SHA-256.
+    """
+    wanted = coordinates()
+    folder = os.environ.get("TRACKPOOLS_JARS")
+    if folder:
+        given = [Path(folder) / _file_name(c) for c in wanted]
+        wrong = [str(path) for path in given if not verified(path)]
+        if wrong:
+            raise ConfigError(f"TRACKPOOLS_JARS={folder} lacks these jars or they have another SHA-256; copy them there or unset it", wrong)
+        return given
+    cached = {c: cache_dir() / _file_name(c) for c in wanted}
+    output = ""
+    for fetch in ("cache", "mvn", "ivy"):
+        missing = [c for c, path in cached.items() if not verified(path)]
+        if not missing:
+            break
+        with tempfile.TemporaryDirectory() as scratch:
+            if fetch == "mvn":
+                for coordinate in missing:
+                    _with_maven(coordinate, Path(scratch))
+            elif fetch == "ivy":
+                output = _with_ivy(missing, Path(scratch))
+            for coordinate in missing:
+                _adopt(Path(scratch) / _file_name(coordinate), cached[coordinate])
+    missing = [c for c, path in cached.items() if not verified(path)]
+    if missing:
+        artifact = "mvn dependency:copy -Dartifact={} -DoutputDirectory=" + str(cache_dir())
+        tail = re.sub(r"\s+", " ", output)[-300:]
+        raise ConfigError(f"the Delta jars could not be fetched; type the commands below, or set TRACKPOOLS_JARS. Ivy said: {tail}", [artifact.format(c) for c in missing])
+    return list(cached.values())

@@ -1,0 +1,166 @@
+"""Plots of the report and the notebook: small aggregates in, matplotlib figures out; no pyplot, so no global state."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+INK, GRID, ACCENT, SOFT = "#2b2b33", "#c9c9d1", "#2f6fde", "#9dbdf2"
+# Okabe and Ito: told apart by colour-blind readers too
+COLOURS = ("#2f6fde", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9", "#f0e442", "#8c8c98")
+STYLE = {
+    "text.parse_math": False,  # labels are untrusted text: a $ is a dollar
+    "font.family": "sans-serif", "font.size": 10, "svg.fonttype": "none", "svg.hashsalt": "trackpools",
+    "text.color": INK, "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK, "axes.edgecolor": GRID, "axes.linewidth": 0.8,
+    "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "axes.axisbelow": True,
+    "grid.color": GRID, "grid.linewidth": 0.5, "grid.alpha": 0.7,
+    "figure.facecolor": "none", "axes.facecolor": "none", "savefig.facecolor": "none", "legend.frameon": False, "xtick.major.size": 0, "ytick.major.size": 0,
+}
+SIZE = (6.4, 3.2)
+
+
+def plain(text: object, length: int = 28) -> str:
+    """Untrusted text as a label: printable, one line, cut."""
+    shown = "".join(c if c.isprintable() else "�" for c in str(text))
+    return shown if len(shown) <= length else shown[: length - 1] + "…"
+
+
+def styled(draw: Callable[[Axes], None], size: tuple[float, float] = SIZE) -> Figure:
+    """A figure with one axes that `draw` fills, in our style whatever the process's is."""
+    with mpl.rc_context(STYLE):  # type: ignore[arg-type]
+        figure = Figure(figsize=size, layout="constrained")
+        draw(figure.add_subplot())
+        return figure
+
+
+def _percent(axis: Any) -> None:
+    axis.set_major_formatter(lambda value, _: f"{value:.0%}")
+
+
+def _thousands(axis: Any) -> None:
+    axis.set_major_formatter(lambda value, _: f"{value:,.10g}")
+
+
+def _bars(axes: Axes, values: Mapping[str, float], colour: str = ACCENT, form: str = "{:,.0f}") -> None:
+    """Horizontal bars, first on top, each with its number."""
+    names = [plain(name) for name in values]
+    drawn = axes.barh(range(len(names)), list(values.values()), color=colour, height=0.7)
+    axes.set_yticks(range(len(names)), names)
+    axes.invert_yaxis()
+    axes.grid(visible=False, axis="y")
+    axes.bar_label(drawn, [form.format(value) for value in values.values()], padding=4, color=INK, fontsize=9)
+    axes.margins(x=0.15)
+
+
+def long_tail(curve: Sequence[tuple[float, float]]) -> Figure:
+    """Share of plays held by the most played share of recordings; `curve` runs from (0, 0) to (1, 1)."""
+
+    def draw(axes: Axes) -> None:
+        x, y = [point[0] for point in curve], [point[1] for point in curve]
+        axes.plot(x, y, color=ACCENT, linewidth=2)
+        axes.fill_between(x, y, color=ACCENT, alpha=0.12)
+        axes.plot([0, 1], [0, 1], color=INK, linewidth=1, linestyle=":")
+        axes.set(xlabel="share of recordings, most played first", ylabel="share of plays", xlim=(0, 1), ylim=(0, 1.02))
+        _percent(axes.xaxis)
+        _percent(axes.yaxis)
+
+    return styled(draw)
+
+
+def pool_fill(sizes: Sequence[tuple[int, int]], k: int) -> Figure:
+    """Users by pool size; `sizes` holds (smallest size of the bin, users)."""
+
+    def draw(axes: Axes) -> None:
+        width = max(k / 20, 1)
+        colours = [ACCENT if size >= k else COLOURS[1] for size, _ in sizes]
+        axes.bar([size for size, _ in sizes], [users for _, users in sizes], width=0.9 * width, align="edge", color=colours)
+        axes.set(xlabel=f"candidates in the pool (full at {k})", ylabel="users", xlim=(0, k + width))
+        _thousands(axes.yaxis)
+        axes.grid(visible=False, axis="x")
+
+    return styled(draw)
+
+
+def counts(values: Mapping[str, float], xlabel: str) -> Figure:
+    """Counts by name as bars, largest first."""
+    shown = dict(sorted(values.items(), key=lambda item: (-item[1], item[0]))[:20])
+
+    def draw(axes: Axes) -> None:
+        _bars(axes, shown)
+        axes.set(xlabel=xlabel)
+        _thousands(axes.xaxis)
+
+    return styled(draw, (SIZE[0], max(1.4, 0.36 * len(shown) + 0.8)))
+
+
+def source_mix(mix: Mapping[str, Mapping[str, float]]) -> Figure:
+    """Share of candidates by source in each rank band; `mix` is band → source → share, summing to 1 a band."""
+
+    def draw(axes: Axes) -> None:
+        names = sorted({name for shares in mix.values() for name in shares})
+        left = [0.0] * len(mix)
+        for number, name in enumerate(names):
+            share = [shares.get(name, 0.0) for shares in mix.values()]
+            axes.barh(range(len(mix)), share, left=left, height=0.7, color=COLOURS[number % len(COLOURS)], label=plain(name))
+            left = [before + more for before, more in zip(left, share, strict=True)]
+        axes.set_yticks(range(len(mix)), [f"rank {band}" for band in mix])
+        axes.invert_yaxis()
+        axes.set(xlabel="share of candidates", xlim=(0, 1))
+        axes.grid(visible=False, axis="y")
+        _percent(axes.xaxis)
+        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=min(len(names), 6) or 1)
+
+    return styled(draw)
+
+
+def scores(quantiles: Sequence[tuple[int, float, float, float]]) -> Figure:
+    """Median score and the middle 80 % of users by rank; `quantiles` holds (rank, 10 %, 50 %, 90 %)."""
+
+    def draw(axes: Axes) -> None:
+        ranks = [row[0] for row in quantiles]
+        axes.fill_between(ranks, [row[1] for row in quantiles], [row[3] for row in quantiles], color=SOFT, alpha=0.45, label="middle 80 % of users")
+        axes.plot(ranks, [row[2] for row in quantiles], color=ACCENT, linewidth=2, marker="o", markersize=3, label="median")
+        axes.set(xlabel="rank in the pool", ylabel="score", xscale="log")
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        axes.legend()
+
+    return styled(draw)
+
+
+def coverage(shares: Mapping[str, float], ylabel: str) -> Figure:
+    """Share of the catalogue that is in some pool, by group."""
+
+    def draw(axes: Axes) -> None:
+        names = [plain(name, 12) for name in shares]
+        drawn = axes.bar(range(len(names)), list(shares.values()), color=ACCENT, width=0.7)
+        axes.set_xticks(range(len(names)), names, rotation=45 if len(names) > 12 else 0)
+        axes.set(xlabel=ylabel, ylabel="share of the catalogue", ylim=(0, max([*shares.values(), 0.01]) * 1.18))
+        axes.bar_label(drawn, [f"{value:.0%}" for value in shares.values()], padding=2, color=INK, fontsize=8)
+        axes.grid(visible=False, axis="x")
+        _percent(axes.yaxis)
+
+    return styled(draw)
+
+
+def loss_curve(losses: Sequence[float]) -> Figure:
+    """Training objective by iteration."""
+
+    def draw(axes: Axes) -> None:
+        axes.plot(range(1, len(losses) + 1), losses, color=ACCENT, linewidth=2, marker="o", markersize=4)
+        axes.set(xlabel="iteration", ylabel="loss")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+
+    return styled(draw)
+
+
+def stage_seconds(seconds: Mapping[str, float]) -> Figure:
+    """Wall seconds by stage in flow order."""
+
+    def draw(axes: Axes) -> None:
+        _bars(axes, seconds, form="{:.1f} s")
+        axes.set(xlabel="seconds")
+
+    return styled(draw, (SIZE[0], max(1.4, 0.36 * len(seconds) + 0.8)))

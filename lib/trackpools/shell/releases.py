@@ -1,0 +1,122 @@
+"""Releases: the one row that makes tables visible. Readers follow it and open every table at its pinned version."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from trackpools.errors import BusyError, ConfigError, ContractError, InputError
+from trackpools.shell.store import Stats, Store
+from trackpools.tables import RELEASES
+
+
+@dataclass(frozen=True)
+class Release:
+    """One row of `releases`."""
+
+    seq: int
+    release_id: str
+    run_key: str
+    tables: tuple[Stats, ...]
+    model_version: str
+    mlflow_run_id: str | None
+    dictionary: Mapping[str, str]
+    as_of: datetime
+    created_at: datetime
+    valid_until: datetime
+
+    def version(self, name: str) -> int:
+        """Pinned version of a table.
+
+        Raises:
+            InputError: where the release does not hold it.
+        """
+        for table in self.tables:
+            if table.name == name:
+                return table.version
+        raise InputError(f"release {self.release_id} has no table {name}; it has {', '.join(t.name for t in self.tables)}")
+
+
+def releases(store: Store) -> list[Release]:
+    """Every release, latest first."""
+    if not store.exists(RELEASES.name):
+        return []
+    rows = store.read(RELEASES.name).orderBy(F.desc("seq")).collect()
+    return [_release(row.asDict(recursive=True)) for row in rows]
+
+
+def _release(row: dict[str, Any]) -> Release:
+    # rows come back with naive local times
+    times = {name: row[name].astimezone(UTC) for name in ("as_of", "created_at", "valid_until")}
+    return Release(**(row | times | {"tables": tuple(Stats(**table) for table in row["tables"])}))
+
+
+def latest(store: Store) -> Release:
+    """The release in force.
+
+    Raises:
+        InputError: where nothing has been published.
+    """
+    found = releases(store)
+    if not found:
+        raise InputError(f"nothing is published under {store.where(RELEASES.name)}; run `trackpools run` first")
+    return found[0]
+
+
+def released(store: Store, release: Release, name: str) -> DataFrame:
+    """A table as the release pins it, never latest.
+
+    Raises:
+        ContractError: where the row count is not the released one: the Delta log lost a commit, which Delta cannot see.
+    """
+    version = release.version(name)
+    want = next(table for table in release.tables if table.name == name)
+    frame = store.read(name, version)
+    got = frame.count()
+    if got != want.rows:
+        raise ContractError(f"table {name} at version {version} has {got} rows, release {release.release_id} has {want.rows}: the table is damaged; roll back")
+    return frame
+
+
+def publish(store: Store, release: Release, run_key: str) -> Release:
+    """Compare and swap: insert the release at seq = previous + 1 unless somebody else was faster.
+
+    Raises:
+        BusyError: another run published this seq first; its release stands.
+    """
+    store.create(RELEASES)
+    row = asdict(release) | {"tables": [asdict(table) for table in release.tables], "dictionary": dict(release.dictionary)}
+    frame = store.spark.createDataFrame([tuple(row[name] for name in RELEASES.schema.names)], RELEASES.schema)
+    store.insert(RELEASES, frame, {"run_key": run_key, "stage": "publish"})
+    won = store.read(RELEASES.name).where(F.col("seq") == release.seq).select("release_id").first()
+    if won is None or won["release_id"] != release.release_id:
+        other = "nobody" if won is None else won["release_id"]
+        raise BusyError(f"release {release.seq} was published by another run ({other}) while this one ran; look at `trackpools releases` and run again")
+    return release
+
+
+def new_release_id(created_at: datetime, run_key: str) -> str:
+    """Sortable by time, telling the work, and unique between two publishers of equal work."""
+    return f"{created_at:%Y%m%dT%H%M%SZ}-{run_key[:8]}-{uuid4().hex[:6]}"
+
+
+def rollback(store: Store, seq: int, created_at: datetime) -> Release:
+    """Publish the tables of an older release again, as a new row.
+
+    Raises:
+        ConfigError: where there is no such release.
+        InputError: where a pinned version is gone.
+    """
+    known: Sequence[Release] = releases(store)
+    old = next((release for release in known if release.seq == seq), None)
+    if old is None:
+        raise ConfigError(f"no release has seq {seq}; known: {', '.join(str(r.seq) for r in known) or 'none'}")
+    for table in old.tables:
+        released(store, old, table.name)
+    life = old.valid_until - old.created_at
+    release_id = new_release_id(created_at, old.run_key)
+    return publish(store, replace(old, seq=known[0].seq + 1, release_id=release_id, created_at=created_at, valid_until=created_at + life), old.run_key)

@@ -1,0 +1,54 @@
+"""After a release: its report and its model, from the tables it pins."""
+
+import tempfile
+from pathlib import Path
+
+from trackpools.shell import model
+from trackpools.shell.engines import NU
+from trackpools.shell.flow import Flow
+from trackpools.shell.ingest import IngestResult
+from trackpools.shell.lock import local_path
+from trackpools.shell.releases import Release
+from trackpools.shell.report import build_report
+from trackpools.shell.report_data import StageCost, collect_report
+
+
+def write_report(flow: Flow, release: Release, imported: IngestResult | None) -> Path | None:
+    """Track report.html, and keep it beside a local root; returns its path there."""
+    sources = {int(key.removeprefix("source.")): name for key, name in release.dictionary.items() if key.startswith("source.")}
+    costs = [
+        StageCost(done.stage, sum(table.rows for table in done.tables), done.seconds, done.usage.get("core_seconds"), int(done.usage.get("input_bytes", 0)))
+        for done in flow.done if done.stage != "publish"
+    ]
+    counted = {name: getattr(imported, name) for name in ("read", "accepted", "rejected", "duplicates")} if imported else None
+    data = collect_report(
+        lambda name: flow.store.read(name, release.version(name)), sources, release_id=release.release_id, as_of=release.as_of.isoformat(),
+        k=flow.config.pools.k, model_version=release.model_version, tables=[(t.name, t.version, t.rows, t.hash) for t in release.tables],
+        accounting=counted, rejected=imported.reasons if imported else None, loss=flow.notes.curve, stages=costs,
+    )
+    html = build_report(data)
+    flow.tracker.artifact_text("report.html", html)
+    folder = local_path(flow.config.store.root)
+    if folder is None:
+        return None
+    path = folder / "reports" / f"{release.release_id}.html"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(html, encoding="utf-8")
+    return path
+
+
+def register_model(flow: Flow, release: Release) -> None:
+    """The recording factors as a registered model, and the alias that follows the release; nothing while tracking is out of reach."""
+    config, root = flow.config.mlflow, flow.config.store.root
+    run_id = flow.tracker.run_id
+    if run_id is None:
+        return
+    train = flow.config.train
+    about = model.About(
+        model_version=release.model_version, engine=train.engine, alpha=train.alpha, reg=train.regularisation, nu=NU[train.engine], alpha0=train.alpha0
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        factors, ids = (flow.store.read(name, release.version(name)) for name in ("recording_factors", "recording_ids"))
+        npz = model.export_factors(factors, ids, Path(folder) / "factors.npz", about, config.max_model_mb)
+        if npz is not None:
+            model.register(config, root, run_id, npz, about)

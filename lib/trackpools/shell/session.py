@@ -1,0 +1,73 @@
+"""The Spark session: the active one as it is, the submitted one as it is, else a local one of our own."""
+
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from pyspark.sql import SparkSession
+
+from trackpools.config import SessionConfig
+from trackpools.errors import ConfigError
+from trackpools.shell.jars import delta_jars
+
+OURS = "spark.trackpools.session"
+LOG4J = Path(__file__).parent / "log4j2.properties"
+
+
+def is_ours(spark: SparkSession) -> bool:
+    """True for a session that `spark_session` built: only there may a conf be set."""
+    return spark.conf.get(OURS, None) == "local"
+
+
+def spark_session(config: SessionConfig) -> SparkSession:
+    """A session to work in.
+
+    (1) an active session is used as it is; (2) under spark-submit or Connect the submitted one, with no master and no
+    conf of ours, because `builder.master` in code beats `--master`; (3) else a local one with Delta.
+
+    Raises:
+        ConfigError: where a local session is needed and Java or the Delta jars are missing.
+    """
+    active = SparkSession.getActiveSession()
+    if active is not None:
+        return active
+    if "PYSPARK_GATEWAY_PORT" in os.environ or "SPARK_REMOTE" in os.environ:
+        return SparkSession.builder.getOrCreate()
+    return local_session(config)
+
+
+def local_session(config: SessionConfig) -> SparkSession:
+    """A local Delta session in UTC with few partitions, retries and quiet logs."""
+    if not (shutil.which("java") or os.environ.get("JAVA_HOME")):
+        raise ConfigError("Java is missing; install Java 17 or 21 (on Debian: apt-get install openjdk-17-jre-headless) or set JAVA_HOME")
+    # before the session: else workers run whatever python3 is on PATH
+    os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
+    os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+    scratch = Path(tempfile.gettempdir()) / f"trackpools-{os.getuid()}"
+    scratch.mkdir(mode=0o700, exist_ok=True)
+    java = f"-Dderby.system.home={scratch} -Dlog4j2.configurationFile=file:{LOG4J}"
+    options = {
+        OURS: "local",
+        "spark.jars": ",".join(map(str, delta_jars())),
+        "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
+        "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+        "spark.driver.memory": config.memory,
+        "spark.driver.extraJavaOptions": java,
+        "spark.driver.bindAddress": "127.0.0.1",
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+        "spark.sql.session.timeZone": "UTC",
+        "spark.sql.ansi.enabled": "true",
+        "spark.sql.shuffle.partitions": str(2 * config.cores),
+        "spark.sql.warehouse.dir": str(scratch / "warehouse"),
+        "spark.sql.execution.arrow.pyspark.enabled": "true",
+        "spark.sql.sources.parallelPartitionDiscovery.parallelism": str(config.cores),
+        "spark.databricks.delta.snapshotPartitions": "2",
+        "spark.sql.legacy.parameterSubstitution.constantsOnly": "true",
+    }
+    builder = SparkSession.builder.master(f"local[{config.cores},3]").appName("trackpools")
+    for key, value in options.items():
+        builder = builder.config(key, value)
+    return builder.getOrCreate()

@@ -1,0 +1,193 @@
+"""The only reads and writes of Delta tables: by contract, at pinned versions, in one commit."""
+
+import json
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from delta.tables import DeltaTable
+from pyspark.errors import AnalysisException
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from trackpools.config import StoreConfig
+from trackpools.core.contract import conform, content_hash
+from trackpools.errors import BusyError, ConfigError, InputError
+from trackpools.shell.session import is_ours
+from trackpools.tables import TABLES, Table
+
+TABLE_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
+MERGE_TRIES = 4
+USER_METADATA = "spark.databricks.delta.commitInfo.userMetadata"
+PUBLISHED = {
+    "delta.enableDeletionVectors": "false",  # delta-rs, DuckDB and Polars read tables without them
+    "delta.logRetentionDuration": "interval 90 days",
+    "delta.deletedFileRetentionDuration": "interval 30 days",
+}
+
+
+@dataclass(frozen=True)
+class Stats:
+    """A table at a version: name, Delta version, rows and content hash."""
+
+    name: str
+    version: int
+    rows: int
+    hash: str
+
+
+class Store:
+    """Tables by name under one root path or one catalog.schema; every method validates the name."""
+
+    def __init__(self, spark: SparkSession, config: StoreConfig) -> None:
+        if config.root is None and config.catalog is None:
+            raise ConfigError("where are the tables? give --root FOLDER, or store.catalog and store.schema in the configuration")
+        self.spark = spark
+        self.config = config
+
+    def where(self, name: str) -> str:
+        """Path or three-level name of a table."""
+        if not TABLE_NAME.fullmatch(name):
+            raise ConfigError(f"not a table name: {name!r:.80}")
+        if self.config.catalog is not None:
+            return f"{self.config.catalog}.{self.config.schema_}.{name}"
+        return f"{str(self.config.root).rstrip('/')}/tables/{name}"
+
+    @property
+    def _by_name(self) -> bool:
+        return self.config.catalog is not None
+
+    def _table(self, name: str) -> DeltaTable:
+        where = self.where(name)
+        return DeltaTable.forName(self.spark, where) if self._by_name else DeltaTable.forPath(self.spark, where)
+
+    def exists(self, name: str) -> bool:
+        where = self.where(name)
+        if self._by_name:
+            return bool(self.spark.catalog.tableExists(where))
+        return bool(DeltaTable.isDeltaTable(self.spark, where))
+
+    def create(self, table: Table) -> None:
+        """Create by DDL, with comments, NOT NULL and CHECK; does nothing where it exists."""
+        where = self.where(table.name)
+        builder = DeltaTable.createIfNotExists(self.spark)
+        builder = builder.tableName(where) if self._by_name else builder.location(where)
+        builder = builder.addColumns(table.schema).comment(table.grain)
+        if table.partitioned_by:
+            builder = builder.partitionedBy(*table.partitioned_by)
+        if table.cluster_by:
+            builder = builder.clusterBy(*table.cluster_by)
+        checks = {f"delta.constraints.{name}": rule for name, rule in table.checks.items()}
+        for key, value in (PUBLISHED | table.properties | checks).items():
+            builder = builder.property(key, value)
+        builder.execute()
+
+    def read(self, name: str, version: int | None = None) -> DataFrame:
+        """A table at a version (None: the latest).
+
+        Raises:
+            InputError: where the table does not exist or no longer has that version.
+        """
+        reader = self.spark.read.format("delta")
+        if version is not None:
+            reader = reader.option("versionAsOf", version)
+        try:
+            return reader.table(self.where(name)) if self._by_name else reader.load(self.where(name))
+        except AnalysisException as error:
+            raise InputError(f"table {name} at {self.where(name)} cannot be read{'' if version is None else f' at version {version}'}: {str(error).splitlines()[0]}") from error
+
+    def commit(self, name: str) -> tuple[int, dict[str, Any], float]:
+        """Latest version of a table, its user metadata ({} if none) and its commit time in seconds since 1970."""
+        last = self._table(name).history(1).select("version", "userMetadata", "timestamp").first()
+        assert last is not None  # noqa: S101 - a Delta table has a first commit
+        return int(last["version"]), json.loads(last["userMetadata"] or "{}"), last["timestamp"].timestamp()
+
+    def version(self, name: str) -> int | None:
+        """Latest version, or None where the table does not exist."""
+        return self.commit(name)[0] if self.exists(name) else None
+
+    def stats(self, name: str, version: int) -> Stats:
+        """Rows and content hash as they are on disk: a read-back, not what the writer believed."""
+        row = content_hash(self.read(name, version), TABLES[name]).first()
+        assert row is not None  # noqa: S101 - an aggregate has one row
+        return Stats(name, version, int(row["rows"]), row["hash"])
+
+    def overwrite(self, table: Table, df: DataFrame, metadata: Mapping[str, Any]) -> int:
+        """Replace the whole content in one commit; returns the version."""
+        return self._save(table, df, metadata, None)
+
+    def replace_days(self, table: Table, df: DataFrame, since: date | None, metadata: Mapping[str, Any]) -> int:
+        """Replace the rows of `day >= since` (None: all) in one commit; returns the version."""
+        # since is a date, so this string holds nothing but digits and dashes
+        return self._save(table, df, metadata, None if since is None else f"day >= '{since.isoformat()}'")
+
+    def _save(self, table: Table, df: DataFrame, metadata: Mapping[str, Any], replace_where: str | None) -> int:
+        self.create(table)
+        writer = conform(df, table).write.format("delta").mode("overwrite").option("compression", "zstd")
+        writer = writer.option("userMetadata", json.dumps(dict(metadata), sort_keys=True))
+        if replace_where is not None:
+            writer = writer.option("replaceWhere", replace_where)
+        if self._by_name:
+            writer.saveAsTable(self.where(table.name))
+        else:
+            writer.save(self.where(table.name))
+        return self.commit(table.name)[0]
+
+    def insert(self, table: Table, df: DataFrame, metadata: Mapping[str, Any], extra: Column | None = None) -> int:
+        """Insert the rows whose key is new; returns how many Delta says it inserted."""
+        return self._merge(table, df, metadata, update=False, extra=extra)
+
+    def upsert(self, table: Table, df: DataFrame, metadata: Mapping[str, Any]) -> int:
+        """Insert new keys and update changed rows; returns inserted + updated."""
+        return self._merge(table, df, metadata, update=True)
+
+    def _merge(self, table: Table, df: DataFrame, metadata: Mapping[str, Any], *, update: bool, extra: Column | None = None) -> int:
+        self.create(table)
+        source = conform(df, table)
+        before = self.commit(table.name)[0]
+        same = F.lit(True) if extra is None else extra
+        for key in table.key:
+            same = same & (F.col(f"t.{key}") == F.col(f"s.{key}"))
+        for attempt in range(MERGE_TRIES):
+            merge = self._table(table.name).alias("t").merge(source.alias("s"), same)
+            if update:
+                rest = [c.name for c in table.columns if c.name not in table.key]
+                changed = ~F.lit(True)
+                for name in rest:
+                    changed = changed | ~F.col(f"t.{name}").eqNullSafe(F.col(f"s.{name}"))
+                merge = merge.whenMatchedUpdateAll(condition=changed)
+            try:
+                with _commit_metadata(self.spark, metadata):
+                    merge.whenNotMatchedInsertAll().execute()
+                break
+            except Exception as error:
+                # only a lost race is worth another try; Delta names all of them Concurrent…
+                if "Concurrent" not in type(error).__name__ + str(error)[:2000]:
+                    raise
+                if attempt == MERGE_TRIES - 1:
+                    raise BusyError(f"table {table.name} was written by others {MERGE_TRIES} times while we tried; run again later") from error
+                time.sleep(0.2 * 2**attempt)
+        last = self._table(table.name).history(1).select("version", "operationMetrics").first()
+        if last is None or last["version"] == before:
+            return 0  # a MERGE that changes nothing makes no commit
+        metrics = last["operationMetrics"]
+        return int(metrics.get("numTargetRowsInserted", 0)) + int(metrics.get("numTargetRowsUpdated", 0))
+
+
+class _commit_metadata:  # noqa: N801 - a context manager, used as a word
+    """User metadata of the commits inside, for MERGE has no option for it; only on a session that is ours."""
+
+    def __init__(self, spark: SparkSession, metadata: Mapping[str, Any]) -> None:
+        self.spark = spark if is_ours(spark) else None
+        self.text = json.dumps(dict(metadata), sort_keys=True)
+
+    def __enter__(self) -> None:
+        if self.spark is not None:
+            self.spark.conf.set(USER_METADATA, self.text)
+
+    def __exit__(self, *_: object) -> None:
+        if self.spark is not None:
+            self.spark.conf.unset(USER_METADATA)

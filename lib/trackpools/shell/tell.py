@@ -1,0 +1,128 @@
+"""Answers of the commands that look: the map, releases, pools, one pool explained, the machine."""
+
+import json
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.table import Table as Grid
+
+from trackpools.config import Config
+from trackpools.errors import ConfigError
+from trackpools.shell import look
+from trackpools.shell import releases as r
+from trackpools.shell.command import Answer
+from trackpools.shell.lock import writer_lock
+from trackpools.shell.session import spark_session
+from trackpools.shell.store import Store
+from trackpools.tables import TABLES
+
+
+def the_map() -> Answer:
+    """Every table, printed."""
+    grids: list[Any] = []
+    for table in TABLES.values():
+        grid = Grid(title=f"{table.name}: {table.grain}; key {', '.join(table.key)}; written by {table.mode}", title_justify="left", show_header=False, box=None)
+        for column in table.columns:
+            kind = column.dataType.simpleString()
+            grid.add_row(f"  {column.name}", kind if len(kind) < 50 else kind[:47] + "…", column.metadata["comment"])
+        grids.append(grid)
+    more = {
+        name: {"grain": table.grain, "key": table.key, "mode": table.mode, "columns": [c.jsonValue() for c in table.columns]} for name, table in TABLES.items()
+    }
+    return Answer(lines=grids, more={"map": more})
+
+
+def _store(config: Config) -> Store:
+    return Store(spark_session(config.session), config.store)
+
+
+def known_releases(config: Config) -> Answer:
+    """Every release, latest first."""
+    known = r.releases(_store(config))
+    grid = Grid("seq", "release", "as of", "published", "valid until", "pools", "model")
+    for one in known:
+        pools = next((f"{table.rows:,}" for table in one.tables if table.name == "pools"), "–")
+        stale = " (stale)" if one.valid_until < datetime.now(UTC) else ""
+        times = (f"{at:%Y-%m-%d %H:%M}" for at in (one.as_of, one.created_at))
+        grid.add_row(str(one.seq), one.release_id, *times, f"{one.valid_until:%Y-%m-%d}{stale}", pools, one.model_version)
+    return Answer(
+        release_id=known[0].release_id if known else None, lines=[grid] if known else ["nothing is published yet; next: trackpools run"],
+        more={"releases": [asdict(one) for one in known]},
+    )
+
+
+def pools(config: Config, what: str, users: tuple[str, ...], limit: int, as_json: bool) -> Answer:
+    """Decoded pools of the release in force."""
+    if what != "pools":
+        raise ConfigError(f"show knows pools; got {what!r:.40}. For the map of tables: trackpools tables")
+    store = _store(config)
+    release = r.latest(store)
+    shown = look.show_pools(store, release, config, users, limit)
+    if as_json:
+        return Answer(release.release_id, lines=[json.dumps(one, ensure_ascii=False) for one in shown])
+    return Answer(release.release_id, lines=[line for one in shown for line in (_head(one), _grid(one, 10))])
+
+
+def explain(config: Config, user: str, limit: int) -> Answer:
+    """One user's pool and what the rules removed."""
+    store = _store(config)
+    release = r.latest(store)
+    pool = look.show_pools(store, release, config, (user,), 1)[0]
+    about = look.profile_of(store, release, user)
+    lines: list[Any] = [f"release {release.seq} ({release.release_id}), as of {release.as_of:%Y-%m-%d %H:%M} UTC", _head(pool)]
+    if about:
+        taste = about["profile"]
+        lines.append(
+            f"listener: {about['plays']:,} plays of {about['recordings']:,} recordings ({about['plays_28d']:,} in 28 days); "
+            f"artists {', '.join(taste['artists_life']) or 'unknown'}; tags {', '.join(taste['tags_life']) or 'unknown'}"
+        )
+    else:
+        lines.append("listener: no plays; the pool is what the market plays")
+    lines.append(_grid(pool, limit))
+    removed = ", ".join(f"{count:,} {rule}" for rule, count in pool["drops"].items()) or "nothing"
+    lines.append(f"removed by the rules: {removed}; {pool['emitted']:,} emitted = {pool['k']:,} in the pool + {sum(pool['drops'].values()):,} removed")
+    return Answer(release.release_id, lines=lines, more={"pool": pool, "listener": about})
+
+
+def _head(pool: dict[str, Any]) -> str:
+    short = pool["shortfall"]
+    why = f"; {short['wanted'] - short['got']:,} short of {short['wanted']:,}: {short['rule']}" if short else ""
+    return f"user {pool['user_id']}: {pool['k']:,} candidates{why}"
+
+
+def _grid(pool: dict[str, Any], limit: int) -> Grid:
+    grid = Grid("#", "title", "artists", "year", "sources", "heard", "reason")
+    for one in pool["candidates"][:limit]:
+        heard = f"{one['plays']} × until {one['last_day']}" if one["plays"] and one["last_day"] else f"{one['plays']} ×" if one["plays"] else "new"
+        artists = ", ".join(one["artists"] or ())
+        cells = (one["rank"], one["title"] or one["recording_id"], artists or "–", one["original_year"] or "–", "+".join(one["sources"]), heard, one["reason"])
+        # titles are untrusted: no markup is read in them
+        grid.add_row(*(_plain(str(cell)) for cell in cells))
+    if len(pool["candidates"]) > limit:
+        grid.caption = f"{len(pool['candidates']) - limit:,} more: --json shows all"
+    return grid
+
+
+def _plain(text: str) -> Any:
+    from rich.text import Text
+
+    return Text("".join(letter if letter.isprintable() else "·" for letter in text)[:80])
+
+
+def doctor(config: Config) -> Answer:
+    """The machine, checked."""
+    from trackpools.shell import doctor as d
+
+    found = d.checks(config)
+    failing = [check.name for check in found if not check.ok]
+    said = f"{len(failing)} to mend: {', '.join(failing)}" if failing else "all fit; next: trackpools demo"
+    return Answer(lines=[d.render(found), said], more={"checks": [asdict(check) for check in found]})
+
+
+def roll_back(config: Config, seq: int) -> Answer:
+    """An older release in force again."""
+    with writer_lock(config.store.root):
+        store = _store(config)
+        release = r.rollback(store, seq, datetime.now(UTC))
+    return Answer(release.release_id, lines=[f"release {release.seq} ({release.release_id}) holds the tables of release {seq} again"])

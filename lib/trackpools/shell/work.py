@@ -1,0 +1,130 @@
+"""What the commands do, once options are read: import, run stages, publish, report."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from pyspark.sql import SparkSession
+
+from trackpools import stages as s
+from trackpools.config import Config
+from trackpools.datasets import IMPORTERS, Imported
+from trackpools.errors import ConfigError
+from trackpools.shell import model, reporting
+from trackpools.shell.command import Answer, Options, as_tables, flow_id, telling
+from trackpools.shell.flow import Done, Flow
+from trackpools.shell.ingest import IngestResult, ingest
+from trackpools.shell.lock import local_path, writer_lock
+from trackpools.shell.releases import Release
+from trackpools.shell.session import spark_session
+from trackpools.shell.store import Store
+from trackpools.shell.tracking import Tracker, replay_pending
+from trackpools.tables import TRUTH
+
+
+def import_log(config: Config, options: Options, name: str, path: str | None) -> Answer:
+    """Import a log into plays, tracks, users and signals."""
+    if name != "synthetic" and name not in IMPORTERS:
+        raise ConfigError(f"no importer {name!r:.60}; there are: {', '.join(sorted([*IMPORTERS, 'synthetic']))}")
+    if name != "synthetic" and path is None:
+        raise ConfigError(f"import {name} needs the PATH of its file or folder")
+    with telling(options, 1) as tell, writer_lock(config.store.root):
+        spark = spark_session(config.session)
+        tell(f"import: read {name}")
+        result, store = _ingest(spark, config, name, path)
+        return _import_answer(result, store, options, name)
+
+
+def _ingest(spark: SparkSession, config: Config, name: str, path: str | None) -> tuple[IngestResult, Store]:
+    store = Store(spark, config.store)
+    if name == "synthetic":
+        from trackpools.datasets import synthetic
+
+        world = synthetic.world(spark, config.synthetic)
+        found = Imported(plays=world.plays, tracks=world.tracks, users=world.users, signals=world.signals)
+        store.overwrite(TRUTH, world.affinities, {"stage": "import"})
+    else:
+        found = IMPORTERS[name](spark, str(path), config)
+    return ingest(store, found, config, datetime.now(UTC), {"stage": "import", "importer": name}), store
+
+
+def _import_answer(result: IngestResult, store: Store, options: Options, name: str) -> Answer:
+    where = store.where("plays")
+    told = f"read {result.read:,} rows of {name}: {result.accepted:,} accepted, {result.rejected:,} rejected, {result.duplicates:,} duplicates → {where}"
+    reasons = [f"  rejected: {count:,} × {reason}" for reason, count in sorted(result.reasons.items())]
+    after = f"next: trackpools run --root {options.root or '…'}"
+    more = {"read": result.read, "accepted": result.accepted, "rejected": result.rejected, "duplicates": result.duplicates, "reasons": result.reasons}
+    return Answer(warnings=list(result.notes), lines=[told, *reasons, after], more=more)
+
+
+def dry_run(config: Config, chosen: Sequence[s.Stage]) -> Answer:
+    """What would be done, and the merged configuration; nothing is touched."""
+    plan: list[Any] = [f"{stage.name}: {stage.does}; reads {', '.join(t.name for t in stage.reads)}; writes {', '.join(t.name for t in stage.writes)}" for stage in chosen]
+    values = config.flat()
+    return Answer(lines=[*plan, "", *(f"{key} = {value!r}" for key, value in values.items())], more={"plan": [stage.name for stage in chosen], "config": values})
+
+
+def run_stages(config: Config, options: Options, name: str, chosen: Sequence[s.Stage], *, publish: bool, as_of: str | None, known_as_of: str | None) -> Answer:
+    """Run stages in order; with `publish`, also publish, register the model and write the report."""
+    with telling(options, len(chosen) + 2 * publish) as tell, writer_lock(config.store.root):
+        spark = spark_session(config.session)
+        replay_pending(config.mlflow, config.store.root)
+        with Tracker(config.mlflow, config.store.root, flow_id(name), name) as tracker:
+            return _run(Flow(config, spark, tracker, as_of, known_as_of, tell), options, chosen, publish, None)
+
+
+def _run(flow: Flow, options: Options, chosen: Sequence[s.Stage], publish: bool, imported: IngestResult | None) -> Answer:
+    flow.tracker.params(flow.config.flat())
+    for stage in chosen:
+        flow.run(stage)
+    release = None
+    lines: list[Any] = [_summary(done) for done in flow.done]
+    if publish:
+        release = flow.publish()
+        lines = [_summary(done) for done in flow.done] + _after_publish(flow, release, options, imported)
+    elif chosen:
+        lines.append(f"next: trackpools {_next(chosen[-1])} --root {options.root or '…'}")
+    stats = [table for done in flow.done for table in done.tables]
+    return Answer(
+        release_id=release.release_id if release else None, tables=as_tables(stats), mlflow_run_id=flow.tracker.run_id, warnings=flow.notes.warnings, lines=lines,
+        more={"stages": [{"stage": d.stage, "seconds": round(d.seconds, 3), "skipped": d.skipped} for d in flow.done]},
+    )
+
+
+def _next(stage: s.Stage) -> str:
+    names = [one.name for one in s.STAGES]
+    after = names.index(stage.name) + 1
+    return names[after] if after < len(names) else "publish"
+
+
+def _summary(done: Done) -> str:
+    rows = ", ".join(f"{table.name} {table.rows:,}" for table in done.tables[:4]) + (" …" if len(done.tables) > 4 else "")
+    return f"{done.stage:<13}{done.seconds:7.1f} s  {'unchanged: ' if done.skipped else ''}{rows}"
+
+
+def _after_publish(flow: Flow, release: Release, options: Options, imported: IngestResult | None) -> list[Any]:
+    fresh = not flow.done[-1].skipped
+    lines: list[Any] = []
+    if fresh:
+        flow.progress("report: plots and model")
+        report = reporting.write_report(flow, release, imported)
+        reporting.register_model(flow, release)
+        lines += [f"report: {report}"] if report else []
+    flow.tracker.tag({"trackpools.release_id": release.release_id, "trackpools.seq": release.seq})
+    if flow.config.mlflow.enabled:
+        model.repair_alias(flow.config.mlflow, flow.config.store.root, release.model_version)
+    pools = next(table for table in release.tables if table.name == "pools")
+    said = f"release {release.seq} ({release.release_id}) {'published' if fresh else 'is in force already'}: {pools.rows:,} pools → {flow.store.where('pools')}"
+    where = f"--root {options.root}" if options.root else "…"
+    return [said, *lines, f"next: trackpools show pools --limit 1 {where}   (or: trackpools explain USER {where})"]
+
+
+def demo(config: Config, options: Options) -> Answer:
+    """Synthetic world → published release → one pool explained; safe to run again."""
+    with telling(options, len(s.STAGES) + 3) as tell, writer_lock(config.store.root):
+        spark = spark_session(config.session)
+        replay_pending(config.mlflow, config.store.root)
+        tell(f"import: generate {config.synthetic.users:,} listeners over {config.synthetic.days} days")
+        imported, _ = _ingest(spark, config, "synthetic", None)
+        with Tracker(config.mlflow, config.store.root, flow_id("demo"), "demo") as tracker:
+            return _run(Flow(config, spark, tracker, progress=tell), options, s.STAGES, True, imported)

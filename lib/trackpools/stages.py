@@ -1,0 +1,186 @@
+"""THE FLOW: every stage in order: what it reads, what it writes, which functions it calls.
+
+A body takes frames at pinned versions and returns lazy frames by table name; `shell/flow.py` pins, writes, hashes and
+tracks. A stage whose inputs, configuration, code and as_of are those of its last run does nothing.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from trackpools import tables as t
+from trackpools.config import Config
+from trackpools.core import assemble, cards, features, ids, interactions, rules, weights
+from trackpools.core.audience import audience, eligible
+from trackpools.core.sources.inputs import SourceInputs
+from trackpools.tables import Table
+
+Frames = Mapping[str, DataFrame]
+
+
+@dataclass
+class Notes:
+    """What a stage has to say beside its tables."""
+
+    warnings: list[str] = field(default_factory=list)
+    metrics: dict[str, float] = field(default_factory=dict)
+    curve: list[float] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Context:
+    """When and how a stage runs.
+
+    Attributes:
+        as_of: only plays before it count.
+        known_as_of: only plays received before it count.
+        since: first day that `daily` recomputes; None is all.
+        versions: pinned version of each table read.
+        run_key: identity of this work; the model version of what it trains.
+        rows: table → rows where that is known, to plan with.
+    """
+
+    config: Config
+    as_of: datetime
+    known_as_of: datetime
+    since: date | None
+    versions: Mapping[str, int]
+    run_key: str
+    model_version: str
+    rows: Mapping[str, int]
+    notes: Notes
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step of the flow.
+
+    Attributes:
+        sections: configuration sections that its result depends on.
+    """
+
+    name: str
+    does: str
+    reads: tuple[Table, ...]
+    writes: tuple[Table, ...]
+    sections: tuple[str, ...]
+    run: Callable[[Frames, Context], dict[str, DataFrame]]
+
+
+def _known(read: Frames, c: Context) -> DataFrame:
+    return read["plays"].where(interactions.known_by(c.as_of, c.known_as_of))
+
+
+def _acts(read: Frames, c: Context) -> DataFrame:
+    return interactions.on_tracks(read["signals"].where(F.col("at") < F.lit(c.as_of)), read["tracks"])
+
+
+def number_ids(read: Frames, c: Context) -> dict[str, DataFrame]:
+    """New users and recordings get the next ints; nobody is ever renumbered."""
+    plays, acts = _known(read, c), _acts(read, c)
+    recordings = ids.recording_of(read["tracks"])
+    met = plays.select("track_id").union(acts.select("track_id")).distinct().join(recordings, "track_id", "left")
+    users = plays.select("user_id").union(read["signals"].where(F.col("at") < F.lit(c.as_of)).select("user_id")).union(read["users"].select("user_id"))
+    seen = met.select(F.coalesce("recording_id", "track_id").alias("recording_id")).union(recordings.select("recording_id"))
+    return {
+        "user_ids": ids.new_ids(users, read["user_ids"], "user_id", "user_idx"),
+        "recording_ids": ids.new_ids(seen, read["recording_ids"], "recording_id", "recording_idx"),
+    }
+
+
+def count_days(read: Frames, c: Context) -> dict[str, DataFrame]:
+    """Plays by user, recording and UTC day, bots capped; only days that may have changed."""
+    plays = interactions.with_idx(_known(read, c), read["tracks"], read["user_ids"], read["recording_ids"])
+    return {"plays_daily": interactions.plays_daily(plays, c.config.daily, c.since)}
+
+
+def fold_interactions(read: Frames, c: Context) -> dict[str, DataFrame]:
+    """One row a user × recording with forward decay, from days, totals, ratings and explicit acts."""
+
+    def indexed(rows: DataFrame) -> DataFrame:
+        return interactions.with_idx(rows, read["tracks"], read["user_ids"], read["recording_ids"])
+
+    untimed = indexed(_known(read, c).where("kind <> 'play' OR played_at IS NULL"))
+    acts = interactions.explicit_acts(indexed(_acts(read, c)))
+    return {"interactions": interactions.interactions(read["plays_daily"], untimed, acts, c.config.weights)}
+
+
+def describe(read: Frames, c: Context) -> dict[str, DataFrame]:
+    """What listeners and recordings are like, and the cards that prompts and people read."""
+    known = features.facts(read["tracks"], read["recording_ids"])
+    groups = c.config.cards.market_groups
+    everybody = audience(read["user_ids"], read["users"], groups)
+    return {
+        "user_features": features.user_features(read["interactions"], read["plays_daily"], known, c.as_of),
+        "recording_features": features.recording_features(read["interactions"], read["plays_daily"], c.config.weights, c.as_of),
+        "track_cards": cards.cards(read["tracks"], read["recording_ids"], everybody, read["interactions"], as_of=c.as_of, groups=groups),
+    }
+
+
+def training_set(read: Frames, c: Context) -> DataFrame:
+    """`user_idx, recording_idx, positive, negative` doubles: rows with evidence at as_of."""
+    weighed = read["interactions"].select(
+        "user_idx", "recording_idx",
+        weights.positive_weight(c.as_of, c.config.weights).alias("positive"), weights.negative_weight(c.as_of, c.config.weights).alias("negative"),
+    )
+    evidence = F.col("positive") > 0
+    return weighed.where(evidence | (F.col("negative") > 0) if c.config.train.beta > 0 else evidence)
+
+
+def fit_factors(read: Frames, c: Context) -> dict[str, DataFrame]:
+    """ALS factors of users and recordings by the configured engine."""
+    # here, not above: engines act and load heavy libraries; reading the map of the flow must not
+    from trackpools.shell.engines import train
+
+
+    fit = train(training_set(read, c), c.config.train)
+    c.notes.warnings.extend(fit.warnings)
+    c.notes.curve.extend(fit.curve)
+    c.notes.metrics["rank"] = fit.rank
+    stamp = {"model_version": F.lit(c.run_key)}
+    return {
+        "user_factors": fit.users.withColumns(stamp | {"id_version": F.lit(c.versions["user_ids"])}),
+        "recording_factors": fit.recordings.withColumns(stamp | {"id_version": F.lit(c.versions["recording_ids"])}),
+    }
+
+
+def fill_pools(read: Frames, c: Context) -> dict[str, DataFrame]:
+    """Candidates of every source, rules, blend, exactly K or a shortfall."""
+    config = c.config
+    history = rules.history(read["interactions"], heard=config.pools.heard, rules=config.rules, as_of=c.as_of)
+    everybody = audience(read["user_ids"], read["users"], config.cards.market_groups)
+    inputs = SourceInputs(
+        users=eligible(everybody, read["user_features"], history, config.pools.active_days, c.as_of), history=history, cards=read["track_cards"],
+        user_factors=read["user_factors"].select("idx", "factors"), recording_factors=read["recording_factors"].select("idx", "factors"),
+        recordings=c.rows["recording_factors"], config=config,
+    )
+    proposed = assemble.candidates(inputs)
+    kept = {"candidates": proposed} if config.candidates.keep else {}
+    return kept | {"pools": assemble.pools(inputs, proposed, c.as_of, c.model_version)}
+
+
+STAGES = (
+    Stage(
+        "ids", "number new users and recordings", (t.PLAYS, t.SIGNALS, t.TRACKS, t.USERS, t.USER_IDS, t.RECORDING_IDS), (t.USER_IDS, t.RECORDING_IDS),
+        (), number_ids,
+    ),
+    Stage("daily", "count plays by day", (t.PLAYS, t.TRACKS, t.USER_IDS, t.RECORDING_IDS), (t.PLAYS_DAILY,), ("daily",), count_days),
+    Stage(
+        "interactions", "fold days, totals and acts", (t.PLAYS, t.SIGNALS, t.TRACKS, t.USER_IDS, t.RECORDING_IDS, t.PLAYS_DAILY), (t.INTERACTIONS,),
+        ("weights",), fold_interactions,
+    ),
+    Stage(
+        "features", "describe users and recordings", (t.TRACKS, t.USERS, t.USER_IDS, t.RECORDING_IDS, t.PLAYS_DAILY, t.INTERACTIONS),
+        (t.USER_FEATURES, t.RECORDING_FEATURES, t.TRACK_CARDS), ("weights", "cards"), describe,
+    ),
+    Stage("train", "fit ALS factors", (t.INTERACTIONS, t.USER_IDS, t.RECORDING_IDS), (t.USER_FACTORS, t.RECORDING_FACTORS), ("weights", "train"), fit_factors),
+    Stage(
+        "pools", "propose, rule, blend, cut",
+        (t.USER_IDS, t.USERS, t.USER_FEATURES, t.INTERACTIONS, t.TRACK_CARDS, t.USER_FACTORS, t.RECORDING_FACTORS), (t.CANDIDATES, t.POOLS),
+        ("cards", "topk", "sources", "rules", "pools", "candidates"), fill_pools,
+    ),
+)
+BY_NAME = {stage.name: stage for stage in STAGES}

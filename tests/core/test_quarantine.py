@@ -1,0 +1,146 @@
+import datetime as dt
+import math
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pyspark.sql import types as T
+
+from trackpools.core.quarantine import judge
+from trackpools.shell.settings import load_config
+from trackpools.tables import PLAYS
+
+NOW = dt.datetime(2025, 6, 1, tzinfo=dt.UTC)
+INGEST = load_config().ingest
+COLUMNS = ("event_id", "user_id", "track_id", "played_at", "received_at", "ms_played", "private", "plays", "rating", "kind")
+STRINGS = T.StructType([T.StructField(name, T.BooleanType() if name == "broken" else T.StringType()) for name in (*COLUMNS, "broken", "row_text", "source")])
+GOOD = {"user_id": "u", "track_id": "t", "played_at": "2025-05-01T10:00:00Z", "kind": "play", "broken": False, "source": "events:f"}
+COUNT = {"played_at": None, "kind": "count", "plays": "3"}
+RATING = {"kind": "rating", "rating": "4.5"}
+
+BAD = [
+    ({"user_id": None}, "user_id_null"), ({"user_id": ""}, "user_id_empty"), ({"user_id": "  \u00a0"}, "user_id_blank"),
+    ({"user_id": "u" * 257}, "user_id_too_long"), ({"user_id": "u\x00"}, "user_id_control_characters"), ({"user_id": "u\x9f"}, "user_id_control_characters"),
+    ({"track_id": None}, "track_id_null"), ({"track_id": ""}, "track_id_empty"), ({"track_id": " "}, "track_id_blank"),
+    ({"track_id": "t" * 257}, "track_id_too_long"), ({"track_id": "t\nt"}, "track_id_control_characters"), ({"event_id": ""}, "event_id_empty"),
+    ({"event_id": "e" * 257}, "event_id_too_long"), ({"event_id": "\x1f"}, "event_id_control_characters"),
+    ({"played_at": None}, "time_missing"), ({"played_at": "  "}, "time_missing"), ({"played_at": "yesterday"}, "time_unparsable"),
+    ({"played_at": "2025-02-30T00:00:00Z"}, "time_unparsable"), ({"played_at": "2025-05-01"}, "time_unparsable"), ({"played_at": "12:30:00"}, "time_unparsable"),
+    ({"played_at": "123456-01-01T00:00:00Z"}, "time_unparsable"), ({"played_at": "2025-05-01T25:00:00Z"}, "time_unparsable"),
+    ({"played_at": "NaN"}, "time_unparsable"), ({"played_at": "1969-12-31T23:59:59Z"}, "time_before_1970"), ({"played_at": "-1"}, "time_before_1970"),
+    ({"played_at": "-1e300"}, "time_before_1970"), ({"played_at": "2025-06-01T00:05:01Z"}, "time_in_future"), ({"played_at": "1e300"}, "time_in_future"),
+    ({"played_at": "9999-12-31T23:59:59Z"}, "time_in_future"), ({"played_at": "99999999999999999999"}, "time_in_future"),
+    ({"received_at": "2025-05-01T09:54:59Z"}, "time_in_future"), ({"received_at": "soon"}, "received_at_wrong_type"), ({"received_at": "-5"}, "received_at_wrong_type"),
+    ({"received_at": "1e300"}, "received_at_wrong_type"), ({"ms_played": "-1"}, "ms_played_negative"), ({"ms_played": "NaN"}, "ms_played_nan"),
+    ({"ms_played": "long"}, "ms_played_wrong_type"), ({"ms_played": "1e40"}, "ms_played_wrong_type"), ({"ms_played": "Infinity"}, "ms_played_wrong_type"),
+    ({"ms_played": "0x10"}, "ms_played_wrong_type"), ({"ms_played": "1d"}, "ms_played_wrong_type"), ({"private": "perhaps"}, "private_wrong_type"),
+    ({**COUNT, "plays": None}, "plays_missing"), ({**COUNT, "plays": "0"}, "plays_not_positive"), ({**COUNT, "plays": "-2"}, "plays_not_positive"),
+    ({**COUNT, "plays": "1.5"}, "plays_not_integer"), ({**COUNT, "plays": "2147483648"}, "plays_too_large"), ({**COUNT, "plays": "many"}, "plays_wrong_type"),
+    ({**COUNT, "plays": "NaN"}, "plays_wrong_type"), ({**RATING, "rating": None}, "rating_missing"), ({**RATING, "rating": "NaN"}, "rating_nan"),
+    ({**RATING, "rating": "good"}, "rating_wrong_type"), ({"broken": True, "user_id": None}, "broken_line"), ({"kind": "wish"}, "kind_unknown"),
+]
+
+
+def raw(spark, *given):
+    return spark.createDataFrame([tuple(({"row_text": str(i)} | row).get(name) for name in STRINGS.names) for i, row in enumerate(given)], STRINGS)
+
+
+def judged(spark, *given, now=NOW, ingest=INGEST):
+    return judge(raw(spark, *(GOOD | row for row in given)), ingest, now)
+
+
+@pytest.fixture(scope="module")
+def verdicts(spark):
+    """All bad rows in one job: row text, which is their number, to reasons."""
+    return {int(row["row_text"]): row["reasons"] for row in judged(spark, *(row for row, _ in BAD)).where("size(reasons) > 0").collect()}
+
+
+@pytest.mark.parametrize("at", range(len(BAD)), ids=[f"{reason}-{i}" for i, (_, reason) in enumerate(BAD)])
+def test_each_kind_of_bad_row_is_refused_for_its_reason(verdicts, at):
+    assert verdicts.get(at) == [BAD[at][1]]
+
+
+def test_the_bad_rows_are_of_more_than_25_kinds():
+    assert len({reason for _, reason in BAD}) >= 25
+
+
+def test_a_row_with_several_faults_names_all_of_them_sorted(spark):
+    row = judged(spark, {"user_id": None, "track_id": "", "played_at": "x", "ms_played": "-1"}).first()
+    assert row["reasons"] == ["ms_played_negative", "time_unparsable", "track_id_empty", "user_id_null"]
+
+
+def test_bytes_that_are_no_utf8_are_refused(spark):
+    row = raw(spark, GOOD).selectExpr("* EXCEPT (user_id)", "cast(unhex('75FF') AS string) AS user_id")
+    assert judge(row, INGEST, NOW).first()["reasons"] == ["user_id_not_utf8"]
+
+
+@pytest.mark.parametrize("zone", ["UTC", "America/New_York"])
+def test_times_are_read_in_every_notation_whatever_the_zone_of_the_session(spark, zone):
+    notations = ["2025-05-01T10:00:00Z", "2025-05-01 10:00:00", "2025-05-01T12:00:00+02:00", "2025-05-01T12:00:00+0200", "2025-05-01T12:00:00+02",
+                 "2025-05-01T10:00", "2025-05-01T10:00:00.000000Z", "2025-05-01 10:00:00 UTC", "1746093600", "1746093600.0", "1.7460936e9", "1746093600000",
+                 "1746093600000000", " 1746093600 "]
+    spark.conf.set("spark.sql.session.timeZone", zone)
+    try:
+        seconds = judged(spark, *({"played_at": text} for text in notations)).selectExpr("unix_micros(played_at) AS at").collect()
+    finally:
+        spark.conf.set("spark.sql.session.timeZone", "UTC")
+    assert [row["at"] for row in seconds] == [1_746_093_600_000_000] * len(notations)
+
+
+def test_typed_columns_of_a_file_are_judged_like_their_texts(spark):
+    rows = spark.createDataFrame(
+        [(1, 7, dt.datetime(2025, 5, 1, 10), 1500.4, True, "play"), (2, 7, dt.datetime(1960, 1, 1), math.nan, None, "play"), (3, 7, None, -1.0, False, "play")],
+        "user_id long, track_id int, played_at timestamp_ntz, ms_played double, private boolean, kind string",
+    ).selectExpr("*", "false AS broken", "'' AS row_text", "'s' AS source")
+    good, old, missing = sorted(judge(rows, INGEST, NOW).collect(), key=lambda row: row["user_id"])
+    assert (good["user_id"], good["track_id"], good["ms_played"], good["private"], good["reasons"]) == ("1", "7", 1500, True, [])
+    assert good["played_at"] == dt.datetime(2025, 5, 1, 10)
+    assert old["reasons"] == ["ms_played_nan", "time_before_1970"]
+    assert missing["reasons"] == ["ms_played_negative", "time_missing"]
+
+
+def test_a_fixed_unit_is_believed_and_a_play_at_the_edge_of_the_clock_skew_enters(spark):
+    ms = load_config(settings=["ingest.time_unit=ms"]).ingest
+    assert judged(spark, {"played_at": "86400000"}, ingest=ms).selectExpr("unix_seconds(played_at)").first()[0] == 86_400
+    assert judged(spark, {"played_at": "2025-06-01T00:05:00Z"}).first()["reasons"] == []
+
+
+def test_ratings_become_positive_or_known_and_counts_have_no_time(spark):
+    like, dislike, count = judged(spark, RATING, {**RATING, "rating": "3.9"}, {**COUNT, "plays": "12", "played_at": "2025-05-01T10:00:00Z"}).collect()
+    assert [(row["plays"], row["kind"], row["played_at"] is None) for row in (like, dislike, count)] == [(1, "rating", False), (0, "rating", False), (12, "count", True)]
+
+
+def test_keys_of_different_plays_differ_and_of_one_play_do_not(spark):
+    rows = [
+        {"user_id": "a", "track_id": "b:c"}, {"user_id": "a:b", "track_id": "c"}, {"user_id": "1", "track_id": "1:a:b"}, {"event_id": "e"}, {"event_id": "f"},
+        {**COUNT}, {**RATING}, {"played_at": "2025-05-01T10:00:00.000001Z"},
+    ]
+    keys = [row["play_key"] for row in judged(spark, *rows).collect()]
+    assert len(set(keys)) == len(rows)
+    again = judged(spark, {"user_id": "a", "track_id": "b:c", "played_at": "1746093600", "ms_played": "5"}, {"event_id": "e", "user_id": "z"}).collect()
+    assert [row["play_key"] for row in again] == [keys[0], keys[3]]
+
+
+def test_the_text_of_a_refused_row_is_cut_and_of_an_accepted_one_not_kept(spark):
+    long, good = judged(spark, {"user_id": None, "row_text": "x" * 20_000}, {"row_text": "y"}).collect()
+    assert (len(long["row_text"]), good["row_text"]) == (10_000, None)
+
+
+LIKELY = st.sampled_from(["NaN", "2025-05-01T10:00:00Z", "3", "true", "u"])
+ANY = st.one_of(st.none(), st.text(max_size=12), st.floats().map(str), st.integers().map(str), st.datetimes().map(str), LIKELY)
+ANY_ROW = st.fixed_dictionaries({name: ANY for name in COLUMNS[:-1]} | {"kind": st.sampled_from(["play", "count", "rating", None]), "broken": st.booleans()})
+
+
+@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.lists(ANY_ROW, min_size=40, max_size=120))
+def test_any_row_is_judged_without_a_crash_and_an_accepted_one_keeps_the_contract(spark, many):
+    texts = [{key: value.encode("utf-8", "replace").decode() if isinstance(value, str) else value for key, value in row.items()} for row in many]
+    found = judge(raw(spark, *({"source": "s"} | row for row in texts)), INGEST, NOW).collect()
+    assert len(found) == len(many)
+    for row in found:
+        assert row["reasons"] == sorted(set(row["reasons"]))
+        if not row["reasons"]:
+            assert all(row[c.name] is not None for c in PLAYS.columns if not c.nullable)
+            assert row["plays"] >= 0
+            assert row["kind"] == "count" or dt.datetime(1970, 1, 1) <= row["played_at"]
+            assert row["ms_played"] is None or row["ms_played"] >= 0

@@ -1,0 +1,55 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from trackpools.core.topk import Ragged, top_k, top_listed
+from trackpools.errors import ModelError
+
+
+def ragged(lists):
+    return Ragged(np.cumsum([0, *map(len, lists)]), np.array([v for one in lists for v in one], np.int32))
+
+
+def oracle(x, y, idx, masks, k):
+    """One user at a time, one recording at a time, in float64."""
+    out = []
+    for u, mask in enumerate(masks):
+        scored = [(-np.float32(np.add.reduce(x[u].astype(np.float64) * y[j])), int(i)) for j, i in enumerate(idx) if int(i) not in mask]
+        out += [(u, i, -s) for s, i in sorted(scored)[:k]]
+    return out
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**31), st.integers(1, 300), st.integers(1, 400), st.integers(1, 9), st.integers(1, 60), st.booleans())
+def test_top_k_is_the_obvious_answer_with_ties_by_idx_and_masks_inside(seed, users, recordings, rank, k, coarse):
+    rng = np.random.default_rng(seed)
+    x, y = rng.normal(size=(users, rank)).astype(np.float32), rng.normal(size=(recordings, rank)).astype(np.float32)
+    if coarse:  # many exact ties, and users whose factors are all zero
+        x, y = np.round(x / 2).astype(np.float32), np.round(y / 2).astype(np.float32)
+    idx = np.sort(rng.choice(10 * recordings, recordings, replace=False)).astype(np.int32)
+    masks = [set(rng.choice(idx, rng.integers(0, recordings + 1), replace=False).tolist()) | {10**6} for _ in range(users)]
+    got = top_k(x, y, idx, ragged([sorted(m) for m in masks]), k)
+    assert list(zip(got.row.tolist(), got.idx.tolist(), got.score.tolist(), strict=True)) == oracle(x, y, idx, masks, k)
+
+
+def test_a_user_gets_the_same_answer_in_any_company():
+    rng = np.random.default_rng(1)
+    x, y = rng.normal(size=(300, 16)).astype(np.float32), rng.normal(size=(5000, 16)).astype(np.float32)
+    idx, none = np.arange(5000, dtype=np.int32), ragged([[]] * 300)
+    together = top_k(x, y, idx, none, 50)
+    alone = top_k(x[217:218], y, idx, ragged([[]]), 50)
+    chosen = together.row == 217
+    assert together.idx[chosen].tolist() == alone.idx.tolist()
+    assert together.score[chosen].tobytes() == alone.score.tobytes()
+
+
+def test_listed_recordings_are_ranked_and_unknown_ones_passed_over():
+    x, y = np.array([[1.0], [2.0]], np.float32), np.array([[1.0], [3.0], [2.0]], np.float32)
+    got = top_listed(x, y, np.array([5, 7, 9], np.int32), ragged([[5, 7, 9, 11], [11]]), 2)
+    assert (got.row.tolist(), got.idx.tolist(), got.score.tolist()) == ([0, 0], [7, 9], [3.0, 2.0])
+
+
+def test_nan_factors_are_refused_not_ranked_first():
+    with pytest.raises(ModelError, match="NaN"):
+        top_k(np.array([[np.nan]], np.float32), np.ones((1, 1), np.float32), np.zeros(1, np.int32), ragged([[]]), 1)

@@ -1,0 +1,89 @@
+"""Which session is used, and that one which is not ours is left as it was."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+from pyspark.sql import SparkSession
+
+from trackpools.config import SessionConfig
+from trackpools.errors import ConfigError
+from trackpools.shell import session
+from trackpools.shell.settings import load_config
+
+
+def test_an_active_session_is_returned_as_it_is_and_no_conf_is_set_on_it(spark):
+    before = dict(spark.conf.getAll)
+    odd = SessionConfig(cores=7, memory="9g")
+    assert session.spark_session(odd) is SparkSession.getActiveSession()
+    assert dict(spark.conf.getAll) == before
+    assert before["spark.sql.shuffle.partitions"] == str(2 * load_config().session.cores)
+
+
+@pytest.mark.parametrize(("key", "value"), [("PYSPARK_GATEWAY_PORT", "1"), ("SPARK_REMOTE", "sc://host")])
+def test_a_submitted_session_is_taken_without_master_and_conf(key, value, monkeypatch):
+    class Builder:
+        """Has getOrCreate and nothing else: master, config or appName would fail."""
+
+        @staticmethod
+        def getOrCreate():
+            return "the submitted session"
+
+    class Sessions:
+        builder = Builder()
+
+        @staticmethod
+        def getActiveSession():
+            return None
+
+    monkeypatch.setenv(key, value)
+    monkeypatch.setattr(session, "SparkSession", Sessions)
+    assert session.spark_session(load_config().session) == "the submitted session"
+
+
+def test_a_local_session_is_built_where_there_is_neither(monkeypatch):
+    class Sessions:
+        @staticmethod
+        def getActiveSession():
+            return None
+
+    monkeypatch.delenv("PYSPARK_GATEWAY_PORT", raising=False)
+    monkeypatch.delenv("SPARK_REMOTE", raising=False)
+    monkeypatch.setattr(session, "SparkSession", Sessions)
+    monkeypatch.setattr(session, "local_session", lambda config: ("local", config.cores))
+    assert session.spark_session(load_config(settings=["session.cores=3"]).session) == ("local", 3)
+
+
+def test_the_local_session_is_ours_in_utc_with_delta_ansi_and_retries(spark):
+    assert session.is_ours(spark)
+    wanted = {
+        "spark.sql.session.timeZone": "UTC", "spark.sql.ansi.enabled": "true", "spark.ui.enabled": "false", "spark.master": "local[2,3]",
+        "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension", "spark.databricks.delta.snapshotPartitions": "2",
+    }
+    assert {key: spark.conf.get(key) for key in wanted} == wanted
+    assert os.environ["PYSPARK_PYTHON"] == sys.executable
+
+
+def test_a_session_without_our_mark_is_not_ours():
+    class Conf:
+        @staticmethod
+        def get(key, default):
+            return default
+
+    class Foreign:
+        conf = Conf()
+
+    assert not session.is_ours(Foreign())
+
+
+def test_missing_java_is_told_with_what_to_install(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    with pytest.raises(ConfigError, match="install Java 17 or 21"):
+        session.local_session(load_config().session)
+
+
+def test_importing_the_session_module_starts_no_jvm():
+    code = "import trackpools.shell.session; from pyspark import SparkContext; print(SparkContext._gateway)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60).stdout == "None\n"

@@ -1,0 +1,36 @@
+import pytest
+from builders import rows
+
+from trackpools.errors import ConfigError, InputError
+from trackpools.tables import TABLES
+
+
+def test_a_table_is_created_with_comments_keys_and_checks_and_reads_back(spark, store):
+    for table in TABLES.values():
+        store.create(table)
+    assert store.read("user_ids").schema["user_idx"].metadata["comment"] == "dense, never renumbered"
+    assert not store.read("user_ids").schema["user_idx"].nullable
+    version = store.overwrite(TABLES["user_ids"], rows(spark, "user_ids", {"user_id": "a", "user_idx": 1}), {"run_key": "r"})
+    assert store.commit("user_ids")[:2] == (version, {"run_key": "r"})
+    stats = store.stats("user_ids", version)
+    assert stats.rows == 1
+    with pytest.raises(Exception, match="idx_not_negative"):
+        store.overwrite(TABLES["user_ids"], rows(spark, "user_ids", {"user_idx": -1}), {})
+
+
+def test_inserting_the_same_keys_twice_changes_nothing(spark, store):
+    ids = rows(spark, "user_ids", {"user_id": "a", "user_idx": 0}, {"user_id": "b", "user_idx": 1})
+    assert store.insert(TABLES["user_ids"], ids, {}) == 2
+    assert store.insert(TABLES["user_ids"], ids, {}) == 0
+    assert store.read("user_ids").count() == 2
+
+
+@pytest.mark.parametrize("name", ["../etc", "a`b", "A", "", "x; DROP", "delta.`/tmp`"])
+def test_a_name_that_is_not_a_table_name_is_refused(store, name):
+    with pytest.raises(ConfigError):
+        store.where(name)
+
+
+def test_a_missing_table_is_an_input_error(store):
+    with pytest.raises(InputError, match="cannot be read"):
+        store.read("plays").count()
