@@ -14,7 +14,9 @@ app = typer.Typer(
     "Start with `trackpools demo`; then `import` your log and `run` the flow. `tables` prints the map of what exists.",
 )
 Root = Annotated[str | None, typer.Option("--root", help="Folder of the tables: a path, s3a://, abfss://, gs://, /Volumes/…", show_default=False)]
-ConfigFile = Annotated[str | None, typer.Option("--config", help="local, cluster, databricks, or a YAML file with what differs from conf/base.yml.", show_default=False)]
+ConfigFile = Annotated[
+    str | None, typer.Option("--config", help="local, cluster, databricks, or a YAML file with what differs from conf/base.yml.", show_default=False)
+]
 Settings = Annotated[list[str] | None, typer.Option("--set", help="One key, e.g. --set train.rank=32; may be repeated; wins over files.", show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output; logs stay on standard error.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress and no warnings.")]
@@ -110,27 +112,33 @@ def demo(root: Root = "trackpools-demo", config: ConfigFile = None, set_: Settin
     _end(perform("demo", options, work))
 
 
-def main() -> None:
-    """Entry point of the `trackpools` script."""
+def _run(arguments: list[str]) -> int:
+    """Run one command; returns its exit code, also for arguments that typer refuses."""
     from trackpools import cli_look  # noqa: F401 - registers the commands that only look
 
     try:
-        code = app(standalone_mode=False)
+        code = app(arguments, standalone_mode=False, prog_name="trackpools")
     except Exception as error:
         show = getattr(error, "show", None)  # typer's own: wrong arguments
         if show is None:
             raise
         show()
         code = getattr(error, "exit_code", 2)
-    sys.exit(code if isinstance(code, int) else 0)
+    return code if isinstance(code, int) else 0
+
+
+def main() -> None:
+    """Entry point of the `trackpools` script."""
+    sys.exit(_run(sys.argv[1:]))
 
 
 def job(name: str) -> None:
-    """Body of `jobs/*.py`: the same command under spark-submit; raises on failure, returns on success."""
-    from trackpools import cli_look  # noqa: F401
+    """Body of `jobs/*.py`: the same command under spark-submit; exits with its code on failure, returns on success.
 
-    code = app([name, *sys.argv[1:]], standalone_mode=False, prog_name=f"jobs/{name}.py")
-    if isinstance(code, int) and code:
+    No exit of 0: a runner that executes the file inside its own interpreter, as notebooks do, takes any SystemExit for a failure.
+    """
+    code = _run([name, *sys.argv[1:]])
+    if code:
         sys.exit(code)
 
 

@@ -108,7 +108,7 @@ class TrainConfig(Section):
     @property
     def regularisation(self) -> float:
         """λ, with the engine's own default where none is set."""
-        return self.reg if self.reg is not None else {"implicit": 10.0, "mllib": 0.05}[self.engine]
+        return self.reg if self.reg is not None else {"implicit": 50.0, "mllib": 1.0}[self.engine]
 
     @field_validator("nu")
     @classmethod

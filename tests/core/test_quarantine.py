@@ -20,17 +20,20 @@ RATING = {"kind": "rating", "rating": "4.5"}
 
 BAD = [
     ({"user_id": None}, "user_id_null"), ({"user_id": ""}, "user_id_empty"), ({"user_id": "  \u00a0"}, "user_id_blank"),
-    ({"user_id": "u" * 257}, "user_id_too_long"), ({"user_id": "u\x00"}, "user_id_control_characters"), ({"user_id": "u\x9f"}, "user_id_control_characters"),
+    ({"user_id": "u" * 257}, "user_id_too_long"), ({"user_id": "u\x00"}, "user_id_control_characters"),
+    ({"user_id": "u\x9f"}, "user_id_control_characters"),
     ({"track_id": None}, "track_id_null"), ({"track_id": ""}, "track_id_empty"), ({"track_id": " "}, "track_id_blank"),
     ({"track_id": "t" * 257}, "track_id_too_long"), ({"track_id": "t\nt"}, "track_id_control_characters"), ({"event_id": ""}, "event_id_empty"),
     ({"event_id": "e" * 257}, "event_id_too_long"), ({"event_id": "\x1f"}, "event_id_control_characters"),
     ({"played_at": None}, "time_missing"), ({"played_at": "  "}, "time_missing"), ({"played_at": "yesterday"}, "time_unparsable"),
-    ({"played_at": "2025-02-30T00:00:00Z"}, "time_unparsable"), ({"played_at": "2025-05-01"}, "time_unparsable"), ({"played_at": "12:30:00"}, "time_unparsable"),
+    ({"played_at": "2025-02-30T00:00:00Z"}, "time_unparsable"), ({"played_at": "2025-05-01"}, "time_unparsable"),
+    ({"played_at": "12:30:00"}, "time_unparsable"),
     ({"played_at": "123456-01-01T00:00:00Z"}, "time_unparsable"), ({"played_at": "2025-05-01T25:00:00Z"}, "time_unparsable"),
     ({"played_at": "NaN"}, "time_unparsable"), ({"played_at": "1969-12-31T23:59:59Z"}, "time_before_1970"), ({"played_at": "-1"}, "time_before_1970"),
     ({"played_at": "-1e300"}, "time_before_1970"), ({"played_at": "2025-06-01T00:05:01Z"}, "time_in_future"), ({"played_at": "1e300"}, "time_in_future"),
     ({"played_at": "9999-12-31T23:59:59Z"}, "time_in_future"), ({"played_at": "99999999999999999999"}, "time_in_future"),
-    ({"received_at": "2025-05-01T09:54:59Z"}, "time_in_future"), ({"received_at": "soon"}, "received_at_wrong_type"), ({"received_at": "-5"}, "received_at_wrong_type"),
+    ({"received_at": "2025-05-01T09:54:59Z"}, "time_in_future"), ({"received_at": "soon"}, "received_at_wrong_type"),
+    ({"received_at": "-5"}, "received_at_wrong_type"),
     ({"received_at": "1e300"}, "received_at_wrong_type"), ({"ms_played": "-1"}, "ms_played_negative"), ({"ms_played": "NaN"}, "ms_played_nan"),
     ({"ms_played": "long"}, "ms_played_wrong_type"), ({"ms_played": "1e40"}, "ms_played_wrong_type"), ({"ms_played": "Infinity"}, "ms_played_wrong_type"),
     ({"ms_played": "0x10"}, "ms_played_wrong_type"), ({"ms_played": "1d"}, "ms_played_wrong_type"), ({"private": "perhaps"}, "private_wrong_type"),
@@ -107,7 +110,8 @@ def test_a_fixed_unit_is_believed_and_a_play_at_the_edge_of_the_clock_skew_enter
 
 def test_ratings_become_positive_or_known_and_counts_have_no_time(spark):
     like, dislike, count = judged(spark, RATING, {**RATING, "rating": "3.9"}, {**COUNT, "plays": "12", "played_at": "2025-05-01T10:00:00Z"}).collect()
-    assert [(row["plays"], row["kind"], row["played_at"] is None) for row in (like, dislike, count)] == [(1, "rating", False), (0, "rating", False), (12, "count", True)]
+    got = [(row["plays"], row["kind"], row["played_at"] is None) for row in (like, dislike, count)]
+    assert got == [(1, "rating", False), (0, "rating", False), (12, "count", True)]
 
 
 def test_keys_of_different_plays_differ_and_of_one_play_do_not(spark):
@@ -128,7 +132,7 @@ def test_the_text_of_a_refused_row_is_cut_and_of_an_accepted_one_not_kept(spark)
 
 LIKELY = st.sampled_from(["NaN", "2025-05-01T10:00:00Z", "3", "true", "u"])
 ANY = st.one_of(st.none(), st.text(max_size=12), st.floats().map(str), st.integers().map(str), st.datetimes().map(str), LIKELY)
-ANY_ROW = st.fixed_dictionaries({name: ANY for name in COLUMNS[:-1]} | {"kind": st.sampled_from(["play", "count", "rating", None]), "broken": st.booleans()})
+ANY_ROW = st.fixed_dictionaries(dict.fromkeys(COLUMNS[:-1], ANY) | {"kind": st.sampled_from(["play", "count", "rating", None]), "broken": st.booleans()})
 
 
 @settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))

@@ -34,7 +34,8 @@ def judged(spark, config, path, *settings):
 
 
 def test_broken_lines_surface_and_good_ones_survive_bom_crlf_quotes_and_odd_lines(spark, config, write):
-    text = "\ufeff" + "\r\n".join([HEADER, *LINES, "u4,t4", "u5,t5,2025-05-01T10:00:00Z,1,true,more", "", '"u6,t6,2025-05-01T10:00:00Z,1,true', "," * 30_000, ",,,,"])
+    odd = ["u4,t4", "u5,t5,2025-05-01T10:00:00Z,1,true,more", "", '"u6,t6,2025-05-01T10:00:00Z,1,true', "," * 30_000, ",,,,"]
+    text = "\ufeff" + "\r\n".join([HEADER, *LINES, *odd])
     rows = judged(spark, config, write("a b/log.csv", text)).collect()
     assert sorted(row["user_id"] for row in rows if not row["reasons"]) == ['u"3', "u1", "u2"]
     refused = {row["row_text"][:12]: row["reasons"] for row in rows if row["reasons"]}
@@ -100,7 +101,8 @@ def test_json_lines_that_are_broken_or_of_a_wrong_shape_surface(spark, config, w
 
 
 @pytest.mark.parametrize(("name", "text", "say"), [
-    ("x.csv", "", "no usable header"), ("x.csv", "user_id,user_id,track_id\n", "more than once"), ("x.json", "[\n{}\n]", "no JSON lines"),
+    ("x.csv", "", "no files in"), ("x.csv", "\n", "no usable header"),
+    ("x.csv", "user_id,user_id,track_id\n", "more than once"), ("x.json", "[\n{}\n]", "no JSON lines"),
     ("x.bin", "?", "the format of"), ("x.parquet", "no parquet", "cannot be read as parquet"),
 ])
 def test_input_that_is_not_what_it_is_said_to_be_is_refused_with_advice(spark, config, write, name, text, say):

@@ -4,8 +4,8 @@ import datetime as dt
 
 import pandas as pd
 import pytest
-from conftest import shared_data
 
+from conftest import shared_data
 from trackpools.datasets import IMPORTERS
 from trackpools.shell.ingest import ingest
 
@@ -55,7 +55,8 @@ def spotify(folder):
 
 
 WORLDS = [
-    ("lastfm-1k", "lastfm1k_sample", lastfm_1k, 1192), ("lastfm-2k", "lastfm-2k", lastfm_2k, 17_632), ("audioscrobbler", "audioscrobbler_small", audioscrobbler, 30_537),
+    ("lastfm-1k", "lastfm1k_sample", lastfm_1k, 1192), ("lastfm-2k", "lastfm-2k", lastfm_2k, 17_632),
+    ("audioscrobbler", "audioscrobbler_small", audioscrobbler, 30_537),
     ("movielens", "ml-latest-small", movielens, 9125), ("amazon", "amazon_music_dmf", amazon, 0), ("listenbrainz", "listenbrainz_fixtures", listenbrainz, 64),
     ("spotify-songs", "spotify_songs", spotify, 28_356),
 ]

@@ -1,8 +1,8 @@
 import datetime as dt
 
 import pytest
-from builders import rows
 
+from builders import rows
 from trackpools.datasets import IMPORTERS, Imported
 from trackpools.errors import InputError, QualityError
 from trackpools.shell.ingest import ingest
@@ -38,7 +38,8 @@ def test_rows_add_up_bad_ones_are_kept_with_reasons_and_the_same_file_twice_chan
     assert result.reasons == {"broken_line": 1, "time_unparsable": 2, "user_id_null": 1}
     assert result.tables == ["tracks", "plays_rejected", "plays"]
     assert sorted(map(tuple, store.read("plays_rejected").select("row_text", "reasons").collect())) == [
-        (",,t1,2025-05-01T10:00:00Z,Evil", ["user_id_null"]), (",u1,t1", ["broken_line"]), (",u1,t1,never,Evil", ["time_unparsable"]), (",u1,t1,never,Evil", ["time_unparsable"]),
+        (",,t1,2025-05-01T10:00:00Z,Evil", ["user_id_null"]), (",u1,t1", ["broken_line"]),
+        (",u1,t1,never,Evil", ["time_unparsable"]), (",u1,t1,never,Evil", ["time_unparsable"]),
     ]
     assert store.read("tracks").where("title = 'Evil'").count() == 0
     before = state(store)
@@ -114,7 +115,8 @@ def test_a_catalogue_users_and_signals_enter_once_and_bad_ids_are_noted(spark, s
     at = dt.datetime(2025, 5, 1, tzinfo=dt.UTC)
     imported = Imported(
         None, tracks=rows(spark, "tracks", {"track_id": "a", "title": "B"}, {"track_id": "a", "title": "A"}, {"track_id": " "}),
-        users=rows(spark, "users", {"user_id": "u", "explicit_policy": "allow"}), signals=rows(spark, "signals", *[{"user_id": "u", "kind": "like", "at": at}] * 2), notes=("n",),
+        users=rows(spark, "users", {"user_id": "u", "explicit_policy": "allow"}),
+        signals=rows(spark, "signals", *[{"user_id": "u", "kind": "like", "at": at}] * 2), notes=("n",),
     )
     first = ingest(store, imported, config(), NOW, {})
     assert (first.tables, first.notes) == (["tracks", "users", "signals"], ("n", "left out 1 tracks rows with a bad track_id"))

@@ -290,6 +290,12 @@ def test_where_there_is_no_local_root_the_cache_folder_holds_spool_and_server(tm
     assert tracking_uri(mlflow_config("mlflow.tracking_uri=http://y"), None) == "http://y"
 
 
+def test_tracking_prints_nothing_on_standard_output(root, capfd):
+    with Tracker(mlflow_config(), root, "flow-1", "demo") as tracker:
+        a_flow(tracker)
+    assert capfd.readouterr().out == ""
+
+
 def test_reachable_says_why_not(root):
     assert reachable(mlflow_config(), root) is None
     assert "refused" in reachable(mlflow_config(f"mlflow.tracking_uri=http://127.0.0.1:{free_port()}"), root)

@@ -45,7 +45,7 @@ def pools(inputs: SourceInputs, proposed: DataFrame, as_of: datetime, model_vers
         F.coalesce("heard", F.lit(False)).alias("heard"),
     )
     grouped = joined.groupBy("user_idx").agg(F.collect_list(entry).alias("entries"))
-    masked = proposed.groupBy("user_idx").agg(F.sum("masked").cast("int").alias("masked"))
+    masked = proposed.groupBy("user_idx").agg(F.max("masked").cast("int").alias("masked"))  # sources mask the same history
     rows = inputs.users.select("user_idx", "profile").join(grouped, "user_idx", "left").join(masked, "user_idx", "left").select(
         F.pmod(F.xxhash64("user_idx"), F.lit(config.pools.buckets)).cast("int").alias("bucket"), "user_idx",
         F.coalesce("entries", F.array().cast(ENTRY)).alias("entries"), F.coalesce("masked", F.lit(0)).alias("masked"), "profile",

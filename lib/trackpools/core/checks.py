@@ -32,5 +32,5 @@ def id_violations(ids: DataFrame, id_name: str, idx_name: str) -> DataFrame:
         rows.alias("rows"),
         (rows - F.count_distinct(id_name)).alias("an id twice"),
         (rows - F.count_distinct(idx_name)).alias("an idx twice"),
-        (F.coalesce(F.max(idx_name) + 1, F.lit(0)) - rows).alias("a gap in the idx"),
+        (F.coalesce(F.max(idx_name).cast("long") + 1, F.lit(0)) - rows).alias("a gap in the idx"),
     )

@@ -11,6 +11,7 @@ from trackpools.core.weights import positive_weight
 
 TOP_ARTISTS, TOP_TAGS, TOP_DECADES, TOP_LANGUAGES = 5, 5, 3, 2
 WINDOWS = {"28d": 28, "180d": 180}
+PLAYS_IN = ("p28d", "p180d", "plife")  # plays of a user × recording in the windows and ever
 
 
 def _total_plays() -> Column:
@@ -54,37 +55,39 @@ def user_features(interactions: DataFrame, days: DataFrame, facts: DataFrame, as
         F.transform(F.coalesce("decades_life", F.array().cast("array<string>")), lambda d: d.cast("int")).alias("decades"),
         F.coalesce("languages_life", F.array().cast("array<string>")).alias("languages"), "novelty",
     )
-    described = met.join(facts, "recording_idx", "left")
-    for name, value, n in (
-        ("artists", F.col("artist"), TOP_ARTISTS), ("tags", F.explode("tags"), TOP_TAGS),
-        ("decades", (F.floor(F.col("original_year") / 10) * 10).cast("string"), TOP_DECADES), ("languages", F.col("language"), TOP_LANGUAGES),
-    ):
-        base = base.join(_tops(described.select("user_idx", value.alias("value"), "p28d", "p180d", "plife"), name, n), "user_idx", "left")
+    base = base.join(_tops(met.join(facts, "recording_idx", "left")), "user_idx", "left")
     return (
         base.join(active, "user_idx", "left").fillna({"active_days": 0})
-        .crossJoin(F.broadcast(_thresholds(met)))
+        .crossJoin(F.broadcast(_thresholds(base)))
         .withColumn("activity_decile", (1 + F.size(F.filter("_at", lambda at: at < F.col("plays")))).cast("byte"))
         .withColumn("profile", profile)
     )
 
 
-def _thresholds(met: DataFrame) -> DataFrame:
+def _thresholds(users: DataFrame) -> DataFrame:
     """The nine inner deciles of plays a user, exact and so independent of partitions: one row `_at array<double>`."""
-    plays = met.groupBy("user_idx").agg(F.sum("plife").alias("plays"))
-    return plays.agg(F.percentile("plays", [i / 10 for i in range(1, 10)]).alias("_at"))
+    return users.select("plays").agg(F.percentile("plays", [i / 10 for i in range(1, 10)]).alias("_at"))
 
 
-def _tops(described: DataFrame, name: str, n: int) -> DataFrame:
-    """`user_idx` and the n names of most plays in each window; ties by name."""
-    counted = described.where(F.col("value").isNotNull()).groupBy("user_idx", "value").agg(
-        *(F.sum(p).alias(p) for p in ("p28d", "p180d", "plife"))
-    )
+def _tops(described: DataFrame) -> DataFrame:
+    """`user_idx` and, for each kind and window, the names of most plays; ties by name. One pass over all kinds."""
 
-    def top(plays: str) -> Column:
-        ranked = F.array_sort(F.collect_list(F.when(F.col(plays) > 0, F.struct((-F.col(plays)).alias("n"), F.col("value").alias("value")))))
-        return F.transform(F.slice(ranked, 1, n), lambda one: one["value"])
+    def named(kind: str, value: Column) -> Column:
+        return F.struct(F.lit(kind).alias("kind"), value.cast("string").alias("value"))
 
-    return counted.groupBy("user_idx").agg(top("p28d").alias(f"{name}_28d"), top("p180d").alias(f"{name}_180d"), top("plife").alias(f"{name}_life"))
+    decade = F.floor(F.col("original_year") / 10) * 10
+    single = F.array(named("artists", F.col("artist")), named("decades", decade), named("languages", F.col("language")))
+    tags = F.transform(F.coalesce("tags", F.array().cast("array<string>")), lambda tag: named("tags", tag))
+    pairs = described.select("user_idx", *PLAYS_IN, F.inline(F.concat(single, tags))).where(F.col("value").isNotNull())
+    counted = pairs.groupBy("user_idx", "kind", "value").agg(*(F.sum(plays).alias(plays) for plays in PLAYS_IN))
+
+    def top(kind: str, plays: str, n: int) -> Column:
+        counts = (F.col("kind") == kind) & (F.col(plays) > 0)
+        ranked = F.array_sort(F.collect_list(F.when(counts, F.struct((-F.col(plays)).alias("n"), F.col("value").alias("value")))))
+        return F.transform(F.slice(ranked, 1, n), lambda one: one["value"]).alias(f"{kind}_{plays.removeprefix('p')}")
+
+    recent = [top(kind, plays, n) for kind, n in (("artists", TOP_ARTISTS), ("tags", TOP_TAGS)) for plays in PLAYS_IN]
+    return counted.groupBy("user_idx").agg(*recent, top("decades", "plife", TOP_DECADES), top("languages", "plife", TOP_LANGUAGES))
 
 
 def preferred(tracks: DataFrame) -> DataFrame:
@@ -108,4 +111,5 @@ def rights_hold(market: str, day: date) -> Column:
         "rights",
         lambda r: (r["market"] == F.col(market)) & (r["from"].isNull() | (r["from"] <= day_)) & (r["until"].isNull() | (r["until"] > day_)),
     )
-    return F.coalesce(F.size("rights") == 0, F.lit(True)) | F.coalesce(holds, F.lit(False))
+    # not the size of null: without ANSI mode, as sessions of others may run, that is -1
+    return F.col("rights").isNull() | F.coalesce(F.size("rights") == 0, F.lit(False)) | F.coalesce(holds, F.lit(False))

@@ -32,7 +32,7 @@ def new_ids(seen: DataFrame, known: DataFrame, id_name: str, idx_name: str) -> D
     )
     # one row: [(bucket, size), …] in bucket order → bucket → number of ids in the buckets before it
     sizes = fresh.groupBy("_bucket").count().agg(F.array_sort(F.collect_list(F.struct("_bucket", "count"))).alias("sizes"))
-    start = known.agg((F.coalesce(F.max(idx_name), F.lit(-1)) + 1).cast("long").alias("start"))
+    start = known.agg((F.coalesce(F.max(idx_name).cast("long"), F.lit(-1)) + 1).alias("start"))
     numbered = fresh.groupBy("_bucket").agg(F.array_sort(F.collect_set(id_name)).alias("ids")).select("_bucket", F.posexplode("ids").alias("_n", id_name))
     return numbered.crossJoin(F.broadcast(sizes)).crossJoin(F.broadcast(start)).select(
         id_name, (F.col("start") + _before("_bucket") + F.col("_n")).alias(idx_name)

@@ -9,6 +9,8 @@ from trackpools.config import DailyConfig, WeightsConfig
 from trackpools.core.ids import recording_of
 from trackpools.core.weights import landmark_factor
 
+DAY_MS = 86_400_000  # no play lasts longer; a broken clock must not overflow the sum of a day
+
 
 def known_by(as_of: datetime, known_as_of: datetime) -> Column:
     """Plays that had happened by `as_of` and had been received by `known_as_of`; untimed totals always."""
@@ -41,7 +43,7 @@ def plays_daily(plays: DataFrame, daily: DailyConfig, since: date | None) -> Dat
         since: first day to compute; None is all.
     """
     music = (F.coalesce("content_type", F.lit("music")) == "music") & ~F.coalesce("private", F.lit(False))
-    timed = plays.where((F.col("kind") == "play") & F.col("played_at").isNotNull() & music).withColumn("day", F.to_date("played_at"))
+    timed = plays.where((F.col("kind") == "play") & F.col("played_at").isNotNull() & (F.col("plays") > 0) & music).withColumn("day", F.to_date("played_at"))
     if since is not None:
         timed = timed.where(F.col("day") >= F.lit(since))
     skip = is_early_skip(daily)
@@ -49,19 +51,20 @@ def plays_daily(plays: DataFrame, daily: DailyConfig, since: date | None) -> Dat
         F.sum("plays").alias("plays"),
         F.sum(F.when(skip, 0).otherwise(F.col("plays"))).alias("completions"),
         F.sum(F.when(skip, F.col("plays")).otherwise(0)).alias("early_skips"),
-        F.sum(F.coalesce("ms_played", F.lit(0))).alias("ms"),
+        F.sum(F.least(F.coalesce("ms_played", F.lit(0)), F.lit(DAY_MS))).alias("ms"),
     )
-    return _capped(days, daily).where("plays > 0")
+    return _capped(days, daily)
 
 
 def _capped(days: DataFrame, daily: DailyConfig) -> DataFrame:
     """Scale a recording's day, then a user's day, down to the caps; rounded up, so nothing heard is forgotten."""
     user_day = Window.partitionBy("user_idx", "day")
-    total = F.sum(F.least("plays", F.lit(daily.max_plays_recording_day))).over(user_day)
-    capped = F.least("plays", F.lit(daily.max_plays_recording_day)) * F.least(F.lit(1.0), daily.max_plays_day / total)
-    share = F.col("_capped") / F.col("plays")
-    scaled = (F.ceil(F.col(name) * share).cast("int").alias(name) for name in ("completions", "early_skips"))
-    return days.withColumn("_capped", F.ceil(capped)).select(
+    own = F.least("plays", F.lit(daily.max_plays_recording_day))
+    total = F.sum(own).over(user_day)
+    # whole numbers are multiplied before they are divided: 58 · (30/58) is above 30 in floating point, and would be rounded up
+    capped = F.when(total <= daily.max_plays_day, own).otherwise(F.ceil(own * daily.max_plays_day / total))
+    scaled = (F.ceil(F.col(name) * F.col("_capped") / F.col("plays")).cast("int").alias(name) for name in ("completions", "early_skips"))
+    return days.withColumn("_capped", capped).select(
         "user_idx", "recording_idx", "day", F.col("_capped").cast("int").alias("plays"), *scaled, F.col("ms").cast("long").alias("ms")
     )
 

@@ -124,7 +124,9 @@ def _main(share: NDArray[np.float64], start: Ints) -> Ints:
 def _shortfalls(size: Ints, drops: Ints, masked: Ints, k: int) -> list[str]:
     """The rule that bound for each user short of K: the one that took most, if without the rules there were enough."""
     taken = drops.copy()
-    taken[:, RULES.index("heard")] += masked
+    # what one source masks another may propose, and the rule then drops: the same recordings, so not a sum
+    heard = RULES.index("heard")
+    taken[:, heard] = np.maximum(taken[:, heard], masked)
     names = []
     for row, got in zip(taken, size, strict=True):
         short = k - got

@@ -19,9 +19,12 @@ INT_MAX = 2**31 - 1
 YEAR_10000_US = 253_402_300_800_000_000  # Python and Parquet readers stop before it
 NUMBER = r"\A[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?\z"  # Spark's own cast would also take 1d and 0x1p3
 ISO_8601 = r"\A\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?( ?(Z|UTC|[+-]\d{2}(:?\d{2})?))?\z"
+PLAIN_ID = r"\A[\x21-\x7E]+\z"
+PLAIN_TIME = r"\A\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}:\d{2}(\.\d{1,9})?(Z|[+-]\d{2}:?\d{2})\z"
 HAS_ZONE = r"(Z|UTC|:\d{2}(\.\d+)? ?[+-]\d{2}(:?\d{2})?)\z"
 EPOCH_UNITS = {"s": 1e6, "ms": 1e3, "us": 1.0}
 KINDS = ("play", "count", "rating")
+NUMBERS = ("ms_played", "plays", "rating")
 TEXTS = ("reason_start", "reason_end", "context_type", "content_type")
 
 
@@ -76,17 +79,19 @@ def time_micros(name: str, kind: T.DataType, unit: str) -> Column:
     # Spark knows neither +01 nor a zone right after the minutes
     zoned = F.regexp_replace(F.when(text.rlike(HAS_ZONE), text).otherwise(F.concat(text, F.lit("Z"))), r"([+-]\d{2})\z", "$1:00")
     iso = F.regexp_replace(zoned, r"\A(.{11}\d{2}:\d{2})(?!:)", "$1:00")
-    return F.when(text.rlike(ISO_8601), F.unix_micros(iso.try_cast("timestamp"))).otherwise(from_number)
+    plain = F.when(text.rlike(PLAIN_TIME), F.unix_micros(text.try_cast("timestamp")))
+    return plain.when(text.rlike(ISO_8601), F.unix_micros(iso.try_cast("timestamp"))).otherwise(from_number)
 
 
 def id_reasons(name: str, max_length: int, *, required: bool = True) -> list[Column]:
     """Why a raw id cannot be one; an optional id may be null and nothing else."""
-    value = F.col(name)
+    # nearly every id is plain: one look then spares it the costly rules
+    value = F.when(~F.col(name).rlike(PLAIN_ID), F.col(name))
     return [
-        *([reason(f"{name}_null", value.isNull())] if required else []),
+        *([reason(f"{name}_null", F.col(name).isNull())] if required else []),
         reason(f"{name}_empty", value == ""),
         reason(f"{name}_blank", value.rlike(r"\A[\s\p{Z}]+\z")),
-        reason(f"{name}_too_long", F.char_length(value) > max_length),
+        reason(f"{name}_too_long", F.char_length(name) > max_length),
         reason(f"{name}_control_characters", value.rlike(r"\p{Cc}")),
         reason(f"{name}_not_utf8", ~F.is_valid_utf8(value)),
     ]
@@ -94,10 +99,10 @@ def id_reasons(name: str, max_length: int, *, required: bool = True) -> list[Col
 
 def time_reasons(ingest: IngestConfig, now: datetime, *, timed: bool) -> list[Column]:
     """Why a time of play or of receipt cannot be; counts have none, and only a log with times can miss one."""
-    given, at = F.col("_played_at_given") & (F.col("kind") != "count"), F.col("_played_us")
+    given, at = F.col("_played_given") & (F.col("kind") != "count"), F.col("_played_us")
     receipt = F.coalesce(F.when(_in_range("_received_us"), F.col("_received_us")), F.lit(int(now.timestamp() * 1e6)))
     return [
-        reason("time_missing", F.lit(timed) & ~F.col("_played_at_given") & (F.col("kind") != "count")),
+        reason("time_missing", F.lit(timed) & ~F.col("_played_given") & (F.col("kind") != "count")),
         reason("time_unparsable", given & at.isNull()),
         reason("time_before_1970", given & (at < 0)),
         reason("time_in_future", given & ((at > receipt + ingest.max_clock_skew_s * 1_000_000) | (at >= YEAR_10000_US))),
@@ -105,9 +110,9 @@ def time_reasons(ingest: IngestConfig, now: datetime, *, timed: bool) -> list[Co
     ]
 
 
-def number_reasons(kinds: dict[str, T.DataType]) -> list[Column]:
+def number_reasons() -> list[Column]:
     """Why a duration, a count, a flag or a rating cannot be."""
-    ms, plays, rating = (number(name, kinds[name]) for name in ("ms_played", "plays", "rating"))
+    ms, plays, rating = (Number(F.col(f"_{name}"), F.col(f"_{name}_nan"), F.col(f"_{name}_wrong")) for name in NUMBERS)
     return [
         reason("ms_played_nan", ms.nan), reason("ms_played_negative", ms.value < 0),
         reason("ms_played_wrong_type", ms.wrong | (ms.value >= 2.0**62)),
@@ -151,16 +156,27 @@ def _completed(raw: DataFrame) -> DataFrame:
     return raw.select(*ids, *rest, broken.alias("broken"), text.alias("row_text"), F.col("source").cast("string").alias("source"), *track)
 
 
-def _typed(ingest: IngestConfig, kinds: dict[str, T.DataType]) -> dict[str, Column]:
-    plays, rating = number("plays", kinds["plays"]).value, number("rating", kinds["rating"]).value
-    liked = F.when(rating >= ingest.min_rating, F.lit(1)).otherwise(F.lit(0))
+def _parsed(kinds: dict[str, T.DataType], unit: str) -> dict[str, Column]:
+    """What several rules look at, worked out once: `_played_us`, `_plays`, `_plays_nan` and so on."""
+    parsed = {}
+    for name, short in (("played_at", "_played"), ("received_at", "_received")):
+        parsed[f"{short}_given"] = F.col(name).isNotNull() & (F.trim(F.col(name).cast("string")) != "")
+        parsed[f"{short}_us"] = time_micros(name, kinds[name], unit)
+    for name in NUMBERS:
+        found = number(name, kinds[name])
+        parsed |= {f"_{name}": found.value, f"_{name}_nan": found.nan, f"_{name}_wrong": found.wrong}
+    return parsed
+
+
+def _typed(ingest: IngestConfig) -> dict[str, Column]:
+    liked = F.when(F.col("_rating") >= ingest.min_rating, F.lit(1)).otherwise(F.lit(0))
     return {
         "play_key": play_key(),
         "played_at": F.when((F.col("kind") != "count") & _in_range("_played_us"), F.timestamp_micros("_played_us")),
         "received_at": F.when(_in_range("_received_us"), F.timestamp_micros("_received_us")),
-        "ms_played": F.round(number("ms_played", kinds["ms_played"]).value).try_cast("long"),
+        "ms_played": F.round("_ms_played").try_cast("long"),
         "private": _boolean("private"),
-        "plays": F.when(F.col("kind") == "rating", liked).otherwise(F.coalesce(plays.try_cast("int"), F.lit(1))),
+        "plays": F.when(F.col("kind") == "rating", liked).otherwise(F.coalesce(F.col("_plays").try_cast("int"), F.lit(1))),
     }
 
 
@@ -178,19 +194,17 @@ def judge(raw: DataFrame, ingest: IngestConfig, now: datetime) -> DataFrame:
     """
     timed = "played_at" in raw.columns
     rows = _completed(raw)
-    kinds = {f.name: f.dataType for f in rows.schema}
-    given = [F.col(c).isNotNull() & (F.trim(F.col(c).cast("string")) != "") for c in ("played_at", "received_at")]
-    micros = [time_micros(c, kinds[c], ingest.time_unit) for c in ("played_at", "received_at")]
-    names = ("_played_at_given", "_received_given", "_played_us", "_received_us")
-    rows = rows.select("*", *(column.alias(name) for name, column in zip(names, (*given, *micros), strict=True)))
-    rules = [
-        *id_reasons("user_id", ingest.max_id_length), *id_reasons("track_id", ingest.max_id_length),
-        *id_reasons("event_id", ingest.max_id_length, required=False),
-        *time_reasons(ingest, now, timed=timed), *number_reasons(kinds),
-        reason("kind_unknown", F.coalesce(~F.col("kind").isin(*KINDS), F.lit(True))),
-    ]
-    reasons = F.when(F.col("broken"), F.array(F.lit("broken_line"))).otherwise(F.array_sort(F.array_compact(F.array(*rules))))
-    typed = _typed(ingest, kinds)
+    parsed = _parsed({f.name: f.dataType for f in rows.schema}, ingest.time_unit)
+    rows = rows.select("*", *(column.alias(name) for name, column in parsed.items()))
+    ids = [rule for name in ("user_id", "track_id", "event_id") for rule in id_reasons(name, ingest.max_id_length, required=name != "event_id")]
+    kind = reason("kind_unknown", F.coalesce(~F.col("kind").isin(*KINDS), F.lit(True)))
+    groups = {"_id_faults": ids, "_time_faults": [kind, *time_reasons(ingest, now, timed=timed)], "_number_faults": number_reasons()}
+    # as one text first: functions that take a lambda, such as array_compact, are interpreted row by row (measured: 12.6 s against 7.8 s for 3 M rows)
+    rows = rows.select("*", *(F.concat_ws(",", *rules).alias(name) for name, rules in groups.items()))
+    faults = F.concat_ws(",", *(F.nullif(F.col(name), F.lit("")) for name in groups))
+    listed = F.when(faults == "", F.array().cast("array<string>")).otherwise(F.sort_array(F.split(faults, ",")))
+    reasons = F.when(F.col("broken"), F.array(F.lit("broken_line"))).otherwise(listed)
+    typed = _typed(ingest)
     columns = [typed.get(c.name, F.col(c.name)).cast(c.dataType).alias(c.name) for c in PLAYS.columns]
     track = ["track"] if "track" in rows.columns else []
     judged = rows.select(*columns, reasons.alias("reasons"), "row_text", "source", *track)

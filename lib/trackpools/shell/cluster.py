@@ -1,5 +1,7 @@
 """The one place that touches the SparkContext; does nothing where there is none (Connect, serverless)."""
 
+from typing import Any
+
 from pyspark.sql import SparkSession
 
 
@@ -13,20 +15,31 @@ def set_checkpoint_dir(spark: SparkSession, folder: str) -> None:
         spark.sparkContext.setCheckpointDir(folder)
 
 
-def executor_totals(spark: SparkSession) -> dict[str, float]:
-    """What all executors have used since the session began: core-seconds of tasks, bytes read and shuffled."""
-    totals = {"core_seconds": 0.0, "input_bytes": 0.0, "shuffle_bytes": 0.0}
-    if not _is_classic(spark):
-        return totals
-    executors = spark.sparkContext._jsc.sc().statusStore().executorList(False)  # noqa: SLF001 - no public door to these numbers
-    for i in range(executors.size()):
-        one = executors.apply(i)
-        totals["core_seconds"] += one.totalDuration() / 1000
-        totals["input_bytes"] += one.totalInputBytes()
-        totals["shuffle_bytes"] += one.totalShuffleWrite()
-    return totals
-
-
 def master(spark: SparkSession) -> str:
     """Where the session runs; `connect` where only the server knows."""
     return str(spark.sparkContext.master) if _is_classic(spark) else "connect"
+
+
+class Usage:
+    """What Spark used since it was made: core-seconds of tasks, bytes read and shuffled; zeros where Spark does not tell."""
+
+    def __init__(self, spark: SparkSession) -> None:
+        self._spark = spark
+        self._before = max((stage.stageId() for stage in self._stages()), default=-1)
+
+    def _stages(self) -> list[Any]:
+        if not _is_classic(self._spark):
+            return []
+        context = self._spark.sparkContext
+        no_quantiles, no_states = context._gateway.new_array(context._jvm.double, 0), context._jvm.java.util.ArrayList()
+        found = context._jsc.sc().statusStore().stageList(None, False, False, no_quantiles, no_states)
+        return [found.apply(i) for i in range(found.size())]
+
+    def totals(self) -> dict[str, float]:
+        """`core_seconds, input_bytes, shuffle_bytes` of the stages that began since."""
+        new = [stage for stage in self._stages() if stage.stageId() > self._before]
+        return {
+            "core_seconds": sum(stage.executorRunTime() for stage in new) / 1000,
+            "input_bytes": float(sum(stage.inputBytes() for stage in new)),
+            "shuffle_bytes": float(sum(stage.shuffleWriteBytes() for stage in new)),
+        }

@@ -131,7 +131,10 @@ def _print(answer: Answer, failure: TrackpoolsError | None, options: Options) ->
         for warning in answer.warnings:
             STDERR.print(f"warning: {warning}", style="yellow", markup=False)
     for line in answer.lines:
-        console.print(line, markup=False) if isinstance(line, str) else console.print(line)
+        if isinstance(line, str):
+            print(line)  # noqa: T201 - as it is: a console would wrap a line that a script reads
+        else:
+            console.print(line)
     if failure is not None:
         STDERR.print(f"error ({failure.code}): {failure.message}", style="bold red", markup=False, highlight=False, soft_wrap=True)
         for problem in failure.problems:

@@ -16,8 +16,9 @@ from trackpools.core.ids import INT32_MAX
 from trackpools.core.sources import dictionary
 from trackpools.errors import ContractError, InputError
 from trackpools.shell import identity, releases
-from trackpools.shell.cluster import executor_totals
+from trackpools.shell.cluster import Usage
 from trackpools.shell.engines import final_loss
+from trackpools.shell.kept import kept
 from trackpools.shell.moment import Moment, days_to_redo, require_utc, resolve
 from trackpools.shell.store import Stats, Store
 from trackpools.shell.tracking import Tracker
@@ -86,7 +87,7 @@ class Flow:
         for table in tables:
             if not self.store.exists(table.name):
                 self.store.create(table)
-            versions[table.name] = self.store.commit(table.name)[0]
+            versions[table.name] = self.store.commit(table.name).version
         return versions
 
     def context(self, stage: Stage) -> Context:
@@ -124,7 +125,7 @@ class Flow:
     def run(self, stage: Stage) -> Done:
         """Run a stage unless its tables already hold its result; returns what is there now."""
         self.progress(f"{stage.name}: {stage.does}")
-        began, used = time.monotonic(), executor_totals(self.spark)
+        began, used = time.monotonic(), Usage(self.spark)
         with self.tracker.stage(stage.name) as told:
             c = self.context(stage)
             skipped = self._is_done(stage, c)
@@ -133,12 +134,11 @@ class Flow:
                 for name, frame in stage.run(read, c).items():
                     self._write(TABLES[name], frame, stage, c)
             tables = [self.stats(name, version) for name, version in self.pin([w for w in stage.writes if self._wanted(w)]).items()]
-            usage = {key: value - used[key] for key, value in executor_totals(self.spark).items()}
-            done = Done(stage.name, tables, time.monotonic() - began, skipped, usage)
+            done = Done(stage.name, tables, time.monotonic() - began, skipped, used.totals())
             for name, version in c.versions.items():
                 told.input(name, self.store.where(name), version)
             told.params({"run_key": c.run_key, "as_of": c.as_of.isoformat(), "known_as_of": c.known_as_of.isoformat(), "skipped": skipped})
-            told.metrics({"seconds": done.seconds, **usage, **{f"rows_{s.name}": s.rows for s in tables}})
+            told.metrics({"seconds": done.seconds, **done.usage, **{f"rows_{s.name}": s.rows for s in tables}})
             if stage.name == "train" and not skipped:
                 self._tell_training(c, told)
         self.done.append(done)
@@ -160,7 +160,7 @@ class Flow:
         own = [table for table in stage.writes if self._wanted(table)]
         if any(table.mode == "merge" for table in own):
             return False  # inserting what is there already is cheap and changes nothing
-        return all(self.store.exists(table.name) and self.store.commit(table.name)[1].get("run_key") == c.run_key for table in own)
+        return all(self.store.exists(table.name) and self.store.commit(table.name).metadata.get("run_key") == c.run_key for table in own)
 
     def _write(self, table: Table, frame: DataFrame, stage: Stage, c: Context) -> None:
         metadata = {
@@ -176,13 +176,13 @@ class Flow:
 
     def _append_ids(self, table: Table, frame: DataFrame, metadata: dict[str, Any]) -> None:
         id_name, idx_name = table.schema.names
-        top = frame.agg(F.max(idx_name).alias("top")).first()
-        if top is None or top["top"] is None:
-            self.store.create(table)
-            return
-        if top["top"] > INT32_MAX:
-            raise InputError(f"{table.name} would reach {top['top']}, over int32 ({INT32_MAX}), which engines cannot take; split the catalogue or drop dead ids")
-        self.store.insert(table, frame, metadata)
+        with kept(frame) as fresh:
+            top = fresh.agg(F.max(idx_name).alias("top")).first()
+            if top is None or top["top"] is None:
+                return  # nobody new
+            if top["top"] > INT32_MAX:
+                raise InputError(f"{table.name} would reach {top['top']}, over int32 ({INT32_MAX}), which engines cannot take; split the catalogue")
+            self.store.insert(table, fresh, metadata)
         _refuse(table.name, id_violations(self.store.read(table.name), id_name, idx_name))
 
     def publish(self) -> releases.Release:
@@ -197,10 +197,11 @@ class Flow:
         if not self.store.exists(t.POOLS.name):
             raise InputError("there are no pools to publish; run `trackpools run`")
         versions = self.pin(PINNED)
-        made = self.store.commit(t.POOLS.name)[1]
-        ours = {name: version for name, version in made.get("versions", {}).items() if versions.get(name) != version}
+        made = self.store.commit(t.POOLS.name).metadata
+        ours = {name: version for name, version in made.get("versions", {}).items() if versions[name] != version}
         if ours:
-            raise ContractError("tables changed after the pools were built; run `trackpools run` again", [f"{n} was at version {v}" for n, v in sorted(ours.items())])
+            changed = [f"{name} was at version {version}, is at {versions[name]}" for name, version in sorted(ours.items())]
+            raise ContractError("tables changed after the pools were built; run `trackpools run` again", changed)
         known = releases.releases(self.store)
         if known and known[0].run_key == made["run_key"]:
             self.done.append(Done("publish", list(known[0].tables), time.monotonic() - began, True, {}))

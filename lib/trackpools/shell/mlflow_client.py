@@ -93,6 +93,7 @@ def brief_waits(timeout_s: int) -> Iterator[None]:
         "MLFLOW_DATABRICKS_ENDPOINT_HTTP_RETRY_TIMEOUT": str(timeout_s),
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+        "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # an ended run prints its address, and --json is one object
     }
     with _lock:
         before = {key: os.environ.get(key) for key in wanted}

@@ -153,7 +153,9 @@ def register(config: MlflowConfig, root: str | None, run_id: str | None, npz: Pa
         tags = {VERSION_TAG: about.model_version}
         # a sqlite registry would look a models:/ source up on the process's global server, which need not be ours
         source = logged.artifact_location if sqlite_file(server.uri) else f"models:/{logged.model_id}"
-        version = client.create_model_version(config.model_name, source, run_id=run_id, tags=tags, model_id=logged.model_id)
+        version = client.create_model_version(
+            config.model_name, source, run_id=run_id, tags=tags, model_id=logged.model_id, await_creation_for=UPLOAD_WAIT_S
+        )
         return str(version.version)
 
     return server.attempt(made, timeout_s=UPLOAD_WAIT_S)

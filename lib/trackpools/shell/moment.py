@@ -62,10 +62,11 @@ def resolve(store: Store, plays_version: int, as_of: str | None, known_as_of: st
     if as_of is not None:
         at = parse_time(as_of, "--as-of")
         return Moment(at, parse_time(known_as_of, "--known-as-of") if known_as_of else at)
-    last = activity(store.read(PLAYS.name, plays_version)).select(F.unix_micros("last_played").alias("played"), F.unix_micros("last_received").alias("received")).first()
+    micros = (F.unix_micros("last_played").alias("played"), F.unix_micros("last_received").alias("received"))
+    last = activity(store.read(PLAYS.name, plays_version)).select(*micros).first()
     assert last is not None  # noqa: S101 - an aggregate has one row
     if last["played"] is None:
-        at = datetime.fromtimestamp(store.commit(PLAYS.name)[2], UTC)
+        at = datetime.fromtimestamp(store.commit(PLAYS.name).at, UTC)
         return Moment(at, at)
     played = _after(last["played"])
     return Moment(played, parse_time(known_as_of, "--known-as-of") if known_as_of else max(played, _after(last["received"])))
@@ -83,7 +84,7 @@ def days_to_redo(store: Store, moment: Moment, lookback_days: int, same: Mapping
     """
     if not store.exists(PLAYS_DAILY.name):
         return None
-    last = store.commit(PLAYS_DAILY.name)[1]
+    last = store.commit(PLAYS_DAILY.name).metadata
     if any(last.get(key) != value for key, value in same.items()) or "as_of" not in last:
         return None
     before = Moment(datetime.fromisoformat(last["as_of"]), datetime.fromisoformat(last["known_as_of"]))

@@ -39,14 +39,31 @@ class Stats:
     hash: str
 
 
+@dataclass(frozen=True)
+class Commit:
+    """A commit of a table: version, our metadata ({} if none), seconds since 1970, and what Delta counted."""
+
+    version: int
+    metadata: Mapping[str, Any]
+    at: float
+    counted: Mapping[str, str]
+
+
 class Store:
-    """Tables by name under one root path or one catalog.schema; every method validates the name."""
+    """Tables by name under one root path or one catalog.schema; every method validates the name.
+
+    A store looks at each table once: what was latest then stays latest for it, until it writes the table itself.
+    """
 
     def __init__(self, spark: SparkSession, config: StoreConfig) -> None:
         if config.root is None and config.catalog is None:
             raise ConfigError("where are the tables? give --root FOLDER, or store.catalog and store.schema in the configuration")
+        if config.root is not None and config.catalog is not None:
+            both = f"both a root ({config.root}) and a catalog ({config.catalog}.{config.schema_})"
+            raise ConfigError(f"where are the tables? {both} are set; leave out --root, or set store.catalog and store.schema to null")
         self.spark = spark
         self.config = config
+        self._commits: dict[str, Commit] = {}
 
     def where(self, name: str) -> str:
         """Path or three-level name of a table."""
@@ -66,6 +83,8 @@ class Store:
 
     def exists(self, name: str) -> bool:
         where = self.where(name)
+        if name in self._commits:
+            return True
         if self._by_name:
             return bool(self.spark.catalog.tableExists(where))
         return bool(DeltaTable.isDeltaTable(self.spark, where))
@@ -74,7 +93,8 @@ class Store:
         """Create by DDL, with comments, NOT NULL and CHECK; does nothing where it exists."""
         where = self.where(table.name)
         builder = DeltaTable.createIfNotExists(self.spark)
-        builder = builder.tableName(where) if self._by_name else builder.location(where)
+        # outside Databricks this builder knows the session catalog alone, and only without its name
+        builder = builder.tableName(where.removeprefix("spark_catalog.")) if self._by_name else builder.location(where)
         builder = builder.addColumns(table.schema).comment(table.grain)
         if table.partitioned_by:
             builder = builder.partitionedBy(*table.partitioned_by)
@@ -97,17 +117,21 @@ class Store:
         try:
             return reader.table(self.where(name)) if self._by_name else reader.load(self.where(name))
         except AnalysisException as error:
-            raise InputError(f"table {name} at {self.where(name)} cannot be read{'' if version is None else f' at version {version}'}: {str(error).splitlines()[0]}") from error
+            pinned = "" if version is None else f" at version {version}"
+            raise InputError(f"table {name} at {self.where(name)} cannot be read{pinned}: {str(error).splitlines()[0]}") from error
 
-    def commit(self, name: str) -> tuple[int, dict[str, Any], float]:
-        """Latest version of a table, its user metadata ({} if none) and its commit time in seconds since 1970."""
-        last = self._table(name).history(1).select("version", "userMetadata", "timestamp").first()
-        assert last is not None  # noqa: S101 - a Delta table has a first commit
-        return int(last["version"]), json.loads(last["userMetadata"] or "{}"), last["timestamp"].timestamp()
+    def commit(self, name: str) -> Commit:
+        """The latest commit of a table that exists."""
+        if name not in self._commits:
+            last = self._table(name).history(1).select("version", "userMetadata", "timestamp", "operationMetrics").first()
+            assert last is not None  # noqa: S101 - a Delta table has a first commit
+            metadata = json.loads(last["userMetadata"] or "{}")
+            self._commits[name] = Commit(int(last["version"]), metadata, last["timestamp"].timestamp(), last["operationMetrics"] or {})
+        return self._commits[name]
 
     def version(self, name: str) -> int | None:
         """Latest version, or None where the table does not exist."""
-        return self.commit(name)[0] if self.exists(name) else None
+        return self.commit(name).version if self.exists(name) else None
 
     def stats(self, name: str, version: int) -> Stats:
         """Rows and content hash as they are on disk: a read-back, not what the writer believed."""
@@ -125,7 +149,8 @@ class Store:
         return self._save(table, df, metadata, None if since is None else f"day >= '{since.isoformat()}'")
 
     def _save(self, table: Table, df: DataFrame, metadata: Mapping[str, Any], replace_where: str | None) -> int:
-        self.create(table)
+        if not self.exists(table.name):
+            self.create(table)
         writer = conform(df, table).write.format("delta").mode("overwrite").option("compression", "zstd")
         writer = writer.option("userMetadata", json.dumps(dict(metadata), sort_keys=True))
         if replace_where is not None:
@@ -134,7 +159,8 @@ class Store:
             writer.saveAsTable(self.where(table.name))
         else:
             writer.save(self.where(table.name))
-        return self.commit(table.name)[0]
+        self._commits.pop(table.name, None)
+        return self.commit(table.name).version
 
     def insert(self, table: Table, df: DataFrame, metadata: Mapping[str, Any], extra: Column | None = None) -> int:
         """Insert the rows whose key is new; returns how many Delta says it inserted."""
@@ -145,9 +171,11 @@ class Store:
         return self._merge(table, df, metadata, update=True)
 
     def _merge(self, table: Table, df: DataFrame, metadata: Mapping[str, Any], *, update: bool, extra: Column | None = None) -> int:
-        self.create(table)
+        if not self.exists(table.name):
+            self.create(table)
         source = conform(df, table)
-        before = self.commit(table.name)[0]
+        self._commits.pop(table.name, None)
+        before = self.commit(table.name).version
         same = F.lit(True) if extra is None else extra
         for key in table.key:
             same = same & (F.col(f"t.{key}") == F.col(f"s.{key}"))
@@ -170,11 +198,11 @@ class Store:
                 if attempt == MERGE_TRIES - 1:
                     raise BusyError(f"table {table.name} was written by others {MERGE_TRIES} times while we tried; run again later") from error
                 time.sleep(0.2 * 2**attempt)
-        last = self._table(table.name).history(1).select("version", "operationMetrics").first()
-        if last is None or last["version"] == before:
+        del self._commits[table.name]
+        last = self.commit(table.name)
+        if last.version == before:
             return 0  # a MERGE that changes nothing makes no commit
-        metrics = last["operationMetrics"]
-        return int(metrics.get("numTargetRowsInserted", 0)) + int(metrics.get("numTargetRowsUpdated", 0))
+        return int(last.counted.get("numTargetRowsInserted", 0)) + int(last.counted.get("numTargetRowsUpdated", 0))
 
 
 class _commit_metadata:  # noqa: N801 - a context manager, used as a word

@@ -22,7 +22,8 @@ def the_map() -> Answer:
     """Every table, printed."""
     grids: list[Any] = []
     for table in TABLES.values():
-        grid = Grid(title=f"{table.name}: {table.grain}; key {', '.join(table.key)}; written by {table.mode}", title_justify="left", show_header=False, box=None)
+        title = f"{table.name}: {table.grain}; key {', '.join(table.key)}; written by {table.mode}"
+        grid = Grid(title=title, title_justify="left", show_header=False, box=None)
         for column in table.columns:
             kind = column.dataType.simpleString()
             grid.add_row(f"  {column.name}", kind if len(kind) < 50 else kind[:47] + "…", column.metadata["comment"])

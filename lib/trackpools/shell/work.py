@@ -14,7 +14,7 @@ from trackpools.shell import model, reporting
 from trackpools.shell.command import Answer, Options, as_tables, flow_id, telling
 from trackpools.shell.flow import Done, Flow
 from trackpools.shell.ingest import IngestResult, ingest
-from trackpools.shell.lock import local_path, writer_lock
+from trackpools.shell.lock import writer_lock
 from trackpools.shell.releases import Release
 from trackpools.shell.session import spark_session
 from trackpools.shell.store import Store
@@ -59,21 +59,25 @@ def _import_answer(result: IngestResult, store: Store, options: Options, name: s
 
 def dry_run(config: Config, chosen: Sequence[s.Stage]) -> Answer:
     """What would be done, and the merged configuration; nothing is touched."""
-    plan: list[Any] = [f"{stage.name}: {stage.does}; reads {', '.join(t.name for t in stage.reads)}; writes {', '.join(t.name for t in stage.writes)}" for stage in chosen]
+    plan: list[Any] = [
+        f"{stage.name}: {stage.does}; reads {', '.join(t.name for t in stage.reads)}; writes {', '.join(t.name for t in stage.writes)}" for stage in chosen
+    ]
     values = config.flat()
     return Answer(lines=[*plan, "", *(f"{key} = {value!r}" for key, value in values.items())], more={"plan": [stage.name for stage in chosen], "config": values})
 
 
-def run_stages(config: Config, options: Options, name: str, chosen: Sequence[s.Stage], *, publish: bool, as_of: str | None, known_as_of: str | None) -> Answer:
+def run_stages(
+    config: Config, options: Options, name: str, chosen: Sequence[s.Stage], *, publish: bool, as_of: str | None, known_as_of: str | None
+) -> Answer:
     """Run stages in order; with `publish`, also publish, register the model and write the report."""
     with telling(options, len(chosen) + 2 * publish) as tell, writer_lock(config.store.root):
         spark = spark_session(config.session)
         replay_pending(config.mlflow, config.store.root)
         with Tracker(config.mlflow, config.store.root, flow_id(name), name) as tracker:
-            return _run(Flow(config, spark, tracker, as_of, known_as_of, tell), options, chosen, publish, None)
+            return _run(Flow(config, spark, tracker, as_of, known_as_of, tell), options, chosen, publish=publish)
 
 
-def _run(flow: Flow, options: Options, chosen: Sequence[s.Stage], publish: bool, imported: IngestResult | None) -> Answer:
+def _run(flow: Flow, options: Options, chosen: Sequence[s.Stage], *, publish: bool, imported: IngestResult | None = None) -> Answer:
     flow.tracker.params(flow.config.flat())
     for stage in chosen:
         flow.run(stage)
@@ -86,7 +90,8 @@ def _run(flow: Flow, options: Options, chosen: Sequence[s.Stage], publish: bool,
         lines.append(f"next: trackpools {_next(chosen[-1])} --root {options.root or '…'}")
     stats = [table for done in flow.done for table in done.tables]
     return Answer(
-        release_id=release.release_id if release else None, tables=as_tables(stats), mlflow_run_id=flow.tracker.run_id, warnings=flow.notes.warnings, lines=lines,
+        release_id=release.release_id if release else None, tables=as_tables(stats), mlflow_run_id=flow.tracker.run_id, warnings=flow.notes.warnings,
+        lines=lines,
         more={"stages": [{"stage": d.stage, "seconds": round(d.seconds, 3), "skipped": d.skipped} for d in flow.done]},
     )
 
@@ -127,4 +132,4 @@ def demo(config: Config, options: Options) -> Answer:
         tell(f"import: generate {config.synthetic.users:,} listeners over {config.synthetic.days} days")
         imported, _ = _ingest(spark, config, "synthetic", None)
         with Tracker(config.mlflow, config.store.root, flow_id("demo"), "demo") as tracker:
-            return _run(Flow(config, spark, tracker, progress=tell), options, s.STAGES, True, imported)
+            return _run(Flow(config, spark, tracker, progress=tell), options, s.STAGES, publish=True, imported=imported)

@@ -35,8 +35,8 @@ class Source:
 
 
 SOURCES = (
-    Source("als", 0, "both", als.candidates, "number {n} among new recordings close to your listening", "you played it {n} times and it fits your listening"),
-    Source("popular", 1, "both", popular.candidates, "number {n} in your market", "number {n} in your market, and you know it"),
+    Source("als", 0, "both", als.candidates, "number {n} of what is near your listening", "played {n} × and near your listening"),
+    Source("popular", 1, "both", popular.candidates, "number {n} in your market", "number {n} in your market, known to you"),
 )
 
 

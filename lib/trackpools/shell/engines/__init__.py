@@ -59,7 +59,8 @@ def preflight(training: DataFrame, config: TrainConfig) -> Shape:
     if row["rows"] == 0:
         problems.append("no interactions; import a log, or look at plays_rejected for what was refused")
     elif row["positive"] == 0:
-        problems.append(f"all {row['rows']} weights are zero: no positive evidence at as_of; check --as-of, weights.half_life_days and ingest.min_rating")
+        hint = "check --as-of, weights.half_life_days and ingest.min_rating"
+        problems.append(f"all {row['rows']} weights are zero: no positive evidence at as_of; {hint}")
     if row["bad"]:
         problems.append(f"{row['bad']} weights are NaN or infinite; check weights.half_life_days and weights.landmark")
     if row["below"]:
@@ -69,7 +70,8 @@ def preflight(training: DataFrame, config: TrainConfig) -> Shape:
     if config.regularisation <= 0:
         problems.append(f"train.reg is {config.regularisation}; it must be above 0, else a listener of one track has no solution")
     if config.engine == "implicit" and row["rows"] > config.implicit_max_interactions:
-        problems.append(f"{row['rows']} interactions are above train.implicit_max_interactions={config.implicit_max_interactions}; use --set train.engine=mllib")
+        limit = config.implicit_max_interactions
+        problems.append(f"{row['rows']} interactions are above train.implicit_max_interactions={limit}; use --set train.engine=mllib")
     if problems:
         raise InputError("training cannot start", problems)
     return Shape(int(row["rows"]), int(row["users"]), int(row["recordings"]))

@@ -1,0 +1,6 @@
+"""interactions → user_features, recording_features, track_cards: `trackpools features` under spark-submit or as a Databricks task; options as there."""
+
+from trackpools.cli import job
+
+if __name__ == "__main__":
+    job("features")

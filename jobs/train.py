@@ -1,0 +1,6 @@
+"""interactions → user_factors, recording_factors: `trackpools train` under spark-submit or as a Databricks task; options as there."""
+
+from trackpools.cli import job
+
+if __name__ == "__main__":
+    job("train")

@@ -1,0 +1,5 @@
+"""`python -m trackpools`."""
+
+from trackpools.cli import main
+
+main()

@@ -1,0 +1,45 @@
+"""Drive the real commands in the test's own session."""
+
+import datetime as dt
+import json
+import random
+
+from trackpools import stages
+from trackpools.shell import releases, work
+from trackpools.shell.command import Options
+from trackpools.shell.store import Store
+
+START = dt.datetime(2025, 3, 1, tzinfo=dt.UTC)
+
+
+def events(users=40, recordings=120, plays=2500, seed=0):
+    """A log with some taste in it: users and recordings of three kinds, mostly playing their own kind."""
+    rng = random.Random(seed)
+    rows = []
+    for n in range(plays):
+        user = rng.randrange(users)
+        kind = user % 3 if rng.random() < 0.9 else rng.randrange(3)
+        recording = min(int(rng.paretovariate(0.8)) - 1, recordings // 3 - 1) * 3 + kind
+        at = START + dt.timedelta(seconds=rng.randrange(60 * 86_400))
+        rows.append({"event_id": f"e{n}", "user_id": f"u{user:03}", "track_id": f"t{recording:04}", "played_at": at.isoformat(), "ms_played": 200_000})
+    return rows
+
+
+def import_events(config, folder, rows, name="events", files=1):
+    """Write rows as JSON lines in so many files and import them."""
+    path = folder / name
+    path.mkdir(parents=True)
+    for i in range(files):
+        lines = [row if isinstance(row, str) else json.dumps(row) for row in rows[i::files]]
+        (path / f"part-{i}.json").write_text("".join(line + "\n" for line in lines), encoding="utf-8")
+    return work.import_log(config, Options(quiet=True), "events", str(path))
+
+
+def run(config, as_of=None, known_as_of=None):
+    """The whole flow; returns its answer."""
+    return work.run_stages(config, Options(quiet=True), "run", stages.STAGES, publish=True, as_of=as_of, known_as_of=known_as_of)
+
+
+def hashes(spark, config):
+    """Content hash of every table of the release in force."""
+    return {table.name: table.hash for table in releases.latest(Store(spark, config.store)).tables}

@@ -1,0 +1,194 @@
+"""Both engines against the NumPy reference of the one objective: loss, negative evidence, seeds, and what is refused."""
+
+import math
+
+import numpy as np
+import pytest
+
+from trackpools.core.als import reference
+from trackpools.errors import ConfigError, InputError
+from trackpools.shell.engines import NU, final_loss, preflight, train
+from worlds import Blocks
+
+SCHEMA = "user_idx int, recording_idx int, positive double, negative double"
+USERS, RECORDINGS, RANK, ITERATIONS, ALPHA, BETA, REG = 60, 45, 6, 15, 4.0, 3.0, {"implicit": 2.0, "mllib": 0.05}
+ENGINES = sorted(NU)
+
+
+def evidence():
+    """w⁺ and w⁻ with structure: tastes of rank 4, some pairs skipped; every user and recording has a positive."""
+    rng = np.random.default_rng(11)
+    taste = rng.gamma(0.5, 1.0, (USERS, 4)) @ rng.gamma(0.5, 1.0, (4, RECORDINGS))
+    positive = np.where(taste > np.quantile(taste, 0.85), np.log1p(rng.gamma(1.0, 3.0, taste.shape)), 0.0)
+    positive[np.arange(USERS), np.arange(USERS) % RECORDINGS] = 0.5
+    negative = np.where(rng.random(taste.shape) < 0.06, np.log1p(rng.gamma(1.0, 2.0, taste.shape)), 0.0)
+    return positive, negative
+
+
+def frame(spark, positive, negative, *, seed=0, partitions=3):
+    """The training set with rows shuffled."""
+    pairs = [(int(u), int(i), float(positive[u, i]), float(negative[u, i])) for u, i in zip(*np.nonzero(positive + negative), strict=True)]
+    order = np.random.default_rng(seed).permutation(len(pairs))
+    return spark.createDataFrame([pairs[n] for n in order], SCHEMA).repartition(partitions)
+
+
+def settings_of(config, engine, *more, beta=BETA):
+    return config(
+        f"train.engine={engine}", f"train.rank={RANK}", f"train.reg={REG[engine]}", f"train.alpha={ALPHA}", f"train.beta={beta}",
+        f"train.iterations={ITERATIONS}", "train.checkpoint_dir=/tmp/trackpools-test-checkpoints", *more,
+    ).train
+
+
+def matrix(side, n):
+    out = np.full((n, RANK), np.nan)
+    for row in side.collect():
+        out[row["idx"]] = row["factors"]
+    return out
+
+
+def by_half_steps(of, seed):
+    """Loss after as many exact alternating half-steps as the engines do, from a random start."""
+    y = np.random.default_rng(seed).normal(size=(of.p.shape[1], RANK)) / math.sqrt(RANK)
+    for _ in range(ITERATIONS):
+        x = reference.user_half_step(y, of)
+        y = reference.recording_half_step(x, of)
+    return reference.loss(x, y, of)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("beta", [0.0, BETA])
+def test_an_engine_gets_as_low_as_exact_half_steps_on_the_objective_of_the_design(spark, config, engine, beta):
+    """λ, α, β and ν mean to each engine what they mean to the objective: another meaning of one of them misses by far more than 1 %."""
+    positive, negative = evidence()
+    given, training = settings_of(config, engine, beta=beta), frame(spark, positive, negative)
+    fit = train(training, given)
+    users, recordings = fit.users.cache(), fit.recordings.cache()
+    of = reference.problem(positive, negative, alpha=ALPHA, beta=beta, reg=REG[engine], nu=NU[engine])
+    x, y = matrix(users, USERS), matrix(recordings, RECORDINGS)
+    got = reference.loss(x, y, of)
+    best = min(by_half_steps(of, seed) for seed in range(6))
+    worst = max(by_half_steps(of, seed) for seed in range(6))
+    print(f"\n{engine} beta={beta}: loss {got:.2f}; half-steps from 6 starts {best:.2f} to {worst:.2f}; zero factors {(of.c * of.p).sum():.2f}")
+    assert got <= 1.01 * worst
+    assert got >= 0.97 * best
+    assert final_loss(training, users, recordings, given) == pytest.approx(got, rel=1e-6)
+    # near a minimum of this objective and no other: exact half-steps from here hardly lower it
+    x2 = reference.user_half_step(y, of)
+    assert reference.loss(x2, reference.recording_half_step(x2, of), of) == pytest.approx(got, rel=1e-2)
+    if fit.curve:
+        assert len(fit.curve) == ITERATIONS
+        assert fit.curve == sorted(fit.curve, reverse=True)
+        assert fit.curve[-1] == pytest.approx(got, rel=1e-4)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_run_to_convergence_an_engine_stands_where_the_reference_does(spark, config, engine):
+    """From the engine's own factors, half-steps of the reference to convergence gain less than one part in a thousand."""
+    positive, negative = evidence()
+    fit = train(frame(spark, positive, negative), settings_of(config, engine, "train.iterations=120"))
+    of = reference.problem(positive, negative, alpha=ALPHA, beta=BETA, reg=REG[engine], nu=NU[engine])
+    y = matrix(fit.recordings, RECORDINGS)
+    got = reference.loss(matrix(fit.users, USERS), y, of)
+    for _ in range(400):
+        x = reference.user_half_step(y, of)
+        y = reference.recording_half_step(x, of)
+    assert got == pytest.approx(reference.loss(x, y, of), rel=1e-3)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_skips_lower_the_score_of_what_was_skipped(spark, config, engine):
+    positive, negative = evidence()
+    only = (negative > 0) & (positive == 0)
+    means = []
+    for beta in (0.0, BETA):
+        fit = train(frame(spark, positive, negative), settings_of(config, engine, beta=beta))
+        means.append((matrix(fit.users, USERS) @ matrix(fit.recordings, RECORDINGS).T)[only].mean())
+    assert means[1] < means[0] - 0.01
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_equal_seed_and_shuffled_input_give_equal_factors(spark, config, engine):
+    positive, negative = evidence()
+    given = settings_of(config, engine)
+    fits = [train(frame(spark, positive, negative, seed=n, partitions=n), given) for n in (1, 2, 7)]
+    sides = [(matrix(fit.users, USERS), matrix(fit.recordings, RECORDINGS)) for fit in fits]
+    assert all(np.isfinite(side).all() for pair in sides for side in pair)
+    for users, recordings in sides[1:]:
+        assert users.tobytes() == sides[0][0].tobytes()
+        assert recordings.tobytes() == sides[0][1].tobytes()
+    other = matrix(train(frame(spark, positive, negative), settings_of(config, engine, "train.seed=43")).users, USERS)
+    assert other.tobytes() != sides[0][0].tobytes()
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_recordings_of_the_own_block_score_above_all_others(spark, config, engine):
+    world = Blocks()
+    given = config(f"train.engine={engine}", "train.rank=3", f"train.reg={0.1 if engine == 'implicit' else 0.01}").train
+    fit = train(world.training(spark), given)
+    x = {row["idx"]: np.array(row["factors"]) for row in fit.users.collect()}
+    y = {row["idx"]: np.array(row["factors"]) for row in fit.recordings.collect()}
+    assert (sorted(x), sorted(y)) == (list(range(world.users)), list(range(world.recordings)))
+    for u in range(world.users):
+        scores = {r: x[u] @ y[r] for r in y}
+        others = max(score for r, score in scores.items() if world.block(r) != world.block(u))
+        assert min(scores[r] for r in world.unheard(u)) > others + 0.5
+
+
+BAD = {
+    "no interactions": [], "weights are zero": [(0, 0, 0.0, 0.0), (1, 1, 0.0, 2.0)], "1 weights are NaN or infinite": [(0, 0, math.nan, 0.0), (0, 1, 1.0, 0.0)],
+    "2 weights are NaN or infinite": [(0, 0, math.inf, 0.0), (0, 1, 1.0, -math.inf), (1, 1, 1.0, 0.0)],
+    "1 weights are negative": [(0, 0, -1.0, 0.0), (0, 1, 1.0, 0.0)], "an idx is 2147483648, over int32": [(2**31, 0, 1.0, 0.0)],
+}
+
+
+@pytest.mark.parametrize("problem", list(BAD))
+def test_training_that_would_die_or_be_poisoned_is_refused_before_it_starts(spark, config, problem):
+    training = spark.createDataFrame(BAD[problem], SCHEMA.replace("int", "long"))
+    with pytest.raises(InputError, match=problem):
+        train(training, config().train)
+
+
+def test_every_problem_is_told_at_once(spark, config):
+    training = spark.createDataFrame([(0, 2**31, math.nan, -1.0), (0, 1, 1.0, 0.0)], SCHEMA.replace("int", "long"))
+    with pytest.raises(InputError) as refused:
+        preflight(training, config("train.implicit_max_interactions=1").train)
+    told = "\n".join(refused.value.problems)
+    assert len(refused.value.problems) == 4
+    assert all(word in told for word in ("NaN", "negative", "over int32", "implicit_max_interactions=1; use --set train.engine=mllib"))
+
+
+@pytest.mark.parametrize("reg", ["0", "0.0", "-1.0", "nan", ".inf"])
+def test_a_lambda_that_is_not_above_zero_is_refused_by_the_configuration(config, reg):
+    with pytest.raises(ConfigError, match=r"train\.reg"):
+        config(f"train.reg={reg}")
+
+
+def test_ten_mllib_iterations_need_no_checkpoint_folder_and_eleven_do(config):
+    config("train.engine=mllib", "train.iterations=10")
+    with pytest.raises(ConfigError, match="checkpoint_dir"):
+        config("train.engine=mllib", "train.iterations=11")
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_rank_above_the_data_is_lowered_with_a_warning(spark, config, engine):
+    training = spark.createDataFrame([(0, 5, 1.0, 0.0), (3, 5, 1.0, 0.0), (3, 9, 2.0, 0.0)], SCHEMA)
+    fit = train(training, config(f"train.engine={engine}", "train.rank=16").train)
+    assert fit.rank == 2
+    assert fit.warnings == ["train.rank lowered from 16 to 2: the data has 2 users and 2 recordings"]
+    assert {row["idx"]: len(row["factors"]) for row in fit.recordings.collect()} == {5: 2, 9: 2}
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_one_listener_of_one_recording_can_be_trained(spark, config, engine):
+    fit = train(spark.createDataFrame([(0, 0, 1.0, 0.0)], SCHEMA), config(f"train.engine={engine}").train)
+    assert [len(row["factors"]) for side in (fit.users, fit.recordings) for row in side.collect()] == [1, 1]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_who_only_ever_skipped_gets_factors_that_are_numbers(spark, config, engine):
+    """Without positives ν = 1 leaves a user without regularisation; the objective still has a minimum, at zero."""
+    rows = [(u, r, 1.0, 0.0) for u in range(6) for r in range(5) if (u + r) % 2] + [(6, r, 0.0, 1.0) for r in range(3)]
+    fit = train(spark.createDataFrame(rows, SCHEMA), config(f"train.engine={engine}", "train.rank=2", "train.beta=2.0").train)
+    users = {row["idx"]: row["factors"] for row in fit.users.collect()}
+    assert 6 in users
+    assert np.abs(users[6]).max() < 1e-3

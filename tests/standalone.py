@@ -1,0 +1,90 @@
+"""A standalone Spark cluster on loopback: a master and a worker, each with free ports, gone when the test is."""
+
+import contextlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pyspark
+
+SPARK_HOME = Path(pyspark.__file__).parent
+WAIT_S = 60
+
+
+def clean_environment(**more):
+    """The environment without what this process's own Spark left in it."""
+    kept = {key: value for key, value in os.environ.items() if not re.match("_?(PY)?SPARK|PYTHONPATH|MLFLOW", key)}
+    return kept | {"SPARK_HOME": str(SPARK_HOME), "SPARK_LOCAL_IP": "127.0.0.1", "SPARK_DAEMON_MEMORY": "256m", "MLFLOW_DISABLE_TELEMETRY": "true"} | more
+
+
+def _until(what, found):
+    """The first true answer of `found`, asked again for a while."""
+    end = time.monotonic() + WAIT_S
+    while time.monotonic() < end:
+        with contextlib.suppress(OSError):
+            answer = found()
+            if answer:
+                return answer
+        time.sleep(0.2)
+    raise TimeoutError(f"{what} within {WAIT_S} s")
+
+
+@contextlib.contextmanager
+def _daemon(kind, folder, *arguments):
+    """A Spark daemon in a process group of its own; gives the file it logs to."""
+    log = folder / f"{kind.rpartition('.')[2]}.log"
+    command = [str(SPARK_HOME / "bin" / "spark-class"), f"org.apache.spark.deploy.{kind}", "--host", "127.0.0.1", "--webui-port", "0", *arguments]
+    with log.open("wb") as out:
+        process = subprocess.Popen(command, stdout=out, stderr=out, env=clean_environment(), cwd=folder, start_new_session=True)
+    try:
+        yield log
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)  # a worker that ends takes its executors with it
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def _told(log, pattern):
+    found = re.search(pattern, log.read_text(errors="replace"))
+    return found and found.group(1)
+
+
+@contextlib.contextmanager
+def standalone_cluster(folder, cores=2, memory="2g"):
+    """Give the master's spark:// URL once a worker has registered."""
+    with _daemon("master.Master", folder, "--port", "0") as log:
+        url = _until("a master's address", lambda: _told(log, r"Starting Spark master at (spark://\S+)"))
+        ui = _until("a master's web page", lambda: _told(log, r"MasterWebUI.*(http://\S+:\d+)"))
+        # its own random port, not that of a master beside it
+        with _daemon("worker.Worker", folder, "--cores", str(cores), "--memory", memory, "--work-dir", str(folder / "work"), url):
+            port = ui.rpartition(":")[2]
+            _until("a registered worker", lambda: _alive(f"http://127.0.0.1:{port}/json/"))
+            yield url
+
+
+def _alive(address):
+    with urllib.request.urlopen(address, timeout=5) as answer:
+        return [worker for worker in json.load(answer)["workers"] if worker["state"] == "ALIVE"]
+
+
+def spark_submit(arguments, *, python=sys.executable, timeout=300):
+    """Run spark-submit; returns the finished process with its text."""
+    command = [str(SPARK_HOME / "bin" / "spark-submit"), *map(str, arguments)]
+    environment = clean_environment(PYSPARK_PYTHON=str(python), PYSPARK_DRIVER_PYTHON=str(python))
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True) as process:
+        try:
+            out, err = process.communicate(timeout=timeout)
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
+    return subprocess.CompletedProcess(command, process.returncode, out, err)

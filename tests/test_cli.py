@@ -1,0 +1,99 @@
+"""The command line as a script sees it: help at once, one JSON object, exit codes."""
+
+import json
+import subprocess
+import sys
+import time
+
+import pytest
+from flows import events, import_events, run
+from typer.testing import CliRunner
+
+from trackpools import cli_look  # noqa: F401 - registers commands
+from trackpools.cli import app
+from trackpools.shell import look, releases
+from trackpools.shell.store import Store
+
+SMALL = ("train.rank=8", "train.iterations=5", "pools.k=40", "sources.als.k=60", "sources.als.k_heard=20", "sources.popular.k=120")
+
+
+def call(*words):
+    result = CliRunner().invoke(app, [str(word) for word in words])
+    return result.exit_code, result.stdout
+
+
+def test_help_is_there_at_once_and_names_every_command():
+    began = time.monotonic()
+    done = subprocess.run([sys.executable, "-m", "trackpools", "--help"], capture_output=True, text=True, check=True)
+    assert time.monotonic() - began < 20  # generous: a loaded machine; heavy imports are what test_conventions refuses
+    for command in ("import", "ids", "interactions", "features", "train", "pools", "publish", "run", "demo", "explain", "show", "tables", "releases", "doctor"):
+        assert f" {command} " in done.stdout
+
+
+@pytest.mark.parametrize(("words", "code"), [
+    (["run", "--root", "x", "--set", "train.rank=0"], 2), (["run"], 2), (["import", "nonsense", "x", "--root", "y"], 2), (["import", "events", "--root", "y"], 2),
+    (["run", "--root", "a/../b"], 2), (["run", "--root", "x", "--as-of", "yesterday", "--set", "mlflow.enabled=false"], 2), (["no-such-command"], 2),
+])
+def test_what_cannot_be_meant_exits_2_and_writes_nothing(tmp_path, monkeypatch, words, code, spark):
+    monkeypatch.chdir(tmp_path)
+    exit_code, out = call(*words, *(["--json"] if words[0] != "no-such-command" else []))
+    assert exit_code == code
+    if out:
+        answer = json.loads(out)
+        assert not answer["ok"]
+        assert answer["error"]["code"] in {"config", "input"}
+        assert set(answer) >= {"ok", "command", "release_id", "tables", "mlflow_run_id", "seconds", "warnings", "error"}
+    assert not list(tmp_path.rglob("*.parquet"))
+
+
+def test_a_dry_run_prints_plan_and_configuration_and_touches_nothing(tmp_path):
+    code, out = call("run", "--root", tmp_path / "r", "--set", "train.rank=17", "--dry-run", "--json")
+    answer = json.loads(out)
+    assert code == 0
+    assert answer["config"]["train.rank"] == 17
+    assert answer["plan"] == ["ids", "daily", "interactions", "features", "train", "pools"]
+    assert not (tmp_path / "r").exists()
+
+
+def test_the_map_names_every_table(capsys):
+    code, out = call("tables", "--json")
+    assert code == 0
+    assert json.loads(out)["map"]["pools"]["key"] == ["user_idx"]
+    assert "pools: one user" in call("tables")[1]
+
+
+def test_run_show_explain_and_releases_tell_the_same_story(spark, config, tmp_path):
+    c = config(*SMALL)
+    options = ["--root", c.store.root, *(part for one in ("mlflow.enabled=false", *SMALL) for part in ("--set", one))]
+    import_events(c, tmp_path, events())
+    code, out = call("run", *options, "--json")
+    answer = json.loads(out)
+    assert (code, answer["ok"], answer["command"]) == (0, True, "run")
+    assert {"name", "version", "rows", "hash"} == set(answer["tables"][0])
+    release = releases.latest(Store(spark, c.store))
+    assert answer["release_id"] == release.release_id
+    assert json.loads(call("releases", *options, "--json")[1])["releases"][0]["release_id"] == release.release_id
+    code, out = call("show", "pools", "--user", "u001", "--user", "u000", "--json", *options)
+    pools = [json.loads(line) for line in out.splitlines()]
+    assert [pool["user_id"] for pool in pools] == ["u001", "u000"]
+    one = pools[0]["candidates"][0]
+    assert set(one) >= {"track_id", "recording_id", "title", "artists", "rank", "score", "sources", "reason", "plays", "last_day"}
+    assert [c["rank"] for c in pools[0]["candidates"]] == list(range(1, 41))
+    code, out = call("explain", "u001", *options, "--json")
+    assert json.loads(out)["pool"] == pools[0]
+    assert "removed by the rules" in call("explain", "u001", *options)[1]
+    code, out = call("show", "pools", "--user", "nobody", *options, "--json")
+    assert code == 2
+    assert json.loads(out)["error"]["problems"] == ["nobody"]
+
+
+def test_decoded_pools_equal_the_table(spark, config, tmp_path):
+    c = config(*SMALL)
+    import_events(c, tmp_path, events())
+    run(c)
+    store = Store(spark, c.store)
+    release = releases.latest(store)
+    shown = {pool["user_id"]: pool for pool in look.show_pools(store, release, c, (), 5)}
+    for row in store.read("pools").join(store.read("user_ids"), "user_idx").where("user_idx < 5").collect():
+        recordings = {r["recording_idx"]: r["recording_id"] for r in store.read("recording_ids").collect()}
+        assert [recordings[one["recording"]] for one in row["candidates"]] == [one["recording_id"] for one in shown[row["user_id"]]["candidates"]]

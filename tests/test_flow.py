@@ -1,0 +1,181 @@
+"""The flow's promises, on real Spark and Delta: run twice, any partitions, canaries, bad rows, extreme users, races."""
+
+import datetime as dt
+
+import pytest
+from flows import START, events, hashes, import_events, run
+from pyspark.sql import functions as F
+
+from trackpools import stages
+from trackpools.core.contract import repeated_keys
+from trackpools.errors import BusyError, InputError
+from trackpools.shell import look, releases
+from trackpools.shell.flow import Flow
+from trackpools.shell.moment import Moment
+from trackpools.shell.store import Store
+from trackpools.shell.tracking import Tracker
+from trackpools.tables import TABLES
+
+SMALL = ("train.rank=8", "train.iterations=5", "pools.k=40", "sources.als.k=60", "sources.als.k_heard=20", "sources.popular.k=120")
+
+
+def test_a_second_run_changes_nothing_and_no_key_stands_twice(spark, config, tmp_path):
+    c = config(*SMALL)
+    import_events(c, tmp_path, events())
+    first = run(c)
+    store = Store(spark, c.store)
+    versions = {name: store.version(name) for name in TABLES}
+    again = run(c)
+    assert again.release_id == first.release_id
+    assert {stage["stage"] for stage in again.more["stages"] if not stage["skipped"]} == {"ids"}
+    assert {name: Store(spark, c.store).version(name) for name in TABLES} == versions
+    for name, table in TABLES.items():
+        if store.exists(name):
+            assert repeated_keys(store.read(name), table).count() == 0, name
+    pools = store.read("pools")
+    assert pools.where(F.size("candidates") != 40).where("shortfall IS NULL").count() == 0
+    moved = run(config(*SMALL, "pools.k=41"))
+    assert {stage["stage"] for stage in moved.more["stages"] if not stage["skipped"]} == {"ids", "pools", "publish"}
+    assert moved.release_id != first.release_id
+
+
+@pytest.mark.parametrize("engine", ["implicit", "mllib"])
+def test_pools_are_equal_whatever_the_partitions(spark, config, tmp_path, engine):
+    found = {}
+    adaptive, shuffle = spark.conf.get("spark.sql.adaptive.enabled"), spark.conf.get("spark.sql.shuffle.partitions")
+    try:
+        for parts in (1, 2, 7):
+            spark.conf.set("spark.sql.adaptive.enabled", "false")
+            spark.conf.set("spark.sql.shuffle.partitions", parts)
+            c = config(*SMALL, f"train.engine={engine}", "topk.user_block=8", f"store.root={tmp_path / str(parts)}")
+            import_events(c, tmp_path, events()[:: 1 if parts != 2 else -1], f"events-{parts}", files=parts)
+            run(c)
+            flow = Flow(c, spark, Tracker(c.mlflow, None, "t", "t"))
+            context = flow.context(stages.BY_NAME["pools"])
+            frame = stages.fill_pools({name: flow.store.read(name, version) for name, version in context.versions.items()}, context)["pools"]
+            seen = frame.select(F.spark_partition_id().alias("p")).distinct().count()
+            assert seen == parts
+            found[parts] = hashes(spark, c)["pools"]
+    finally:
+        spark.conf.set("spark.sql.adaptive.enabled", adaptive)
+        spark.conf.set("spark.sql.shuffle.partitions", shuffle)
+    assert len(set(found.values())) == 1, found
+
+
+def test_a_future_play_and_one_received_too_late_change_nothing(spark, config, tmp_path):
+    as_of = (START + dt.timedelta(days=40)).isoformat()
+    clean = config(*SMALL, f"store.root={tmp_path / 'clean'}")
+    import_events(clean, tmp_path, events(), "clean-events")
+    run(clean, as_of)
+    canaries = [
+        {"event_id": "c1", "user_id": "u000", "track_id": "future-only", "played_at": (START + dt.timedelta(days=41)).isoformat()},
+        {"event_id": "c2", "user_id": "canary", "track_id": "t0001", "played_at": (START + dt.timedelta(days=40)).isoformat()},
+        {
+            "event_id": "c3", "user_id": "u001", "track_id": "late-only",
+            "played_at": (START + dt.timedelta(days=10)).isoformat(), "received_at": (START + dt.timedelta(days=40, seconds=1)).isoformat(),
+        },
+    ]
+    planted = config(*SMALL, f"store.root={tmp_path / 'planted'}")
+    import_events(planted, tmp_path, events() + canaries, "planted-events")
+    run(planted, as_of)
+    assert hashes(spark, planted) == hashes(spark, clean)
+    # and when they come after the first release, as late rows do
+    import_events(clean, tmp_path, canaries, "late-events")
+    run(clean, as_of)
+    assert hashes(spark, clean) == hashes(spark, planted)
+    run(clean, as_of, known_as_of=(START + dt.timedelta(days=50)).isoformat())
+    store = Store(spark, clean.store)
+    assert store.read("recording_ids").where("recording_id = 'late-only'").count() == 1, "the canary must sing once it may be known"
+    assert store.read("recording_ids").where("recording_id = 'future-only'").count() == 0
+
+
+def test_plays_that_arrive_late_rewrite_only_their_days_and_equal_a_full_build(spark, config, tmp_path):
+    rows = sorted(events(), key=lambda row: row["played_at"])
+    whole = config(*SMALL, f"store.root={tmp_path / 'whole'}", "daily.lookback_days=10")
+    import_events(whole, tmp_path, rows, "all")
+    parts = config(*SMALL, f"store.root={tmp_path / 'parts'}", "daily.lookback_days=10")
+    import_events(parts, tmp_path, rows[:2000], "first")
+    run(parts)
+    import_events(parts, tmp_path, rows[2000:], "second")
+    run(parts)
+    replaced = Store(spark, parts.store)._table("plays_daily").history(1).select("operationParameters").first()[0]
+    assert "day >=" in replaced.get("predicate", ""), "the second run rewrote more than its lookback"
+    # ids are given in the order of arrival, so days are compared by raw ids
+    run(whole)
+    assert _days(spark, parts) == _days(spark, whole)
+    import_events(parts, tmp_path, [rows[0] | {"event_id": "very-late"} | {"track_id": "t0000"}], "third")
+    run(parts)
+    assert sum(day[3] for day in _days(spark, parts)) == sum(day[3] for day in _days(spark, whole)) + 1
+
+
+def _days(spark, c):
+    store = Store(spark, c.store)
+    days = store.read("plays_daily").join(store.read("user_ids"), "user_idx").join(store.read("recording_ids"), "recording_idx")
+    return sorted((row["user_id"], row["recording_id"], row["day"], row["plays"]) for row in days.collect())
+
+
+def test_users_of_no_one_and_a_hundred_thousand_plays_share_a_batch(spark, config, tmp_path):
+    heavy = [
+        {"event_id": f"h{n}", "user_id": "heavy", "track_id": f"t{n % 900:04}", "played_at": (START + dt.timedelta(seconds=50 * n)).isoformat()}
+        for n in range(100_000)
+    ]
+    one = [{"event_id": "one", "user_id": "one", "track_id": "t0001", "played_at": START.isoformat()}]
+    c = config("train.rank=16", "train.iterations=4", "pools.heard=exclude", "daily.max_plays_day=2000")
+    import_events(c, tmp_path, events(users=60, recordings=1500, plays=6000) + heavy + one)
+    store = Store(spark, c.store)
+    users = spark.createDataFrame([("nobody", "allow")], "user_id string, explicit_policy string")
+    store.upsert(TABLES["users"], users.selectExpr("user_id", "explicit_policy"), {})
+    run(c)
+    release = releases.latest(Store(spark, c.store))
+    shown = {pool["user_id"]: pool for pool in look.show_pools(store, release, c, ("nobody", "one", "heavy", "u001"), 4)}
+    catalogue = store.read("recording_ids").count()
+    assert store.read("plays").where("user_id = 'heavy'").count() == 100_000
+    for user, heard in (("nobody", 0), ("one", 1), ("heavy", 900)):
+        pool = shown[user]
+        got = len(pool["candidates"])
+        assert got == pool["k"] == min(500, catalogue - heard), user
+        assert (pool["shortfall"] is None) == (got == 500)
+        assert sum(pool["drops"].values()) + got == pool["emitted"]
+        assert not any(one["plays"] for one in pool["candidates"])
+    assert catalogue - 900 < 500, "the heavy user is meant to run short"
+    assert shown["heavy"]["shortfall"] == {"wanted": 500, "got": catalogue - 900, "rule": "heard"}
+
+
+def test_a_full_pool_takes_at_most_6_kb(spark, config, tmp_path):
+    c = config("train.rank=16", "train.iterations=4")
+    import_events(c, tmp_path, events(users=200, recordings=2400, plays=30_000))
+    run(c)
+    store = Store(spark, c.store)
+    pools = store.read("pools")
+    size = store._table("pools").detail().select("sizeInBytes").first()[0] / pools.count()
+    print(f"bytes a pool row: {size:.0f}")
+    assert pools.select(F.min(F.size("candidates"))).first()[0] == 500
+    assert size <= 6 * 1024
+
+
+def test_of_two_publishers_of_one_seq_the_slower_gets_75(spark, config, tmp_path):
+    c = config(*SMALL)
+    import_events(c, tmp_path, events())
+    run(c)
+    first = releases.latest(Store(spark, c.store))
+    rivals = [releases.replace(first, seq=2, release_id=name, run_key=name) for name in ("a", "b")]
+    releases.publish(Store(spark, c.store), rivals[0], "a")
+    with pytest.raises(BusyError) as lost:
+        releases.publish(Store(spark, c.store), rivals[1], "b")
+    assert lost.value.exit_code == 75
+    assert [r.release_id for r in releases.releases(Store(spark, c.store))] == ["a", first.release_id]
+    back = releases.rollback(Store(spark, c.store), 1, dt.datetime.now(dt.UTC))
+    assert (back.seq, back.tables) == (3, first.tables)
+
+
+def test_a_run_without_plays_says_what_to_type(config):
+    with pytest.raises(InputError, match="trackpools import"):
+        run(config())
+
+
+def test_a_moment_is_one_look(spark, config, tmp_path):
+    c = config(*SMALL)
+    import_events(c, tmp_path, [{"event_id": "a", "user_id": "u", "track_id": "t", "played_at": "2025-03-01T10:00:00+02:00"}])
+    flow = Flow(c, spark, Tracker(c.mlflow, None, "t", "t"))
+    at = dt.datetime(2025, 3, 1, 8, 0, 0, 1000, tzinfo=dt.UTC)
+    assert flow.moment == Moment(at, at)

@@ -1,0 +1,89 @@
+"""kill -9 at three moments: the old release still reads, the rerun publishes, no key stands twice. Two commands at once: one waits not."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+from flows import events, hashes, import_events, run
+
+from trackpools.core.contract import repeated_keys
+from trackpools.shell import look, releases
+from trackpools.shell.store import Store
+from trackpools.tables import TABLES
+
+SMALL = ("train.rank=8", "train.iterations=5", "pools.k=40", "sources.als.k=60", "sources.als.k_heard=20", "sources.popular.k=120")
+
+
+def command(root, *words):
+    settings = [part for setting in ("mlflow.enabled=false", "session.memory=1g", *SMALL) for part in ("--set", setting)]
+    return [sys.executable, "-m", "trackpools", *words, "--root", root, *settings]
+
+
+def start(root, *words):
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYSPARK_", "SPARK_"))}
+    return subprocess.Popen(command(root, *words), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+
+
+def kill_at(process, line, delay):
+    """SIGKILL python and its JVM once the progress line has been told and `delay` seconds have passed."""
+    told = []
+    for text in process.stderr:
+        told.append(text)
+        if text.startswith(line):
+            break
+    else:
+        raise AssertionError(f"never said {line!r}: {''.join(told)[-2000:]}")
+    time.sleep(delay)
+    tree = [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]
+    assert process.poll() is None, "ended before it could be killed"
+    for one in tree:
+        one.send_signal(signal.SIGKILL)
+    process.wait()
+
+
+def test_kill_9_at_three_moments_loses_nothing_and_the_rerun_publishes(spark, config, tmp_path):
+    c = config(*SMALL)
+    root = c.store.root
+    rows = events()
+    import_events(c, tmp_path, rows[:2000], "first")
+    old = run(c)
+    import_events(c, tmp_path, rows[2000:], "second")
+    before = hashes(spark, c)
+    for line, delay in (("interactions:", 1.0), ("train:", 2.0), ("publish:", 0.1)):
+        kill_at(start(root, "run"), line, delay)
+        store = Store(spark, c.store)
+        release = releases.latest(store)
+        assert release.release_id == old.release_id, line
+        for table in release.tables:  # every pinned table still reads as it was released
+            assert store.stats(table.name, table.version) == table, (line, table.name)
+        assert look.show_pools(store, release, c, (), 1)[0]["k"] == 40
+    new = run(c)
+    assert new.release_id != old.release_id
+    assert hashes(spark, c)["pools"] != before["pools"]
+    store = Store(spark, c.store)
+    for name, table in TABLES.items():
+        if store.exists(name):
+            assert repeated_keys(store.read(name), table).count() == 0, name
+    # the same work without a crash, on a fresh root, in the same two steps
+    calm = config(*SMALL, f"store.root={tmp_path / 'calm'}")
+    import_events(calm, tmp_path, rows[:2000], "calm-first")
+    run(calm)
+    import_events(calm, tmp_path, rows[2000:], "calm-second")
+    run(calm)
+    assert hashes(spark, calm) == hashes(spark, c)
+
+
+def test_of_two_publishers_at_once_one_wins_and_the_other_exits_75(config, spark, tmp_path):
+    c = config(*SMALL)
+    import_events(c, tmp_path, events())
+    rivals = [start(c.store.root, "run", "--json") for _ in range(2)]
+    ended = [(rival.communicate(timeout=400), rival.returncode) for rival in rivals]
+    assert sorted(code for _, code in ended) == [0, 75], ended
+    answers = {code: json.loads(out) for (out, _), code in ended}
+    assert answers[0]["ok"] and answers[0]["release_id"]
+    assert not answers[75]["ok"] and answers[75]["error"]["code"] == "busy"
+    assert [release.release_id for release in releases.releases(Store(spark, c.store))] == [answers[0]["release_id"]]

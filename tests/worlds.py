@@ -1,0 +1,87 @@
+"""Worlds with provable answers: listeners and recordings in blocks that share nothing."""
+
+import datetime as dt
+from dataclasses import dataclass
+from functools import cached_property
+
+from builders import rows
+from trackpools.core import cards, rules
+from trackpools.core.audience import audience
+from trackpools.core.sources.inputs import SourceInputs
+
+AS_OF = dt.datetime(2025, 6, 1, tzinfo=dt.UTC)
+
+
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """Users and recordings in blocks: user u and recording r are of block u % blocks and r % blocks.
+
+    Every user heard all of the own block but `hidden` recordings, a different set each, and nothing of another block. So
+    every model of rank ≥ blocks that deserves the name puts the hidden recordings of the own block before all others: they are
+    heard by the same people as what the user heard, and nobody who heard these heard anything else.
+
+    Attributes:
+        users, recordings: of all blocks together.
+        hidden: recordings of the own block that a user has not heard.
+    """
+
+    blocks: int = 3
+    users: int = 24
+    recordings: int = 36
+    hidden: int = 3
+
+    def block(self, idx):
+        return idx % self.blocks
+
+    def own(self, user):
+        """Recordings of the user's block, ascending."""
+        return [r for r in range(self.recordings) if self.block(r) == self.block(user)]
+
+    def unheard(self, user):
+        """What a pool of new music must start with, in any order."""
+        own, shift = self.own(user), user // self.blocks
+        return {own[(shift * self.hidden + i) % len(own)] for i in range(self.hidden)}
+
+    def heard(self, user):
+        return set(self.own(user)) - self.unheard(user)
+
+    @cached_property
+    def pairs(self):
+        """(user, recording) of all that was heard."""
+        return [(u, r) for u in range(self.users) for r in sorted(self.heard(u))]
+
+    def interactions(self, spark):
+        """One play of each pair, a week before `AS_OF`."""
+        week = (AS_OF - dt.timedelta(days=7)).date()
+        return rows(spark, "interactions", *(
+            {"user_idx": u, "recording_idx": r, "mass": 1.0, "plays": 1, "first_day": week, "last_day": week} for u, r in self.pairs
+        ))
+
+    def training(self, spark):
+        """What an engine trains on."""
+        return spark.createDataFrame([(u, r, 1.0, 0.0) for u, r in self.pairs], "user_idx int, recording_idx int, positive double, negative double")
+
+    def user_ids(self, spark):
+        return rows(spark, "user_ids", *({"user_id": f"u{u}", "user_idx": u} for u in range(self.users)))
+
+    def recording_ids(self, spark):
+        return rows(spark, "recording_ids", *({"recording_id": f"r{r}", "recording_idx": r} for r in range(self.recordings)))
+
+    def tracks(self, spark):
+        return rows(spark, "tracks", *(
+            {"track_id": f"r{r}", "title": f"Song {r}", "artist_ids": [f"a{self.block(r)}"], "available": True, "explicit": False}
+            for r in range(self.recordings)
+        ))
+
+    def inputs(self, spark, config, factors):
+        """What sources are given, with `factors` as `(users, recordings)` of a fit."""
+        everybody = audience(self.user_ids(spark), rows(spark, "users"), {})
+        met = self.interactions(spark)
+        known = cards.cards(self.tracks(spark), self.recording_ids(spark), everybody, met, as_of=AS_OF, groups={})
+        return SourceInputs(
+            users=everybody.join(rows(spark, "user_features").select("user_idx", "profile"), "user_idx", "left"),
+            history=rules.history(met, heard=config.pools.heard, rules=config.rules, as_of=AS_OF), cards=known,
+            user_factors=factors[0], recording_factors=factors[1], recordings=self.recordings, config=config,
+        )
