@@ -21,10 +21,10 @@ dbutils.widgets.dropdown("engine", "mllib", ["mllib", "implicit"], "ALS engine")
 
 # COMMAND ----------
 
-root = dbutils.widgets.get("root")
+root, catalog, schema = (dbutils.widgets.get(name) for name in ("root", "catalog", "schema"))
 settings = {"train.engine": dbutils.widgets.get("engine"), "train.blocks": 8, "pools.k": int(dbutils.widgets.get("k"))}
 settings |= {f"synthetic.{key}": int(dbutils.widgets.get(key)) for key in ("users", "tracks", "days")}
-settings |= {"mlflow.enabled": False} if root else {f"store.{key}": dbutils.widgets.get(key) for key in ("catalog", "schema")}
+settings |= {} if root else {"store.catalog": catalog, "store.schema": schema, "mlflow.model_name": f"{catalog}.{schema}.trackpools"}
 config = api.open_config(settings, root=root, overlay=None if root else "databricks")
 
 # COMMAND ----------

@@ -1,6 +1,7 @@
 """A standalone Spark cluster on loopback: a master and a worker, each with free ports, gone when the test is."""
 
 import contextlib
+import ctypes
 import json
 import os
 import re
@@ -23,6 +24,14 @@ def clean_environment(**more):
     return kept | {"SPARK_HOME": str(SPARK_HOME), "SPARK_LOCAL_IP": "127.0.0.1", "SPARK_DAEMON_MEMORY": "256m", "MLFLOW_DISABLE_TELEMETRY": "true"} | more
 
 
+def _die_with_us():
+    """In the child: get SIGTERM when this process ends, however it does; a killed test run leaves no cluster behind."""
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+
+
+GROUP = {"start_new_session": True, "preexec_fn": _die_with_us if sys.platform == "linux" else None}
+
+
 def _until(what, found):
     """The first true answer of `found`, asked again for a while."""
     end = time.monotonic() + WAIT_S
@@ -41,7 +50,7 @@ def _daemon(kind, folder, *arguments):
     log = folder / f"{kind.rpartition('.')[2]}.log"
     command = [str(SPARK_HOME / "bin" / "spark-class"), f"org.apache.spark.deploy.{kind}", "--host", "127.0.0.1", "--webui-port", "0", *arguments]
     with log.open("wb") as out:
-        process = subprocess.Popen(command, stdout=out, stderr=out, env=clean_environment(), cwd=folder, start_new_session=True)
+        process = subprocess.Popen(command, stdout=out, stderr=out, env=clean_environment(), cwd=folder, **GROUP)
     try:
         yield log
     finally:
@@ -81,7 +90,7 @@ def spark_submit(arguments, *, python=sys.executable, timeout=300):
     """Run spark-submit; returns the finished process with its text."""
     command = [str(SPARK_HOME / "bin" / "spark-submit"), *map(str, arguments)]
     environment = clean_environment(PYSPARK_PYTHON=str(python), PYSPARK_DRIVER_PYTHON=str(python))
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, **GROUP) as process:
         try:
             out, err = process.communicate(timeout=timeout)
         except BaseException:

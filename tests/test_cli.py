@@ -6,9 +6,9 @@ import sys
 import time
 
 import pytest
-from flows import events, import_events, run
 from typer.testing import CliRunner
 
+from flows import events, import_events, run
 from trackpools import cli_look  # noqa: F401 - registers commands
 from trackpools.cli import app
 from trackpools.shell import look, releases

@@ -8,8 +8,8 @@ import sys
 import time
 
 import psutil
-from flows import events, hashes, import_events, run
 
+from flows import events, hashes, import_events, run
 from trackpools.core.contract import repeated_keys
 from trackpools.shell import look, releases
 from trackpools.shell.store import Store

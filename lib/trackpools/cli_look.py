@@ -1,4 +1,4 @@
-"""Commands that look and change nothing but what is in force: tables, releases, show, explain, doctor, rollback."""
+"""Commands that look and change nothing but what is in force: tables, releases, show, explain, doctor; and rollback, vacuum."""
 
 from typing import Annotated, Any
 
@@ -76,6 +76,21 @@ def doctor(root: Root = None, config: ConfigFile = None, set_: Settings = None, 
         return tell.doctor(merged)
 
     _end(perform("doctor", _options(root, config, set_, json, quiet), work))
+
+
+@app.command()
+def vacuum(
+    keep: Annotated[int, typer.Option(help="releases, latest first, that must stay readable", min=1)] = 5,
+    root: Root = None, config: ConfigFile = None, set_: Settings = None, json: Json = False, quiet: Quiet = False,
+) -> None:
+    """Delete files that none of the last releases can need, and nothing younger than a week."""
+
+    def work(merged: Any) -> Answer:
+        from trackpools.shell import tell
+
+        return tell.clean(merged, keep)
+
+    _end(perform("vacuum", _options(root, config, set_, json, quiet), work))
 
 
 @app.command()

@@ -35,6 +35,7 @@ class StoreConfig(Section):
 class SessionConfig(Section):
     cores: Annotated[int, Field(ge=1, le=1024)]
     memory: Annotated[str, text(r"[5-9][0-9]{2}m|[1-9][0-9]{3,6}m|[1-9][0-9]{0,3}g", "at least 500m, such as 900m or 4g")]
+    quick_start: bool
 
 
 class IngestConfig(Section):

@@ -19,6 +19,7 @@ from trackpools.shell.store import Store
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = [f"--set={key}" for key in ("pools.k=20", "sources.als.k=40", "sources.als.k_heard=20", "sources.popular.k=60", "train.rank=8", "train.iterations=3")]
+SHORT_LIVED = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"  # these JVMs end before the second compiler pays
 
 
 @pytest.fixture(scope="module")
@@ -61,8 +62,7 @@ def submit(cluster, package, python, tmp_path_factory):
             "spark.sql.shuffle.partitions": "2", "spark.databricks.delta.snapshotPartitions": "2", "spark.ui.enabled": "false",
             "spark.eventLog.enabled": "true", "spark.eventLog.dir": events.as_uri(), "spark.eventLog.compress": "false",
             "spark.eventLog.rolling.enabled": "false",
-            # a short life is over before the second compiler pays
-            "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1", "spark.executor.extraJavaOptions": "-XX:TieredStopAtLevel=1",
+            "spark.driver.extraJavaOptions": SHORT_LIVED, "spark.executor.extraJavaOptions": SHORT_LIVED,
         }
         submitted = [
             "--master", cluster, "--properties-file", ROOT / "conf" / "spark" / "standalone.conf", "--jars", ",".join(map(str, delta_jars())),

@@ -1,6 +1,6 @@
 import pytest
-from builders import rows
 
+from builders import rows
 from trackpools.errors import ConfigError, InputError
 from trackpools.tables import TABLES
 

@@ -4,8 +4,8 @@ import datetime as dt
 from uuid import uuid4
 
 import pytest
-from builders import rows
 
+from builders import rows
 from trackpools import tables as t
 from trackpools.config import StoreConfig
 from trackpools.errors import ConfigError, InputError

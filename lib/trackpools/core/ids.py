@@ -30,16 +30,19 @@ def new_ids(seen: DataFrame, known: DataFrame, id_name: str, idx_name: str) -> D
         .join(known.select(id_name), id_name, "left_anti")
         .withColumn("_bucket", F.pmod(F.xxhash64(id_name), F.lit(BUCKETS)).cast("int"))
     )
-    # one row: [(bucket, size), …] in bucket order → bucket → number of ids in the buckets before it
-    sizes = fresh.groupBy("_bucket").count().agg(F.array_sort(F.collect_list(F.struct("_bucket", "count"))).alias("sizes"))
-    start = known.agg((F.coalesce(F.max(idx_name).cast("long"), F.lit(-1)) + 1).alias("start"))
-    numbered = fresh.groupBy("_bucket").agg(F.array_sort(F.collect_set(id_name)).alias("ids")).select("_bucket", F.posexplode("ids").alias("_n", id_name))
-    return numbered.crossJoin(F.broadcast(sizes)).crossJoin(F.broadcast(start)).select(
-        id_name, (F.col("start") + _before("_bucket") + F.col("_n")).alias(idx_name)
+    sizes = fresh.groupBy("_bucket").count().agg(F.map_from_entries(F.collect_list(F.struct("_bucket", "count"))).alias("sizes"))
+    # one row, `first`: at each bucket the number of ids in the buckets before it, computed once and then only looked up
+    size = F.transform(F.sequence(F.lit(0), F.lit(BUCKETS - 1)), lambda bucket: F.coalesce(F.col("sizes")[bucket], F.lit(0).cast("long")))
+    first = sizes.select(size.alias("size")).select(_running_total("size").alias("first"))
+    start = known.agg((F.coalesce(F.max(idx_name), F.lit(-1)) + 1).cast("long").alias("start"))
+    numbered = fresh.groupBy("_bucket").agg(F.array_sort(F.collect_list(id_name)).alias("ids")).select("_bucket", F.posexplode("ids").alias("_n", id_name))
+    before = F.element_at("first", F.col("_bucket") + 1)
+    return numbered.crossJoin(F.broadcast(first.crossJoin(start))).select(id_name, (F.col("start") + before + F.col("_n")).alias(idx_name))
+
+
+def _running_total(sizes: str) -> Column:
+    """Sums of the elements before each one: [3, 0, 2] → [0, 3, 3]."""
+    up_to = F.aggregate(
+        sizes, F.array(F.lit(0).cast("long")), lambda sums, size: F.concat(sums, F.array(F.element_at(sums, F.lit(-1)) + size)),
     )
-
-
-def _before(bucket: str) -> Column:
-    """Ids in the buckets before this one."""
-    earlier = F.filter("sizes", lambda size: size["_bucket"] < F.col(bucket))
-    return F.aggregate(earlier, F.lit(0).cast("long"), lambda total, size: total + size["count"])
+    return F.slice(up_to, 1, BUCKETS)

@@ -30,7 +30,7 @@ class Usage:
     def _stages(self) -> list[Any]:
         if not _is_classic(self._spark):
             return []
-        context = self._spark.sparkContext
+        context: Any = self._spark.sparkContext
         no_quantiles, no_states = context._gateway.new_array(context._jvm.double, 0), context._jvm.java.util.ArrayList()
         found = context._jsc.sc().statusStore().stageList(None, False, False, no_quantiles, no_states)
         return [found.apply(i) for i in range(found.size())]

@@ -1,7 +1,6 @@
 """Take an importer's rows into the tables: judge, refuse a broken file whole, drop repeats, insert what is new."""
 
-import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -17,10 +16,10 @@ from trackpools.core.quarantine import id_reasons, judge
 from trackpools.datasets import Imported
 from trackpools.datasets.files import first_line
 from trackpools.errors import ContractError, InputError, QualityError
+from trackpools.shell.kept import kept
 from trackpools.shell.store import Store
 from trackpools.tables import PLAYS, PLAYS_REJECTED, SIGNALS, TRACKS, USERS, Table
 
-SAMPLES, SAMPLE_LENGTH = 3, 120
 UNREADABLE = {
     "CSV header does not conform": "the files do not have the same header line; import them one by one",
     "exceeds the maximum number of columns": "a line has over 200,000 columns; is the separator right?",
@@ -47,22 +46,6 @@ class IngestResult:
     reasons: dict[str, int] = field(default_factory=dict)
     tables: list[str] = field(default_factory=list)
     notes: tuple[str, ...] = ()
-
-
-@contextlib.contextmanager
-def _kept(df: DataFrame) -> Iterator[DataFrame]:
-    """Keep a frame's rows while inside, where the platform can (serverless cannot)."""
-    try:
-        kept = df.persist()
-    except PySparkException as error:
-        if "PERSIST" not in str(error).upper():
-            raise
-        yield df
-        return
-    try:
-        yield kept
-    finally:
-        kept.unpersist()
 
 
 def _smallest(df: DataFrame, table: Table) -> DataFrame:
@@ -103,17 +86,15 @@ def _tally(judged: DataFrame, raw: DataFrame) -> tuple[int, int, dict[str, int],
     return read, row["bad"], dict(sorted(reasons.items())), row.asDict()
 
 
-def _gate(judged: DataFrame, read: int, rejected: int, reasons: Mapping[str, int], limit: float) -> None:
+def _gate(read: int, rejected: int, reasons: Mapping[str, int], limit: float) -> None:
     if read == 0:
         raise InputError("the input has no rows; check that it is the file you meant and that it has more than a header")
     if rejected / read <= limit:
         return
-    refused = judged.where(F.size("reasons") > 0).orderBy("source", "row_text").limit(SAMPLES)
-    samples = refused.select(F.substring("row_text", 1, SAMPLE_LENGTH).alias("text"), "reasons").collect()
     raise QualityError(
         f"{rejected} of {read} rows are refused ({rejected / read:.1%}), more than ingest.max_rejected_fraction={limit:.1%}; nothing was imported. "
         "Mend the input or its column mapping, or raise the limit if so many bad rows are expected",
-        [*(f"{reason}: {count} rows" for reason, count in reasons.items()), *(f"for example {row['text']!r}: {', '.join(row['reasons'])}" for row in samples)],
+        [f"{reason}: {count} rows" for reason, count in reasons.items()],
     )
 
 
@@ -127,7 +108,7 @@ def _insert_plays(store: Store, judged: DataFrame, facts: Mapping[str, Any], met
     fresh = _smallest(conform(judged.where(F.size("reasons") == 0), PLAYS), PLAYS)
     # an event id may come again with another time, so only keys that hold the time may be looked for by time
     prune = None if facts["by_event"] else _between("played_at", facts["low"], facts["high"])
-    with _kept(fresh) as unique:
+    with kept(fresh) as unique:
         distinct = unique.count()
         table = store.read(PLAYS.name).alias("t")
         known = unique.join(table if prune is None else table.where(prune), on="play_key", how="left_semi").count()
@@ -149,10 +130,10 @@ def _upsert(store: Store, table: Table, df: DataFrame | None, config: Config, me
     if df is None:
         return 0, ()
     good = F.size(F.array_compact(F.array(*id_reasons(table.key[0], config.ingest.max_id_length)))) == 0
-    with _kept(conform(df, table)) as rows:
+    with kept(conform(df, table)) as rows:
         bad = rows.where(~good).count()
         # MERGE commits a version even where every row is as it was
-        with _kept(_smallest(rows.where(good), table).subtract(conform(store.read(table.name), table))) as changed:
+        with kept(_smallest(rows.where(good), table).subtract(conform(store.read(table.name), table))) as changed:
             written = 0 if changed.isEmpty() else store.upsert(table, changed, metadata)
     return written, (f"left out {bad} {table.name} rows with a bad {table.key[0]}",) if bad else ()
 
@@ -177,9 +158,9 @@ def ingest(store: Store, imported: Imported, config: Config, now: datetime, meta
     """
     if imported.plays is None:
         return _write(store, imported, None, IngestResult(notes=imported.notes), facts={}, config=config, metadata=metadata)
-    with _kept(judge(imported.plays, config.ingest, now)) as judged:
+    with kept(judge(imported.plays, config.ingest, now)) as judged:
         read, rejected, reasons, facts = _tally(judged, imported.plays)
-        _gate(judged, read, rejected, reasons, config.ingest.max_rejected_fraction)
+        _gate(read, rejected, reasons, config.ingest.max_rejected_fraction)
         so_far = IngestResult(read, rejected=rejected, reasons=reasons, notes=imported.notes)
         return _write(store, imported, judged, so_far, facts=facts, config=config, metadata=metadata)
 

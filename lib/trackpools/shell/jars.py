@@ -125,5 +125,6 @@ def delta_jars() -> list[Path]:
     if missing:
         artifact = "mvn dependency:copy -Dartifact={} -DoutputDirectory=" + str(cache_dir())
         tail = re.sub(r"\s+", " ", output)[-300:]
-        raise ConfigError(f"the Delta jars could not be fetched; type the commands below, or set TRACKPOOLS_JARS. Ivy said: {tail}", [artifact.format(c) for c in missing])
+        commands = [artifact.format(c) for c in missing]
+        raise ConfigError(f"the Delta jars could not be fetched; type the commands below, or set TRACKPOOLS_JARS. Ivy said: {tail}", commands)
     return list(cached.values())

@@ -120,3 +120,22 @@ def rollback(store: Store, seq: int, created_at: datetime) -> Release:
     life = old.valid_until - old.created_at
     release_id = new_release_id(created_at, old.run_key)
     return publish(store, replace(old, seq=known[0].seq + 1, release_id=release_id, created_at=created_at, valid_until=created_at + life), old.run_key)
+
+
+def vacuum(store: Store, keep: int, now: datetime, floor_hours: float = 168) -> dict[str, float]:
+    """Delete files that no kept release can need; returns the hours of history kept for each table.
+
+    A file that a pinned version reads was removed, if at all, after that version's commit; so what was removed before the
+    oldest pinned commit may go, and nothing younger than `floor_hours` (open readers, running jobs).
+
+    Args:
+        keep: how many releases, latest first, must stay readable; older ones can no longer be rolled back to.
+    """
+    kept = releases(store)[:keep]
+    hours = {}
+    for name in sorted({table.name for release in kept for table in release.tables}):
+        oldest = min(release.version(name) for release in kept)
+        age = (now - datetime.fromtimestamp(store.committed_at(name, oldest), UTC)).total_seconds() / 3600
+        hours[name] = max(floor_hours, age + 1 / 60)
+        store.vacuum(name, hours[name])
+    return hours

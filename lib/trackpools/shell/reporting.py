@@ -37,11 +37,13 @@ def write_report(flow: Flow, release: Release, imported: IngestResult | None) ->
     return path
 
 
-def register_model(flow: Flow, release: Release) -> None:
-    """The recording factors as a registered model, and the alias that follows the release; nothing while tracking is out of reach."""
+def follow_release(flow: Flow, release: Release) -> None:
+    """Make the registry say what the release says: its model registered, the alias on it. Nothing while tracking is out of reach.
+
+    The release row is the truth; a registry that was away when it landed is mended by the next command.
+    """
     config, root = flow.config.mlflow, flow.config.store.root
-    run_id = flow.tracker.run_id
-    if run_id is None:
+    if not config.enabled or flow.tracker.run_id is None or model.repair_alias(config, root, release.model_version) is not None:
         return
     train = flow.config.train
     about = model.About(
@@ -50,5 +52,5 @@ def register_model(flow: Flow, release: Release) -> None:
     with tempfile.TemporaryDirectory() as folder:
         factors, ids = (flow.store.read(name, release.version(name)) for name in ("recording_factors", "recording_ids"))
         npz = model.export_factors(factors, ids, Path(folder) / "factors.npz", about, config.max_model_mb)
-        if npz is not None:
-            model.register(config, root, run_id, npz, about)
+        if npz is not None and model.register(config, root, flow.tracker.run_id, npz, about) is not None:
+            model.repair_alias(config, root, release.model_version)

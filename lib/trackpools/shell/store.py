@@ -133,6 +133,21 @@ class Store:
         """Latest version, or None where the table does not exist."""
         return self.commit(name).version if self.exists(name) else None
 
+    def committed_at(self, name: str, version: int) -> float:
+        """When a version was committed, seconds since 1970.
+
+        Raises:
+            InputError: where the log no longer knows the version.
+        """
+        row = self._table(name).history().where(F.col("version") == version).select("timestamp").first()
+        if row is None:
+            raise InputError(f"table {name} has no version {version} in its log any more")
+        return float(row["timestamp"].timestamp())
+
+    def vacuum(self, name: str, hours: float) -> None:
+        """Delete files removed more than `hours` ago; only `releases.vacuum` knows how many are safe."""
+        self._table(name).vacuum(hours)
+
     def stats(self, name: str, version: int) -> Stats:
         """Rows and content hash as they are on disk: a read-back, not what the writer believed."""
         row = content_hash(self.read(name, version), TABLES[name]).first()

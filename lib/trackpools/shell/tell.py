@@ -121,6 +121,14 @@ def doctor(config: Config) -> Answer:
     return Answer(lines=[d.render(found), said], more={"checks": [asdict(check) for check in found]})
 
 
+def clean(config: Config, keep: int) -> Answer:
+    """Files that no kept release needs, deleted."""
+    with writer_lock(config.store.root):
+        hours = r.vacuum(_store(config), keep, datetime.now(UTC))
+    lines = [f"{name}: history of {kept:,.0f} hours kept" for name, kept in hours.items()]
+    return Answer(lines=lines or ["nothing is published; nothing was deleted"], more={"hours": hours})
+
+
 def roll_back(config: Config, seq: int) -> Answer:
     """An older release in force again."""
     with writer_lock(config.store.root):

@@ -10,7 +10,7 @@ from trackpools import stages as s
 from trackpools.config import Config
 from trackpools.datasets import IMPORTERS, Imported
 from trackpools.errors import ConfigError
-from trackpools.shell import model, reporting
+from trackpools.shell import reporting
 from trackpools.shell.command import Answer, Options, as_tables, flow_id, telling
 from trackpools.shell.flow import Done, Flow
 from trackpools.shell.ingest import IngestResult, ingest
@@ -113,13 +113,12 @@ def _after_publish(flow: Flow, release: Release, options: Options, imported: Ing
     if fresh:
         flow.progress("report: plots and model")
         report = reporting.write_report(flow, release, imported)
-        reporting.register_model(flow, release)
         lines += [f"report: {report}"] if report else []
+    reporting.follow_release(flow, release)
     flow.tracker.tag({"trackpools.release_id": release.release_id, "trackpools.seq": release.seq})
-    if flow.config.mlflow.enabled:
-        model.repair_alias(flow.config.mlflow, flow.config.store.root, release.model_version)
     pools = next(table for table in release.tables if table.name == "pools")
-    said = f"release {release.seq} ({release.release_id}) {'published' if fresh else 'is in force already'}: {pools.rows:,} pools → {flow.store.where('pools')}"
+    state = "published" if fresh else "is in force already"
+    said = f"release {release.seq} ({release.release_id}) {state}: {pools.rows:,} pools → {flow.store.where('pools')}"
     where = f"--root {options.root}" if options.root else "…"
     return [said, *lines, f"next: trackpools show pools --limit 1 {where}   (or: trackpools explain USER {where})"]
 

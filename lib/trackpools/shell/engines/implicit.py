@@ -30,6 +30,8 @@ def fit(training: DataFrame, config: TrainConfig, rank: int) -> tuple[DataFrame,
     matrix = coo_matrix((value.astype(np.float32), (users, recordings)), shape=(len(user_idx), len(recording_idx))).tocsr()
     matrix.sort_indices()
     cells = float(np.abs(matrix.data).sum(dtype=np.float64)) + len(user_idx) * len(recording_idx) - matrix.nnz
+    # implicit counts c·1² for every pair it is given, also for those of p = 0: a constant that the objective does not have
+    constant = -float(matrix.data[matrix.data < 0].sum(dtype=np.float64))
     curve: list[float] = []
     with threadpool_limits(1, "blas"):
         model = AlternatingLeastSquares(
@@ -37,7 +39,7 @@ def fit(training: DataFrame, config: TrainConfig, rank: int) -> tuple[DataFrame,
             calculate_training_loss=True, num_threads=os.cpu_count() or 1, use_native=True,
         )
         # implicit tells the loss per cell; the objective is the sum
-        model.fit(matrix, show_progress=False, callback=lambda _iteration, _seconds, loss: curve.append(float(loss) * cells))
+        model.fit(matrix, show_progress=False, callback=lambda _iteration, _seconds, loss: curve.append(float(loss) * cells - constant))
     spark = training.sparkSession
     return (
         spark.createDataFrame(_factors(user_idx, model.user_factors)),
