@@ -86,10 +86,11 @@ def _alive(address):
         return [worker for worker in json.load(answer)["workers"] if worker["state"] == "ALIVE"]
 
 
-def spark_submit(arguments, *, python=sys.executable, timeout=300):
-    """Run spark-submit; returns the finished process with its text."""
+def spark_submit(arguments, *, python=sys.executable, timeout=300, **environment):
+    """Run spark-submit; returns the finished process with its text. A variable of None is left out of its environment."""
     command = [str(SPARK_HOME / "bin" / "spark-submit"), *map(str, arguments)]
-    environment = clean_environment(PYSPARK_PYTHON=str(python), PYSPARK_DRIVER_PYTHON=str(python))
+    wanted = clean_environment(PYSPARK_PYTHON=str(python), PYSPARK_DRIVER_PYTHON=str(python)) | environment
+    environment = {key: value for key, value in wanted.items() if value is not None}
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, **GROUP) as process:
         try:
             out, err = process.communicate(timeout=timeout)

@@ -60,7 +60,7 @@ def expected_users(spark):
             },
         },
         {
-            "user_idx": 2, "recordings": 2, "plays": 8, "plays_28d": 0, "active_days": 0, "activity_decile": 6,
+            "user_idx": 2, "recordings": 2, "plays": 8, "plays_28d": 0, "active_days": 0, "activity_decile": 5,
             "profile": empty | {"artists_life": ["Cy", "Ann"], "tags_life": ["pop", "live", "rock"], "decades": [2000, 1990], "languages": ["en", "sv"]},
         },
     )
@@ -75,7 +75,7 @@ def test_user_features_of_a_tiny_world_whatever_the_partitions(spark, partitions
 
 
 def test_recording_features_of_a_tiny_world(spark, config):
-    weights = config("weights.half_life_days=1e4", f"weights.landmark={AS_OF.date()}", "weights.saturation=1.0").weights
+    weights = config("weights.half_life_days=10000.0", f"weights.landmark={AS_OF.date()}", "weights.saturation=1.0").weights
     got = conform(features.recording_features(met(spark), days_of(spark), weights, AS_OF), t.RECORDING_FEATURES)
     expected = rows(
         spark, "recording_features",

@@ -131,3 +131,15 @@ def test_a_refused_publish_ends_spark_submit_with_the_exit_code_of_the_gate(subm
 def test_a_bad_configuration_ends_spark_submit_with_2(submit):
     code, said, events = submit("ids", "--set=train.rank=0")
     assert (code, said["error"]["code"], events) == (2, "config", [])
+
+
+def test_the_local_properties_give_a_session_that_a_job_can_work_in(tmp_path):
+    properties, job = ROOT / "conf" / "spark" / "local.conf", ROOT / "jobs" / "ids.py"
+    jars = ",".join(map(str, delta_jars()))
+    done = spark_submit(
+        ["--master", "local[2,3]", "--properties-file", properties, "--jars", jars, "--driver-memory", "700m", job, "--root", tmp_path / "root",
+         "--set=mlflow.enabled=false", "--json"], SPARK_LOCAL_IP=None,
+    )
+    said = json.loads(done.stdout.splitlines()[-1])
+    assert (done.returncode, said["error"]["code"]) == (2, "input")
+    assert "no plays under" in said["error"]["message"]

@@ -1,8 +1,12 @@
 """Both engines against the NumPy reference of the one objective: loss, negative evidence, seeds, and what is refused."""
 
 import math
+import subprocess
+import sys
+import tempfile
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -38,7 +42,7 @@ def frame(spark, positive, negative, *, seed=0, partitions=3):
 def settings_of(config, engine, *more, beta=BETA):
     return config(
         f"train.engine={engine}", f"train.rank={RANK}", f"train.reg={REG[engine]}", f"train.alpha={ALPHA}", f"train.beta={beta}",
-        f"train.iterations={ITERATIONS}", "train.checkpoint_dir=/tmp/trackpools-test-checkpoints", *more,
+        f"train.iterations={ITERATIONS}", f"train.checkpoint_dir={Path(tempfile.gettempdir()) / 'trackpools-tests'}", *more,
     ).train
 
 
@@ -185,6 +189,23 @@ def test_ten_mllib_iterations_need_no_checkpoint_folder_and_eleven_do(config):
     config("train.engine=mllib", "train.iterations=10")
     with pytest.raises(ConfigError, match="checkpoint_dir"):
         config("train.engine=mllib", "train.iterations=11")
+
+
+TEN_ITERATIONS = """
+from trackpools.shell.engines import train
+from trackpools.shell.session import local_session
+from trackpools.shell.settings import load_config
+from worlds import Blocks
+config = load_config(settings=["train.engine=mllib", "train.rank=3", "session.memory=600m"])
+spark = local_session(config.session)
+print("users", train(Blocks().training(spark), config.train).users.count())
+"""
+
+
+def test_the_default_iterations_of_mllib_do_not_overflow_the_stack_of_a_fresh_session():
+    """In a process of its own: a checkpoint folder that another test set would hide it, and a crash would end all tests."""
+    run = subprocess.run([sys.executable, "-c", TEN_ITERATIONS], cwd=Path(__file__).parents[1], capture_output=True, text=True, timeout=300, check=False)
+    assert "users 24" in run.stdout, run.stderr[-2000:]
 
 
 @pytest.mark.parametrize("engine", ENGINES)

@@ -1,5 +1,7 @@
 """What must hold of pools before they are published, in one pass."""
 
+import math
+
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
@@ -15,7 +17,7 @@ def pool_violations(pools: DataFrame, k: int) -> DataFrame:
         "short without a shortfall, or full with one": (size < k) != F.col("shortfall").isNotNull(),
         "a recording twice": F.size(F.array_distinct(recordings)) != size,
         "a candidate without a source": F.exists("candidates", lambda c: c["sources"] <= 0),
-        "a score that is not a finite number": F.exists("candidates", lambda c: F.isnan(c["score"]) | c["score"].isNull()),
+        "a score that is not a finite number": F.exists("candidates", lambda c: F.isnan(c["score"]) | c["score"].isNull() | (F.abs(c["score"]) == math.inf)),
     }
     return pools.agg(F.count(F.lit(1)).alias("rows"), *(F.count_if(rule).alias(name) for name, rule in broken.items()))
 

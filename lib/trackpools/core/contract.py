@@ -22,9 +22,14 @@ def conform(df: DataFrame, table: Table) -> DataFrame:
     ))
 
 
-def _hashable(name: str, kind: T.DataType) -> Column:
+def _hashable(column: T.StructField) -> list[Column]:
+    """What of a column goes into the hash of a row."""
     # xxhash64 refuses maps, whose order is not defined; sorted entries are
-    return F.array_sort(F.map_entries(name)) if isinstance(kind, T.MapType) else F.col(name)
+    value = F.array_sort(F.map_entries(column.name)) if isinstance(column.dataType, T.MapType) else F.col(column.name)
+    # and it passes over nulls and empty arrays: without a mark a value could move to another column unseen
+    if isinstance(column.dataType, T.ArrayType | T.MapType):
+        return [value, F.coalesce(F.size(column.name), F.lit(-1))]
+    return [value, F.col(column.name).isNull()] if column.nullable else [value]
 
 
 def content_hash(df: DataFrame, table: Table) -> DataFrame:
@@ -32,8 +37,8 @@ def content_hash(df: DataFrame, table: Table) -> DataFrame:
 
     A sum, so that neither row order nor partitions matter.
     """
-    kinds = {c.name: c.dataType for c in table.columns}
-    row = F.xxhash64(*(_hashable(name, kinds[name]) for name in table.hashed)).cast("decimal(38,0)")
+    parts = [part for column in table.columns if column.name in table.hashed for part in _hashable(column)]
+    row = F.xxhash64(*parts).cast("decimal(38,0)")
     total = F.coalesce(F.sum(row), F.lit(0).cast("decimal(38,0)"))
     return df.agg(F.count(F.lit(1)).alias("rows"), F.concat_ws(":", F.count(F.lit(1)), total).alias("hash"))
 

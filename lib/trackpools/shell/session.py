@@ -49,7 +49,8 @@ def local_session(config: SessionConfig) -> SparkSession:
     scratch.mkdir(mode=0o700, exist_ok=True)
     # one compiler tier halves the driver's work on small data; long runs on large data want the second
     jit = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC " if config.quick_start else "-XX:+UseParallelGC "
-    java = f"{jit}-Dderby.system.home={scratch} -Dlog4j2.configurationFile=file:{LOG4J}"
+    # -Xss: MLlib's ALS serialises a lineage that grows with every sweep, and frames of the first tier are large
+    java = f"{jit}-Xss16m -Dderby.system.home={scratch} -Dlog4j2.configurationFile=file:{LOG4J}"
     options = {
         OURS: "local",
         "spark.jars": ",".join(map(str, delta_jars())),
