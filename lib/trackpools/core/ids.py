@@ -34,7 +34,7 @@ def new_ids(seen: DataFrame, known: DataFrame, id_name: str, idx_name: str) -> D
     # one row, `first`: at each bucket the number of ids in the buckets before it, computed once and then only looked up
     size = F.transform(F.sequence(F.lit(0), F.lit(BUCKETS - 1)), lambda bucket: F.coalesce(F.col("sizes")[bucket], F.lit(0).cast("long")))
     first = sizes.select(size.alias("size")).select(_running_total("size").alias("first"))
-    start = known.agg((F.coalesce(F.max(idx_name), F.lit(-1)) + 1).cast("long").alias("start"))
+    start = known.agg((F.coalesce(F.max(idx_name).cast("long"), F.lit(-1)) + 1).alias("start"))
     numbered = fresh.groupBy("_bucket").agg(F.array_sort(F.collect_list(id_name)).alias("ids")).select("_bucket", F.posexplode("ids").alias("_n", id_name))
     before = F.element_at("first", F.col("_bucket") + 1)
     return numbered.crossJoin(F.broadcast(first.crossJoin(start))).select(id_name, (F.col("start") + before + F.col("_n")).alias(idx_name))

@@ -39,6 +39,19 @@ class Stats:
     hash: str
 
 
+def require_place(config: StoreConfig) -> None:
+    """Refuse a configuration that names no place for the tables, or two; costs nothing, so ask before a session starts.
+
+    Raises:
+        ConfigError: with what to set.
+    """
+    if config.root is None and config.catalog is None:
+        raise ConfigError("where are the tables? give --root FOLDER, or store.catalog and store.schema in the configuration")
+    if config.root is not None and config.catalog is not None:
+        both = f"both a root ({config.root}) and a catalog ({config.catalog}.{config.schema_})"
+        raise ConfigError(f"where are the tables? {both} are set; leave out --root, or set store.catalog and store.schema to null")
+
+
 @dataclass(frozen=True)
 class Commit:
     """A commit of a table: version, our metadata ({} if none), seconds since 1970, and what Delta counted."""
@@ -56,11 +69,7 @@ class Store:
     """
 
     def __init__(self, spark: SparkSession, config: StoreConfig) -> None:
-        if config.root is None and config.catalog is None:
-            raise ConfigError("where are the tables? give --root FOLDER, or store.catalog and store.schema in the configuration")
-        if config.root is not None and config.catalog is not None:
-            both = f"both a root ({config.root}) and a catalog ({config.catalog}.{config.schema_})"
-            raise ConfigError(f"where are the tables? {both} are set; leave out --root, or set store.catalog and store.schema to null")
+        require_place(config)
         self.spark = spark
         self.config = config
         self._commits: dict[str, Commit] = {}

@@ -14,7 +14,7 @@ from trackpools.shell import releases as r
 from trackpools.shell.command import Answer
 from trackpools.shell.lock import writer_lock
 from trackpools.shell.session import spark_session
-from trackpools.shell.store import Store
+from trackpools.shell.store import Store, require_place
 from trackpools.tables import TABLES
 
 
@@ -35,6 +35,7 @@ def the_map() -> Answer:
 
 
 def _store(config: Config) -> Store:
+    require_place(config.store)
     return Store(spark_session(config.session), config.store)
 
 

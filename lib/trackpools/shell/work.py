@@ -17,7 +17,7 @@ from trackpools.shell.ingest import IngestResult, ingest
 from trackpools.shell.lock import writer_lock
 from trackpools.shell.releases import Release
 from trackpools.shell.session import spark_session
-from trackpools.shell.store import Store
+from trackpools.shell.store import Store, require_place
 from trackpools.shell.tracking import Tracker, replay_pending
 from trackpools.tables import TRUTH
 
@@ -28,6 +28,7 @@ def import_log(config: Config, options: Options, name: str, path: str | None) ->
         raise ConfigError(f"no importer {name!r:.60}; there are: {', '.join(sorted([*IMPORTERS, 'synthetic']))}")
     if name != "synthetic" and path is None:
         raise ConfigError(f"import {name} needs the PATH of its file or folder")
+    require_place(config.store)
     with telling(options, 1) as tell, writer_lock(config.store.root):
         spark = spark_session(config.session)
         tell(f"import: read {name}")
@@ -70,6 +71,7 @@ def run_stages(
     config: Config, options: Options, name: str, chosen: Sequence[s.Stage], *, publish: bool, as_of: str | None, known_as_of: str | None
 ) -> Answer:
     """Run stages in order; with `publish`, also publish, register the model and write the report."""
+    require_place(config.store)
     with telling(options, len(chosen) + 2 * publish) as tell, writer_lock(config.store.root):
         spark = spark_session(config.session)
         replay_pending(config.mlflow, config.store.root)
