@@ -19,6 +19,11 @@ def spark():
     from trackpools.shell.settings import load_config
 
     session = local_session(load_config(settings=["session.memory=2g"]).session)
+    # tests plan much and compute little: interpreted plans of two partitions halve the time
+    session.conf.set("spark.sql.codegen.wholeStage", "false")
+    session.conf.set("spark.sql.codegen.factoryMode", "NO_CODEGEN")
+    session.conf.set("spark.sql.adaptive.enabled", "false")
+    session.conf.set("spark.sql.shuffle.partitions", "2")
     yield session
     session.stop()
 

@@ -39,7 +39,7 @@ def test_a_second_run_changes_nothing_and_no_key_stands_twice(spark, config, tmp
     assert moved.release_id != first.release_id
 
 
-@pytest.mark.parametrize("engine", ["implicit", "mllib"])
+@pytest.mark.parametrize("engine", ["implicit", pytest.param("mllib", marks=pytest.mark.soak)])
 def test_pools_are_equal_whatever_the_partitions(spark, config, tmp_path, engine):
     found = {}
     adaptive, shuffle = spark.conf.get("spark.sql.adaptive.enabled"), spark.conf.get("spark.sql.shuffle.partitions")
@@ -89,6 +89,7 @@ def test_a_future_play_and_one_received_too_late_change_nothing(spark, config, t
     assert store.read("recording_ids").where("recording_id = 'future-only'").count() == 0
 
 
+@pytest.mark.soak
 def test_plays_that_arrive_late_rewrite_only_their_days_and_equal_a_full_build(spark, config, tmp_path):
     rows = sorted(events(), key=lambda row: row["played_at"])
     whole = config(*SMALL, f"store.root={tmp_path / 'whole'}", "daily.lookback_days=10")
@@ -168,6 +169,7 @@ def test_of_two_publishers_of_one_seq_the_slower_gets_75(spark, config, tmp_path
     assert (back.seq, back.tables) == (3, first.tables)
 
 
+@pytest.mark.soak
 def test_vacuum_keeps_what_kept_releases_pin_and_deletes_the_rest(spark, config, tmp_path):
     c = config(*SMALL)
     import_events(c, tmp_path, events())

@@ -64,7 +64,8 @@ def dry_run(config: Config, chosen: Sequence[s.Stage]) -> Answer:
         f"{stage.name}: {stage.does}; reads {', '.join(t.name for t in stage.reads)}; writes {', '.join(t.name for t in stage.writes)}" for stage in chosen
     ]
     values = config.flat()
-    return Answer(lines=[*plan, "", *(f"{key} = {value!r}" for key, value in values.items())], more={"plan": [stage.name for stage in chosen], "config": values})
+    settings = [f"{key} = {value!r}" for key, value in values.items()]
+    return Answer(lines=[*plan, "", *settings], more={"plan": [stage.name for stage in chosen], "config": values})
 
 
 def run_stages(
