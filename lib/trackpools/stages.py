@@ -136,7 +136,11 @@ def fit_factors(read: Frames, c: Context) -> dict[str, DataFrame]:
     from trackpools.shell.engines import train
 
 
-    fit = train(training_set(read, c), c.config.train)
+    settings = c.config.train
+    if settings.checkpoint_dir is None and c.config.store.root is not None:
+        # executors must see it, and they see the root; without one MLlib's lineage overflows the stack at 8 to 10 sweeps
+        settings = settings.model_copy(update={"checkpoint_dir": f"{c.config.store.root.rstrip('/')}/checkpoints"})
+    fit = train(training_set(read, c), settings)
     c.notes.warnings.extend(fit.warnings)
     c.notes.curve.extend(fit.curve)
     c.notes.metrics["rank"] = fit.rank

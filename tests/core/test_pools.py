@@ -69,7 +69,7 @@ def oracle(user, request):
         for _, _, share in parts:
             total += share
         source, rank, _ = max(parts, key=lambda part: part[2])  # max keeps the first of equals
-        heard = facts[r]["heard"]
+        heard = facts[r]["heard"] and facts[r]["plays"] > 0  # of what is known by a rating alone, plays are no reason
         kept.append({
             "recording": r, "score": float(np.float32(total)), "sources": sum(1 << part[0] for part in parts), "reason": 2 * source + heard,
             "reason_arg": facts[r]["plays"] if heard and source == 0 else rank, "plays": facts[r]["plays"],

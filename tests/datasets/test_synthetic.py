@@ -128,7 +128,8 @@ def test_the_catalogue_has_versions_rights_flags_and_nasty_names(small):
     assert 0.03 < got.new < 0.12
     assert 0.06 < got.restricted < 0.14
     assert 0.005 < got.ending < 0.06
-    assert (1960 <= got.oldest < 1985, 2020 <= got.newest <= 2025)
+    assert 1960 <= got.oldest < 1985
+    assert 2020 <= got.newest <= 2025
     assert got.nasty >= 3
     assert got.artists >= 30
     assert got.albums > got.artists

@@ -16,6 +16,7 @@ from trackpools.core.sources import SOURCES, enabled
 from trackpools.core.sources.inputs import SourceInputs
 from trackpools.tables import PROFILE
 
+USERS_AT_ONCE = 512  # × some 2,000 candidates × a dozen columns of 8 bytes: 100 MB a task, whatever the Arrow batch holds
 ENTRY = "array<struct<recording:int,source:tinyint,rank:int,flags:int,plays:smallint,last_day:int,heard:boolean>>"
 CANDIDATE = "struct<recording:int,score:float,sources:int,reason:tinyint,reason_arg:int,plays:smallint,last_day:int,propensity:float>"
 POOL = f"candidates array<{CANDIDATE}>, drops map<string,int>, emitted int, shortfall struct<wanted:int,got:int,rule:string>"
@@ -60,11 +61,12 @@ def pools(inputs: SourceInputs, proposed: DataFrame, as_of: datetime, model_vers
 
 def _build(request: PoolRequest) -> Callable[[Iterator[Any]], Iterator[Any]]:
     def run(batches: Iterator[Any]) -> Iterator[Any]:
+        names = ["bucket", "user_idx", "candidates", "drops", "emitted", "shortfall", "profile"]
         for batch in batches:
-            if batch.num_rows:
-                made = build_pools(_candidates(batch), request)
-                columns = [batch.column("bucket"), batch.column("user_idx"), *_columns(made, request.k), batch.column("profile")]
-                names = ["bucket", "user_idx", "candidates", "drops", "emitted", "shortfall", "profile"]
+            for start in range(0, batch.num_rows, USERS_AT_ONCE):
+                part = batch.slice(start, USERS_AT_ONCE)
+                made = build_pools(_candidates(part), request)
+                columns = [part.column("bucket"), part.column("user_idx"), *_columns(made, request.k), part.column("profile")]
                 yield pa.RecordBatch.from_arrays(columns, names)
 
     return run

@@ -100,10 +100,11 @@ def build_pools(candidates: Candidates, request: PoolRequest) -> Pools:
     size = np.bincount(who[kept], minlength=users)
     plays = c.plays[order][start][kept]
     # a new or charted candidate is explained by its rank in the source that carried it, a familiar one by its plays
-    arg = np.where(heard[kept] & (source[main][kept] == 0), plays, rank[main][kept])
+    played = heard[kept] & (plays > 0)  # what is known by a rating alone has no plays to tell of
+    arg = np.where(played & (source[main][kept] == 0), plays, rank[main][kept])
     return Pools(
         offsets=np.concatenate([[0], np.cumsum(size)]), recording=what[kept], score=score[kept], sources=sources[kept],
-        reason=2 * source[main][kept] + heard[kept], reason_arg=arg, plays=plays, last_day=c.last_day[order][start][kept],
+        reason=2 * source[main][kept] + played, reason_arg=arg, plays=plays, last_day=c.last_day[order][start][kept],
         emitted=np.bincount(who, minlength=users), drops=drops, shortfall=_shortfalls(size, drops, c.masked, request.k),
     )
 

@@ -1,5 +1,6 @@
 """Run stages: pin inputs, skip what is done, write, hash, track; and publish what they made."""
 
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from trackpools.shell import identity, releases
 from trackpools.shell.cluster import Usage
 from trackpools.shell.engines import final_loss
 from trackpools.shell.kept import kept
+from trackpools.shell.lock import local_path
 from trackpools.shell.moment import Moment, days_to_redo, require_utc, resolve
 from trackpools.shell.store import Stats, Store
 from trackpools.shell.tracking import Tracker
@@ -141,6 +143,9 @@ class Flow:
             told.metrics({"seconds": done.seconds, **done.usage, **{f"rows_{s.name}": s.rows for s in tables}})
             if stage.name == "train" and not skipped:
                 self._tell_training(c, told)
+                folder = local_path(self.config.store.root)
+                if folder is not None:  # object stores expire them by rule, see running.md
+                    shutil.rmtree(folder / "checkpoints", ignore_errors=True)
         self.done.append(done)
         return done
 
