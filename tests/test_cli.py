@@ -12,6 +12,7 @@ from flows import events, import_events, run
 from trackpools import cli_look  # noqa: F401 - registers commands
 from trackpools.cli import app
 from trackpools.shell import look, releases
+from trackpools.shell.settings import load_config
 from trackpools.shell.store import Store
 
 SMALL = ("train.rank=8", "train.iterations=5", "pools.k=40", "sources.als.k=60", "sources.als.k_heard=20", "sources.popular.k=120")
@@ -85,6 +86,14 @@ def test_run_show_explain_and_releases_tell_the_same_story(spark, config, tmp_pa
     code, out = call("show", "pools", "--user", "nobody", *options, "--json")
     assert code == 2
     assert json.loads(out)["error"]["problems"] == ["nobody"]
+
+
+def test_a_relative_root_lies_in_the_current_folder(spark, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    c = load_config(settings=["mlflow.enabled=false"], root="here/pools")
+    import_events(c, tmp_path, events()[:20])
+    assert (tmp_path / "here/pools/tables/plays/_delta_log").is_dir()
+    assert load_config(root="s3a://bucket/x").store.root == "s3a://bucket/x"
 
 
 def test_decoded_pools_equal_the_table(spark, config, tmp_path):

@@ -150,7 +150,7 @@ def load_config(overlay: str | None = None, settings: Sequence[str] = (), root: 
     Args:
         overlay: a shipped name (local, cluster, databricks) or a YAML file; None is base alone.
         settings: `section.key=value` each, applied last.
-        root: sets `store.root`.
+        root: sets `store.root`; a relative one is taken from the current folder.
 
     Raises:
         ConfigError: with every unknown key, wrong type and value out of range of the merged result.
@@ -171,4 +171,12 @@ def load_config(overlay: str | None = None, settings: Sequence[str] = (), root: 
         problems += _problems(error)
     if problems:
         raise ConfigError(f"the configuration has {len(problems)} problem{'s' * (len(problems) != 1)}", problems)
-    return config
+    return _at_home(config)
+
+
+def _at_home(config: Config) -> Config:
+    """A relative root meant from here: Delta takes a relative path for a table's name, and executors have another folder."""
+    root = config.store.root
+    if root is None or ":" in root.partition("/")[0] or root.startswith("/"):
+        return config
+    return config.model_copy(update={"store": config.store.model_copy(update={"root": str(Path.cwd() / root)})})
