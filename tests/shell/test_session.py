@@ -10,15 +10,14 @@ from pyspark.sql import SparkSession
 from trackpools.config import SessionConfig
 from trackpools.errors import ConfigError
 from trackpools.shell import session
-from trackpools.shell.settings import load_config
 
 
 def test_an_active_session_is_returned_as_it_is_and_no_conf_is_set_on_it(spark):
     before = dict(spark.conf.getAll)
-    odd = SessionConfig(cores=7, memory="9g")
+    odd = SessionConfig(cores=7, memory="9g", quick_start=True)
     assert session.spark_session(odd) is SparkSession.getActiveSession()
     assert dict(spark.conf.getAll) == before
-    assert before["spark.sql.shuffle.partitions"] == str(2 * load_config().session.cores)
+    assert session.is_ours(spark)
 
 
 @pytest.mark.parametrize(("key", "value"), [("PYSPARK_GATEWAY_PORT", "1"), ("SPARK_REMOTE", "sc://host")])
