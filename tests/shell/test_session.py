@@ -10,6 +10,7 @@ from pyspark.sql import SparkSession
 from trackpools.config import SessionConfig
 from trackpools.errors import ConfigError
 from trackpools.shell import session
+from trackpools.shell.settings import load_config
 
 
 def test_an_active_session_is_returned_as_it_is_and_no_conf_is_set_on_it(spark):
