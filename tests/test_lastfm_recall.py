@@ -58,7 +58,7 @@ def test_both_engines_beat_popularity_2_4_times_and_agree_within_5_percent(spark
     context = flow.context(stages.BY_NAME["train"])
     data = stages.training_set({name: flow.store.read(name, v) for name, v in context.versions.items()}, context).toPandas()
     data = data.sort_values(["user_idx", "recording_idx"]).reset_index(drop=True)
-    user, recording = data["user_idx"].to_numpy(), data["recording_idx"].to_numpy()
+    user, recording = data["user_idx"].to_numpy(np.int64), data["recording_idx"].to_numpy(np.int64)
     users, recordings = user.max() + 1, recording.max() + 1
     rng = np.random.default_rng(0)
     test = held_out(user, 0.2, rng)
