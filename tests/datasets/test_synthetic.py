@@ -1,4 +1,5 @@
 import datetime as dt
+from functools import reduce
 from types import SimpleNamespace
 
 import pytest
@@ -15,9 +16,17 @@ def sized(config, **values):
     return config(*(f"synthetic.{key}={value}" for key, value in values.items())).synthetic
 
 
-def content(df):
-    """Rows and Σ of row hashes: equal for equal bags of rows."""
-    return tuple(df.agg(F.count(F.lit(1)), F.sum(F.xxhash64(*df.columns).cast("decimal(38,0)"))).first())
+def content(**frames):
+    """Name → rows and Σ of row hashes, in one action: equal for equal bags of rows."""
+    sums = [
+        df.agg(F.lit(name).alias("name"), F.count(F.lit(1)).alias("rows"), F.sum(F.xxhash64(*df.columns).cast("decimal(38,0)")).alias("hash"))
+        for name, df in frames.items()
+    ]
+    return {row.name: (row.rows, row.hash) for row in reduce(lambda a, b: a.union(b), sums).collect()}
+
+
+def contents(made):
+    return content(**{name: getattr(made, name) for name in FRAMES})
 
 
 @pytest.fixture(scope="module")
@@ -56,13 +65,10 @@ def test_the_same_seed_gives_the_same_rows_whatever_the_partitions_and_another_s
     one, two, seven = (world(spark, given, partitions=n) for n in (1, 2, 7))
     other = world(spark, sized(config, users=220, tracks=150, days=6, seed=8))
     assert [w.plays.rdd.getNumPartitions() for w in (one, seven)] == [1, 7]
-    for name in FRAMES:
-        want = content(getattr(one, name))
-        assert want == content(getattr(seven, name)), name
-        assert want != content(getattr(other, name)), name
-        assert want[0] > 0
-    plays = content(one.plays)
-    assert plays == content(two.plays) == content(one.plays.repartition(5, "track_id"))
+    want, unwanted = contents(one), contents(other)
+    assert want == contents(seven)
+    assert all(want[name] != unwanted[name] and want[name][0] > 0 for name in FRAMES)
+    assert content(plays=two.plays) == content(plays=one.plays.repartition(5, "track_id")) == {"plays": want["plays"]}
 
 
 def test_the_smallest_worlds_hold_together(spark, config):

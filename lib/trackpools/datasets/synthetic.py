@@ -144,18 +144,18 @@ def _sessions(user_days: DataFrame, laws: Laws) -> DataFrame:
     active = laws.u("active", *ids) < F.col("rate") / (F.col("rate") + 4.0)
     drawn = F.floor(laws.u("rounding", *ids) - (F.col("rate") + 4.0) * F.log(1.0 - laws.u("plays", *ids)))
     bot_day = (day + laws.die(1000, "bot day", user)) % max(1, laws.config.days // 3) == 0
-    n = F.when(F.col("bot"), F.when(bot_day, BOT_PLAYS)).when(~F.col("cold") & active, F.least(drawn, F.lit(5000))).cast("int")
+    n = F.when(F.col("bot"), F.when(bot_day, BOT_PLAYS)).when(~F.col("cold") & active, F.least(drawn, F.lit(5000))).cast("long")
     days = _fence(people).withColumns({
         "n": n, "evening_at": day * DAY_S - F.col("offset") + evening, "morning_at": day * DAY_S - F.col("offset") + morning,
     }).withColumn("n1", F.floor(F.col("n") * (1.0 - 0.45 * laws.u("split", *ids))))
-    return days.select("*", F.explode(F.when(F.col("n") > 0, F.sequence(F.lit(0), F.col("n") - 1))).alias("i"))
+    return days.select("*", F.explode(F.when(F.col("n") > 0, F.sequence(F.lit(0).cast("long"), F.col("n") - 1))).alias("i"))
 
 
 def _wishes(plays: DataFrame, laws: Laws) -> DataFrame:
     """Add time, context and wish: a Zipf slot of the own library, or a discovery."""
-    ids, session = ("user", "day", "i"), ("user", "day", "evening")
+    ids, session = ("user", "day", "i"), ("user", "day", "sitting")
     bot, forward, evening = F.col("bot"), F.col("forward"), F.col("evening")
-    seated = plays.withColumn("evening", F.col("i") < F.col("n1"))
+    seated = plays.withColumns({"evening": F.col("i") < F.col("n1"), "sitting": (F.col("i") < F.col("n1")).cast("long")})
     seat = F.when(evening, F.col("i")).otherwise(F.col("i") - F.col("n1"))
     size = F.greatest(F.when(evening, F.col("n1")).otherwise(F.col("n") - F.col("n1")), F.lit(1))
     begins = F.when(evening, F.col("evening_at")).otherwise(F.col("morning_at"))
@@ -166,7 +166,7 @@ def _wishes(plays: DataFrame, laws: Laws) -> DataFrame:
     })
     slot = F.floor(F.exp(laws.u("slot", *ids) * F.log(F.col("slots") + 1.0))) - 1
     repeats = laws.u("repeats", *ids) < F.when(forward, 0.85).otherwise(0.5)
-    discovery = F.shiftright(F.xxhash64("user", "day", "i"), 8) + 2**56
+    discovery = F.shiftright(F.xxhash64("user", "day", F.col("i").cast("int")), 8) + 2**56
     context = F.when(forward, pick(LEAN_FORWARD, F.col("context"))).otherwise(pick(LEAN_BACK, F.col("context")))
     return timed.withColumns({
         "utc_day": F.floor(F.col("at_ms") / (DAY_S * 1000)), "context_type": context,

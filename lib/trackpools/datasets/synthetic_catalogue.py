@@ -172,7 +172,7 @@ def _rights(laws: Laws, t: Column, role: Column) -> Column:
     start = F.when(new, F.date_from_unix_date(laws.release_day(t).cast("int")))
     until = F.when(restricted & ~new, F.date_from_unix_date(laws.until_day(t).cast("int")))
     entries = F.array_compact(F.array(*(
-        F.when(~restricted | laws.licensed(t, F.lit(number)), F.struct(F.lit(market).alias("market"), start.alias("from"), until.alias("until")))
+        F.when(~restricted | laws.licensed(t, F.lit(number).cast("long")), F.struct(F.lit(market).alias("market"), start.alias("from"), until.alias("until")))
         for number, market in enumerate(MARKETS)
     )))
     return F.when(new | restricted, entries)

@@ -87,11 +87,10 @@ class Laws:
         return self.first_day + self.config.days
 
     def u(self, purpose: str, *ids: Column | str) -> Column:
-        """Uniform in [0, 1), fixed by seed, purpose and ids."""
-        longs = [(F.col(i) if isinstance(i, str) else i).cast("long") for i in ids]
+        """Uniform in [0, 1), fixed by seed, purpose and ids; numbers must be long, for an int of the same value hashes to something else."""
         # a number, not the text: hashing a string once a play and purpose would be half of all the work
         salt = int.from_bytes(hashlib.blake2b(f"{self.config.seed}/{purpose}".encode(), digest_size=8).digest(), "big", signed=True)
-        return unit(F.xxhash64(F.lit(salt), *longs))
+        return unit(F.xxhash64(F.lit(salt), *ids))
 
     def die(self, sides: int, purpose: str, *ids: Column | str) -> Column:
         """One of 0 … sides − 1, all alike."""
