@@ -1,6 +1,7 @@
 """One Spark session a run, a fresh root a test, the shared data where it is present."""
 
 import os
+import shutil
 import time
 from pathlib import Path
 
@@ -18,7 +19,7 @@ def spark():
     from trackpools.shell.session import local_session
     from trackpools.shell.settings import load_config
 
-    session = local_session(load_config(settings=["session.memory=2g"]).session)
+    session = local_session(load_config(settings=["session.memory=2g", "session.quick_start=false"]).session)
     # tests plan much and compute little: interpreted plans of two partitions halve the time
     session.conf.set("spark.sql.codegen.wholeStage", "false")
     session.conf.set("spark.sql.codegen.factoryMode", "NO_CODEGEN")
@@ -34,7 +35,8 @@ def config(tmp_path):
     from trackpools.shell.settings import load_config
 
     def build(*settings):
-        return load_config(settings=["mlflow.enabled=false", *settings], root=str(tmp_path / "root"))
+        # a setting may name another root; an argument would win over it
+        return load_config(settings=["mlflow.enabled=false", f"store.root={tmp_path / 'root'}", *settings])
 
     return build
 
@@ -52,3 +54,24 @@ def shared_data(name: str) -> Path:
     if not folder.is_dir():
         pytest.skip(f"real data not present: {folder}")
     return folder
+
+
+@pytest.fixture(scope="session")
+def published(spark, tmp_path_factory):
+    """The folder of a root with a published release of `flows.events()` as of `flows.AS_OF`; made once, so copy it before you write."""
+    from flows import AS_OF, SMALL, events, import_events, run
+    from trackpools.shell.settings import load_config
+
+    folder = tmp_path_factory.mktemp("published")
+    c = load_config(settings=["mlflow.enabled=false", *SMALL], root=str(folder / "root"))
+    import_events(c, folder, events())
+    run(c, AS_OF)
+    return folder / "root"
+
+
+@pytest.fixture
+def released(published, config, tmp_path):
+    """Configuration of this test's own copy of `published`."""
+    from flows import SMALL
+
+    return config(*SMALL, f"store.root={shutil.copytree(published, tmp_path / 'released')}")

@@ -4,18 +4,19 @@ import json
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 from typer.testing import CliRunner
 
-from flows import events, import_events, run
+from flows import SMALL, events, import_events
 from trackpools import cli_look  # noqa: F401 - registers commands
-from trackpools.cli import app
+from trackpools.cli import FLOW, app
+from trackpools.errors import ContractError
 from trackpools.shell import look, releases
 from trackpools.shell.settings import load_config
 from trackpools.shell.store import Store
-
-SMALL = ("train.rank=8", "train.iterations=5", "pools.k=40", "sources.als.k=60", "sources.als.k_heard=20", "sources.popular.k=120")
+from trackpools.stages import STAGES
 
 
 def call(*words):
@@ -52,6 +53,7 @@ def test_a_dry_run_prints_plan_and_configuration_and_touches_nothing(tmp_path):
     answer = json.loads(out)
     assert code == 0
     assert answer["config"]["train.rank"] == 17
+    assert tuple(answer["plan"]) == FLOW == tuple(stage.name for stage in STAGES), "cli.py names the stages, to start without Spark"
     assert answer["plan"] == ["ids", "daily", "interactions", "features", "train", "pools"]
     assert not (tmp_path / "r").exists()
 
@@ -96,13 +98,18 @@ def test_a_relative_root_lies_in_the_current_folder(spark, tmp_path, monkeypatch
     assert load_config(root="s3a://bucket/x").store.root == "s3a://bucket/x"
 
 
-def test_decoded_pools_equal_the_table(spark, config, tmp_path):
-    c = config(*SMALL)
-    import_events(c, tmp_path, events())
-    run(c)
-    store = Store(spark, c.store)
+def test_decoded_pools_equal_the_table(spark, released):
+    store = Store(spark, released.store)
     release = releases.latest(store)
-    shown = {pool["user_id"]: pool for pool in look.show_pools(store, release, c, (), 5)}
+    shown = {pool["user_id"]: pool for pool in look.show_pools(store, release, released, (), 5)}
     for row in store.read("pools").join(store.read("user_ids"), "user_idx").where("user_idx < 5").collect():
         recordings = {r["recording_idx"]: r["recording_id"] for r in store.read("recording_ids").collect()}
         assert [recordings[one["recording"]] for one in row["candidates"]] == [one["recording_id"] for one in shown[row["user_id"]]["candidates"]]
+
+
+def test_a_table_that_lost_rows_is_refused_to_readers(spark, released):
+    store = Store(spark, released.store)
+    release = releases.latest(store)
+    damaged = replace(release, tables=tuple(replace(table, rows=table.rows + 1) if table.name == "pools" else table for table in release.tables))
+    with pytest.raises(ContractError, match="roll back"):
+        look.show_pools(store, damaged, released, (), 1)

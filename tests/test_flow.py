@@ -5,7 +5,8 @@ import datetime as dt
 import pytest
 from pyspark.sql import functions as F
 
-from flows import START, events, hashes, import_events, run
+from bad_rows import bad_lines
+from flows import AS_OF, SMALL, START, events, hashes, import_events, run
 from trackpools import stages
 from trackpools.core.contract import repeated_keys
 from trackpools.errors import BusyError, InputError
@@ -16,25 +17,21 @@ from trackpools.shell.store import Store
 from trackpools.shell.tracking import Tracker
 from trackpools.tables import TABLES
 
-SMALL = ("train.rank=8", "train.iterations=5", "pools.k=40", "sources.als.k=60", "sources.als.k_heard=20", "sources.popular.k=120")
 
-
-def test_a_second_run_changes_nothing_and_no_key_stands_twice(spark, config, tmp_path):
-    c = config(*SMALL)
-    import_events(c, tmp_path, events())
-    first = run(c)
-    store = Store(spark, c.store)
+def test_a_second_run_changes_nothing_and_no_key_stands_twice(spark, config, released):
+    store = Store(spark, released.store)
+    first = releases.latest(store)
     versions = {name: store.version(name) for name in TABLES}
-    again = run(c)
+    again = run(released, AS_OF)
     assert again.release_id == first.release_id
     assert {stage["stage"] for stage in again.more["stages"] if not stage["skipped"]} == {"ids"}
-    assert {name: Store(spark, c.store).version(name) for name in TABLES} == versions
+    assert {name: Store(spark, released.store).version(name) for name in TABLES} == versions
     for name, table in TABLES.items():
         if store.exists(name):
             assert repeated_keys(store.read(name), table).count() == 0, name
     pools = store.read("pools")
     assert pools.where(F.size("candidates") != 40).where("shortfall IS NULL").count() == 0
-    moved = run(config(*SMALL, "pools.k=41"))
+    moved = run(config(*SMALL, "pools.k=41", f"store.root={released.store.root}"), AS_OF)
     assert {stage["stage"] for stage in moved.more["stages"] if not stage["skipped"]} == {"ids", "pools", "publish"}
     assert moved.release_id != first.release_id
 
@@ -62,11 +59,8 @@ def test_pools_are_equal_whatever_the_partitions(spark, config, tmp_path, engine
     assert len(set(found.values())) == 1, found
 
 
-def test_a_future_play_and_one_received_too_late_change_nothing(spark, config, tmp_path):
-    as_of = (START + dt.timedelta(days=40)).isoformat()
-    clean = config(*SMALL, f"store.root={tmp_path / 'clean'}")
-    import_events(clean, tmp_path, events(), "clean-events")
-    run(clean, as_of)
+def test_a_future_play_and_one_received_too_late_change_nothing(spark, config, tmp_path, released):
+    clean = hashes(spark, released)
     canaries = [
         {"event_id": "c1", "user_id": "u000", "track_id": "future-only", "played_at": (START + dt.timedelta(days=41)).isoformat()},
         {"event_id": "c2", "user_id": "canary", "track_id": "t0001", "played_at": (START + dt.timedelta(days=40)).isoformat()},
@@ -77,16 +71,29 @@ def test_a_future_play_and_one_received_too_late_change_nothing(spark, config, t
     ]
     planted = config(*SMALL, f"store.root={tmp_path / 'planted'}")
     import_events(planted, tmp_path, events() + canaries, "planted-events")
-    run(planted, as_of)
-    assert hashes(spark, planted) == hashes(spark, clean)
+    run(planted, AS_OF)
+    assert hashes(spark, planted) == clean
     # and when they come after the first release, as late rows do
-    import_events(clean, tmp_path, canaries, "late-events")
-    run(clean, as_of)
-    assert hashes(spark, clean) == hashes(spark, planted)
-    run(clean, as_of, known_as_of=(START + dt.timedelta(days=50)).isoformat())
-    store = Store(spark, clean.store)
+    import_events(released, tmp_path, canaries, "late-events")
+    run(released, AS_OF)
+    assert hashes(spark, released) == clean
+    run(released, AS_OF, known_as_of=(START + dt.timedelta(days=50)).isoformat())
+    store = Store(spark, released.store)
     assert store.read("recording_ids").where("recording_id = 'late-only'").count() == 1, "the canary must sing once it may be known"
     assert store.read("recording_ids").where("recording_id = 'future-only'").count() == 0
+
+
+def test_bad_rows_among_good_ones_change_no_table_of_the_release(spark, config, tmp_path, released):
+    plays, counts, ratings = bad_lines(), bad_lines("count"), bad_lines("rating")
+    c = config(*SMALL, "ingest.max_rejected_fraction=1")
+    import_events(c, tmp_path, [*plays[::2], *events(), *plays[1::2]])
+    import_events(c, tmp_path, counts, "counts")
+    import_events(config(*SMALL, "ingest.max_rejected_fraction=1", "ingest.rating_column=rating"), tmp_path, ratings, "ratings")
+    run(c, AS_OF)
+    rejected = Store(spark, c.store).read("plays_rejected")
+    assert rejected.count() == len({*plays, *counts, *ratings})
+    assert rejected.select(F.explode("reasons")).distinct().count() >= 25
+    assert hashes(spark, c) == hashes(spark, released)
 
 
 @pytest.mark.soak
@@ -154,18 +161,15 @@ def test_a_full_pool_takes_at_most_6_kb(spark, config, tmp_path):
     assert size <= 6 * 1024
 
 
-def test_of_two_publishers_of_one_seq_the_slower_gets_75(spark, config, tmp_path):
-    c = config(*SMALL)
-    import_events(c, tmp_path, events())
-    run(c)
-    first = releases.latest(Store(spark, c.store))
+def test_of_two_publishers_of_one_seq_the_slower_gets_75(spark, released):
+    first = releases.latest(Store(spark, released.store))
     rivals = [releases.replace(first, seq=2, release_id=name, run_key=name) for name in ("a", "b")]
-    releases.publish(Store(spark, c.store), rivals[0], "a")
+    releases.publish(Store(spark, released.store), rivals[0], "a")
     with pytest.raises(BusyError) as lost:
-        releases.publish(Store(spark, c.store), rivals[1], "b")
+        releases.publish(Store(spark, released.store), rivals[1], "b")
     assert lost.value.exit_code == 75
-    assert [r.release_id for r in releases.releases(Store(spark, c.store))] == ["a", first.release_id]
-    back = releases.rollback(Store(spark, c.store), 1, dt.datetime.now(dt.UTC))
+    assert [r.release_id for r in releases.releases(Store(spark, released.store))] == ["a", first.release_id]
+    back = releases.rollback(Store(spark, released.store), 1, dt.datetime.now(dt.UTC))
     assert (back.seq, back.tables) == (3, first.tables)
 
 

@@ -9,13 +9,11 @@ import time
 
 import psutil
 
-from flows import events, hashes, import_events, run
+from flows import SMALL, events, hashes, import_events, run
 from trackpools.core.contract import repeated_keys
 from trackpools.shell import look, releases
 from trackpools.shell.store import Store
 from trackpools.tables import TABLES
-
-SMALL = ("train.rank=8", "train.iterations=5", "pools.k=40", "sources.als.k=60", "sources.als.k_heard=20", "sources.popular.k=120")
 
 
 def command(root, *words):

@@ -13,13 +13,11 @@ from pyspark.sql import functions as F
 
 from trackpools import stages as s
 from trackpools.config import Config
-from trackpools.core import decode
-from trackpools.core.audience import audience
+from trackpools.shell import look, reporting, work
 from trackpools.shell import releases as r
-from trackpools.shell import work
 from trackpools.shell.command import Answer, Options
 from trackpools.shell.releases import Release
-from trackpools.shell.report_data import ReportData, collect_report
+from trackpools.shell.report_data import ReportData
 from trackpools.shell.session import spark_session
 from trackpools.shell.settings import load_config
 from trackpools.shell.store import Store
@@ -93,9 +91,10 @@ def read(config: Config, name: str, release: Release | None = None) -> DataFrame
 
     Raises:
         InputError: where nothing is published or the release does not hold the table.
+        ContractError: where the table is no longer what was released.
     """
     store = open_store(config)
-    return store.read(name, (release or r.latest(store)).version(name))
+    return r.released(store, release or r.latest(store), name)
 
 
 def pools_long(config: Config, release: Release | None = None, users: Sequence[str] = ()) -> DataFrame:
@@ -106,18 +105,11 @@ def pools_long(config: Config, release: Release | None = None, users: Sequence[s
     """
     store = open_store(config)
     release = release or r.latest(store)
-    ids, profiles, cards, pools = (store.read(name, release.version(name)) for name in ("user_ids", "users", "track_cards", "pools"))
-    ids = ids.where(F.col("user_id").isin(list(users))) if users else ids
-    listeners = ids.join(audience(ids, profiles, config.cards.market_groups), "user_idx")
-    return decode.pools_long(pools, listeners, cards, release.dictionary)
+    ids = r.released(store, release, "user_ids")
+    return look.decoded(store, release, config, ids.where(F.col("user_id").isin(list(users))) if users else ids)
 
 
 def report_data(config: Config, release: Release | None = None) -> ReportData:
     """The small aggregates that the plots of `trackpools.shell.plots` draw."""
     store = open_store(config)
-    release = release or r.latest(store)
-    sources = {int(key.removeprefix("source.")): name for key, name in release.dictionary.items() if key.startswith("source.")}
-    return collect_report(
-        lambda name: store.read(name, release.version(name)), sources, release_id=release.release_id, as_of=release.as_of.isoformat(), k=config.pools.k,
-        model_version=release.model_version, tables=[(table.name, table.version, table.rows, table.hash) for table in release.tables],
-    )
+    return reporting.release_data(store, release or r.latest(store), config.pools.k)

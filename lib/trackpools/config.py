@@ -11,7 +11,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInf
 
 from trackpools.config_values import ColumnName, Count, Day, Name, NonNegative, Positive, Root, Share, Uri, finite, text
 
-ENGINES_BY_NU = {0.0: "implicit", 1.0: "mllib"}
+NU = {"implicit": 0.0, "mllib": 1.0}  # the ν that each engine can do
+ENGINES_BY_NU = {nu: engine for engine, nu in NU.items()}
 
 
 class Section(BaseModel):
@@ -116,8 +117,7 @@ class TrainConfig(Section):
     def _nu_fits(cls, nu: float | None, info: ValidationInfo) -> float | None:
         engine = info.data.get("engine")
         if nu is not None and engine and ENGINES_BY_NU.get(nu) != engine:
-            own = {name: value for value, name in ENGINES_BY_NU.items()}[engine]
-            raise ValueError(f"engine {engine} does nu={own} only; engines that can do nu={nu}: {ENGINES_BY_NU.get(nu, 'none yet')}")
+            raise ValueError(f"engine {engine} does nu={NU[engine]} only; engines that can do nu={nu}: {ENGINES_BY_NU.get(nu, 'none yet')}")
         return nu
 
     @field_validator("alpha0")

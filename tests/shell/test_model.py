@@ -1,6 +1,5 @@
 """The registered model on a real sqlite MLflow: fold-in, registry, alias; never a pickle."""
 
-import shutil
 import zipfile
 from pathlib import Path
 
@@ -10,7 +9,6 @@ import pytest
 
 from builders import rows
 from trackpools.errors import InputError
-from trackpools.shell import mlflow_client
 from trackpools.shell.mlflow_client import tracking_uri
 from trackpools.shell.model import About, export_factors, register, repair_alias, save, set_alias, write_npz
 from trackpools.shell.settings import load_config
@@ -18,29 +16,6 @@ from trackpools.shell.tracking import Tracker
 
 ABOUT = About(model_version="model-1", engine="implicit", alpha=10.0, reg=0.1, nu=0.0, alpha0=0.0)
 CONFIG = load_config().mlflow
-
-
-@pytest.fixture(scope="module")
-def migrated(tmp_path_factory):
-    from mlflow import MlflowClient
-
-    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
-    MlflowClient(tracking_uri=f"sqlite:///{path}").search_experiments()
-    return path
-
-
-@pytest.fixture
-def root(tmp_path, migrated, monkeypatch):
-    import mlflow
-
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    mlflow_client.forget_down()
-    (tmp_path / "root").mkdir()
-    shutil.copy(migrated, tmp_path / "root" / "mlflow.db")
-    yield str(tmp_path / "root")
-    mlflow.set_tracking_uri(None)
-    mlflow.set_registry_uri(None)
-    mlflow_client.forget_down()
 
 
 def two_tastes(n=20, rank=4, seed=0):

@@ -212,11 +212,17 @@ def test_days_may_be_quoted_or_not():
 
 
 @pytest.mark.parametrize("root", [
-    "data", "./data", "/data/jos\u00e9/with space", "file:/data", "file:///data", "s3a://bucket/x", "gs://bucket/x", "abfss://box@account.dfs.core/x", "hdfs:///x",
-    "dbfs:/x", "/Volumes/main/music",
+    "/data/jos\u00e9/with space", "file:/data", "file:///data", "s3a://bucket/x", "gs://bucket/x", "abfss://box@account.dfs.core/x", "hdfs:///x", "dbfs:/x",
+    "/Volumes/main/music",
 ])
-def test_roots_of_every_kind_are_taken_as_they_are(root):
+def test_absolute_roots_are_taken_as_they_are(root):
     assert load_config(root=root).store.root == root
+
+
+@pytest.mark.parametrize("root", ["data", "./data"])
+def test_a_relative_root_is_taken_from_the_current_folder(root, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert load_config(root=root).store.root == str(tmp_path / "data")
 
 
 @pytest.mark.parametrize("separator", [",", ";", "|", r"\t", r"\u0001"])

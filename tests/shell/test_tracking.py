@@ -22,26 +22,6 @@ from trackpools.shell.tracking import Tracker, replay_pending, told
 LIMIT_S = 5.0
 
 
-@pytest.fixture(scope="session")
-def migrated(tmp_path_factory):
-    """A migrated database to copy: the first migration takes seconds."""
-    from mlflow import MlflowClient
-
-    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
-    MlflowClient(tracking_uri=f"sqlite:///{path}").search_experiments()
-    return path
-
-
-@pytest.fixture
-def root(tmp_path, migrated, monkeypatch):
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    mlflow_client.forget_down()
-    (tmp_path / "root").mkdir()
-    shutil.copy(migrated, tmp_path / "root" / "mlflow.db")
-    yield str(tmp_path / "root")
-    mlflow_client.forget_down()
-
-
 def mlflow_config(*settings):
     return load_config(settings=settings).mlflow
 

@@ -1,4 +1,4 @@
-"""What must hold of pools before they are published, in one pass."""
+"""Questions to a whole table, each answered in one pass: do pools and ids keep their promises, when was the last play."""
 
 import math
 

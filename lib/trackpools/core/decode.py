@@ -6,20 +6,21 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 
-def _named(dictionary: Mapping[str, str], kind: str) -> list[tuple[int, str]]:
+def named(dictionary: Mapping[str, str], kind: str) -> list[tuple[int, str]]:
+    """Bits or codes of a release's dictionary with their texts, in order; kind is `source` or `reason`."""
     prefix = f"{kind}."
     return sorted((int(key.removeprefix(prefix)), value) for key, value in dictionary.items() if key.startswith(prefix))
 
 
 def source_names(bitmap: Column, dictionary: Mapping[str, str]) -> Column:
     """Names of the set bits, in bit order."""
-    names = [F.when(bitmap.bitwiseAND(1 << bit) != 0, F.lit(name)) for bit, name in _named(dictionary, "source")]
+    names = [F.when(bitmap.bitwiseAND(1 << bit) != 0, F.lit(name)) for bit, name in named(dictionary, "source")]
     return F.array_compact(F.array(*names))
 
 
 def reason_sentence(code: Column, arg: Column, dictionary: Mapping[str, str]) -> Column:
     """The sentence of a reason code with its number in it; null for a code the release does not know."""
-    sentences = F.create_map(*(F.lit(word) for pair in _named(dictionary, "reason") for word in pair))
+    sentences = F.create_map(*(F.lit(word) for pair in named(dictionary, "reason") for word in pair))
     return F.replace(sentences[code.cast("int")], F.lit("{n}"), arg.cast("string"))
 
 

@@ -87,8 +87,7 @@ class Flow:
         """Latest versions now, for everything that follows; absent tables are created empty."""
         versions = {}
         for table in tables:
-            if not self.store.exists(table.name):
-                self.store.create(table)
+            self.store.create(table)
             versions[table.name] = self.store.commit(table.name).version
         return versions
 

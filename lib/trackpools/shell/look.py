@@ -10,14 +10,17 @@ from trackpools.config import Config
 from trackpools.core.audience import audience
 from trackpools.core.decode import pools_long
 from trackpools.errors import InputError
-from trackpools.shell.releases import Release
+from trackpools.shell.releases import Release, released
 from trackpools.shell.store import Store
 
 MAX_USERS = 10_000  # decoded pools go through the driver; beyond this read the tables
 
 
-def _pinned(store: Store, release: Release, name: str) -> DataFrame:
-    return store.read(name, release.version(name))
+def decoded(store: Store, release: Release, config: Config, ids: DataFrame) -> DataFrame:
+    """`decode.pools_long` of the users in `ids` (`user_id, user_idx`), lazy."""
+    profiles, cards, pools = (released(store, release, name) for name in ("users", "track_cards", "pools"))
+    listeners = ids.join(audience(ids, profiles, config.cards.market_groups), "user_idx")
+    return pools_long(pools, listeners, cards, release.dictionary)
 
 
 def show_pools(store: Store, release: Release, config: Config, users: Sequence[str], limit: int) -> list[dict[str, Any]]:
@@ -28,18 +31,17 @@ def show_pools(store: Store, release: Release, config: Config, users: Sequence[s
     """
     if max(limit, len(users)) > MAX_USERS:
         raise InputError(f"at most {MAX_USERS} pools can be shown; read the pools table of release {release.release_id} for more")
-    ids, pools = _pinned(store, release, "user_ids"), _pinned(store, release, "pools")
+    ids, pools = released(store, release, "user_ids"), released(store, release, "pools")
     if users:
         wanted = ids.where(F.col("user_id").isin(list(users)))
     else:
         wanted = ids.join(pools.select("user_idx"), "user_idx", "left_semi").orderBy("user_idx").limit(limit)
-    listeners = wanted.join(audience(wanted, _pinned(store, release, "users"), config.cards.market_groups), "user_idx")
     chosen = pools.join(F.broadcast(wanted), "user_idx")
     heads = chosen.select("user_id", "user_idx", F.size("candidates").alias("k"), "shortfall", "drops", "emitted").orderBy("user_idx").collect()
     missing = sorted(set(users) - {row["user_id"] for row in heads})
     if missing:
         raise InputError(f"{len(missing)} of {len(users)} users have no pool in release {release.release_id}; are the ids right?", missing)
-    long = pools_long(pools, listeners, _pinned(store, release, "track_cards"), release.dictionary).orderBy("user_id", "rank").collect()
+    long = decoded(store, release, config, wanted).orderBy("user_id", "rank").collect()
     candidates: dict[str, list[dict[str, Any]]] = {}
     for row in long:
         one = row.asDict()
@@ -57,6 +59,6 @@ def show_pools(store: Store, release: Release, config: Config, users: Sequence[s
 
 def profile_of(store: Store, release: Release, user: str) -> dict[str, Any]:
     """What the release knows of a listener: plays, recordings, top artists and tags; empty for one without plays."""
-    ids = _pinned(store, release, "user_ids").where(F.col("user_id") == user)
-    row = _pinned(store, release, "user_features").join(ids, "user_idx").drop("user_idx", "user_id").first()
+    ids = released(store, release, "user_ids").where(F.col("user_id") == user)
+    row = released(store, release, "user_features").join(ids, "user_idx").drop("user_idx", "user_id").first()
     return row.asDict(recursive=True) if row else {}

@@ -2,30 +2,38 @@
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
+from trackpools.config import NU
+from trackpools.core.decode import named
 from trackpools.shell import model
-from trackpools.shell.engines import NU
 from trackpools.shell.flow import Flow
 from trackpools.shell.ingest import IngestResult
 from trackpools.shell.lock import local_path
 from trackpools.shell.releases import Release
 from trackpools.shell.report import build_report
-from trackpools.shell.report_data import StageCost, collect_report
+from trackpools.shell.report_data import ReportData, StageCost, collect_report
+from trackpools.shell.store import Store
+
+
+def release_data(store: Store, release: Release, k: int, **of_the_run: Any) -> ReportData:
+    """The aggregates of a release; `of_the_run` is what only the run that made it knows, see `collect_report`."""
+    return collect_report(
+        lambda name: store.read(name, release.version(name)), dict(named(release.dictionary, "source")), release_id=release.release_id,
+        as_of=release.as_of.isoformat(), k=k, model_version=release.model_version, tables=[(t.name, t.version, t.rows, t.hash) for t in release.tables],
+        **of_the_run,
+    )
 
 
 def write_report(flow: Flow, release: Release, imported: IngestResult | None) -> Path | None:
     """Track report.html, and keep it beside a local root; returns its path there."""
-    sources = {int(key.removeprefix("source.")): name for key, name in release.dictionary.items() if key.startswith("source.")}
     costs = [
         StageCost(done.stage, sum(table.rows for table in done.tables), done.seconds, done.usage.get("core_seconds"), int(done.usage.get("input_bytes", 0)))
         for done in flow.done if done.stage != "publish"
     ]
     counted = {name: getattr(imported, name) for name in ("read", "accepted", "rejected", "duplicates")} if imported else None
-    data = collect_report(
-        lambda name: flow.store.read(name, release.version(name)), sources, release_id=release.release_id, as_of=release.as_of.isoformat(),
-        k=flow.config.pools.k, model_version=release.model_version, tables=[(t.name, t.version, t.rows, t.hash) for t in release.tables],
-        accounting=counted, rejected=imported.reasons if imported else None, loss=flow.notes.curve, stages=costs,
-    )
+    rejected = imported.reasons if imported else None
+    data = release_data(flow.store, release, flow.config.pools.k, accounting=counted, rejected=rejected, loss=flow.notes.curve, stages=costs)
     html = build_report(data)
     flow.tracker.artifact_text("report.html", html)
     folder = local_path(flow.config.store.root)

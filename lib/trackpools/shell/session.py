@@ -47,8 +47,9 @@ def local_session(config: SessionConfig) -> SparkSession:
     os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
     scratch = Path(tempfile.gettempdir()) / f"trackpools-{os.getuid()}"
     scratch.mkdir(mode=0o700, exist_ok=True)
-    # one compiler tier halves the driver's work on small data; long runs on large data want the second
-    jit = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC " if config.quick_start else "-XX:+UseParallelGC "
+    # one compiler tier halves the driver's work on small data; long runs on large data want the second. Its code cache of 48 MB
+    # is full after some minutes of planning, and what is swept out is compiled again (measured: a quarter of a test run's CPU)
+    jit = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m -XX:+UseSerialGC " if config.quick_start else "-XX:+UseParallelGC "
     # -Xss: MLlib's ALS serialises a lineage that grows with every sweep, and frames of the first tier are large
     java = f"{jit}-Xss16m -Dderby.system.home={scratch} -Dlog4j2.configurationFile=file:{LOG4J}"
     options = {

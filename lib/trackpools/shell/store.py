@@ -91,15 +91,17 @@ class Store:
         return DeltaTable.forName(self.spark, where) if self._by_name else DeltaTable.forPath(self.spark, where)
 
     def exists(self, name: str) -> bool:
-        where = self.where(name)
         if name in self._commits:
             return True
+        where = self.where(name)
         if self._by_name:
             return bool(self.spark.catalog.tableExists(where))
         return bool(DeltaTable.isDeltaTable(self.spark, where))
 
     def create(self, table: Table) -> None:
         """Create by DDL, with comments, NOT NULL and CHECK; does nothing where it exists."""
+        if self.exists(table.name):
+            return
         where = self.where(table.name)
         builder = DeltaTable.createIfNotExists(self.spark)
         # outside Databricks this builder knows the session catalog alone, and only without its name
@@ -173,8 +175,7 @@ class Store:
         return self._save(table, df, metadata, None if since is None else f"day >= '{since.isoformat()}'")
 
     def _save(self, table: Table, df: DataFrame, metadata: Mapping[str, Any], replace_where: str | None) -> int:
-        if not self.exists(table.name):
-            self.create(table)
+        self.create(table)
         writer = conform(df, table).write.format("delta").mode("overwrite").option("compression", "zstd")
         writer = writer.option("userMetadata", json.dumps(dict(metadata), sort_keys=True))
         if replace_where is not None:
@@ -195,8 +196,7 @@ class Store:
         return self._merge(table, df, metadata, update=True)
 
     def _merge(self, table: Table, df: DataFrame, metadata: Mapping[str, Any], *, update: bool, extra: Column | None = None) -> int:
-        if not self.exists(table.name):
-            self.create(table)
+        self.create(table)
         source = conform(df, table)
         self._commits.pop(table.name, None)
         before = self.commit(table.name).version

@@ -1,10 +1,9 @@
 """What the commands do, once options are read: import, run stages, publish, report."""
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
-
-from pyspark.sql import SparkSession
 
 from trackpools import stages as s
 from trackpools.config import Config
@@ -30,23 +29,21 @@ def import_log(config: Config, options: Options, name: str, path: str | None) ->
         raise ConfigError(f"import {name} needs the PATH of its file or folder")
     require_place(config.store)
     with telling(options, 1) as tell, writer_lock(config.store.root):
-        spark = spark_session(config.session)
+        store = Store(spark_session(config.session), config.store)
         tell(f"import: read {name}")
-        result, store = _ingest(spark, config, name, path)
-        return _import_answer(result, store, options, name)
+        return _import_answer(_ingest(store, config, name, path), store, options, name)
 
 
-def _ingest(spark: SparkSession, config: Config, name: str, path: str | None) -> tuple[IngestResult, Store]:
-    store = Store(spark, config.store)
+def _ingest(store: Store, config: Config, name: str, path: str | None) -> IngestResult:
     if name == "synthetic":
         from trackpools.datasets import synthetic
 
-        world = synthetic.world(spark, config.synthetic)
+        world = synthetic.world(store.spark, config.synthetic)
         found = Imported(plays=world.plays, tracks=world.tracks, users=world.users, signals=world.signals)
         store.overwrite(TRUTH, world.affinities, {"stage": "import"})
     else:
-        found = IMPORTERS[name](spark, str(path), config)
-    return ingest(store, found, config, datetime.now(UTC), {"stage": "import", "importer": name}), store
+        found = IMPORTERS[name](store.spark, str(path), config)
+    return ingest(store, found, config, datetime.now(UTC), {"stage": "import", "importer": name})
 
 
 def _import_answer(result: IngestResult, store: Store, options: Options, name: str) -> Answer:
@@ -68,16 +65,23 @@ def dry_run(config: Config, chosen: Sequence[s.Stage]) -> Answer:
     return Answer(lines=[*plan, "", *settings], more={"plan": [stage.name for stage in chosen], "config": values})
 
 
+@contextlib.contextmanager
+def _opened(config: Config, options: Options, name: str, steps: int, *, as_of: str | None = None, known_as_of: str | None = None) -> Iterator[Flow]:
+    """A tracked flow on a locked root; what an earlier command could not track is replayed first."""
+    require_place(config.store)
+    with telling(options, steps) as tell, writer_lock(config.store.root):
+        spark = spark_session(config.session)
+        replay_pending(config.mlflow, config.store.root)
+        with Tracker(config.mlflow, config.store.root, flow_id(name), name) as tracker:
+            yield Flow(config, spark, tracker, as_of, known_as_of, tell)
+
+
 def run_stages(
     config: Config, options: Options, name: str, chosen: Sequence[s.Stage], *, publish: bool, as_of: str | None, known_as_of: str | None
 ) -> Answer:
     """Run stages in order; with `publish`, also publish, register the model and write the report."""
-    require_place(config.store)
-    with telling(options, len(chosen) + 2 * publish) as tell, writer_lock(config.store.root):
-        spark = spark_session(config.session)
-        replay_pending(config.mlflow, config.store.root)
-        with Tracker(config.mlflow, config.store.root, flow_id(name), name) as tracker:
-            return _run(Flow(config, spark, tracker, as_of, known_as_of, tell), options, chosen, publish=publish)
+    with _opened(config, options, name, len(chosen) + 2 * publish, as_of=as_of, known_as_of=known_as_of) as flow:
+        return _run(flow, options, chosen, publish=publish)
 
 
 def _run(flow: Flow, options: Options, chosen: Sequence[s.Stage], *, publish: bool, imported: IngestResult | None = None) -> Answer:
@@ -128,10 +132,7 @@ def _after_publish(flow: Flow, release: Release, options: Options, imported: Ing
 
 def demo(config: Config, options: Options) -> Answer:
     """Synthetic world → published release → one pool explained; safe to run again."""
-    with telling(options, len(s.STAGES) + 3) as tell, writer_lock(config.store.root):
-        spark = spark_session(config.session)
-        replay_pending(config.mlflow, config.store.root)
-        tell(f"import: generate {config.synthetic.users:,} listeners over {config.synthetic.days} days")
-        imported, _ = _ingest(spark, config, "synthetic", None)
-        with Tracker(config.mlflow, config.store.root, flow_id("demo"), "demo") as tracker:
-            return _run(Flow(config, spark, tracker, progress=tell), options, s.STAGES, publish=True, imported=imported)
+    with _opened(config, options, "demo", len(s.STAGES) + 3) as flow:
+        flow.progress(f"import: generate {config.synthetic.users:,} listeners over {config.synthetic.days} days")
+        imported = _ingest(flow.store, config, "synthetic", None)
+        return _run(flow, options, s.STAGES, publish=True, imported=imported)

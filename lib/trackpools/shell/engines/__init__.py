@@ -7,12 +7,10 @@ from dataclasses import dataclass
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from trackpools.config import TrainConfig
+from trackpools.config import NU, TrainConfig
 from trackpools.core.als import objective
 from trackpools.core.ids import INT32_MAX
 from trackpools.errors import InputError
-
-NU = {"implicit": 0.0, "mllib": 1.0}
 
 
 @dataclass(frozen=True)
