@@ -173,25 +173,6 @@ def test_of_two_publishers_of_one_seq_the_slower_gets_75(spark, released):
     assert (back.seq, back.tables) == (3, first.tables)
 
 
-@pytest.mark.soak
-def test_vacuum_keeps_what_kept_releases_pin_and_deletes_the_rest(spark, config, tmp_path):
-    c = config(*SMALL)
-    import_events(c, tmp_path, events())
-    for k in (30, 31, 32):
-        run(config(*SMALL, f"pools.k={k}"))
-    store, check = Store(spark, c.store), "spark.databricks.delta.retentionDurationCheck.enabled"
-    known = releases.releases(store)
-    spark.conf.set(check, "false")
-    try:
-        releases.vacuum(store, 2, dt.datetime.now(dt.UTC), floor_hours=0)
-    finally:
-        spark.conf.unset(check)
-    for release in known[:2]:
-        assert store.stats("pools", release.version("pools")).rows == 40
-    with pytest.raises(Exception, match=r"FILE|does not exist|FAILED_READ"):
-        store.stats("pools", known[2].version("pools"))
-
-
 def test_a_run_without_plays_says_what_to_type(config):
     with pytest.raises(InputError, match="trackpools import"):
         run(config())

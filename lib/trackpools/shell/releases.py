@@ -1,5 +1,6 @@
 """Releases: the one row that makes tables visible. Readers follow it and open every table at its pinned version."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -122,7 +123,7 @@ def rollback(store: Store, seq: int, created_at: datetime) -> Release:
     return publish(store, replace(old, seq=known[0].seq + 1, release_id=release_id, created_at=created_at, valid_until=created_at + life), old.run_key)
 
 
-def vacuum(store: Store, keep: int, now: datetime, floor_hours: float = 168) -> dict[str, float]:
+def vacuum(store: Store, keep: int, now: datetime, floor_hours: int = 168) -> dict[str, int]:
     """Delete files that no kept release can need; returns the hours of history kept for each table.
 
     A file that a pinned version reads was removed, if at all, after that version's commit; so what was removed before the
@@ -136,6 +137,7 @@ def vacuum(store: Store, keep: int, now: datetime, floor_hours: float = 168) -> 
     for name in sorted({table.name for release in kept for table in release.tables}):
         oldest = min(release.version(name) for release in kept)
         age = (now - datetime.fromtimestamp(store.committed_at(name, oldest), UTC)).total_seconds() / 3600
-        hours[name] = max(floor_hours, age + 1 / 60)
+        # Delta rounds to whole hours, and up to half an hour less would delete what the release needs
+        hours[name] = math.ceil(max(floor_hours, age + 1 / 60))
         store.vacuum(name, hours[name])
     return hours

@@ -16,7 +16,7 @@ from pyspark.sql import functions as F
 from trackpools.config import StoreConfig
 from trackpools.core.contract import conform, content_hash
 from trackpools.errors import BusyError, ConfigError, InputError
-from trackpools.shell.session import is_ours
+from trackpools.shell.confs import VACUUM, confs, unset
 from trackpools.tables import TABLES, Table
 
 TABLE_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
@@ -24,8 +24,9 @@ MERGE_TRIES = 4
 USER_METADATA = "spark.databricks.delta.commitInfo.userMetadata"
 PUBLISHED = {
     "delta.enableDeletionVectors": "false",  # delta-rs, DuckDB and Polars read tables without them
-    "delta.logRetentionDuration": "interval 90 days",
-    "delta.deletedFileRetentionDuration": "interval 30 days",
+    # Delta opens no version older than these, and anybody's VACUUM keeps to them; `releases.vacuum` alone deletes sooner
+    "delta.logRetentionDuration": "interval 365 days",
+    "delta.deletedFileRetentionDuration": "interval 365 days",
 }
 
 
@@ -155,9 +156,16 @@ class Store:
             raise InputError(f"table {name} has no version {version} in its log any more")
         return float(row["timestamp"].timestamp())
 
-    def vacuum(self, name: str, hours: float) -> None:
-        """Delete files removed more than `hours` ago; only `releases.vacuum` knows how many are safe."""
-        self._table(name).vacuum(hours)
+    def vacuum(self, name: str, hours: int) -> None:
+        """Delete files removed more than `hours` ago; only `releases.vacuum` knows how many are safe.
+
+        Raises:
+            ConfigError: where the session is not ours and would not keep to `hours`.
+        """
+        if missing := unset(self.spark, VACUUM):
+            raise ConfigError("Delta would not keep to the hours asked for; start the session with these, and run again", missing)
+        with confs(self.spark, VACUUM):
+            self._table(name).vacuum(hours)
 
     def stats(self, name: str, version: int) -> Stats:
         """Rows and content hash as they are on disk: a read-back, not what the writer believed."""
@@ -212,7 +220,7 @@ class Store:
                     changed = changed | ~F.col(f"t.{name}").eqNullSafe(F.col(f"s.{name}"))
                 merge = merge.whenMatchedUpdateAll(condition=changed)
             try:
-                with _commit_metadata(self.spark, metadata):
+                with confs(self.spark, {USER_METADATA: json.dumps(dict(metadata), sort_keys=True)}):  # MERGE has no option for it
                     merge.whenNotMatchedInsertAll().execute()
                 break
             except Exception as error:
@@ -227,19 +235,3 @@ class Store:
         if last.version == before:
             return 0  # a MERGE that changes nothing makes no commit
         return int(last.counted.get("numTargetRowsInserted", 0)) + int(last.counted.get("numTargetRowsUpdated", 0))
-
-
-class _commit_metadata:  # noqa: N801 - a context manager, used as a word
-    """User metadata of the commits inside, for MERGE has no option for it; only on a session that is ours."""
-
-    def __init__(self, spark: SparkSession, metadata: Mapping[str, Any]) -> None:
-        self.spark = spark if is_ours(spark) else None
-        self.text = json.dumps(dict(metadata), sort_keys=True)
-
-    def __enter__(self) -> None:
-        if self.spark is not None:
-            self.spark.conf.set(USER_METADATA, self.text)
-
-    def __exit__(self, *_: object) -> None:
-        if self.spark is not None:
-            self.spark.conf.unset(USER_METADATA)
