@@ -79,6 +79,24 @@ def doctor(root: Root = None, config: ConfigFile = None, set_: Settings = None, 
 
 
 @app.command()
+def bench(
+    name: Annotated[str, typer.Argument(help="train, topk or foldin")],
+    quick: Annotated[bool, typer.Option("--quick", help="a tenth of the size, in less than two minutes")] = False,
+    rounds: Annotated[int, typer.Option(help="times that each side runs, in turns", min=1, max=100)] = 3,
+    config: ConfigFile = None, set_: Settings = None, json: Json = False, quiet: Quiet = False,
+) -> None:
+    """Claims of speed on this machine: ours against its peers in one process, as ratios; close other programs first."""
+    options = _options(None, config, set_, json, quiet)
+
+    def work(merged: Any) -> Answer:
+        from trackpools.shell import bench as b
+
+        return b.bench(merged, options, name, quick=quick, rounds=rounds)
+
+    _end(perform("bench", options, work))
+
+
+@app.command()
 def vacuum(
     keep: Annotated[int, typer.Option(help="releases, latest first, that must stay readable", min=1)] = 5,
     root: Root = None, config: ConfigFile = None, set_: Settings = None, json: Json = False, quiet: Quiet = False,

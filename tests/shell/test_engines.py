@@ -11,15 +11,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from trackpools.config import ENGINES
 from trackpools.core.als import reference
 from trackpools.errors import ConfigError, InputError
-from trackpools.shell.engines import NU, final_loss, preflight, train
+from trackpools.shell.engines import final_loss, preflight, train
 from trackpools.shell.settings import load_config
 from worlds import Blocks
 
 SCHEMA = "user_idx int, recording_idx int, positive double, negative double"
-USERS, RECORDINGS, RANK, ITERATIONS, ALPHA, BETA, REG = 60, 45, 6, 15, 4.0, 3.0, {"implicit": 2.0, "mllib": 0.05}
-ENGINES = sorted(NU)
+USERS, RECORDINGS, RANK, ITERATIONS, ALPHA, BETA, REG = 60, 45, 6, 15, 4.0, 3.0, {"implicit": 2.0, "mllib": 0.05, "blocked": 0.05}
+NU = {"implicit": 0.0, "mllib": 1.0, "blocked": 1.0}
 
 
 def evidence():
@@ -100,10 +101,11 @@ def test_an_engine_gets_as_low_as_exact_half_steps_on_the_objective_of_the_desig
     if fit.curve:
         assert len(fit.curve) == ITERATIONS
         assert fit.curve == sorted(fit.curve, reverse=True)
-        assert fit.curve[-1] == pytest.approx(got, rel=1e-4)
+        # blocked tells the loss before the last half-steps, implicit after them
+        assert fit.curve[-1] == pytest.approx(got, rel=1e-2 if engine == "blocked" else 1e-4)
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", ["implicit", "mllib"])  # blocked is compared iteration by iteration in core/als/test_kernels.py
 def test_run_to_convergence_an_engine_stands_where_the_reference_does(spark, config, engine):
     """From the engine's own factors, half-steps of the reference to convergence gain less than one part in a thousand."""
     positive, negative = evidence()
@@ -129,16 +131,16 @@ def test_skips_lower_the_score_of_what_was_skipped(fitted, engine):
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_equal_seed_and_shuffled_input_give_equal_factors(spark, config, fitted, engine):
+def test_equal_seed_and_shuffled_input_give_equal_factors(spark, config, engine):
     positive, negative = evidence()
-    _, given, first = fitted(engine, BETA)
-    fits = [first, *(train(frame(spark, positive, negative, seed=n, partitions=n), given) for n in (1, 7))]
+    given = settings_of(config, engine, "train.iterations=3")
+    fits = [train(frame(spark, positive, negative, seed=n, partitions=n), given) for n in (1, 3, 7)]
     sides = [(matrix(fit.users, USERS), matrix(fit.recordings, RECORDINGS)) for fit in fits]
     assert all(np.isfinite(side).all() for pair in sides for side in pair)
     for users, recordings in sides[1:]:
         assert users.tobytes() == sides[0][0].tobytes()
         assert recordings.tobytes() == sides[0][1].tobytes()
-    other = matrix(train(frame(spark, positive, negative), settings_of(config, engine, "train.seed=43")).users, USERS)
+    other = matrix(train(frame(spark, positive, negative), settings_of(config, engine, "train.iterations=3", "train.seed=43")).users, USERS)
     assert other.tobytes() != sides[0][0].tobytes()
 
 
@@ -176,7 +178,7 @@ def test_every_problem_is_told_at_once(spark, config):
         preflight(training, config("train.implicit_max_interactions=1").train)
     told = "\n".join(refused.value.problems)
     assert len(refused.value.problems) == 4
-    assert all(word in told for word in ("NaN", "negative", "over int32", "implicit_max_interactions=1; use --set train.engine=mllib"))
+    assert all(word in told for word in ("NaN", "negative", "over int32", "implicit_max_interactions=1; use --set train.engine=blocked"))
 
 
 @pytest.mark.parametrize("reg", ["0", "0.0", "-1.0", "nan", ".inf"])

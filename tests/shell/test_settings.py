@@ -48,11 +48,11 @@ BAD_SETTINGS = {
     "half-life zero": ("weights.half_life_days=0", "weights.half_life_days", "0"),
     "share above one": ("ingest.max_rejected_fraction=5", "ingest.max_rejected_fraction", "less than or equal to 1", "5"),
     "rating threshold NaN": ("ingest.min_rating=.nan", "ingest.min_rating", "finite"),
-    "engine unknown": ("train.engine=als", "train.engine", "'implicit' or 'mllib'", "'als'"),
+    "engine unknown": ("train.engine=als", "train.engine", "'implicit', 'mllib' or 'blocked'", "'als'"),
     "ν of another engine": ("train.nu=1", "train.nu", "implicit does nu=0.0 only", "can do nu=1.0: mllib"),
-    "ν of no engine": ("train.nu=0.5", "train.nu", "can do nu=0.5: none yet"),
+    "ν between the engines": ("train.nu=0.5", "train.nu", "can do nu=0.5: blocked"),
     "ν out of range": ("train.nu=2", "train.nu", "less than or equal to 1", "2"),
-    "α₀ of no engine": ("train.alpha0=0.1", "train.alpha0", "alpha0=0 only"),
+    "α₀ of another engine": ("train.alpha0=0.1", "train.alpha0", "alpha0=0 only"),
     "fold-in of users": ("train.user_fraction=0.5", "train.user_fraction", "must be 1", "0.5"),
     "fold-in of recordings": ("train.play_coverage=0.99", "train.play_coverage", "must be 1", "0.99"),
     "empty training": ("train.user_fraction=0", "train.user_fraction", "greater than 0"),
@@ -193,6 +193,14 @@ def test_mllib_beyond_ten_iterations_needs_a_checkpoint_folder():
         load_config(settings=["train.engine=mllib", "train.iterations=11"])
     assert load_config(settings=["train.engine=mllib", "train.iterations=11", "train.checkpoint_dir=/tmp/c"]).train.iterations == 11
     assert load_config(settings=["train.engine=mllib", "train.iterations=10"]).train.checkpoint_dir is None
+
+
+def test_blocked_takes_any_nu_and_alpha0_and_lambda_follows_nu():
+    for nu, reg in ((0, 50.0), (0.5, 50.0**0.5), (1, 1.0)):
+        train = load_config(settings=["train.engine=blocked", f"train.nu={nu}", "train.alpha0=0.1"]).train
+        assert (train.exponent, train.alpha0) == (nu, 0.1)
+        assert train.regularisation == pytest.approx(reg)
+    assert [load_config(settings=[f"train.engine={engine}"]).train.exponent for engine in ("implicit", "mllib", "blocked")] == [0.0, 1.0, 1.0]
 
 
 def test_every_source_off_is_refused():

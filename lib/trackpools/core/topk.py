@@ -18,7 +18,6 @@ Longs = NDArray[np.int64]
 
 CHUNK = 128  # users a GEMM; constant, because another shape may round differently
 MARGIN = 32  # selected beyond k, so that float32 rounding cannot push a true member out
-PAIRS = 1 << 18  # rows of one exact re-scoring: 256 k × rank × 8 bytes × 2
 
 
 @dataclass(frozen=True)
@@ -45,10 +44,10 @@ class Scored:
 
 def exact_scores(x: Floats, y: Floats, rows: Longs, columns: Longs) -> Floats:
     """x[rows]·y[columns] pair by pair in float64, in an order that depends on the rank alone."""
+    from trackpools.core.selection import exact_pairs
+
     out = np.empty(len(rows), np.float32)
-    for start in range(0, len(rows), PAIRS):
-        part = slice(start, start + PAIRS)
-        out[part] = np.add.reduce(x[rows[part]].astype(np.float64) * y[columns[part]], axis=1)
+    exact_pairs(x, y, rows, columns, out)
     return out
 
 
@@ -83,61 +82,33 @@ def top_k(x: Floats, y: Floats, idx: Ints, masked: Ragged, k: int) -> Scored:
     Raises:
         ModelError: where a factor is NaN or infinite.
     """
+    from trackpools.core.selection import select
+
     if not (np.isfinite(x).all() and np.isfinite(y).all()):
         raise ModelError("factors hold NaN or infinite numbers; train again and look at the loss curve")
-    parts = [_chunk(x[start : start + CHUNK], y, idx, masked, start=start, k=k) for start in range(0, len(x), CHUNK)]
-    if not parts:
-        return Scored(np.empty(0, np.int64), np.empty(0, np.int32), np.empty(0, np.float32))
-    return Scored(*(np.concatenate(columns) for columns in zip(*((p.row, p.idx, p.score) for p in parts), strict=True)))
-
-
-def _chunk(x: Floats, y: Floats, idx: Ints, masked: Ragged, *, start: int, k: int) -> Scored:
-    users, recordings = len(x), len(y)
-    padded = np.zeros((CHUNK, x.shape[1]), np.float32)
-    padded[:users] = x
-    scores = (padded @ y.T)[:users]
-    mask_row, mask_value = masked.of(start, start + users)
-    there, mask_column = _positions(idx, mask_value)
-    scores[mask_row[there], mask_column] = -np.inf
-    width = min(recordings, k + MARGIN)
-    if width < recordings:
-        columns = np.argpartition(scores, recordings - width, axis=1)[:, recordings - width :]
-        cut = np.take_along_axis(scores, columns, axis=1).min(axis=1)
-    else:
-        columns = np.broadcast_to(np.arange(recordings), (users, recordings))
-        cut = np.full(users, -np.inf, np.float32)
-    rows = np.repeat(np.arange(users), width)
-    columns = columns.ravel()
-    allowed = scores[rows, columns] > -np.inf
-    rows, columns = rows[allowed], columns[allowed]
-    found = best(rows, idx[columns], exact_scores(x, y, rows, columns), k)
-    unsure = _unsure(found, x, y, cut, k)
-    if len(unsure):
-        found = _rescored(found, unsure, scores, x=x, y=y, idx=idx, k=k)
-    return Scored(found.row + start, found.idx, found.score)
-
-
-def _unsure(found: Scored, x: Floats, y: Floats, cut: Floats, k: int) -> Longs:
-    """Users whose k-th exact score is so near the float32 cut that one outside may belong inside."""
     longest = np.sqrt((y.astype(np.float64) ** 2).sum(axis=1).max(initial=0.0))
     error = 2 * x.shape[1] * np.finfo(np.float32).eps * np.linalg.norm(x.astype(np.float64), axis=1) * longest
-    end = np.searchsorted(found.row, np.arange(len(x)), side="right")
-    full = end - np.searchsorted(found.row, np.arange(len(x)), side="left") >= k
-    kth = np.where(full, found.score[np.maximum(end - 1, 0)] if len(found.score) else 0.0, -np.inf)
-    return np.flatnonzero((cut > -np.inf) & (kth <= cut + error))
+    scores, workspace = np.empty((CHUNK, len(y)), np.float32), np.empty(CHUNK * len(y) + 1, np.int32)
+    columns, best_scores = np.empty((len(x), k), np.int32), np.empty((len(x), k), np.float32)
+    for start in range(0, len(x), CHUNK):
+        part = slice(start, min(start + CHUNK, len(x)))
+        _score(x[part], y, scores)
+        masked_rows, values = masked.of(part.start, part.stop)
+        there, masked_columns = _positions(idx, values)
+        scores[masked_rows[there], masked_columns] = -np.inf
+        rows = part.stop - part.start
+        select(scores[:rows], x[part], y, k, k + MARGIN, error[part], workspace, columns[part], best_scores[part])
+    row, place = np.nonzero(columns >= 0)
+    return Scored(row, idx[columns[row, place]], best_scores[row, place])
 
 
-def _rescored(found: Scored, unsure: Longs, scores: Floats, *, x: Floats, y: Floats, idx: Ints, k: int) -> Scored:
-    """Score every allowed recording of the unsure users exactly; ties and all-zero factors end here."""
-    sure = ~np.isin(found.row, unsure)
-    parts = [(found.row[sure], found.idx[sure], found.score[sure])]
-    for user in unsure:
-        columns = np.flatnonzero(scores[user] > -np.inf)
-        rows = np.full(len(columns), user)
-        one = best(rows, idx[columns], exact_scores(x, y, rows, columns), k)
-        parts.append((one.row, one.idx, one.score))
-    row, rec, score = (np.concatenate(columns) for columns in zip(*parts, strict=True))
-    return best(row, rec, score, k)
+def _score(x: Floats, y: Floats, scores: Floats) -> None:
+    """Scores of up to CHUNK users by a GEMM of always the same shape."""
+    padded = x
+    if len(x) < CHUNK:
+        padded = np.zeros((CHUNK, x.shape[1]), np.float32)
+        padded[: len(x)] = x
+    np.matmul(padded, y.T, out=scores)
 
 
 def top_listed(x: Floats, y: Floats, idx: Ints, listed: Ragged, k: int) -> Scored:

@@ -4,7 +4,6 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from trackpools.config import NU
 from trackpools.core.decode import named
 from trackpools.shell import model
 from trackpools.shell.flow import Flow
@@ -55,7 +54,7 @@ def follow_release(flow: Flow, release: Release) -> None:
         return
     train = flow.config.train
     about = model.About(
-        model_version=release.model_version, engine=train.engine, alpha=train.alpha, reg=train.regularisation, nu=NU[train.engine], alpha0=train.alpha0
+        model_version=release.model_version, engine=train.engine, alpha=train.alpha, reg=train.regularisation, nu=train.exponent, alpha0=train.alpha0
     )
     with tempfile.TemporaryDirectory() as folder:
         factors, ids = (flow.store.read(name, release.version(name)) for name in ("recording_factors", "recording_ids"))

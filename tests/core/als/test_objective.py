@@ -22,15 +22,15 @@ def total(row):
     return objective.total(row["fit"], row["user_grams"], row["recording_grams"], row["user_penalty"] + row["recording_penalty"])
 
 
-@pytest.mark.parametrize(("nu", "beta", "partitions"), [(0.0, 0.0, 1), (0.0, 1.5, 3), (1.0, 1.5, 2), (0.5, 0.7, 5)])
-def test_the_loss_of_spark_is_that_of_the_reference(spark, config, nu, beta, partitions):
+@pytest.mark.parametrize(("nu", "alpha0", "beta", "partitions"), [(0.0, 0.0, 0.0, 1), (0.0, 0.0, 1.5, 3), (1.0, 0.0, 1.5, 2), (0.5, 0.2, 0.7, 5)])
+def test_the_loss_of_spark_is_that_of_the_reference(spark, config, nu, alpha0, beta, partitions):
     rng = np.random.default_rng(int(10 * nu) + partitions)
     users, recordings, rank = 23, 17, 5
     positive = rng.gamma(1.0, 1.0, (users, recordings)) * (rng.random((users, recordings)) < 0.2)
     negative = rng.gamma(1.0, 1.0, (users, recordings)) * (rng.random((users, recordings)) < 0.2)
     negative[4], positive[4] = 1.0, 0.0  # one user who only ever skipped: no positive, so n = 0
     x, y = (rng.normal(size=(n, rank)).astype(np.float32) for n in (users, recordings))
-    train = config("train.alpha=3.0", f"train.beta={beta}", "train.reg=0.25").train
-    row = objective.loss(*frames(spark, positive, negative, x, y, partitions), train, nu).first()
-    of = problem(positive, negative, alpha=3.0, beta=beta, reg=0.25, nu=nu)
+    train = config("train.engine=blocked", "train.alpha=3.0", f"train.beta={beta}", "train.reg=0.25", f"train.nu={nu}", f"train.alpha0={alpha0}").train
+    row = objective.loss(*frames(spark, positive, negative, x, y, partitions), train).first()
+    of = problem(positive, negative, alpha=3.0, beta=beta, reg=0.25, nu=nu, alpha0=alpha0)
     assert total(row) == pytest.approx(loss(x.astype(float), y.astype(float), of), rel=1e-9)

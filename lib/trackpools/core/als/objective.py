@@ -43,7 +43,7 @@ def _residual_batches(batches: Iterator[Any]) -> Iterator[Any]:
     yield pa.RecordBatch.from_pydict({"fit": [total]})
 
 
-def loss(training: DataFrame, users: DataFrame, recordings: DataFrame, config: TrainConfig, nu: float) -> DataFrame:
+def loss(training: DataFrame, users: DataFrame, recordings: DataFrame, config: TrainConfig) -> DataFrame:
     """One row `fit double, user_gram array<double>, recording_gram array<double>, penalty double`.
 
     The loss is fit + Σ user_gram·recording_gram + penalty; `total` adds them up on the driver.
@@ -61,10 +61,13 @@ def loss(training: DataFrame, users: DataFrame, recordings: DataFrame, config: T
     )
     fit = observed.select("x", "y", "c", "p").mapInArrow(_residual_batches, "fit double").agg(F.sum("fit").alias("fit"))
     sides = []
-    for name, side, key in (("user", users, "user_idx"), ("recording", recordings, "recording_idx")):
+    for name, side, key, other in (("user", users, "user_idx", recordings), ("recording", recordings, "recording_idx", users)):
         n = training.where(liked).groupBy(F.col(key).alias("idx")).agg(F.count(F.lit(1)).alias("n"))
-        penalty = F.lit(config.regularisation) * F.pow(F.coalesce("n", F.lit(0)).cast("double"), F.lit(nu))
-        weighed = side.join(n, "idx", "left").select("factors", penalty.alias("penalty"))
+        prior = F.lit(config.alpha0) * F.col("others") if config.alpha0 else F.lit(0.0)
+        penalty = F.lit(config.regularisation) * F.pow(F.coalesce("n", F.lit(0)).cast("double") + prior, F.lit(config.exponent))
+        counted = side.join(n, "idx", "left")
+        counted = counted.crossJoin(other.agg(F.count(F.lit(1)).alias("others"))) if config.alpha0 else counted
+        weighed = counted.select("factors", penalty.alias("penalty"))
         parts = weighed.mapInArrow(_gram_batches, "gram array<double>, penalty double")
         sides.append(parts.agg(F.collect_list("gram").alias(f"{name}_grams"), F.sum("penalty").alias(f"{name}_penalty")))
     return fit.crossJoin(sides[0]).crossJoin(sides[1])

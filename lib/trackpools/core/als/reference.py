@@ -31,10 +31,10 @@ class Problem:
         return per_user, self.reg * (self.p.sum(axis=0) + self.alpha0 * users) ** self.nu
 
 
-def problem(positive: Matrix, negative: Matrix, *, alpha: float, beta: float, reg: float, nu: float) -> Problem:
+def problem(positive: Matrix, negative: Matrix, *, alpha: float, beta: float, reg: float, nu: float, alpha0: float = 0.0) -> Problem:
     """Confidences and preferences from dense weights w⁺ and w⁻, both [users, recordings]."""
     liked = positive > 0
-    return Problem(np.where(liked, 1 + alpha * positive, 1 + beta * negative), liked.astype(np.float64), reg, nu)
+    return Problem(np.where(liked, 1 + alpha * positive, 1 + beta * negative), liked.astype(np.float64), reg, nu, alpha0)
 
 
 def loss(x: Matrix, y: Matrix, of: Problem) -> float:
@@ -57,4 +57,31 @@ def recording_half_step(x: Matrix, of: Problem) -> Matrix:
     _, per_recording = of.penalties()
     rank = x.shape[1]
     solved = [np.linalg.solve(x.T @ (c[:, None] * x) + lam * np.eye(rank), x.T @ (c * p)) for c, p, lam in zip(of.c.T, of.p.T, per_recording, strict=True)]
+    return np.stack(solved)
+
+
+def conjugate_gradient(y: Matrix, c: Matrix, p: Matrix, penalty: Matrix, *, steps: int, start: Matrix) -> Matrix:
+    """`steps` of conjugate gradient from `start` on every row's normal equations, preconditioned by YᵀY + λ, which all rows share.
+
+    The half-step of `blocked`: users from zero; recordings, with users for `y` and c and p transposed, from their last factors.
+    """
+    gram, eye = y.T @ y, np.eye(y.shape[1])
+    solved = []
+    for weights, likes, lam, first in zip(c, p, penalty, start, strict=True):
+        x = first
+        shared = gram + lam * eye
+        a = shared + y.T @ ((weights - 1)[:, None] * y)
+        residual = y.T @ (weights * likes) - a @ x
+        z = np.linalg.solve(shared, residual)
+        direction = z
+        for _ in range(steps):
+            if residual @ z == 0:
+                break
+            step = (residual @ z) / (direction @ a @ direction)
+            x = x + step * direction
+            following = residual - step * (a @ direction)
+            z_following = np.linalg.solve(shared, following)
+            direction = z_following + (following @ z_following) / (residual @ z) * direction
+            residual, z = following, z_following
+        solved.append(x)
     return np.stack(solved)

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from trackpools.config import NU, TrainConfig
+from trackpools.config import TrainConfig
 from trackpools.core.als import objective
 from trackpools.core.ids import INT32_MAX
 from trackpools.errors import InputError
+
+Engine = Callable[[DataFrame, TrainConfig, int], tuple[DataFrame, DataFrame, list[float]]]
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ def preflight(training: DataFrame, config: TrainConfig) -> Shape:
         problems.append(f"train.reg is {config.regularisation}; it must be above 0, else a listener of one track has no solution")
     if config.engine == "implicit" and row["rows"] > config.implicit_max_interactions:
         limit = config.implicit_max_interactions
-        problems.append(f"{row['rows']} interactions are above train.implicit_max_interactions={limit}; use --set train.engine=mllib")
+        problems.append(f"{row['rows']} interactions are above train.implicit_max_interactions={limit}; use --set train.engine=blocked")
     if problems:
         raise InputError("training cannot start", problems)
     return Shape(int(row["rows"]), int(row["users"]), int(row["recordings"]))
@@ -85,20 +87,20 @@ def train(training: DataFrame, config: TrainConfig) -> Fit:
     Raises:
         InputError: see `preflight`.
     """
-    from trackpools.shell.engines import implicit, mllib
+    from trackpools.shell.engines import blocked, implicit, mllib
 
     shape = preflight(training, config)
     rank = min(config.rank, shape.users, shape.recordings)
     warnings = []
     if rank < config.rank:
         warnings.append(f"train.rank lowered from {config.rank} to {rank}: the data has {shape.users} users and {shape.recordings} recordings")
-    fits: dict[str, Callable[[DataFrame, TrainConfig, int], tuple[DataFrame, DataFrame, list[float]]]] = {"implicit": implicit.fit, "mllib": mllib.fit}
-    users, recordings, curve = fits[config.engine](training, config, rank)
+    engines: dict[str, Engine] = {"implicit": implicit.fit, "mllib": mllib.fit, "blocked": blocked.fit}
+    users, recordings, curve = engines[config.engine](training, config, rank)
     return Fit(users, recordings, curve, rank, warnings)
 
 
 def final_loss(training: DataFrame, users: DataFrame, recordings: DataFrame, config: TrainConfig) -> float:
     """The objective at the factors, computed the same way for every engine."""
-    row = objective.loss(training, users, recordings, config, NU[config.engine]).first()
+    row = objective.loss(training, users, recordings, config).first()
     assert row is not None  # noqa: S101 - an aggregate has one row
     return objective.total(row["fit"], row["user_grams"], row["recording_grams"], row["user_penalty"] + row["recording_penalty"])

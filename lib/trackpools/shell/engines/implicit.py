@@ -1,14 +1,13 @@
 """ALS by the implicit package on the driver: the one allowed pull, below `train.implicit_max_interactions`."""
 
 import os
-from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from pyspark.sql import DataFrame
 from threadpoolctl import threadpool_limits
 
 from trackpools.config import TrainConfig
+from trackpools.core.als.factors import as_table
 
 
 def fit(training: DataFrame, config: TrainConfig, rank: int) -> tuple[DataFrame, DataFrame, list[float]]:
@@ -42,13 +41,7 @@ def fit(training: DataFrame, config: TrainConfig, rank: int) -> tuple[DataFrame,
         model.fit(matrix, show_progress=False, callback=lambda _iteration, _seconds, loss: curve.append(float(loss) * cells - constant))
     spark = training.sparkSession
     return (
-        spark.createDataFrame(_factors(user_idx, model.user_factors)),
-        spark.createDataFrame(_factors(recording_idx, model.item_factors)),
+        spark.createDataFrame(as_table(user_idx, model.user_factors)),
+        spark.createDataFrame(as_table(recording_idx, model.item_factors)),
         curve,
     )
-
-
-def _factors(idx: Any, matrix: Any) -> Any:
-    offsets = np.arange(0, matrix.size + 1, matrix.shape[1], dtype=np.int32)
-    values = pa.ListArray.from_arrays(pa.array(offsets), pa.array(np.ascontiguousarray(matrix, dtype=np.float32).ravel()))
-    return pa.table({"idx": pa.array(idx.astype(np.int32)), "factors": values})

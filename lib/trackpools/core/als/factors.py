@@ -1,0 +1,16 @@
+"""Factors as a frame: `idx int, factors array<float>`."""
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+FACTORS = "idx int, factors array<float>"
+
+
+def as_table(idx: NDArray[Any], matrix: NDArray[Any]) -> Any:
+    """An Arrow table of `FACTORS` from idx [rows] and factors [rows, rank]."""
+    offsets = np.arange(0, matrix.size + 1, matrix.shape[1], dtype=np.int32)
+    values = pa.ListArray.from_arrays(pa.array(offsets), pa.array(np.ascontiguousarray(matrix, dtype=np.float32).ravel()))
+    return pa.table({"idx": pa.array(idx.astype(np.int32)), "factors": values})

@@ -1,0 +1,142 @@
+"""ALS on any cluster, ours: users in CSR blocks that stay where they are, recordings in the driver, few and large messages between.
+
+An iteration is one pass for the user half-step, which also brings the first residual of the recordings and the loss, and one pass for
+each conjugate gradient step of the recordings. A pass moves recordings × rank floats to each executor and from each block, whatever the
+number of users. Sums run in block order in float64, so factors depend on `train.blocks` and the seed, not on partitions or cores.
+"""
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from trackpools.config import TrainConfig
+from trackpools.core.als.blocks import BYTES, pack_table
+from trackpools.core.als.descent import Descent, eigenbasis
+from trackpools.core.als.factors import as_table
+from trackpools.core.als.foldin import HalfStep, fold_in, in_blocks, signed
+from trackpools.errors import ModelError
+from trackpools.shell.cluster import master
+from trackpools.shell.engines import visits
+from trackpools.shell.engines.visits import Place, Shipped, Work
+
+Matrix = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Sums:
+    """What a pass brings: the sum over blocks of the partials [recordings, rank], the users' Gram matrix, loss and penalty."""
+
+    partial: Matrix
+    gram: Matrix
+    loss: float
+    penalty: float
+
+
+def fit(
+    training: DataFrame, config: TrainConfig, rank: int, progress: Callable[[float], None] = lambda _: None
+) -> tuple[DataFrame, DataFrame, list[float]]:
+    """`(users, recordings, loss curve)`; frames are `idx int, factors array<float>`.
+
+    The curve holds the loss after each user half-step; `progress` is told it once the iteration is over. Users are folded in
+    against the final recordings when their frame is written.
+
+    Raises:
+        ModelError: where the loss is not finite.
+    """
+    place = Place.of(uuid.uuid4().hex, single_machine=master(training.sparkSession).startswith("local"))
+    rows = signed(training, config)
+    catalogue, liked = _catalogue(rows)
+    users = rows.select("user_idx").distinct().count()
+    blocks = _blocks(rows, config.blocks, catalogue, place)
+    try:
+        passes = Passes(blocks, config, place, (len(catalogue), rank))
+        penalty = config.regularisation * (liked + config.alpha0 * users) ** config.exponent
+        start = np.random.default_rng(config.seed).normal(scale=0.1 / np.sqrt(rank), size=(len(catalogue), rank))
+        y, curve = descend(passes, start, penalty, config, progress)
+    finally:
+        blocks.select("block").mapInArrow(visits.clean_up(place), "block int").count()
+        blocks.unpersist()
+    return fold_in(rows, catalogue, y, config), training.sparkSession.createDataFrame(as_table(catalogue, y)), curve
+
+
+def descend(
+    passes: "Passes", y: Matrix, penalty: NDArray[np.float64], config: TrainConfig, progress: Callable[[float], None] = lambda _: None
+) -> tuple[Matrix, list[float]]:
+    """Iterate from recording factors `y`; stops early where the loss falls by less than `train.tolerance` of itself."""
+    curve: list[float] = []
+    for iteration in range(config.iterations):
+        spectrum, basis = eigenbasis(y.T @ y)
+        y = y @ basis
+        sums = passes.half_step(iteration, y, spectrum)
+        fit = sums.loss + float((sums.gram * (y.T @ y)).sum())
+        curve.append(fit + sums.penalty + float(penalty @ (y * y).sum(axis=1)))
+        if not np.isfinite(curve[-1]):
+            raise ModelError(f"the loss of iteration {iteration + 1} is {curve[-1]}; raise train.reg or lower train.alpha")
+        descent = Descent.start(y, sums.partial, sums.gram, penalty)
+        for _ in range(config.recording_steps):
+            descent.step(passes.product(descent.p))
+        y = descent.y
+        progress(curve[-1])
+        if len(curve) > 1 and curve[-2] - curve[-1] <= config.tolerance * curve[-1]:
+            break
+    return y, curve
+
+
+class Passes:
+    """Passes over the blocks of users, each a Spark job; a second one where files were lost."""
+
+    def __init__(self, blocks: DataFrame, config: TrainConfig, place: Place, shape: tuple[int, int]) -> None:
+        self._blocks, self._config, self._place, self._shape = blocks, config, place, shape
+        self._work: Work | None = None
+
+    def half_step(self, iteration: int, y: Matrix, spectrum: Any) -> Sums:
+        """Solve all users for recording factors `y` in their eigenbasis."""
+        shipped = Shipped.of(y.astype(np.float32), self._place, "y")
+        self._work = Work(self._place, iteration, HalfStep.of(spectrum, self._shape[0], self._config), shipped)
+        return self._sums(visits.visit(self._work, None))
+
+    def product(self, p: Matrix) -> Matrix:
+        """Σ_u a_ui x_u (x_u·p_i) at the users of the last half-step."""
+        assert self._work is not None  # noqa: S101 - descend calls half_step first
+        return self._sums(visits.visit(self._work, Shipped.of(p.astype(np.float32), self._place, "p"))).partial
+
+    def _sums(self, task: Callable[[Any], Any]) -> Sums:
+        told = {row["block"]: row for row in self._blocks.select("block").mapInArrow(task, visits.ANSWER).toArrow().to_pylist()}
+        missing = [block for block, row in told.items() if row["missing"]]
+        if missing:
+            lost = self._blocks.where(F.col("block").isin(missing)).mapInArrow(task, visits.ANSWER)
+            told |= {row["block"]: row for row in lost.toArrow().to_pylist()}
+        partial, gram = np.zeros(self._shape), np.zeros((self._shape[1], self._shape[1]))
+        ordered = [told[block] for block in sorted(told)]
+        for row in ordered:
+            partial += np.frombuffer(row["partial"], np.float32).reshape(self._shape)
+            if row["gram"] is not None:
+                gram += np.frombuffer(row["gram"], np.float64).reshape(gram.shape)
+        return Sums(partial, gram, sum(row["loss"] for row in ordered), sum(row["penalty"] for row in ordered))
+
+
+def _catalogue(rows: DataFrame) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+    """Recording idx in order, and how many users have positive evidence of each."""
+    found = rows.groupBy("recording_idx").agg(F.count_if(F.col("value") > 0).alias("liked")).orderBy("recording_idx").toArrow()
+    return found["recording_idx"].to_numpy().astype(np.int32), found["liked"].to_numpy().astype(np.float64)
+
+
+def _blocks(rows: DataFrame, count: int, catalogue: NDArray[np.int32], place: Place) -> DataFrame:
+    """`block int, *BYTES`: one row a block and a block a partition, kept on disk, each with its files on the machine that made it."""
+
+    def build(table: Any) -> Any:
+        block = pack_table(table, catalogue)
+        number = table["block"][0].as_py()
+        made = {"block": pa.array([number], pa.int32())} | {name: pa.array([data], pa.binary()) for name, data in block.to_bytes().items()}
+        return pa.table(made)
+
+    schema = f"block int, {BYTES}"
+    built = in_blocks(rows, count).groupBy("block").applyInArrow(build, schema)
+    return built.repartitionByRange(count, "block").mapInArrow(visits.keep_blocks(place), schema).persist()

@@ -1,0 +1,184 @@
+"""What a task of `blocked` does with a block of users: solve it, or multiply by it; on the machine that holds the block's files.
+
+A block is read from files in this machine's scratch folder, mapped and not copied, so a pass moves block numbers instead of blocks.
+Files are a cache: where a task finds none it says so, the driver asks again with the block's bytes, and x is solved again, for it is a
+pure function of block and Y. A lost executor therefore changes nothing but time.
+"""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from trackpools.core.als.blocks import DTYPES, Block
+from trackpools.core.als.foldin import HalfStep
+
+Floats = NDArray[np.float32]
+ANSWER = "block int, missing boolean, partial binary, gram binary, loss double, penalty double"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a machine keeps its files of a training.
+
+    Attributes:
+        run: names the training.
+        shared: folder that driver and tasks share on a single machine; None lets each executor use the folders that die with it.
+    """
+
+    run: str
+    shared: str | None
+
+    @property
+    def folder(self) -> Path:
+        # Spark tells its Python workers their executor's folders
+        given = self.shared or os.environ.get("SPARK_LOCAL_DIRS", tempfile.gettempdir()).split(",")[0]
+        return Path(given) / f"trackpools-blocked-{os.getuid()}" / self.run
+
+    @classmethod
+    def of(cls, run: str, *, single_machine: bool) -> "Place":
+        return cls(run, tempfile.gettempdir() if single_machine else None)
+
+    def forget(self) -> None:
+        """Delete this machine's files of the training."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _save(folder: Path, name: str, array: NDArray[Any]) -> None:
+    """Whole or not at all: two tasks may write the same file, and one may be killed."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    unfinished = folder / f"{name}.{os.getpid()}.tmp"
+    with unfinished.open("wb") as file:
+        np.save(file, array, allow_pickle=False)
+    unfinished.replace(folder / f"{name}.npy")
+
+
+def _load(folder: Path, name: str) -> Any:
+    """An array mapped from its file; copy on write, for kernels compile apart for arrays they may not write."""
+    return np.asarray(np.load(folder / f"{name}.npy", mmap_mode="c", allow_pickle=False))
+
+
+def _save_block(folder: Path, block: Block) -> None:
+    for name in DTYPES:
+        _save(folder, name, getattr(block, name))
+
+
+def _load_block(folder: Path) -> Block | None:
+    try:
+        return Block(**{name: _load(folder, name) for name in DTYPES})
+    except FileNotFoundError:
+        return None
+
+
+@dataclass(frozen=True)
+class Shipped:
+    """A matrix for every task: a file where driver and tasks share a machine, else the matrix itself, which Spark broadcasts."""
+
+    path: str | None
+    matrix: Floats | None
+
+    @staticmethod
+    def of(matrix: Floats, place: Place, name: str) -> "Shipped":
+        if place.shared is None:
+            return Shipped(None, matrix)
+        _save(place.folder, name, matrix)
+        return Shipped(f"{place.folder}/{name}", None)
+
+    def load(self) -> Floats:
+        if self.path is not None:
+            path = Path(self.path)
+            return np.asarray(_load(path.parent, path.name))
+        assert self.matrix is not None  # noqa: S101 - one of the two is given
+        return self.matrix
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a pass is about: its files, its iteration, and how users are solved for which recording factors."""
+
+    place: Place
+    iteration: int
+    half: HalfStep
+    y: Shipped
+
+
+def keep_blocks(place: Place) -> Callable[[Iterator[Any]], Iterator[Any]]:
+    """Rows `block, *BYTES` pass through; each leaves its files on this machine."""
+
+    def task(batches: Iterator[Any]) -> Iterator[Any]:
+        for batch in batches:
+            for row in batch.to_pylist():
+                _save_block(place.folder / str(row["block"]), Block.from_bytes(row))
+            yield batch
+
+    return task
+
+
+def visit(work: Work, direction: Shipped | None) -> Callable[[Iterator[Any]], Iterator[Any]]:
+    """Rows `block[, *BYTES]` → rows `ANSWER`, a row a block.
+
+    Without a direction: the user half-step, and the observed residual of the recordings and of the loss in the same pass. With one:
+    its observed product.
+    """
+
+    def task(batches: Iterator[Any]) -> Iterator[Any]:
+        with threadpool_limits(1, "blas"):  # a task has one core
+            for batch in batches:
+                for row in batch.to_pylist():
+                    yield _answer(work, direction, row)
+
+    return task
+
+
+def _answer(work: Work, direction: Shipped | None, row: dict[str, Any]) -> Any:
+    from trackpools.core.als import kernels
+
+    folder = work.place.folder / str(row["block"])
+    told: dict[str, Any] = {"block": row["block"], "missing": False, "partial": None, "gram": None, "loss": 0.0, "penalty": 0.0}
+    block = _load_block(folder)
+    if block is None and "users" in row:
+        block = Block.from_bytes(row)
+        _save_block(folder, block)
+    name = f"x-{work.iteration}"
+    x = _load(folder, name) if (folder / f"{name}.npy").exists() else None
+    if block is None or (x is None and direction is not None and "users" not in row):
+        return _row(told | {"missing": True})
+    y = work.y.load()
+    if x is None:
+        x = work.half.solve(block, y)
+        for old in folder.glob("x-*.npy"):
+            old.unlink(missing_ok=True)
+        _save(folder, name, x)
+    out = np.zeros_like(y)
+    if direction is None:
+        told["loss"] = kernels.residual(block.indptr, block.columns, block.values, x, y, out)
+        wide = x.astype(np.float64)
+        told["gram"] = (wide.T @ wide).tobytes()
+        told["penalty"] = float(work.half.penalties(block).astype(np.float64) @ (wide * wide).sum(axis=1))
+    else:
+        kernels.product(block.indptr, block.columns, block.values, x, direction.load(), out)
+    return _row(told | {"partial": out.tobytes()})
+
+
+def _row(told: dict[str, Any]) -> Any:
+    types = {"block": pa.int32(), "missing": pa.bool_(), "partial": pa.binary(), "gram": pa.binary(), "loss": pa.float64(), "penalty": pa.float64()}
+    return pa.RecordBatch.from_arrays([pa.array([told[name]], kind) for name, kind in types.items()], list(types))
+
+
+def clean_up(place: Place) -> Callable[[Iterator[Any]], Iterator[Any]]:
+    """Rows `block` pass through; the machines that hold them forget the training."""
+
+    def task(batches: Iterator[Any]) -> Iterator[Any]:
+        for batch in batches:
+            place.forget()
+            yield batch
+
+    return task

@@ -1,0 +1,79 @@
+"""The `blocked` engine on Spark: passes that lose their files, and folding everybody in."""
+
+import shutil
+
+import numpy as np
+import pytest
+
+from trackpools.core.als import reference
+from trackpools.core.als.descent import eigenbasis
+from trackpools.core.als.foldin import fold_in, signed
+from trackpools.shell.engines import blocked, visits
+
+SCHEMA = "user_idx int, recording_idx int, positive double, negative double"
+USERS, RECORDINGS, RANK = 50, 30, 5
+
+
+@pytest.fixture(scope="module")
+def evidence():
+    rng = np.random.default_rng(4)
+    positive = np.where(rng.random((USERS, RECORDINGS)) < 0.3, rng.gamma(1.0, 2.0, (USERS, RECORDINGS)), 0.0)
+    positive[np.arange(USERS), np.arange(USERS) % RECORDINGS] = 1.0
+    return positive
+
+
+@pytest.fixture
+def training(spark, evidence):
+    return spark.createDataFrame([(int(u) * 2 + 1, int(i) * 3, float(evidence[u, i]), 0.0) for u, i in zip(*np.nonzero(evidence), strict=True)], SCHEMA)
+
+
+@pytest.fixture
+def passes(training, config):
+    """Passes over four blocks on this machine's files, and the number of the run."""
+    train = config("train.engine=blocked", f"train.rank={RANK}", "train.blocks=4").train
+    rows, place = signed(training, train), visits.Place.of("test-lost-files", single_machine=True)
+    catalogue, _ = blocked._catalogue(rows)
+    frame = blocked._blocks(rows, 4, catalogue, place)
+    yield blocked.Passes(frame, train, place, (len(catalogue), RANK)), place.folder
+    frame.unpersist()
+    place.forget()
+
+
+@pytest.mark.parametrize("lost", [("1",), ("0", "3"), ("2/x-0.npy",), ("0", "1", "2", "3")])
+def test_what_a_machine_loses_is_made_again_and_changes_no_bit(passes, lost):
+    of, folder = passes
+    rng = np.random.default_rng(8)
+    y, p = rng.normal(size=(RECORDINGS, RANK)), rng.normal(size=(RECORDINGS, RANK))
+    spectrum, basis = eigenbasis(y.T @ y)
+    whole = of.half_step(0, y @ basis, spectrum)
+    product = of.product(p)
+    for name in lost:
+        where = folder / name
+        where.unlink() if where.is_file() else shutil.rmtree(where)
+    assert of.product(p).tobytes() == product.tobytes()
+    for name in lost:
+        where = folder / name
+        where.unlink() if where.is_file() else shutil.rmtree(where)
+    again = of.half_step(0, y @ basis, spectrum)
+    assert (again.partial.tobytes(), again.gram.tobytes(), again.loss) == (whole.partial.tobytes(), whole.gram.tobytes(), whole.loss)
+
+
+def test_everybody_is_folded_in_to_the_optimum_whatever_the_blocks(training, config, evidence):
+    train = config("train.engine=blocked", f"train.rank={RANK}", "train.user_steps=0", "train.reg=0.5", "train.alpha=2").train
+    y = np.random.default_rng(1).normal(size=(RECORDINGS, RANK))
+    catalogue = np.arange(0, 3 * RECORDINGS, 3, dtype=np.int32)
+    rows = signed(training, train)
+    found = sorted(fold_in(rows, catalogue, y, train).collect())
+    of = reference.problem(evidence, np.zeros_like(evidence), alpha=2.0, beta=0.0, reg=0.5, nu=1.0)
+    assert [row["idx"] for row in found] == list(range(1, 2 * USERS, 2))
+    assert np.array([row["factors"] for row in found]) == pytest.approx(reference.user_half_step(y, of), rel=1e-3, abs=1e-5)
+    other = config("train.engine=blocked", f"train.rank={RANK}", "train.user_steps=0", "train.reg=0.5", "train.alpha=2", "train.blocks=9").train
+    assert sorted(fold_in(rows.repartition(5), catalogue, y, other).collect()) == found
+
+
+def test_no_file_stays_behind(training, config):
+    before = set(visits.Place.of("x", single_machine=True).folder.parent.glob("*"))
+    train = config("train.engine=blocked", f"train.rank={RANK}", "train.iterations=2", "train.reg=0.5").train
+    users, recordings, curve = blocked.fit(training, train, RANK)
+    assert (users.count(), recordings.count(), len(curve)) == (USERS, RECORDINGS, 2)
+    assert set(visits.Place.of("x", single_machine=True).folder.parent.glob("*")) == before
