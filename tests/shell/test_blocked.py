@@ -32,7 +32,7 @@ def passes(training, config):
     """Passes over four blocks on this machine's files, and the number of the run."""
     train = config("train.engine=blocked", f"train.rank={RANK}", "train.blocks=4").train
     rows, place = signed(training, train), visits.Place.of("test-lost-files", single_machine=True)
-    catalogue, _ = blocked._catalogue(rows)
+    catalogue, *_ = blocked._catalogue(rows)
     frame = blocked._blocks(rows, 4, catalogue, place)
     yield blocked.Passes(frame, train, place, (len(catalogue), RANK)), place.folder
     frame.unpersist()

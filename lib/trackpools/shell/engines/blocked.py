@@ -17,11 +17,12 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from trackpools.config import TrainConfig
+from trackpools.core.als import plan
 from trackpools.core.als.blocks import BYTES, pack_table
 from trackpools.core.als.descent import Descent, eigenbasis
 from trackpools.core.als.factors import as_table
 from trackpools.core.als.foldin import HalfStep, fold_in, in_blocks, signed
-from trackpools.errors import ModelError
+from trackpools.errors import InputError, ModelError
 from trackpools.shell.cluster import master
 from trackpools.shell.engines import visits
 from trackpools.shell.engines.visits import Place, Shipped, Work
@@ -48,11 +49,14 @@ def fit(
     against the final recordings when their frame is written.
 
     Raises:
+        InputError: where blocks or messages would be too large, with the arithmetic.
         ModelError: where the loss is not finite.
     """
     place = Place.of(uuid.uuid4().hex, single_machine=master(training.sparkSession).startswith("local"))
     rows = signed(training, config)
-    catalogue, liked = _catalogue(rows)
+    catalogue, liked, counted = _catalogue(rows)
+    if problems := plan.problems(counted, len(catalogue), rank, config.blocks):
+        raise InputError("engine blocked cannot train this", problems)
     users = rows.select("user_idx").distinct().count()
     blocks = _blocks(rows, config.blocks, catalogue, place)
     try:
@@ -122,10 +126,11 @@ class Passes:
         return Sums(partial, gram, sum(row["loss"] for row in ordered), sum(row["penalty"] for row in ordered))
 
 
-def _catalogue(rows: DataFrame) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
-    """Recording idx in order, and how many users have positive evidence of each."""
-    found = rows.groupBy("recording_idx").agg(F.count_if(F.col("value") > 0).alias("liked")).orderBy("recording_idx").toArrow()
-    return found["recording_idx"].to_numpy().astype(np.int32), found["liked"].to_numpy().astype(np.float64)
+def _catalogue(rows: DataFrame) -> tuple[NDArray[np.int32], NDArray[np.float64], int]:
+    """Recording idx in order, how many users have positive evidence of each, and how many rows there are."""
+    counts = F.count_if(F.col("value") > 0).alias("liked"), F.count(F.lit(1)).alias("rows")
+    found = rows.groupBy("recording_idx").agg(*counts).orderBy("recording_idx").toArrow()
+    return found["recording_idx"].to_numpy().astype(np.int32), found["liked"].to_numpy().astype(np.float64), int(found["rows"].to_numpy().sum())
 
 
 def _blocks(rows: DataFrame, count: int, catalogue: NDArray[np.int32], place: Place) -> DataFrame:
