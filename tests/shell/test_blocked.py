@@ -1,6 +1,8 @@
 """The `blocked` engine on Spark: passes that lose their files, and folding everybody in."""
 
 import shutil
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ import pytest
 from trackpools.core.als import reference
 from trackpools.core.als.descent import eigenbasis
 from trackpools.core.als.foldin import fold_in, signed
+from trackpools.errors import InputError
 from trackpools.shell.engines import blocked, visits
 
 SCHEMA = "user_idx int, recording_idx int, positive double, negative double"
@@ -31,7 +34,7 @@ def training(spark, evidence):
 def passes(training, config):
     """Passes over four blocks on this machine's files, and the number of the run."""
     train = config("train.engine=blocked", f"train.rank={RANK}", "train.blocks=4").train
-    rows, place = signed(training, train), visits.Place.of("test-lost-files", single_machine=True)
+    rows, place = signed(training, train), visits.Place.make(single_machine=True)
     catalogue, *_ = blocked._catalogue(rows)
     frame = blocked._blocks(rows, 4, catalogue, place)
     yield blocked.Passes(frame, train, place, (len(catalogue), RANK)), place.folder
@@ -72,8 +75,15 @@ def test_everybody_is_folded_in_to_the_optimum_whatever_the_blocks(training, con
 
 
 def test_no_file_stays_behind(training, config):
-    before = set(visits.Place.of("x", single_machine=True).folder.parent.glob("*"))
+    before = set(Path(tempfile.gettempdir()).glob(visits.PREFIX + "*"))
     train = config("train.engine=blocked", f"train.rank={RANK}", "train.iterations=2", "train.reg=0.5").train
     users, recordings, curve = blocked.fit(training, train, RANK)
     assert (users.count(), recordings.count(), len(curve)) == (USERS, RECORDINGS, 2)
-    assert set(visits.Place.of("x", single_machine=True).folder.parent.glob("*")) == before
+    assert set(Path(tempfile.gettempdir()).glob(visits.PREFIX + "*")) == before
+
+
+def test_a_block_too_large_is_refused_before_anything_moves(training, config, monkeypatch):
+    monkeypatch.setattr("trackpools.core.als.plan.GIB", 100)
+    with pytest.raises(InputError, match="blocked cannot train") as refused:
+        blocked.fit(training, config("train.engine=blocked").train, RANK)
+    assert len(refused.value.problems) == 2

@@ -5,7 +5,6 @@ each conjugate gradient step of the recordings. A pass moves recordings × rank 
 number of users. Sums run in block order in float64, so factors depend on `train.blocks` and the seed, not on partitions or cores.
 """
 
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -52,12 +51,12 @@ def fit(
         InputError: where blocks or messages would be too large, with the arithmetic.
         ModelError: where the loss is not finite.
     """
-    place = Place.of(uuid.uuid4().hex, single_machine=master(training.sparkSession).startswith("local"))
     rows = signed(training, config)
     catalogue, liked, counted = _catalogue(rows)
     if problems := plan.problems(counted, len(catalogue), rank, config.blocks):
         raise InputError("engine blocked cannot train this", problems)
     users = rows.select("user_idx").distinct().count()
+    place = Place.make(single_machine=master(training.sparkSession).startswith("local"))
     blocks = _blocks(rows, config.blocks, catalogue, place)
     try:
         passes = Passes(blocks, config, place, (len(catalogue), rank))

@@ -8,6 +8,7 @@ pure function of block and Y. A lost executor therefore changes nothing but time
 import os
 import shutil
 import tempfile
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from trackpools.core.als.blocks import DTYPES, Block
 from trackpools.core.als.foldin import HalfStep
 
 Floats = NDArray[np.float32]
+PREFIX = "trackpools-blocked-"
 ANSWER = "block int, missing boolean, partial binary, gram binary, loss double, penalty double"
 
 
@@ -31,21 +33,23 @@ class Place:
 
     Attributes:
         run: names the training.
-        shared: folder that driver and tasks share on a single machine; None lets each executor use the folders that die with it.
+        shared: folder of the driver and all tasks on a single machine; None lets each executor use the folders that die with it.
     """
 
     run: str
     shared: str | None
 
+    @classmethod
+    def make(cls, *, single_machine: bool) -> "Place":
+        """A new one; on a single machine a new folder that nobody else may enter."""
+        return cls(uuid.uuid4().hex, tempfile.mkdtemp(prefix=PREFIX) if single_machine else None)
+
     @property
     def folder(self) -> Path:
+        if self.shared is not None:
+            return Path(self.shared)
         # Spark tells its Python workers their executor's folders
-        given = self.shared or os.environ.get("SPARK_LOCAL_DIRS", tempfile.gettempdir()).split(",")[0]
-        return Path(given) / f"trackpools-blocked-{os.getuid()}" / self.run
-
-    @classmethod
-    def of(cls, run: str, *, single_machine: bool) -> "Place":
-        return cls(run, tempfile.gettempdir() if single_machine else None)
+        return Path(os.environ.get("SPARK_LOCAL_DIRS", tempfile.gettempdir()).split(",")[0]) / (PREFIX + self.run)
 
     def forget(self) -> None:
         """Delete this machine's files of the training."""
