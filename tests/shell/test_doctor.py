@@ -24,8 +24,8 @@ def test_on_this_machine_everything_a_local_run_needs_is_ok(config, monkeypatch)
     print(f"\ndoctor: {seconds:.2f} s")
     assert seconds < 3
     assert [check for check in found if not check.ok] == []
-    names = {"Java", "Python", "pyspark", "delta-spark", "pyspark and delta-spark", "pandas", "mlflow", "pyarrow", "implicit", "numpy", "Delta jars", "Arrow"}
-    assert names | {"MLflow server", "BLAS of numpy", "BLAS of the JVM", "root", "free disk", "memory"} == set(by_name(found))
+    names = {"Java", "Python", "pyspark", "delta-spark", "pyspark and delta-spark", "pandas", "mlflow", "pyarrow", "implicit", "numba", "numpy"}
+    assert names | {"Delta jars", "Arrow", "MLflow server", "BLAS of numpy", "BLAS of the JVM", "root", "free disk", "memory"} == set(by_name(found))
 
 
 @pytest.mark.parametrize(("output", "version"), [
