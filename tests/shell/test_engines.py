@@ -43,7 +43,7 @@ def frame(spark, positive, negative, *, seed=0, partitions=3):
 def settings_of(config, engine, *more, beta=BETA):
     return config(
         f"train.engine={engine}", f"train.rank={RANK}", f"train.reg={REG[engine]}", f"train.alpha={ALPHA}", f"train.beta={beta}",
-        f"train.iterations={ITERATIONS}", f"train.checkpoint_dir={Path(tempfile.gettempdir()) / 'trackpools-tests'}", *more,
+        f"train.iterations={ITERATIONS}", "train.blocks=2", f"train.checkpoint_dir={Path(tempfile.gettempdir()) / 'trackpools-tests'}", *more,
     ).train
 
 
