@@ -1,7 +1,7 @@
 """Selecting the best of a row of scores, compiled by numba: cheaper than the GEMM that made the row.
 
 Maxima of short chunks bound the k-th score from below in one vectorised pass; only chunks that reach the bound are looked into. What is
-found is scored again in float64, in an order that depends on the rank alone.
+found is scored again in float64, see `exact`.
 """
 
 from typing import Any

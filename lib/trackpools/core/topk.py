@@ -43,7 +43,7 @@ class Scored:
 
 
 def exact_scores(x: Floats, y: Floats, rows: Longs, columns: Longs) -> Floats:
-    """x[rows]·y[columns] pair by pair in float64, in an order that depends on the rank alone."""
+    """x[rows]·y[columns] pair by pair in float64, in an order that depends on the rank and on the width of the CPU's vectors."""
     from trackpools.core.selection import exact_pairs
 
     out = np.empty(len(rows), np.float32)
@@ -60,7 +60,7 @@ def best(row: Longs, idx: Ints, score: Floats, k: int) -> Scored:
     return Scored(row[keep], idx[keep], score[keep])
 
 
-def _positions(idx: Ints, values: Ints) -> tuple[NDArray[np.bool_], Longs]:
+def positions(idx: Ints, values: Ints) -> tuple[NDArray[np.bool_], Longs]:
     """Which values stand in the sorted `idx`, and where."""
     where = np.searchsorted(idx, values)
     there = where < len(idx)
@@ -94,7 +94,7 @@ def top_k(x: Floats, y: Floats, idx: Ints, masked: Ragged, k: int) -> Scored:
         part = slice(start, min(start + CHUNK, len(x)))
         _score(x[part], y, scores)
         masked_rows, values = masked.of(part.start, part.stop)
-        there, masked_columns = _positions(idx, values)
+        there, masked_columns = positions(idx, values)
         scores[masked_rows[there], masked_columns] = -np.inf
         rows = part.stop - part.start
         select(scores[:rows], x[part], y, k, k + MARGIN, error[part], workspace, columns[part], best_scores[part])
@@ -123,6 +123,6 @@ def _listed(x: Floats, y: Floats, idx: Ints, listed: Ragged, k: int) -> Iterator
     for start in range(0, len(x), CHUNK):
         end = min(start + CHUNK, len(x))
         rows, values = listed.of(start, end)
-        there, columns = _positions(idx, values)
+        there, columns = positions(idx, values)
         rows = rows[there] + start
         yield best(rows, idx[columns], exact_scores(x, y, rows, columns), k)

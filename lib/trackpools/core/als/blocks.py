@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from trackpools.core.topk import positions
+
 Floats = NDArray[np.float32]
 DTYPES = {"users": np.int32, "indptr": np.int64, "columns": np.int32, "values": np.float32}
 BYTES = ", ".join(f"{name} binary" for name in DTYPES)  # a block as columns of a frame
@@ -55,10 +57,8 @@ def pack(user_idx: Any, recording_idx: Any, values: Any, catalogue: NDArray[np.i
     Users all of whose rows are left out stay, without evidence.
     """
     users, row = np.unique(user_idx, return_inverse=True)
-    at = np.searchsorted(catalogue, recording_idx)
-    known = at < len(catalogue)
-    known[known] = catalogue[at[known]] == recording_idx[known]
-    row, column, value = row[known], at[known], values[known]
+    known, column = positions(catalogue, recording_idx)
+    row, value = row[known], values[known]
     order = np.lexsort((column, row))
     indptr = np.concatenate([[0], np.cumsum(np.bincount(row, minlength=len(users)))])
     return Block(users.astype(np.int32), indptr.astype(np.int64), column[order].astype(np.int32), value[order].astype(np.float32))
