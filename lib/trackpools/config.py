@@ -107,6 +107,8 @@ class TrainConfig(Section):
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)]
     user_fraction: Annotated[float, Field(gt=0, le=1), AfterValidator(finite)]
     play_coverage: Annotated[float, Field(gt=0, le=1), AfterValidator(finite)]
+    min_listeners: Count
+    artist_prior: bool
     implicit_max_interactions: Count
     checkpoint_dir: Root | None
 
@@ -135,13 +137,6 @@ class TrainConfig(Section):
         if alpha0 != 0 and info.data.get("engine") in NU:
             raise ValueError(f"engine {info.data['engine']} does alpha0=0 only; engines that can: blocked")
         return alpha0
-
-    @field_validator("user_fraction", "play_coverage")
-    @classmethod
-    def _whole(cls, share: float) -> float:
-        if share < 1:
-            raise ValueError("must be 1: less needs fold-in, which this version does not have")
-        return share
 
     @field_validator("checkpoint_dir")
     @classmethod

@@ -41,6 +41,7 @@ class Context:
         versions: pinned version of each table read.
         run_key: identity of this work; the model version of what it trains.
         rows: table → rows where that is known, to plan with.
+        keep: holds the rows of a frame that is read more than once until the stage is written.
     """
 
     config: Config
@@ -52,6 +53,7 @@ class Context:
     model_version: str
     rows: Mapping[str, int]
     notes: Notes
+    keep: Callable[[DataFrame], DataFrame]
 
 
 @dataclass(frozen=True)
@@ -135,15 +137,15 @@ def fit_factors(read: Frames, c: Context) -> dict[str, DataFrame]:
     # here, not above: engines act and load heavy libraries; reading the map of the flow must not
     from trackpools.shell.engines import train
 
-
     settings = c.config.train
     if settings.checkpoint_dir is None and c.config.store.root is not None:
         # executors must see it, and they see the root; without one MLlib's lineage overflows the stack at 8 to 10 sweeps
         settings = settings.model_copy(update={"checkpoint_dir": f"{c.config.store.root.rstrip('/')}/checkpoints"})
-    fit = train(training_set(read, c), settings)
+    artists = features.facts(read["tracks"], read["recording_ids"]).select("recording_idx", "artist") if settings.artist_prior else None
+    fit = train(training_set(read, c), settings, artists, c.keep)
     c.notes.warnings.extend(fit.warnings)
     c.notes.curve.extend(fit.curve)
-    c.notes.metrics["rank"] = fit.rank
+    c.notes.metrics |= {"rank": fit.rank, "trained_rows": fit.trained.rows, "trained_users": fit.trained.users, "trained_recordings": fit.trained.recordings}
     stamp = {"model_version": F.lit(c.run_key)}
     return {
         "user_factors": fit.users.withColumns(stamp | {"id_version": F.lit(c.versions["user_ids"])}),
@@ -180,7 +182,10 @@ STAGES = (
         "features", "describe users and recordings", (t.TRACKS, t.USERS, t.USER_IDS, t.RECORDING_IDS, t.PLAYS_DAILY, t.INTERACTIONS),
         (t.USER_FEATURES, t.RECORDING_FEATURES, t.TRACK_CARDS), ("weights", "cards"), describe,
     ),
-    Stage("train", "fit ALS factors", (t.INTERACTIONS, t.USER_IDS, t.RECORDING_IDS), (t.USER_FACTORS, t.RECORDING_FACTORS), ("weights", "train"), fit_factors),
+    Stage(
+        "train", "fit ALS factors", (t.TRACKS, t.INTERACTIONS, t.USER_IDS, t.RECORDING_IDS), (t.USER_FACTORS, t.RECORDING_FACTORS), ("weights", "train"),
+        fit_factors,
+    ),
     Stage(
         "pools", "propose, rule, blend, cut",
         (t.USER_IDS, t.USERS, t.USER_FEATURES, t.INTERACTIONS, t.TRACK_CARDS, t.USER_FACTORS, t.RECORDING_FACTORS), (t.CANDIDATES, t.POOLS),

@@ -1,5 +1,6 @@
 """Run stages: pin inputs, skip what is done, write, hash, track; and publish what they made."""
 
+import contextlib
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -91,7 +92,7 @@ class Flow:
             versions[table.name] = self.store.commit(table.name).version
         return versions
 
-    def context(self, stage: Stage) -> Context:
+    def context(self, stage: Stage, keep: Callable[[DataFrame], DataFrame] = lambda frame: frame) -> Context:
         """Everything a stage's body may depend on."""
         moment, versions = self.moment, self.pin(stage.reads)
         settings = identity.sections_hash(self.config, stage.sections)
@@ -103,7 +104,7 @@ class Flow:
         if t.RECORDING_FACTORS in stage.reads:
             rows[t.RECORDING_FACTORS.name] = self.stats(t.RECORDING_FACTORS.name, versions[t.RECORDING_FACTORS.name]).rows
             model = self._model_version(versions)
-        return Context(self.config, moment.as_of, moment.known_as_of, since, versions, key, model, rows, self.notes)
+        return Context(self.config, moment.as_of, moment.known_as_of, since, versions, key, model, rows, self.notes, keep)
 
     def _same(self, stage: Stage, versions: dict[str, int]) -> dict[str, Any]:
         """What must not have changed for old days to stand; it is kept in the commit's metadata."""
@@ -127,8 +128,8 @@ class Flow:
         """Run a stage unless its tables already hold its result; returns what is there now."""
         self.progress(f"{stage.name}: {stage.does}")
         began, used = time.monotonic(), Usage(self.spark)
-        with self.tracker.stage(stage.name) as told:
-            c = self.context(stage)
+        with self.tracker.stage(stage.name) as told, contextlib.ExitStack() as held:
+            c = self.context(stage, lambda frame: held.enter_context(kept(frame)))
             skipped = self._is_done(stage, c)
             if not skipped:
                 read: Frames = {name: self.store.read(name, version) for name, version in c.versions.items()}
@@ -155,7 +156,7 @@ class Flow:
         read = {name: self.store.read(name, version) for name, version in versions.items()}
         loss = final_loss(training_set(read, c), read["user_factors"], read["recording_factors"], self.config.train)
         self.notes.metrics["final_loss"] = loss
-        told.metrics({"final_loss": loss, "rank": c.notes.metrics["rank"]})
+        told.metrics({"final_loss": loss} | {name: value for name, value in c.notes.metrics.items() if name == "rank" or name.startswith("trained_")})
 
     def _wanted(self, table: Table) -> bool:
         return table is not t.CANDIDATES or self.config.candidates.keep

@@ -1,4 +1,4 @@
-"""Factors as a frame: `idx int, factors array<float>`."""
+"""Factors as a frame, `idx int, factors array<float>`, and as a matrix."""
 
 from typing import Any
 
@@ -14,3 +14,9 @@ def as_table(idx: NDArray[Any], matrix: NDArray[Any]) -> Any:
     offsets = np.arange(0, matrix.size + 1, matrix.shape[1], dtype=np.int32)
     values = pa.ListArray.from_arrays(pa.array(offsets), pa.array(np.ascontiguousarray(matrix, dtype=np.float32).ravel()))
     return pa.table({"idx": pa.array(idx.astype(np.int32)), "factors": values})
+
+
+def matrix(column: Any) -> NDArray[np.float32]:
+    """Factors [rows, rank] float32 of an Arrow column of lists of one length."""
+    flat = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    return np.asarray(flat.flatten(), dtype=np.float32).reshape(len(flat), -1)

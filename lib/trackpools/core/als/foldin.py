@@ -52,12 +52,13 @@ class HalfStep:
         """λ_u of the block's users."""
         return block.penalties(self.reg, self.nu, self.prior)
 
-    def solve(self, block: Block, y: Floats) -> Floats:
-        """User factors of the block, float32 [users, rank]."""
+    def solve(self, block: Block, y: Floats, toward: Floats | None = None) -> Floats:
+        """User factors of the block, float32 [users, rank]; `toward` [users, rank] is where their penalty draws them instead of to 0."""
         from trackpools.core.als import kernels
 
         x = np.empty((len(block.users), y.shape[1]), np.float32)
-        rows = (block.indptr, block.columns, block.values, y, self.spectrum, self.penalties(block))
+        drawn = np.empty((0, y.shape[1]), np.float32) if toward is None else toward
+        rows = (block.indptr, block.columns, block.values, y, self.spectrum, self.penalties(block), drawn)
         if self.steps:
             kernels.conjugate_gradient(*rows, self.steps, x)
         else:
@@ -68,7 +69,8 @@ class HalfStep:
 def fold_in(rows: DataFrame, catalogue: NDArray[np.int32], y: NDArray[np.float64], config: TrainConfig) -> DataFrame:
     """`idx int, factors array<float>`: the optimum of each user in `rows` for fixed recording factors.
 
-    A user's factors depend on his rows and `y` alone, so `rows` must be his whole history.
+    A user's factors depend on his rows and `y` alone, so `rows` must be his whole history. Who knows none of the recordings is left out:
+    factors of 0 would say that he likes everything as much.
 
     Args:
         rows: `user_idx, recording_idx, value` of `signed`, in any order.
@@ -83,6 +85,7 @@ def fold_in(rows: DataFrame, catalogue: NDArray[np.int32], y: NDArray[np.float64
 def _solver(catalogue: NDArray[np.int32], y: Floats, back: NDArray[np.float64], half: HalfStep) -> Callable[[Any], Any]:
     def solve(table: Any) -> Any:
         block = pack_table(table, catalogue)
-        return as_table(block.users, half.solve(block, y) @ back)
+        known = np.diff(block.indptr) > 0
+        return as_table(block.users[known], half.solve(block, y)[known] @ back)
 
     return solve

@@ -19,13 +19,14 @@ FLAT = 1e-30  # a squared residual below it is solved
 
 
 @njit(nogil=True, cache=True, fastmath=True)
-def conjugate_gradient(indptr: Any, columns: Any, values: Any, y: Any, spectrum: Any, penalty: Any, steps: int, x: Any) -> None:
+def conjugate_gradient(indptr: Any, columns: Any, values: Any, y: Any, spectrum: Any, penalty: Any, toward: Any, steps: int, x: Any) -> None:
     """User factors by `steps` of preconditioned conjugate gradient from zero.
 
     Args:
         y: recording factors float32 [recordings, rank] in the eigenbasis of their Gram matrix.
         spectrum: eigenvalues of the Gram matrix, float32 [rank].
         penalty: λ_u, float32 [users].
+        toward: a_u of the penalty λ_u‖x_u − a_u‖², float32 [users, rank]; [0, rank] for none.
         x: result, float32 [users, rank].
     """
     rank = y.shape[1]
@@ -37,7 +38,7 @@ def conjugate_gradient(indptr: Any, columns: Any, values: Any, y: Any, spectrum:
         near = n <= GATHERED
         for k in range(rank):
             diagonal[k] = spectrum[k] + penalty[u]
-            residual[k] = 0.0
+            residual[k] = penalty[u] * toward[u, k] if len(toward) else 0.0
             s[k] = 0.0
         for j in range(n):
             row = y[columns[start + j]]
@@ -81,15 +82,15 @@ def conjugate_gradient(indptr: Any, columns: Any, values: Any, y: Any, spectrum:
 
 
 @njit(nogil=True, cache=True)
-def cholesky(indptr: Any, columns: Any, values: Any, y: Any, spectrum: Any, penalty: Any, x: Any) -> None:
+def cholesky(indptr: Any, columns: Any, values: Any, y: Any, spectrum: Any, penalty: Any, toward: Any, x: Any) -> None:
     """User factors by the exact normal equations in float64; arguments as `conjugate_gradient`."""
     rank = y.shape[1]
     a, b = np.empty((rank, rank)), np.empty(rank)
     for u in range(len(indptr) - 1):
         a[:, :] = 0.0
-        b[:] = 0.0
         for k in range(rank):
             a[k, k] = spectrum[k] + penalty[u]
+            b[k] = penalty[u] * toward[u, k] if len(toward) else 0.0
         for j in range(indptr[u], indptr[u + 1]):
             row, v = y[columns[j]], np.float64(values[j])
             for k in range(rank):

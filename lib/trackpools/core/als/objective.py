@@ -12,11 +12,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from trackpools.config import TrainConfig
-
-
-def _matrix(column: Any) -> Any:
-    flat = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    return np.asarray(flat.flatten(), dtype=np.float64).reshape(len(flat), -1)
+from trackpools.core.als.factors import matrix
 
 
 def _gram_batches(batches: Iterator[Any]) -> Iterator[Any]:
@@ -24,7 +20,7 @@ def _gram_batches(batches: Iterator[Any]) -> Iterator[Any]:
     gram, penalty = None, 0.0
     for batch in batches:
         if batch.num_rows:
-            x = _matrix(batch.column("factors"))
+            x = matrix(batch.column("factors")).astype(np.float64)
             part = x.T @ x
             gram = part if gram is None else gram + part
             penalty += float(np.asarray(batch.column("penalty")) @ (x * x).sum(axis=1))
@@ -37,7 +33,7 @@ def _residual_batches(batches: Iterator[Any]) -> Iterator[Any]:
     total = 0.0
     for batch in batches:
         if batch.num_rows:
-            dot = (_matrix(batch.column("x")) * _matrix(batch.column("y"))).sum(axis=1)
+            dot = np.einsum("ij,ij->i", matrix(batch.column("x")), matrix(batch.column("y")), dtype=np.float64)
             c, p = np.asarray(batch.column("c")), np.asarray(batch.column("p"))
             total += float((c * (p - dot) ** 2 - dot**2).sum())
     yield pa.RecordBatch.from_pydict({"fit": [total]})

@@ -4,15 +4,28 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from trackpools.config import TrainConfig
-from trackpools.core.als import objective
+from trackpools.core.als import objective, sample
+from trackpools.core.als.factors import as_table, matrix
+from trackpools.core.als.foldin import fold_in, signed
+from trackpools.core.als.foldin_recordings import fold_in_recordings, grams, groups
 from trackpools.core.ids import INT32_MAX
 from trackpools.errors import InputError
 
 Engine = Callable[[DataFrame, TrainConfig, int], tuple[DataFrame, DataFrame, list[float]]]
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a training set holds."""
+
+    rows: int
+    users: int
+    recordings: int
 
 
 @dataclass(frozen=True)
@@ -23,26 +36,19 @@ class Fit:
         users, recordings: `idx int, factors array<float>` of everything with evidence.
         curve: loss after each iteration, where the engine tells it.
         rank: the rank trained, lowered where the data has fewer users or recordings.
+        trained: what the engine was given; a sample where configured.
     """
 
     users: DataFrame
     recordings: DataFrame
     curve: list[float]
     rank: int
+    trained: Shape
     warnings: list[str]
 
 
-@dataclass(frozen=True)
-class Shape:
-    """What the training set holds."""
-
-    rows: int
-    users: int
-    recordings: int
-
-
-def preflight(training: DataFrame, config: TrainConfig) -> Shape:
-    """Refuse what would kill or poison a training run.
+def preflight(training: DataFrame, config: TrainConfig, *, trained: bool = True) -> Shape:
+    """Refuse what would kill or poison a training run; what is not `trained`, for it is folded in only, may be of any size.
 
     Raises:
         InputError: with every problem: empty, all-zero weights, NaN or infinite or negative weights, ids over int32.
@@ -69,34 +75,62 @@ def preflight(training: DataFrame, config: TrainConfig) -> Shape:
         problems.append(f"an idx is {row['top']}, over int32 ({INT32_MAX}); the id tables hold more than engines can take")
     if config.regularisation <= 0:
         problems.append(f"train.reg is {config.regularisation}; it must be above 0, else a listener of one track has no solution")
-    if config.engine == "implicit" and row["rows"] > config.implicit_max_interactions:
+    if trained and config.engine == "implicit" and row["rows"] > config.implicit_max_interactions:
         limit = config.implicit_max_interactions
-        problems.append(f"{row['rows']} interactions are above train.implicit_max_interactions={limit}; use --set train.engine=blocked")
+        instead = "use --set train.engine=blocked, or a sample by train.user_fraction"
+        problems.append(f"{row['rows']} interactions are above train.implicit_max_interactions={limit}; {instead}")
     if problems:
         raise InputError("training cannot start", problems)
     return Shape(int(row["rows"]), int(row["users"]), int(row["recordings"]))
 
 
-def train(training: DataFrame, config: TrainConfig) -> Fit:
-    """Factors by the configured engine.
+def train(
+    training: DataFrame, config: TrainConfig, artists: DataFrame | None = None, keep: Callable[[DataFrame], DataFrame] = lambda frame: frame
+) -> Fit:
+    """Factors by the configured engine; of everything, also where `train.user_fraction` or `train.play_coverage` train on less.
 
     Args:
         training: `user_idx int, recording_idx int, positive double, negative double`, read from a pinned table:
             engines visit it more than once, so it must not change between two reads.
+        artists: `recording_idx, artist`: where recordings that are folded in start; None for no such prior.
+        keep: holds the rows of a frame that is read more than once, for as long as the result is used.
 
     Raises:
         InputError: see `preflight`.
     """
     from trackpools.shell.engines import blocked, implicit, mllib
 
-    shape = preflight(training, config)
+    whole, part = preflight(training, config, trained=not sample.is_sample(config)), training
+    shape = whole
+    if sample.is_sample(config):
+        part = keep(sample.sampled(training, config))
+        shape = preflight(part, config)
     rank = min(config.rank, shape.users, shape.recordings)
     warnings = []
     if rank < config.rank:
         warnings.append(f"train.rank lowered from {config.rank} to {rank}: the data has {shape.users} users and {shape.recordings} recordings")
     engines: dict[str, Engine] = {"implicit": implicit.fit, "mllib": mllib.fit, "blocked": blocked.fit}
-    users, recordings, curve = engines[config.engine](training, config, rank)
-    return Fit(users, recordings, curve, rank, warnings)
+    users, recordings, curve = engines[config.engine](part, config, rank)
+    if sample.is_sample(config):
+        users, recordings = completed(training, recordings, config, artists, keep)
+    return Fit(users, recordings, curve, rank, shape, warnings)
+
+
+def completed(
+    training: DataFrame, trained: DataFrame, config: TrainConfig, artists: DataFrame | None, keep: Callable[[DataFrame], DataFrame]
+) -> tuple[DataFrame, DataFrame]:
+    """`(users, recordings)` of everything: users against the recordings `trained`, then the other recordings against the users."""
+    rows, known = signed(training, config), trained.orderBy("idx").toArrow()
+    catalogue, y = known["idx"].to_numpy(), matrix(known["factors"])
+    users = keep(fold_in(rows, catalogue, y.astype(np.float64), config))
+    found = sorted(grams(users, config.blocks).toArrow().to_pylist(), key=lambda row: int(row["block"]))
+    gram = np.sum([np.frombuffer(row["gram"]).reshape(y.shape[1], -1) for row in found], axis=0)
+    # written once and read from there: an engine may train anew for every action on what it returned
+    trained = training.sparkSession.createDataFrame(as_table(catalogue, y))
+    others = rows.join(trained.select(F.col("idx").alias("recording_idx")), "recording_idx", "left_anti")
+    people, divided = sum(int(row["users"]) for row in found), groups(others.count(), y.shape[1], config.blocks)
+    late = fold_in_recordings(others, users, trained, config, artists=artists, gram=gram, people=people, divided=divided)
+    return users, trained.unionByName(late)
 
 
 def final_loss(training: DataFrame, users: DataFrame, recordings: DataFrame, config: TrainConfig) -> float:
