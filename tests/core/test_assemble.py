@@ -99,7 +99,9 @@ def test_arrow_brings_back_what_build_pool_makes_of_one_user(spark, config):
                 flat.append((0, r, source, rank, flags, plays, -1 if day is None else day, heard))
         columns = [np.array(c, np.int64) for c in zip(*flat, strict=True)] if flat else [np.empty(0, np.int64)] * 8
         masked = max((offer[3] for offer in offers if offer[0] == u), default=0)
-        alone = build_pool(Candidates(*columns[:7], heard=columns[7].astype(bool), masked=np.array([masked])), request)
+        # 3 is taken down, 4 has no rights, 5 has no clean track
+        barred = [1, 1, int(clean), 0, 0, 0] if any(offer[0] == u for offer in offers) else [0] * 6
+        alone = build_pool(Candidates(*columns[:7], heard=columns[7].astype(bool), masked=np.array([masked]), withheld=np.array([barred])), request)
         assert {name: made[u][name] for name in alone} == alone
 
 

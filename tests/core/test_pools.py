@@ -16,7 +16,7 @@ WEIGHTS = (1.0, 0.3, 0.7)
 
 @st.composite
 def one_user(draw):
-    """What sources propose to one user: {source: [recording best first]}, facts by recording, and how many were masked."""
+    """What sources propose to one user: {source: [recording best first]}, facts by recording, how many were masked, and withheld by rule."""
     recordings = draw(st.lists(st.integers(0, 30), unique=True, max_size=20))
     proposals = {source: draw(st.permutations(recordings))[: draw(st.integers(0, 20))] for source in range(len(WEIGHTS))}
     facts = {}
@@ -24,13 +24,18 @@ def one_user(draw):
         heard = draw(st.booleans())
         flags = draw(st.sampled_from([0, 0, 0, 1, 2, 4, 8, 16, 16, 16, 3, 12, 24, 31]))
         facts[r] = {"flags": flags, "heard": heard, "plays": draw(st.integers(0, 9)) if heard else 0, "last_day": draw(st.integers(-1, 5)) if heard else -1}
-    return proposals, facts, draw(st.integers(0, 20))
+    return proposals, facts, draw(st.integers(0, 20)), draw(st.sampled_from([{}, {"rights": 4}, {"taken_down": 9, "explicit": 10}]))
+
+
+def withheld(user):
+    """By rule, in order; a user of three says nothing of it."""
+    return [dict(*user[3:]).get(rule, 0) for rule in RULES]
 
 
 def batch(users, shuffle=0):
     """Candidates of several users, the entries of each in any order."""
     entries = []
-    for u, (proposals, facts, _) in enumerate(users):
+    for u, (proposals, facts, *_) in enumerate(users):
         mine = [
             (u, r, source, rank, facts[r]["flags"], facts[r]["plays"], facts[r]["last_day"], facts[r]["heard"])
             for source, items in proposals.items() for rank, r in enumerate(items, 1)
@@ -38,12 +43,12 @@ def batch(users, shuffle=0):
         np.random.default_rng(shuffle).shuffle(mine)
         entries += mine
     columns = [np.array(c, np.int64) for c in zip(*entries, strict=True)] if entries else [np.empty(0, np.int64)] * 8
-    return Candidates(*columns[:7], heard=columns[7].astype(bool), masked=np.array([masked for _, _, masked in users], np.int64))
+    return Candidates(*columns[:7], heard=columns[7].astype(bool), masked=np.array([user[2] for user in users], np.int64), withheld=np.array([withheld(user) for user in users], np.int64).reshape(-1, len(RULES)))
 
 
-def shortfall(size, drops, masked, k):
+def shortfall(size, drops, user, k):
     """The rule that took most, where it alone or with the others explains what is missing."""
-    taken = {rule: drops.get(rule, 0) for rule in RULES[:-1]}
+    masked, taken = user[2], {rule: max(drops.get(rule, 0), barred) for rule, barred in zip(RULES[:-1], withheld(user), strict=False)}
     taken["heard"] = max(taken["heard"], masked)  # what a source masked may be what another proposed and the rule dropped
     short = k - size
     if short <= 0:
@@ -54,7 +59,7 @@ def shortfall(size, drops, masked, k):
 
 def oracle(user, request):
     """The pool row, by the words of the design."""
-    proposals, facts, masked = user
+    proposals, facts, *_ = user
     shares = defaultdict(list)
     for source in sorted(proposals):
         for rank, r in enumerate(proposals[source], 1):
@@ -79,7 +84,7 @@ def oracle(user, request):
     if len(kept) > request.k:
         drops["below_cut"] = len(kept) - request.k
     kept = kept[: request.k]
-    return {"candidates": kept, "drops": dict(drops), "emitted": len(shares), "shortfall": shortfall(len(kept), drops, masked, request.k)}
+    return {"candidates": kept, "drops": dict(drops), "emitted": len(shares), "shortfall": shortfall(len(kept), drops, user, request.k)}
 
 
 @settings(max_examples=300, deadline=None)
@@ -127,6 +132,13 @@ def test_what_one_source_masks_and_another_proposes_is_one_loss_and_not_two():
     user = ({0: list(range(20, 40)), 1: list(range(40))}, facts, 20)
     assert build_pool(batch([user]), PoolRequest(60, 60, WEIGHTS))["shortfall"] == {"wanted": 60, "got": 20, "rule": "catalogue"}
     assert build_pool(batch([user]), PoolRequest(40, 60, WEIGHTS))["shortfall"] == {"wanted": 40, "got": 20, "rule": "heard"}
+
+
+def test_who_is_left_short_by_what_a_market_withholds_is_told_so():
+    facts = {r: {"flags": 0, "heard": False, "plays": 0, "last_day": -1} for r in range(3)}
+    pool = build_pool(batch([({0: [2, 0, 1]}, facts, 0, {"rights": 7, "explicit": 2})]), PoolRequest(10, 60, WEIGHTS))
+    assert pool["shortfall"] == {"wanted": 10, "got": 3, "rule": "rights"}
+    assert pool["drops"] == {}
 
 
 def test_build_pool_is_for_one_user():

@@ -2,9 +2,9 @@
 
 import datetime as dt
 
+import numpy as np
 import pytest
 from chispa import assert_df_equality
-from pyspark.sql import functions as F
 
 from builders import rows
 from trackpools.core import rules
@@ -48,27 +48,39 @@ def test_a_dislike_keeps_out_only_where_it_is_said_to(spark, config):
         assert [row["blocked"] for row in got.orderBy("recording_idx").collect()] == [disliked, True]
 
 
-COLUMNS = "n int, available boolean, track_id string, clean boolean, clean_track_id string, blocked boolean, refused boolean, heard boolean"
-FINE = {"available": True, "track_id": "t", "clean": False, "clean_track_id": "c", "blocked": None, "refused": None, "heard": None}
+COLUMNS = "available boolean, track_id string, clean_track_id string, blocked boolean, refused boolean, heard boolean"
+FINE = {"available": True, "track_id": "t", "clean_track_id": "c", "blocked": False, "refused": False, "heard": False}
+
+
+def named(flags):
+    return [name for bit, name in enumerate(rules.RULES) if flags >> bit & 1]
 
 
 def flagged(spark, policy, *given):
     """Names of the rules that bind, for each of `given` (what differs from a candidate that nothing is wrong with)."""
-    frame = spark.createDataFrame([(n, *(FINE | row).values()) for n, row in enumerate(given)], COLUMNS)
-    found = frame.select("n", rules.flags(heard=policy).alias("flags")).orderBy("n").collect()
-    return [[name for bit, name in enumerate(rules.RULES) if row["flags"] >> bit & 1] for row in found]
+    frame = spark.createDataFrame([tuple((FINE | {name: row[name] for name in row if name != "clean"}).values()) for row in given], COLUMNS)
+    found = frame.select(rules.bars().alias("bars"), rules.history_bits().alias("past")).collect()
+    bars, past = (np.array([row[name] for row in found], np.uint8) for name in ("bars", "past"))
+    clean = np.array([row.get("clean", False) for row in given])
+    return [named(int(flags)) for flags in rules.flags(bars, clean, past, heard=policy)]
 
 
-def test_each_rule_binds_for_its_own_reason_and_unknown_never_passes(spark):
-    heard = {"heard": True, "refused": False, "blocked": False}
+def test_each_rule_binds_for_its_own_reason(spark):
+    heard = {"heard": True}
     cases = [
-        ({}, []), ({"available": False}, ["taken_down"]), ({"available": None}, ["taken_down"]), ({"track_id": None}, ["rights"]),
+        ({}, []), ({"available": False}, ["taken_down"]), ({"track_id": None}, ["rights"]),
         ({"clean": True}, []), ({"clean": True, "clean_track_id": None}, ["explicit"]), ({"clean_track_id": None}, []),
         ({"blocked": True}, ["blocked"]), (heard, []), (heard | {"refused": True}, ["heard"]),
-        ({"available": None, "track_id": None, "clean": True, "clean_track_id": None, "blocked": True, "refused": True}, list(rules.RULES[:-1])),
+        ({"available": False, "track_id": None, "clean": True, "clean_track_id": None, "blocked": True, "refused": True}, list(rules.RULES[:-1])),
     ]
     assert flagged(spark, "mark", *(case for case, _ in cases)) == [names for _, names in cases]
-    assert flagged(spark, "only", {}, heard, {"heard": False, "refused": False}) == [["heard"], [], ["heard"]]
+    assert flagged(spark, "only", {}, heard, {}) == [["heard"], [], ["heard"]]
+
+
+def test_what_has_no_card_never_passes():
+    for clean, names in ((False, ["taken_down", "rights"]), (True, ["taken_down", "rights", "explicit"])):
+        (flags,) = rules.flags(np.array([rules.UNKNOWN], np.uint8), np.array([clean]), np.zeros(1, np.uint8), heard="mark")
+        assert named(int(flags)) == names
 
 
 def test_the_order_of_the_rules_is_part_of_the_published_data():
@@ -99,9 +111,3 @@ def test_rights_hold_from_a_day_until_before_another_in_any_session(spark, ansi)
     finally:
         spark.conf.set("spark.sql.ansi.enabled", "true")
     assert found == {name: holds for name, (_, _, holds) in RIGHTS.items()}
-
-
-def test_flags_are_never_null(spark):
-    nothing = dict.fromkeys(FINE)
-    frame = spark.createDataFrame([(0, *(nothing | {"clean": True}).values())], COLUMNS)
-    assert frame.select(rules.flags(heard="exclude").alias("flags")).where(F.col("flags").isNull()).count() == 0

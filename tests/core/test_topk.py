@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trackpools.core.topk import Ragged, top_k, top_listed
+from trackpools.core.topk import Allowed, Ragged, top_k, top_listed
 from trackpools.errors import ModelError
 
 
@@ -31,6 +31,22 @@ def test_top_k_is_the_obvious_answer_with_ties_by_idx_and_masks_inside(seed, use
     masks = [set(rng.choice(idx, rng.integers(0, recordings + 1), replace=False).tolist()) | {10**6} for _ in range(users)]
     got = top_k(x, y, idx, ragged([sorted(m) for m in masks]), k)
     assert list(zip(got.row.tolist(), got.idx.tolist(), got.score.tolist(), strict=True)) == oracle(x, y, idx, masks, k)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**31), st.integers(1, 200), st.integers(1, 300), st.integers(1, 40), st.floats(0, 1))
+def test_what_a_group_is_not_allowed_is_as_good_as_masked(seed, users, recordings, k, share):
+    rng = np.random.default_rng(seed)
+    x, y = rng.normal(size=(users, 6)).astype(np.float32), rng.normal(size=(recordings, 6)).astype(np.float32)
+    idx = np.sort(rng.choice(10 * recordings, recordings, replace=False)).astype(np.int32)
+    masks = [set(rng.choice(idx, rng.integers(0, recordings + 1) // 4, replace=False).tolist()) for _ in range(users)]
+    allowed = Allowed(rng.integers(0, 3, users).astype(np.int32), np.stack([np.ones(recordings, bool), rng.random(recordings) < share, np.zeros(recordings, bool)]))
+    forbidden = [mask | set(idx[~allowed.masks[group]].tolist()) for mask, group in zip(masks, allowed.group, strict=True)]
+    got = top_k(x, y, idx, ragged([sorted(m) for m in masks]), k, allowed=allowed)
+    assert list(zip(got.row.tolist(), got.idx.tolist(), got.score.tolist(), strict=True)) == oracle(x, y, idx, forbidden, k)
+    heard = top_listed(x, y, idx, ragged([sorted(m) for m in masks]), k, allowed=allowed)
+    others = [set(idx.tolist()) - (mask & set(idx[allowed.masks[group]].tolist())) for mask, group in zip(masks, allowed.group, strict=True)]
+    assert list(zip(heard.row.tolist(), heard.idx.tolist(), heard.score.tolist(), strict=True)) == oracle(x, y, idx, others, k)
 
 
 def test_a_user_gets_the_same_answer_in_any_company():

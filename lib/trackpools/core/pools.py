@@ -36,6 +36,8 @@ class Candidates:
         plays, last_day: history; last_day is −1 where the recording was never heard or has no date.
         heard: whether the user has heard it.
         masked: per user, candidates that sources kept back because they were heard or blocked.
+        withheld: [users, rules]: recordings that the rules of the user's market and explicit policy bar, proposed or not; 0 for whom nobody
+            proposes anything.
     """
 
     user: Ints
@@ -47,6 +49,7 @@ class Candidates:
     last_day: Ints
     heard: NDArray[np.bool_]
     masked: Ints
+    withheld: Ints
 
     @property
     def users(self) -> int:
@@ -105,7 +108,7 @@ def build_pools(candidates: Candidates, request: PoolRequest) -> Pools:
     return Pools(
         offsets=np.concatenate([[0], np.cumsum(size)]), recording=what[kept], score=score[kept], sources=sources[kept],
         reason=2 * source[main][kept] + played, reason_arg=arg, plays=plays, last_day=c.last_day[order][start][kept],
-        emitted=np.bincount(who, minlength=users), drops=drops, shortfall=_shortfalls(size, drops, c.masked, request.k),
+        emitted=np.bincount(who, minlength=users), drops=drops, shortfall=_shortfalls(size, drops, c, request.k),
     )
 
 
@@ -122,12 +125,12 @@ def _main(share: NDArray[np.float64], start: Ints) -> Ints:
     return order[start]
 
 
-def _shortfalls(size: Ints, drops: Ints, masked: Ints, k: int) -> list[str]:
+def _shortfalls(size: Ints, drops: Ints, c: Candidates, k: int) -> list[str]:
     """The rule that bound for each user short of K: the one that took most, if without the rules there were enough."""
-    taken = drops.copy()
     # what one source masks another may propose, and the rule then drops: the same recordings, so not a sum
+    taken = np.maximum(drops, c.withheld)
     heard = RULES.index("heard")
-    taken[:, heard] = np.maximum(taken[:, heard], masked)
+    taken[:, heard] = np.maximum(taken[:, heard], c.masked)
     names = []
     for row, got in zip(taken, size, strict=True):
         short = k - got

@@ -2,6 +2,8 @@
 
 from datetime import datetime
 
+import numpy as np
+from numpy.typing import NDArray
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
@@ -10,6 +12,11 @@ from trackpools.config import RulesConfig
 # position is the bit in `flags` and so the order; a new rule is a name here and a column in `flags`
 RULES = ("taken_down", "rights", "explicit", "blocked", "heard", "below_cut")
 BELOW_CUT = len(RULES) - 1
+BARS = RULES[:3]  # what a market bars, whoever listens
+UNKNOWN = 2 ** len(BARS) - 1  # no card: all of them bind
+HEARD, BLOCKED, REFUSED = 1, 2, 4  # bits of a history, see `history`
+Bytes = NDArray[np.uint8]
+Flags = NDArray[np.bool_]
 SHORT_MAX = 2**15 - 1
 
 
@@ -36,18 +43,39 @@ def history(interactions: DataFrame, *, heard: str, rules: RulesConfig, as_of: d
     )
 
 
-def flags(*, heard: str) -> Column:
-    """Bitmap int of the rules that bind, over a candidate joined with its card, its user and its history (null where none).
+def history_bits() -> Column:
+    """HEARD, BLOCKED and REFUSED of a row of `history`, as a byte."""
+    heard, blocked, refused = (F.when(F.col(name), bit).otherwise(0) for name, bit in (("heard", HEARD), ("blocked", BLOCKED), ("refused", REFUSED)))
+    return (heard + blocked + refused).cast("byte")
+
+
+def bars() -> Column:
+    """Bitmap int of what bars a card from everybody in its market, bits as in RULES; `explicit` for who wants clean tracks only."""
+    bound = {"taken_down": ~F.col("available"), "rights": F.col("track_id").isNull(), "explicit": F.col("clean_track_id").isNull()}
+    bits = [F.when(bound[name], 1 << RULES.index(name)).otherwise(0) for name in BARS]
+    return sum(bits[1:], bits[0])
+
+
+def barred_first() -> list[Column]:
+    """By rule, whether it is the first that bars a card."""
+    lowest = bars().bitwiseAND(-bars())
+    return [(lowest == (1 << bit)) if name in BARS else F.lit(False) for bit, name in enumerate(RULES)]
+
+
+def flags(barred: Bytes, clean: Flags, past: Bytes, *, heard: str) -> NDArray[np.int64]:
+    """Bitmap of the rules that bind, for each candidate.
 
     A rule that needs what is unknown binds: a candidate without a card in the market has no rights there.
+
+    Args:
+        barred: `bars` of the candidate's card, or UNKNOWN.
+        clean: whether the user wants clean tracks only.
+        past: HEARD, BLOCKED and REFUSED of user × recording; 0 where they never met.
+        heard: the heard policy; under `only` what was never heard is refused.
     """
-    unheard = F.lit(heard == "only") & ~F.coalesce("heard", F.lit(False))
-    bound = {
-        "taken_down": ~F.coalesce("available", F.lit(False)),
-        "rights": F.col("track_id").isNull(),
-        "explicit": F.col("clean") & F.col("clean_track_id").isNull(),
-        "blocked": F.coalesce("blocked", F.lit(False)),
-        "heard": F.coalesce("refused", F.lit(False)) | unheard,
-    }
-    bits = [F.when(bound[name], 1 << bit).otherwise(0) for bit, name in enumerate(RULES[:BELOW_CUT])]
-    return sum(bits[1:], bits[0]).cast("int")
+    bits: NDArray[np.int64] = barred.astype(np.int64)
+    bits[~clean] &= ~(1 << RULES.index("explicit"))
+    refused = (past & REFUSED > 0) | ((past & HEARD == 0) if heard == "only" else False)
+    bits[past & BLOCKED > 0] |= 1 << RULES.index("blocked")
+    bits[refused] |= 1 << RULES.index("heard")
+    return bits

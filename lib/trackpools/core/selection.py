@@ -47,6 +47,23 @@ def score_of(packed: Any) -> Any:
     return np.int32(rising if rising >= 0 else np.int64(-2147483648) - rising).view(np.float32)
 
 
+@njit(nogil=True, cache=True)
+def forbid(scores: Any, group: Any, masks: Any, whole: Any) -> None:
+    """−inf to what the mask of a row's group does not allow.
+
+    Args:
+        scores: float32 [rows, recordings].
+        group: int32 [rows].
+        masks: bool [groups, recordings]; true is allowed.
+        whole: bool [groups]; masks that allow everything.
+    """
+    for u in range(len(scores)):
+        if not whole[group[u]]:
+            mask = masks[group[u]]
+            for j in range(len(mask)):
+                scores[u, j] = scores[u, j] if mask[j] else -np.inf
+
+
 @njit(nogil=True, cache=True, fastmath={"nnan", "nsz"})  # else a maximum is a branch and no vector instruction
 def fill_maxima(scores: Any, maxima: Any) -> None:
     """Maxima of the whole chunks of each row, and of the rest as one more."""

@@ -34,6 +34,19 @@ class Ragged:
 
 
 @dataclass(frozen=True)
+class Allowed:
+    """What users may get at all, by the group they are of (a market, with or without explicit tracks).
+
+    Attributes:
+        group: int32 [users].
+        masks: bool [groups, recordings], in the order of `idx`.
+    """
+
+    group: Ints
+    masks: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
 class Scored:
     """The result: user row, recording idx and score, by row, then score descending, then idx."""
 
@@ -68,8 +81,8 @@ def positions(idx: Ints, values: Ints) -> tuple[NDArray[np.bool_], Longs]:
     return there, where[there]
 
 
-def top_k(x: Floats, y: Floats, idx: Ints, masked: Ragged, k: int) -> Scored:
-    """The k recordings of largest inner product for each user, without the masked ones.
+def top_k(x: Floats, y: Floats, idx: Ints, masked: Ragged, k: int, *, allowed: Allowed | None = None) -> Scored:
+    """The k recordings of largest inner product for each user, of those allowed and not masked.
 
     A user with fewer than k left gets fewer; a heavy listener costs only himself.
 
@@ -78,11 +91,12 @@ def top_k(x: Floats, y: Floats, idx: Ints, masked: Ragged, k: int) -> Scored:
         y: recording factors [recordings, rank].
         idx: recording idx of the rows of `y`, ascending.
         masked: recordings each user must not get.
+        allowed: what the user's group may get; None is everything.
 
     Raises:
         ModelError: where a factor is NaN or infinite.
     """
-    from trackpools.core.selection import select
+    from trackpools.core.selection import forbid, select
 
     if not (np.isfinite(x).all() and np.isfinite(y).all()):
         raise ModelError("factors hold NaN or infinite numbers; train again and look at the loss curve")
@@ -97,6 +111,8 @@ def top_k(x: Floats, y: Floats, idx: Ints, masked: Ragged, k: int) -> Scored:
         there, masked_columns = positions(idx, values)
         scores[masked_rows[there], masked_columns] = -np.inf
         rows = part.stop - part.start
+        if allowed is not None:
+            forbid(scores[:rows], allowed.group[part], allowed.masks, allowed.masks.all(axis=1))
         select(scores[:rows], x[part], y, k, k + MARGIN, error[part], workspace, columns[part], best_scores[part])
     row, place = np.nonzero(columns >= 0)
     return Scored(row, idx[columns[row, place]], best_scores[row, place])
@@ -111,18 +127,21 @@ def _score(x: Floats, y: Floats, scores: Floats) -> None:
     np.matmul(padded, y.T, out=scores)
 
 
-def top_listed(x: Floats, y: Floats, idx: Ints, listed: Ragged, k: int) -> Scored:
-    """The k best of each user's own list (what they heard), scored exactly; listed recordings absent from `idx` are passed over."""
-    parts: list[Scored] = list(_listed(x, y, idx, listed, k))
+def top_listed(x: Floats, y: Floats, idx: Ints, listed: Ragged, k: int, *, allowed: Allowed | None = None) -> Scored:
+    """The k best of each user's own list (what they heard) that are allowed, scored exactly; what `idx` does not hold is passed over."""
+    parts: list[Scored] = list(_listed(x, y, idx, listed, k, allowed=allowed))
     if not parts:
         return Scored(np.empty(0, np.int64), np.empty(0, np.int32), np.empty(0, np.float32))
     return Scored(*(np.concatenate(columns) for columns in zip(*((p.row, p.idx, p.score) for p in parts), strict=True)))
 
 
-def _listed(x: Floats, y: Floats, idx: Ints, listed: Ragged, k: int) -> Iterator[Scored]:
+def _listed(x: Floats, y: Floats, idx: Ints, listed: Ragged, k: int, *, allowed: Allowed | None) -> Iterator[Scored]:
     for start in range(0, len(x), CHUNK):
         end = min(start + CHUNK, len(x))
         rows, values = listed.of(start, end)
         there, columns = positions(idx, values)
         rows = rows[there] + start
+        if allowed is not None:
+            may = allowed.masks[allowed.group[rows], columns]
+            rows, columns = rows[may], columns[may]
         yield best(rows, idx[columns], exact_scores(x, y, rows, columns), k)

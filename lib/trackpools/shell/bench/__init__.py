@@ -58,9 +58,9 @@ Benchmark = Callable[[Config, bool, int, Callable[[str], None]], Measured]
 
 def benchmarks() -> dict[str, Benchmark]:
     """Name → benchmark; imported late, for they load heavy libraries."""
-    from trackpools.shell.bench import foldin, topk, train
+    from trackpools.shell.bench import flow, foldin, sample, scale, topk, train
 
-    return {"train": train.measure, "topk": topk.measure, "foldin": foldin.measure}
+    return {"train": train.measure, "topk": topk.measure, "foldin": foldin.measure, "flow": flow.measure, "scale": scale.measure, "sample": sample.measure}
 
 
 def machine() -> dict[str, Any]:

@@ -2,51 +2,58 @@
 
 import itertools
 import os
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
+from pyspark.sql import functions as F
 from threadpoolctl import threadpool_limits
 
 from trackpools.config import Config
+from trackpools.core.sources import als
 from trackpools.core.topk import CHUNK, Ragged, top_k
 from trackpools.shell.bench import Measured, Ratio
+from trackpools.shell.bench.inputs import RANK, Inputs, factors, seconds
 from trackpools.shell.bench.logs import log
+from trackpools.shell.session import spark_session
 
-K, RANK = 200, 64
+K, KERNEL_USERS, MLLIB_USERS = 200, 16_384, 1024
+GOALS = (
+    ("kernel", "implicit.recommend", 2.5), ("kernel", "GEMM", 0.6), ("kernel", "NumPy argpartition", 1.0), ("through Spark", "kernel", 0.6),
+    ("through Spark", "MLlib", 50.0),
+)
 
 
-def measure(_: Config, quick: bool, rounds: int, tell: Callable[[str], None]) -> Measured:
+def measure(config: Config, quick: bool, rounds: int, tell: Callable[[str], None]) -> Measured:
     """Top 200 without what a user heard, of 20 k recordings at rank 64; the answer itself is compared with a full sort in the tests."""
-    tell("log: make factors and histories")
-    users, recordings = (2_048, 20_000) if quick else (16_384, 20_000)
+    tell("log: make factors, histories and tables")
+    users, recordings = (16_384, 20_000) if quick else (138_000, 20_000)
     made = log(users, recordings, 65 * users)
-    rng = np.random.default_rng(1)
-    x = rng.normal(size=(users, RANK)).astype(np.float32)
-    y = (rng.normal(size=(recordings, RANK)) * rng.lognormal(0, 0.5, (recordings, 1))).astype(np.float32)
+    x, y = factors(users, recordings)
     heard = Ragged(np.searchsorted(made.user, np.arange(users + 1)), made.recording)
+    some = slice(0, KERNEL_USERS)
     tried: dict[str, Callable[[], None]] = {
-        "GEMM": lambda: _each_core(users, lambda part: _gemm(x[part], y)),
-        "kernel": lambda: _each_core(users, lambda part: _ours(x, y, heard, part)),
-        "implicit.recommend": _implicit(made.csr(1.0), x, y),
-        "NumPy argpartition": lambda: _each_core(users, lambda part: _numpy(x[part], y, heard, part)),
+        "GEMM": lambda: _each_core(KERNEL_USERS, lambda part: _gemm(x[part], y)),
+        "kernel": lambda: _each_core(KERNEL_USERS, lambda part: _ours(x, y, heard, part)),
+        "implicit.recommend": _implicit(made.csr(1.0)[some], x[some], y),
+        "NumPy argpartition": lambda: _each_core(KERNEL_USERS, lambda part: _numpy(x[part], y, heard, part)),
     }
-    goals = [Ratio("kernel ÷ implicit.recommend", 2.5), Ratio("kernel ÷ GEMM", 0.6), Ratio("kernel ÷ NumPy argpartition", 1.0)]
-    found = Measured(goals)
-    with threadpool_limits(1, "blas"):
-        for run in tried.values():  # compiles, and touches every page
-            run()
-        for number in range(1, rounds + 1):
-            tell(f"round {number}")
-            rates = {}
-            for name, run in tried.items():
-                began = time.perf_counter()
+    sizes = dict.fromkeys(tried, KERNEL_USERS) | {"through Spark": users, "MLlib": MLLIB_USERS}
+    found = Measured([Ratio(f"{one} ÷ {other}", goal) for one, other, goal in GOALS])
+    tables = Inputs(spark_session(config.session), made, x, y)
+    try:
+        tried |= {"through Spark": lambda: _source(tables, config), "MLlib": _mllib(tables)}
+        with threadpool_limits(1, "blas"):
+            for run in tried.values():  # compiles, and touches every page
                 run()
-                rates[name] = found.note(f"{name}, users/s", users / (time.perf_counter() - began))
-            for goal in goals:
-                goal.values.append(rates["kernel"] / rates[goal.name.removeprefix("kernel ÷ ")])
+            for number in range(1, rounds + 1):
+                tell(f"round {number}")
+                rates = {name: found.note(f"{name}, users/s", sizes[name] / seconds(run)) for name, run in tried.items()}
+                for ratio, (one, other, _) in zip(found.ratios, GOALS, strict=True):
+                    ratio.values.append(rates[one] / rates[other])
+    finally:
+        tables.drop()
     return found
 
 
@@ -85,3 +92,22 @@ def _implicit(matrix: Any, x: Any, y: Any) -> Callable[[], None]:
     model.user_factors, model.item_factors = x, y
     everybody = np.arange(len(x))
     return lambda: model.recommend(everybody, matrix, N=K, filter_already_liked_items=True) and None
+
+
+def _source(tables: Inputs, config: Config) -> None:
+    """The als source: factors and histories read, new recordings of every user written, both as parquet."""
+    own = config.sources.als.model_copy(update={"k": K, "k_heard": 0})
+    settings = config.model_copy(update={"sources": config.sources.model_copy(update={"als": own})})
+    als.candidates(tables.inputs(settings)).write.mode("overwrite").parquet(str(tables.folder / "candidates"))
+
+
+def _mllib(tables: Inputs) -> Callable[[], None]:
+    """What MLlib does for `MLLIB_USERS` of them; it filters nothing. One sweep trains its model: what factors hold costs nothing."""
+    from pyspark.ml.recommendation import ALS
+
+    ratings = tables.read("history").where(F.col("user_idx") < MLLIB_USERS).select("user_idx", "recording_idx", F.lit(1.0).alias("rating"))
+    everything = tables.read("recording_factors").select(F.lit(0).alias("user_idx"), F.col("idx").alias("recording_idx"), F.lit(1.0).alias("rating"))
+    trainer = ALS(rank=RANK, maxIter=1, implicitPrefs=True, userCol="user_idx", itemCol="recording_idx", ratingCol="rating", seed=1)
+    model = trainer.fit(ratings.unionByName(everything).distinct())
+    some = tables.read("users").where(F.col("user_idx") < MLLIB_USERS)
+    return lambda: model.recommendForUserSubset(some, K).write.mode("overwrite").parquet(str(tables.folder / "mllib"))

@@ -1,0 +1,74 @@
+"""Factors, histories and cards of a benchmark as parquet in a folder of its own: what candidate sources are given."""
+
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from trackpools.config import Config
+from trackpools.core.als.factors import as_table
+from trackpools.core.sources.inputs import SourceInputs
+from trackpools.shell.bench.logs import Log
+from trackpools.tables import PROFILE
+
+RANK = 64
+
+
+def factors(users: int, recordings: int) -> tuple[Any, Any]:
+    """Random factors float32 [users, RANK] and [recordings, RANK]; norms of recordings are log-normal, as popularity makes them."""
+    rng = np.random.default_rng(1)
+    y = (rng.normal(size=(recordings, RANK)) * rng.lognormal(0, 0.5, (recordings, 1))).astype(np.float32)
+    return rng.normal(size=(users, RANK)).astype(np.float32), y
+
+
+def seconds(work: Callable[[], Any]) -> float:
+    """How long it takes."""
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+class Inputs:
+    """One market, where everything may be played and every pair of the log was heard three times."""
+
+    def __init__(self, spark: SparkSession, made: Log, x: Any, y: Any) -> None:
+        self._spark, self.folder, self._recordings = spark, Path(tempfile.mkdtemp(prefix="trackpools-bench-")), len(y)
+        everybody, everything, pairs = np.arange(len(x), dtype=np.int32), np.arange(len(y), dtype=np.int32), len(made.user)
+        self._write("user_factors", as_table(everybody, x))
+        self._write("recording_factors", as_table(everything, y))
+        self._write("users", pa.table({"user_idx": everybody, "market": _same("SE", len(x)), "clean": np.zeros(len(x), bool)}))
+        met = {"user_idx": made.user, "recording_idx": made.recording, "plays": np.full(pairs, 3, np.int16), "last_day": np.full(pairs, 20_000, np.int32)}
+        self._write("history", pa.table(met | {"heard": np.ones(pairs, bool), "blocked": np.zeros(pairs, bool), "refused": np.zeros(pairs, bool)}))
+        names = pa.array(everything).cast(pa.string())
+        listeners = np.bincount(made.recording, minlength=len(y)).astype(np.int32)
+        card = {"recording_idx": everything, "available": np.ones(len(y), bool), "track_id": names, "clean_track_id": names, "listeners": listeners}
+        self._write("cards", pa.concat_tables([pa.table(card | {"market": _same(market, len(y))}) for market in ("SE", "*")]))
+
+    def _write(self, name: str, table: Any) -> None:
+        pq.write_table(table, self.folder / f"{name}.parquet", row_group_size=1 << 18)
+
+    def read(self, name: str) -> DataFrame:
+        """A table of `SourceInputs` as it lies."""
+        return self._spark.read.parquet(str(self.folder / f"{name}.parquet"))
+
+    def inputs(self, config: Config) -> SourceInputs:
+        """All of them."""
+        names = ("history", "cards", "user_factors", "recording_factors")
+        users = self.read("users").withColumn("profile", F.lit(None).cast(PROFILE))
+        return SourceInputs(users=users, **{name: self.read(name) for name in names}, recordings=self._recordings, config=config)
+
+    def drop(self) -> None:
+        """Delete the folder."""
+        shutil.rmtree(self.folder)
+
+
+def _same(text: str, count: int) -> Any:
+    return pa.DictionaryArray.from_arrays(pa.array(np.zeros(count, np.int32)), pa.array([text])).cast(pa.string())
