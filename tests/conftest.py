@@ -1,4 +1,4 @@
-"""One Spark session a run, a fresh root a test, the shared data where it is present."""
+"""One Spark session a test process, a fresh root a test, the shared data where it is present."""
 
 import os
 import shutil
