@@ -185,6 +185,7 @@ class PoolsConfig(Section):
     k: Annotated[int, Field(ge=1, le=10_000)]
     heard: Literal["mark", "exclude", "only", "not_within"]
     buckets: Annotated[int, Field(ge=1, le=100_000)]
+    user_block: Annotated[int, Field(ge=1, le=65_536)]
     rrf_k: Annotated[int, Field(ge=1, le=10_000)]
     valid_days: Annotated[int, Field(ge=1, le=365)]
     active_days: Annotated[int, Field(ge=0, le=36_500)]

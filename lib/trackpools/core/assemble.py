@@ -18,7 +18,6 @@ from trackpools.core.sources import SOURCES, enabled
 from trackpools.core.sources.inputs import SourceInputs
 from trackpools.tables import PROFILE
 
-USERS = 256  # of one market in a row: × some 2,000 candidates and 500 recordings of history, 10 MB, and 60 MB of columns in a task
 CANDIDATE = "struct<recording:int,score:float,sources:int,reason:tinyint,reason_arg:int,plays:smallint,last_day:int,propensity:float>"
 Longs = NDArray[np.int64]
 Bytes = NDArray[np.uint8]
@@ -57,7 +56,7 @@ def _blocks(inputs: SourceInputs, proposed: DataFrame) -> DataFrame:
     bucket = F.pmod(F.xxhash64("user_idx"), F.lit(inputs.config.pools.buckets)).cast("int").alias("bucket")
     columns = [F.col(f"past.{name}").alias(f"past_{name}") for name in ("recording_idx", "plays", "last_day", "bits")]
     user = F.struct(bucket, "user_idx", "clean", "masked", "offers", *columns, "profile")
-    return people.groupBy("market", F.floor(F.col("user_idx") / USERS).alias("_block")).agg(F.collect_list(user).alias("users"))
+    return people.groupBy("market", F.floor(F.col("user_idx") / inputs.config.pools.user_block).alias("_block")).agg(F.collect_list(user).alias("users"))
 
 
 def _build(request: PoolRequest, heard: str) -> Callable[[Iterator[Any]], Iterator[Any]]:
