@@ -1,0 +1,43 @@
+"""Every real folder from import to a published release on both engines, with no code written for it (-m soak; -s shows the figures)."""
+
+import time
+
+import pytest
+from pyspark.sql import functions as F
+
+from conftest import shared_data
+from trackpools import stages
+from trackpools.shell import releases, work
+from trackpools.shell.command import Options
+from trackpools.shell.store import Store
+
+FOLDERS = {
+    "lastfm-1k": "lastfm1k_sample", "lastfm-2k": "lastfm-2k", "audioscrobbler": "audioscrobbler_small", "movielens": "ml-latest-small",
+    "amazon": "amazon_music_dmf", "listenbrainz": "listenbrainz_fixtures", "spotify-songs": "spotify_songs",
+}
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("name", FOLDERS)
+def test_a_real_folder_becomes_a_release_on_both_engines(spark, config, tmp_path, name):
+    path = str(shared_data(FOLDERS[name]))
+    for engine in ("implicit", "mllib"):
+        c = config(f"train.engine={engine}", f"store.root={tmp_path / engine}")
+        began = time.monotonic()
+        read = work.import_log(c, Options(quiet=True), name, path).more
+        work.run_stages(c, Options(quiet=True), "run", stages.STAGES, publish=True, as_of=None, known_as_of=None)
+        took = time.monotonic() - began
+        assert read["read"] == read["accepted"] + read["rejected"] + read["duplicates"]
+        store = Store(spark, c.store)
+        rows = {table.name: table.rows for table in releases.latest(store).tables}
+        size, full = F.size("candidates"), F.count_if(F.col("shortfall").isNull())
+        sizes = store.read("pools").agg(F.min(size), F.max(size), full).first()
+        print(
+            f"\n{name} by {engine}: read {read['read']:,}, rejected {read['rejected']:,} {read['reasons']}, duplicates {read['duplicates']:,}; "
+            f"users {rows['user_ids']:,}, recordings {rows['recording_ids']:,}, pools {rows['pools']:,} of {sizes[0]} to {sizes[1]}, {sizes[2]:,} full; {took:.0f} s"
+        )
+        assert rows["pools"] > 0
+        # whoever is short says why
+        assert sizes[1] <= c.pools.k
+        short = store.read("pools").where(size < c.pools.k)
+        assert short.where("shortfall IS NULL OR shortfall.rule = ''").count() == 0
