@@ -111,6 +111,7 @@ class TrainConfig(Section):
     artist_prior: bool
     implicit_max_interactions: Count
     checkpoint_dir: Root | None
+    save_every_s: Annotated[float, Field(ge=0, le=86_400), AfterValidator(finite)]
 
     @property
     def exponent(self) -> float:

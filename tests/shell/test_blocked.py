@@ -12,6 +12,7 @@ from trackpools.core.als.descent import eigenbasis
 from trackpools.core.als.foldin import fold_in, signed
 from trackpools.errors import InputError
 from trackpools.shell.engines import blocked, visits
+from trackpools.shell.engines.journal import Finished, Journal
 
 SCHEMA = "user_idx int, recording_idx int, positive double, negative double"
 USERS, RECORDINGS, RANK = 50, 30, 5
@@ -87,3 +88,40 @@ def test_a_block_too_large_is_refused_before_anything_moves(training, config, mo
     with pytest.raises(InputError, match="blocked cannot train") as refused:
         blocked.fit(training, config("train.engine=blocked").train, RANK)
     assert len(refused.value.problems) == 2
+
+
+def test_a_killed_training_goes_on_from_its_last_iteration_to_the_same_bits(training, config, tmp_path):
+    def fit(folder, progress=lambda _: None):
+        keys = (f"train.rank={RANK}", "train.iterations=3", "train.reg=0.5", "train.save_every_s=0", f"train.checkpoint_dir={tmp_path / folder}")
+        users, recordings, curve = blocked.fit(training, config("train.engine=blocked", *keys).train, RANK, progress)
+        return sorted(users.collect()), sorted(recordings.collect()), curve
+
+    seen, told = [], []
+
+    def killed(loss):
+        seen.append(loss)
+        if len(seen) == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit("killed", killed)
+    found = fit("killed", told.append)
+    assert found == fit("calm")
+    assert (seen, told) == (found[2][:2], found[2][2:]), "only the last iteration was left to do"
+
+
+def test_a_journal_goes_by_what_is_whole_and_by_what_it_is_of(spark, config, tmp_path):
+    train = config(f"train.checkpoint_dir={tmp_path}", "train.save_every_s=0").train
+    data = (np.arange(4), np.ones(4))
+    journal = Journal.of(spark, train, data)
+    start = Finished(np.zeros((4, 3)), [])
+    for n in (1, 2):
+        journal.save(Finished(np.full((4, 3), n / 7), [1.0] * n))
+    found = Journal.of(spark, train, data).load(start)
+    assert (found.y.tobytes(), found.curve) == (np.full((4, 3), 2 / 7).tobytes(), [1.0, 1.0])
+    for part in (Path(journal.folder) / "a").glob("*.parquet"):  # a kill between taking the old away and putting the new in place
+        part.unlink()
+    assert len(Journal.of(spark, train, data).load(start).curve) == 1
+    for settings, other in ((train.model_copy(update={"reg": 3.0}), data), (train, (np.arange(4), np.zeros(4)))):
+        assert Journal.of(spark, settings, other).load(start) is start
+    assert Journal.of(spark, config().train, data).folder is None

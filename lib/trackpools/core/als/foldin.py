@@ -1,10 +1,12 @@
 """The user half-step alone: every user against fixed recording factors, distributed; what training on a sample leaves to do."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -24,8 +26,22 @@ def signed(training: DataFrame, config: TrainConfig) -> DataFrame:
 
 
 def in_blocks(rows: DataFrame, count: int) -> DataFrame:
-    """The rows with `block`: users hashed into so many."""
-    return rows.withColumn("block", F.pmod(F.xxhash64("user_idx"), F.lit(count)).cast("int"))
+    """The rows with `block int`: users hashed into so many, each block a partition of its own; Spark hashes partitions the same way."""
+    return rows.repartition(count, "user_idx").withColumn("block", F.pmod(F.hash("user_idx"), F.lit(count)))
+
+
+def by_block(rows: DataFrame, make: Callable[[int, Any], Any], schema: str) -> DataFrame:
+    """Rows of `in_blocks` → what `make(block, Arrow table)` makes of each block, an Arrow table; nothing is sorted."""
+
+    def task(batches: Iterator[Any]) -> Iterator[Any]:
+        held = [batch for batch in batches if batch.num_rows]
+        if held:
+            table = pa.Table.from_batches(held)
+            held.clear()
+            for number in pc.unique(table["block"]).to_pylist():
+                yield from make(number, table.filter(pc.equal(table["block"], number))).to_batches()
+
+    return rows.mapInArrow(task, schema)
 
 
 @dataclass(frozen=True)
@@ -79,11 +95,11 @@ def fold_in(rows: DataFrame, catalogue: NDArray[np.int32], y: NDArray[np.float64
     """
     spectrum, basis = eigenbasis(y.T @ y)
     turned, back = (y @ basis).astype(np.float32), basis.T
-    return in_blocks(rows, config.blocks).groupBy("block").applyInArrow(_solver(catalogue, turned, back, HalfStep.of(spectrum, len(y), config)), FACTORS)
+    return by_block(in_blocks(rows, config.blocks), _solver(catalogue, turned, back, HalfStep.of(spectrum, len(y), config)), FACTORS)
 
 
-def _solver(catalogue: NDArray[np.int32], y: Floats, back: NDArray[np.float64], half: HalfStep) -> Callable[[Any], Any]:
-    def solve(table: Any) -> Any:
+def _solver(catalogue: NDArray[np.int32], y: Floats, back: NDArray[np.float64], half: HalfStep) -> Callable[[int, Any], Any]:
+    def solve(_: int, table: Any) -> Any:
         block = pack_table(table, catalogue)
         known = np.diff(block.indptr) > 0
         return as_table(block.users[known], half.solve(block, y)[known] @ back)

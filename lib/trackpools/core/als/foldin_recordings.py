@@ -14,7 +14,7 @@ from trackpools.config import TrainConfig
 from trackpools.core.als.blocks import Block
 from trackpools.core.als.descent import eigenbasis
 from trackpools.core.als.factors import FACTORS, as_table, matrix
-from trackpools.core.als.foldin import HalfStep, in_blocks
+from trackpools.core.als.foldin import HalfStep, by_block, in_blocks
 
 GROUP_BYTES = 128 * 2**20  # a group is one Arrow table in a task
 Matrix = NDArray[np.float64]
@@ -27,12 +27,11 @@ def grams(users: DataFrame, blocks: int) -> DataFrame:
         users: `idx int, factors array<float>`.
     """
 
-    def gram(table: Any) -> Any:
-        x = matrix(table.sort_by("idx")["factors"]).astype(np.float64)
-        return pa.table({"block": table["block"][:1], "users": [len(x)], "gram": [(x.T @ x).tobytes()]})
+    def gram(block: int, table: Any) -> Any:
+        x = matrix(table.sort_by("user_idx")["factors"]).astype(np.float64)
+        return pa.table({"block": pa.array([block], pa.int32()), "users": [len(x)], "gram": [(x.T @ x).tobytes()]})
 
-    rows = in_blocks(users.withColumnRenamed("idx", "user_idx"), blocks).select("block", F.col("user_idx").alias("idx"), "factors")
-    return rows.groupBy("block").applyInArrow(gram, "block int, users long, gram binary")
+    return by_block(in_blocks(users.withColumnRenamed("idx", "user_idx"), blocks), gram, "block int, users long, gram binary")
 
 
 def groups(rows: int, rank: int, least: int) -> int:

@@ -17,13 +17,14 @@ from pyspark.sql import functions as F
 
 from trackpools.config import TrainConfig
 from trackpools.core.als import plan
-from trackpools.core.als.blocks import BYTES, pack_table
+from trackpools.core.als.blocks import BYTES, DTYPES, pack_table
 from trackpools.core.als.descent import Descent, eigenbasis
 from trackpools.core.als.factors import as_table
-from trackpools.core.als.foldin import HalfStep, fold_in, in_blocks, signed
+from trackpools.core.als.foldin import HalfStep, by_block, fold_in, in_blocks, signed
 from trackpools.errors import InputError, ModelError
 from trackpools.shell.cluster import master
 from trackpools.shell.engines import visits
+from trackpools.shell.engines.journal import Finished, Journal
 from trackpools.shell.engines.visits import Place, Shipped, Work
 
 Matrix = NDArray[np.float64]
@@ -52,17 +53,17 @@ def fit(
         ModelError: where the loss is not finite.
     """
     rows = signed(training, config)
-    catalogue, liked, counted = _catalogue(rows)
+    catalogue, liked, counted, mark = _catalogue(rows)
     if problems := plan.problems(counted, len(catalogue), rank, config.blocks):
         raise InputError("engine blocked cannot train this", problems)
-    users = rows.select("user_idx").distinct().count()
+    journal = Journal.of(training.sparkSession, config, (catalogue, liked, mark, rank))
     place = Place.make(single_machine=master(training.sparkSession).startswith("local"))
     blocks = _blocks(rows, config.blocks, catalogue, place)
     try:
         passes = Passes(blocks, config, place, (len(catalogue), rank))
-        penalty = config.regularisation * (liked + config.alpha0 * users) ** config.exponent
+        penalty = config.regularisation * (liked + config.alpha0 * passes.users) ** config.exponent
         start = np.random.default_rng(config.seed).normal(scale=0.1 / np.sqrt(rank), size=(len(catalogue), rank))
-        y, curve = descend(passes, start, penalty, config, progress)
+        y, curve = descend(passes, journal.load(Finished(start, [])), penalty, config, journal=journal, progress=progress)
     finally:
         blocks.select("block").mapInArrow(visits.clean_up(place), "block int").count()
         blocks.unpersist()
@@ -70,34 +71,46 @@ def fit(
 
 
 def descend(
-    passes: "Passes", y: Matrix, penalty: NDArray[np.float64], config: TrainConfig, progress: Callable[[float], None] = lambda _: None
+    passes: "Passes", done: Finished, penalty: NDArray[np.float64], config: TrainConfig, *, journal: Journal, progress: Callable[[float], None]
 ) -> tuple[Matrix, list[float]]:
-    """Iterate from recording factors `y`; stops early where the loss falls by less than `train.tolerance` of itself."""
-    curve: list[float] = []
-    for iteration in range(config.iterations):
+    """Iterate on from what is `done`; stops early where the loss falls by less than `train.tolerance` of itself."""
+    y, curve = done.y, list(done.curve)
+    while len(curve) < config.iterations and not _settled(curve, config.tolerance):
         spectrum, basis = eigenbasis(y.T @ y)
         y = y @ basis
-        sums = passes.half_step(iteration, y, spectrum)
+        sums = passes.half_step(len(curve), y, spectrum)
         fit = sums.loss + float((sums.gram * (y.T @ y)).sum())
         curve.append(fit + sums.penalty + float(penalty @ (y * y).sum(axis=1)))
         if not np.isfinite(curve[-1]):
-            raise ModelError(f"the loss of iteration {iteration + 1} is {curve[-1]}; raise train.reg or lower train.alpha")
+            raise ModelError(f"the loss of iteration {len(curve)} is {curve[-1]}; raise train.reg or lower train.alpha")
         descent = Descent.start(y, sums.partial, sums.gram, penalty)
         for _ in range(config.recording_steps):
             descent.step(passes.product(descent.p))
         y = descent.y
+        journal.save(Finished(y, curve))
         progress(curve[-1])
-        if len(curve) > 1 and curve[-2] - curve[-1] <= config.tolerance * curve[-1]:
-            break
     return y, curve
 
 
+def _settled(curve: list[float], tolerance: float) -> bool:
+    return len(curve) > 1 and curve[-2] - curve[-1] <= tolerance * curve[-1]
+
+
 class Passes:
-    """Passes over the blocks of users, each a Spark job; a second one where files were lost."""
+    """Passes over the blocks of users, each a Spark job; a second one where files were lost.
+
+    Attributes:
+        users: how many there are.
+    """
 
     def __init__(self, blocks: DataFrame, config: TrainConfig, place: Place, shape: tuple[int, int]) -> None:
         self._blocks, self._config, self._place, self._shape = blocks, config, place, shape
         self._work: Work | None = None
+        made = blocks.select("block", F.length("users").alias("bytes")).toArrow()
+        self.users = int(made["bytes"].to_numpy().sum()) // np.dtype(DTYPES["users"]).itemsize
+        # where every task sees every file, numbers are enough; elsewhere a task should run where its block's files are
+        numbers = blocks.sparkSession.range(0, config.blocks, 1, config.blocks).select(F.col("id").cast("int").alias("block"))
+        self._numbers = blocks.select("block") if place.shared is None else numbers.where(F.col("block").isin(made["block"].to_pylist()))
 
     def half_step(self, iteration: int, y: Matrix, spectrum: Any) -> Sums:
         """Solve all users for recording factors `y` in their eigenbasis."""
@@ -111,7 +124,7 @@ class Passes:
         return self._sums(visits.visit(self._work, Shipped.of(p.astype(np.float32), self._place, "p"))).partial
 
     def _sums(self, task: Callable[[Any], Any]) -> Sums:
-        told = {row["block"]: row for row in self._blocks.select("block").mapInArrow(task, visits.ANSWER).toArrow().to_pylist()}
+        told = {row["block"]: row for row in self._numbers.mapInArrow(task, visits.ANSWER).toArrow().to_pylist()}
         missing = [block for block, row in told.items() if row["missing"]]
         if missing:
             lost = self._blocks.where(F.col("block").isin(missing)).mapInArrow(task, visits.ANSWER)
@@ -119,28 +132,28 @@ class Passes:
         partial, gram = np.zeros(self._shape), np.zeros((self._shape[1], self._shape[1]))
         ordered = [told[block] for block in sorted(told)]
         for row in ordered:
-            partial += np.frombuffer(row["partial"], np.float32).reshape(self._shape)
+            partial += visits.partial_of(self._place, row, self._shape)
             if row["gram"] is not None:
                 gram += np.frombuffer(row["gram"], np.float64).reshape(gram.shape)
         return Sums(partial, gram, sum(row["loss"] for row in ordered), sum(row["penalty"] for row in ordered))
 
 
-def _catalogue(rows: DataFrame) -> tuple[NDArray[np.int32], NDArray[np.float64], int]:
-    """Recording idx in order, how many users have positive evidence of each, and how many rows there are."""
-    counts = F.count_if(F.col("value") > 0).alias("liked"), F.count(F.lit(1)).alias("rows")
+def _catalogue(rows: DataFrame) -> tuple[NDArray[np.int32], NDArray[np.float64], int, NDArray[np.int64]]:
+    """Recording idx in order, how many users have positive evidence of each, how many rows there are, and a mark of each one's rows."""
+    mark = F.expr("bit_xor(xxhash64(user_idx, recording_idx, value))").alias("mark")  # in no order
+    counts = F.count_if(F.col("value") > 0).alias("liked"), F.count(F.lit(1)).alias("rows"), mark
     found = rows.groupBy("recording_idx").agg(*counts).orderBy("recording_idx").toArrow()
-    return found["recording_idx"].to_numpy().astype(np.int32), found["liked"].to_numpy().astype(np.float64), int(found["rows"].to_numpy().sum())
+    idx, liked, number, marks = (found[name].to_numpy() for name in ("recording_idx", "liked", "rows", "mark"))
+    return idx.astype(np.int32), liked.astype(np.float64), int(number.sum()), marks
 
 
 def _blocks(rows: DataFrame, count: int, catalogue: NDArray[np.int32], place: Place) -> DataFrame:
-    """`block int, *BYTES`: one row a block and a block a partition, kept on disk, each with its files on the machine that made it."""
+    """`block int, *BYTES`: one row a block and a block a partition, kept by Spark, each with its files on the machine that made it."""
 
-    def build(table: Any) -> Any:
+    def build(number: int, table: Any) -> Any:
         block = pack_table(table, catalogue)
-        number = table["block"][0].as_py()
         made = {"block": pa.array([number], pa.int32())} | {name: pa.array([data], pa.binary()) for name, data in block.to_bytes().items()}
         return pa.table(made)
 
     schema = f"block int, {BYTES}"
-    built = in_blocks(rows, count).groupBy("block").applyInArrow(build, schema)
-    return built.repartitionByRange(count, "block").mapInArrow(visits.keep_blocks(place), schema).persist()
+    return by_block(in_blocks(rows, count), build, schema).mapInArrow(visits.keep_blocks(place), schema).persist()

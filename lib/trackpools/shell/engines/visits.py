@@ -24,6 +24,7 @@ from trackpools.core.als.foldin import HalfStep
 
 Floats = NDArray[np.float32]
 PREFIX = "trackpools-blocked-"
+PARTIAL = "partial"
 ANSWER = "block int, missing boolean, partial binary, gram binary, loss double, penalty double"
 
 
@@ -114,6 +115,13 @@ class Work:
     y: Shipped
 
 
+def partial_of(place: Place, row: dict[str, Any], shape: tuple[int, int]) -> Floats:
+    """The partial sum [recordings, rank] that a task answered with: in its row, or in a file where driver and tasks share a machine."""
+    if row["partial"] is None:
+        return np.asarray(_load(place.folder / str(row["block"]), PARTIAL))
+    return np.frombuffer(row["partial"], np.float32).reshape(shape)
+
+
 def keep_blocks(place: Place) -> Callable[[Iterator[Any]], Iterator[Any]]:
     """Rows `block, *BYTES` pass through; each leaves its files on this machine."""
 
@@ -169,7 +177,11 @@ def _answer(work: Work, direction: Shipped | None, row: dict[str, Any]) -> Any:
         told["penalty"] = float(work.half.penalties(block).astype(np.float64) @ (wide * wide).sum(axis=1))
     else:
         kernels.product(block.indptr, block.columns, block.values, x, direction.load(), out)
-    return _row(told | {"partial": out.tobytes()})
+    if work.place.shared is None:
+        told["partial"] = out.tobytes()
+    else:
+        _save(folder, PARTIAL, out)
+    return _row(told)
 
 
 def _row(told: dict[str, Any]) -> Any:
