@@ -1,4 +1,4 @@
-"""A standalone Spark cluster on loopback: a master and a worker, each with free ports, gone when the test is."""
+"""A standalone Spark cluster on loopback: a master and workers, each with free ports, gone when the test is."""
 
 import contextlib
 import ctypes
@@ -46,13 +46,14 @@ def _until(what, found):
 
 @contextlib.contextmanager
 def _daemon(kind, folder, *arguments):
-    """A Spark daemon in a process group of its own; gives the file it logs to."""
+    """A Spark daemon in a process group of its own; gives the file it logs to, and its process."""
+    folder.mkdir(parents=True, exist_ok=True)
     log = folder / f"{kind.rpartition('.')[2]}.log"
     command = [str(SPARK_HOME / "bin" / "spark-class"), f"org.apache.spark.deploy.{kind}", "--host", "127.0.0.1", "--webui-port", "0", *arguments]
     with log.open("wb") as out:
         process = subprocess.Popen(command, stdout=out, stderr=out, env=clean_environment(), cwd=folder, **GROUP)
     try:
-        yield log
+        yield log, process
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGTERM)  # a worker that ends takes its executors with it
@@ -69,16 +70,21 @@ def _told(log, pattern):
 
 
 @contextlib.contextmanager
-def standalone_cluster(folder, cores=2, memory="2g"):
-    """Give the master's spark:// URL once a worker has registered."""
-    with _daemon("master.Master", folder, "--port", "0") as log:
+def standalone_cluster(folder, cores=2, memory="2g", workers=1):
+    """Give the master's spark:// URL once its workers have registered, and the workers' processes; a worker killed with its group takes its executors along."""
+    with contextlib.ExitStack() as daemons:
+        log, _ = daemons.enter_context(_daemon("master.Master", folder, "--port", "0"))
         url = _until("a master's address", lambda: _told(log, r"Starting Spark master at (spark://\S+)"))
         ui = _until("a master's web page", lambda: _told(log, r"MasterWebUI.*(http://\S+:\d+)"))
+        size = ("--cores", str(cores), "--memory", memory)
+        processes = []
+        for number in range(workers):
+            own = folder / f"worker-{number}"
+            processes.append(daemons.enter_context(_daemon("worker.Worker", own, *size, "--work-dir", str(own / "work"), url))[1])
         # its own random port, not that of a master beside it
-        with _daemon("worker.Worker", folder, "--cores", str(cores), "--memory", memory, "--work-dir", str(folder / "work"), url):
-            port = ui.rpartition(":")[2]
-            _until("a registered worker", lambda: _alive(f"http://127.0.0.1:{port}/json/"))
-            yield url
+        port = ui.rpartition(":")[2]
+        _until("registered workers", lambda: len(_alive(f"http://127.0.0.1:{port}/json/")) == workers)
+        yield url, processes
 
 
 def _alive(address):

@@ -47,7 +47,7 @@ def python(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
-    with standalone_cluster(tmp_path_factory.mktemp("cluster")) as url:
+    with standalone_cluster(tmp_path_factory.mktemp("cluster")) as (url, _):
         yield url
 
 
