@@ -11,7 +11,13 @@ os.environ["TZ"] = "UTC"
 time.tzset()
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 
+LONG = ("test_flow.py", "test_kill.py", "test_spark_submit.py", "test_cli.py", "test_notebooks.py")
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+def pytest_collection_modifyitems(items):
+    """Long files first: two processes that take file by file then end together."""
+    items.sort(key=lambda item: LONG.index(item.path.name) if item.path.name in LONG else len(LONG))
 
 
 @pytest.fixture(scope="session")
