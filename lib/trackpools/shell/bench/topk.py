@@ -12,13 +12,14 @@ from threadpoolctl import threadpool_limits
 
 from trackpools.config import Config
 from trackpools.core.sources import als
-from trackpools.core.topk import CHUNK, Ragged, top_k
+from trackpools.core.topk import Ragged, top_k
 from trackpools.shell.bench import Measured, Ratio
 from trackpools.shell.bench.inputs import RANK, Inputs, factors, seconds
 from trackpools.shell.bench.logs import log
 from trackpools.shell.session import spark_session
 
 K, KERNEL_USERS, MLLIB_USERS = 200, 16_384, 1024
+CHUNK = 128  # users a GEMM of the peers
 GOALS = (
     ("kernel", "implicit.recommend", 2.5), ("kernel", "GEMM", 0.6), ("kernel", "NumPy argpartition", 1.0), ("through Spark", "kernel", 0.6),
     ("through Spark", "MLlib", 50.0),
