@@ -104,7 +104,7 @@ def top_k(x: Floats, y: Floats, idx: Ints, masked: Ragged, k: int, *, allowed: A
 
     k, catalogue, numbers = min(k, len(y)), _Catalogue.of(y, allowed), np.finfo(np.float32)
     lengths = _lengths(x)
-    if not lengths.max(initial=0) * catalogue.longest < numbers.max / 2:
+    if not float(lengths.max(initial=0)) * catalogue.longest < numbers.max / 2:
         raise ModelError("factors hold NaN, infinite or enormous numbers; train again and look at the loss curve")
     error = x.shape[1] * (2 * numbers.eps * catalogue.longest * lengths + numbers.tiny)
     made = Scored(np.empty(len(x) * k, np.int64), np.empty(len(x) * k, np.int32), np.empty(len(x) * k, np.float32))
@@ -149,11 +149,12 @@ class _Catalogue:
         order = np.argsort(-lengths, kind="stable")
         ordered, masks = y[order], np.ones((1, len(y)), np.bool_) if allowed is None else np.ascontiguousarray(allowed.masks[:, order])
         tiles = [np.ascontiguousarray(ordered[first : first + TILE].T) for first in range(0, len(y), TILE)]
-        return _Catalogue(lengths.max(initial=0), order, np.argsort(order), ordered, tiles, masks, np.asarray(masks.all(axis=1)))
+        return _Catalogue(float(lengths.max(initial=0)), order, np.argsort(order), ordered, tiles, masks, np.asarray(masks.all(axis=1)))
 
 
 def _lengths(factors: Floats) -> NDArray[np.float64]:
-    return np.sqrt(np.einsum("ij,ij->i", factors, factors, dtype=np.float64))
+    squares: NDArray[np.float64] = np.einsum("ij,ij->i", factors, factors, dtype=np.float64)
+    return np.sqrt(squares)
 
 
 def _best_keys(x: Floats, catalogue: _Catalogue, hidden: tuple[Longs, Longs], group: Ints | None, *, k: int, error: Any) -> Longs:
