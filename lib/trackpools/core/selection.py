@@ -191,12 +191,22 @@ def doubtful(keys: Any, k: int, cuts: Any, error: Any) -> Any:
 
 
 @njit(nogil=True, cache=True)
-def unpack(keys: Any, k: int, idx: Any, first: int, at: int, row: Any, chosen: Any, score: Any) -> int:
-    """Write the k first of each row from position `at` of `row`, `chosen` and `score`; returns the position behind them."""
+def pack(row: Any, idx: Any, score: Any, keys: Any) -> None:
+    """The `key` of each of flat triples, ascending by row, to the row of `keys`."""
+    at, last = 0, -1
+    for f in range(len(row)):
+        at = at + 1 if row[f] == last else 0
+        last = row[f]
+        keys[last, at] = key(score[f], idx[f])
+
+
+@njit(nogil=True, cache=True)
+def unpack(keys: Any, k: int, first: int, at: int, row: Any, idx: Any, score: Any) -> int:
+    """Write the k first of each row from position `at` of `row`, `idx` and `score`; returns the position behind them."""
     for u in range(len(keys)):
         for f in range(k):
             if keys[u, f] == NOTHING:
                 break
-            row[at], chosen[at], score[at] = first + u, idx[keys[u, f] & 0x7FFFFFFF], score_of(keys[u, f])
+            row[at], idx[at], score[at] = first + u, keys[u, f] & 0x7FFFFFFF, score_of(keys[u, f])
             at += 1
     return at

@@ -102,9 +102,9 @@ def top_k(x: Floats, y: Floats, idx: Ints, masked: Ragged, k: int, *, allowed: A
     """
     from trackpools.core.selection import unpack
 
-    k, catalogue, numbers = min(k, len(y)), _Catalogue.of(y, allowed), np.finfo(np.float32)
+    k, catalogue, numbers = min(k, len(y)), _Catalogue.of(y, idx, allowed), np.finfo(np.float32)
     lengths = _lengths(x)
-    if not float(lengths.max(initial=0)) * catalogue.longest < numbers.max / 2:
+    if not float(lengths.max(initial=0)) * catalogue.longest < float(numbers.max) / 2:
         raise ModelError("factors hold NaN, infinite or enormous numbers; train again and look at the loss curve")
     error = x.shape[1] * (2 * numbers.eps * catalogue.longest * lengths + numbers.tiny)
     made = Scored(np.empty(len(x) * k, np.int64), np.empty(len(x) * k, np.int32), np.empty(len(x) * k, np.float32))
@@ -115,7 +115,7 @@ def top_k(x: Floats, y: Floats, idx: Ints, masked: Ragged, k: int, *, allowed: A
         there, columns = positions(idx, values)
         group = None if allowed is None else allowed.group[part]
         keys = _best_keys(x[part], catalogue, (rows[there], catalogue.place[columns]), group, k=k, error=error[part])
-        found = unpack(keys, k, idx, start, found, made.row, made.idx, made.score)
+        found = unpack(keys, k, start, found, made.row, made.idx, made.score)
     return Scored(made.row[:found], made.idx[:found], made.score[:found])
 
 
@@ -125,8 +125,8 @@ class _Catalogue:
 
     Attributes:
         longest: the largest length; NaN where a factor is.
-        order: the column that stands at a place.
-        place: the place of a column.
+        idx: by place.
+        place: of each row of the factors as given.
         y: factors by place.
         tiles: the same, transposed, TILE recordings each.
         masks: of `Allowed`, by place.
@@ -134,7 +134,7 @@ class _Catalogue:
     """
 
     longest: float
-    order: Longs
+    idx: Ints
     place: Longs
     y: Floats
     tiles: list[Floats]
@@ -142,14 +142,14 @@ class _Catalogue:
     whole: NDArray[np.bool_]
 
     @staticmethod
-    def of(y: Floats, allowed: Allowed | None) -> "_Catalogue":
+    def of(y: Floats, idx: Ints, allowed: Allowed | None) -> "_Catalogue":
         from trackpools.core.selection import TILE
 
         lengths = _lengths(y)
         order = np.argsort(-lengths, kind="stable")
         ordered, masks = y[order], np.ones((1, len(y)), np.bool_) if allowed is None else np.ascontiguousarray(allowed.masks[:, order])
         tiles = [np.ascontiguousarray(ordered[first : first + TILE].T) for first in range(0, len(y), TILE)]
-        return _Catalogue(float(lengths.max(initial=0)), order, np.argsort(order), ordered, tiles, masks, np.asarray(masks.all(axis=1)))
+        return _Catalogue(float(lengths.max(initial=0)), idx[order], np.argsort(order), ordered, tiles, masks, np.asarray(masks.all(axis=1)))
 
 
 def _lengths(factors: Floats) -> NDArray[np.float64]:
@@ -170,7 +170,7 @@ def _best_keys(x: Floats, catalogue: _Catalogue, hidden: tuple[Longs, Longs], gr
     """
     from trackpools.core import selection as of
 
-    users, width, count, wide = len(x), k + MARGIN, len(catalogue.order), x.astype(np.float64)
+    users, width, count, wide = len(x), k + MARGIN, len(catalogue.idx), x.astype(np.float64)
     scores = np.empty((users, of.TILE), np.float32)
     cuts, counts = np.full(users, of.LOWEST), np.zeros(users, np.int64)
     values, columns = (np.empty((users, width + of.SPARE + of.TILE + 1), kind) for kind in (np.float32, np.int32))
@@ -182,13 +182,13 @@ def _best_keys(x: Floats, catalogue: _Catalogue, hidden: tuple[Longs, Longs], gr
             of.forbid(scores, number * of.TILE, group, catalogue.masks, catalogue.whole)
         of.keep(scores, flat[starts[number] : starts[number + 1]], number * of.TILE, width, cuts, counts, values, columns)
     keys = np.empty((users, width + of.SPARE), np.int64)
-    most = of.rescore(wide, catalogue.y, catalogue.order, width, cuts, counts, values, columns, keys)
+    most = of.rescore(wide, catalogue.y, catalogue.idx, width, cuts, counts, values, columns, keys)
     keys[:, :most].sort(axis=1)
     for user in of.doubtful(keys, k, cuts, error):
         may = np.ones(count, np.bool_) if group is None else catalogue.masks[group[user]].copy()
         may[hidden[1][hidden[0] == user]] = False
         every = np.empty(count, np.int64)
-        of.exact_keys(wide[user], catalogue.y, catalogue.order, np.flatnonzero(may), every)
+        of.exact_keys(wide[user], catalogue.y, catalogue.idx, np.flatnonzero(may), every)
         keys[user, :k] = np.sort(every)[:k]
     return keys
 

@@ -10,11 +10,11 @@ from pyspark.sql import functions as F
 from threadpoolctl import threadpool_limits
 
 from trackpools.core.sources.inputs import SourceInputs
-from trackpools.core.topk import Allowed, Ints, Ragged, Scored, positions, top_k, top_listed
+from trackpools.core.sources.merging import MERGED, PARTIAL, merged, packed, partial
+from trackpools.core.topk import Allowed, Ints, Ragged, positions, top_k, top_listed
 
 BIT = 0
 BROADCAST_BYTES = 512 * 2**20
-ITEMS = "array<struct<score:float,recording:int>>"
 
 
 def candidates(inputs: SourceInputs) -> DataFrame:
@@ -28,15 +28,9 @@ def candidates(inputs: SourceInputs) -> DataFrame:
     pairs = _blocks(inputs, config.topk.user_block).crossJoin(stripes)
     groups = F.array_distinct(F.transform("block", lambda user: user["group"]))
     forbidden = F.map_entries(F.map_filter("forbidden", lambda group, _: F.array_contains(groups, group)))
-    given = pairs.select("block", "ids", "matrix", forbidden.alias("forbidden"))
-    partial = given.mapInArrow(_score(k_new, k_heard), f"user_idx int, fresh {ITEMS}, known {ITEMS}, masked int")
-    merged = partial.groupBy("user_idx").agg(
-        F.flatten(F.collect_list("fresh")).alias("fresh"), F.flatten(F.collect_list("known")).alias("known"), F.max("masked").alias("masked")
-    )
-    # scores are negated here, so that the natural order of structs is best first, ties by idx
-    both = F.array_sort(F.concat(F.slice(F.array_sort("fresh"), 1, max(k_new, 1)), F.slice(F.array_sort("known"), 1, max(k_heard, 1))))
-    items = F.transform(both, lambda item: F.struct(item["recording"].alias("recording"), (-item["score"]).alias("score")))
-    return merged.select("user_idx", F.lit(BIT).cast("byte").alias("source"), items.alias("items"), "masked")
+    given = pairs.select("_block", "block", "ids", "matrix", forbidden.alias("forbidden"))
+    found = given.mapInArrow(_score(k_new, k_heard), PARTIAL).groupBy("_block").applyInArrow(merged(k_new, k_heard), MERGED)
+    return found.select("user_idx", F.lit(BIT).cast("byte").alias("source"), "items", "masked")
 
 
 def _group(clean: Column) -> Column:
@@ -120,13 +114,5 @@ def _score_pair(pair: Any, k_new: int, k_heard: int) -> Any:
     fresh = top_k(x, y, idx, mask, k_new, allowed=allowed) if k_new else None
     known = top_listed(x, y, idx, listed, k_heard, allowed=allowed) if k_heard else None
     masked = np.diff(mask.offsets) - np.diff(listed.offsets)
-    return pa.RecordBatch.from_arrays(
-        [block.field("user_idx"), _lists(fresh, users), _lists(known, users), pa.array(masked.astype(np.int32))], ["user_idx", "fresh", "known", "masked"]
-    )
-
-
-def _lists(scored: Scored | None, users: int) -> Any:
-    if scored is None:
-        scored = Scored(np.empty(0, np.int64), np.empty(0, np.int32), np.empty(0, np.float32))
-    offsets = np.searchsorted(scored.row, np.arange(users + 1)).astype(np.int32)
-    return pa.ListArray.from_arrays(pa.array(offsets), pa.StructArray.from_arrays([pa.array(-scored.score), pa.array(scored.idx)], ["score", "recording"]))
+    found = packed(fresh, users, k_new), packed(known, users, k_heard)
+    return partial(pair.column("_block"), block.field("user_idx"), masked.astype(np.int32), *found)
