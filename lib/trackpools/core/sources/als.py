@@ -53,15 +53,16 @@ def _stripes(recording_factors: DataFrame, cards: DataFrame, size: int) -> DataF
 
 
 def _blocks(inputs: SourceInputs, size: int) -> DataFrame:
-    """Users in blocks by idx: `block array<struct<user_idx, factors, mask, listed, group>>`, independent of partitions."""
-    lists = inputs.history.groupBy("user_idx").agg(
-        F.collect_list(F.when(F.col("heard") | F.col("blocked"), F.col("recording_idx"))).alias("mask"),
-        F.collect_list(F.when(F.col("heard") & ~F.col("blocked") & ~F.col("refused"), F.col("recording_idx"))).alias("listed"),
-    )
+    """Users in blocks by idx: `block array<struct<user_idx, factors, met, group>>`, independent of partitions.
+
+    `met` is what a user must not get as new; what he may get as heard stands there as its bitwise not.
+    """
+    listed = F.col("heard") & ~F.col("blocked") & ~F.col("refused")
+    recording = F.when(listed, F.bitwise_not("recording_idx")).otherwise(F.col("recording_idx"))
+    lists = inputs.history.where(F.col("heard") | F.col("blocked")).groupBy("user_idx").agg(F.collect_list(recording).alias("met"))
     people = inputs.users.select("user_idx", _group(F.col("clean")).alias("group"))
     users = people.join(inputs.user_factors.withColumnRenamed("idx", "user_idx"), "user_idx").join(lists, "user_idx", "left")
-    none = F.array().cast("array<int>")
-    user = F.struct("user_idx", "factors", F.coalesce("mask", none).alias("mask"), F.coalesce("listed", none).alias("listed"), "group")
+    user = F.struct("user_idx", "factors", F.coalesce("met", F.array().cast("array<int>")).alias("met"), "group")
     return users.groupBy(F.floor(F.col("user_idx") / size).alias("_block")).agg(F.array_sort(F.collect_list(user)).alias("block"))
 
 
@@ -74,9 +75,13 @@ def _pack(batches: Iterator[Any]) -> Iterator[Any]:
             yield pa.RecordBatch.from_pydict({"stripe": batch.column("stripe").slice(i, 1)} | made)
 
 
-def _ragged(lists: Any) -> Ragged:
-    sizes = np.asarray(lists.value_lengths(), np.int64)
-    return Ragged(np.concatenate([[0], np.cumsum(sizes)]), np.asarray(lists.flatten(), np.int32))
+def _met(lists: Any) -> tuple[Ragged, Ragged]:
+    """What users must not get as new, and of that what they may get as heard; see `_blocks`."""
+    offsets = np.concatenate([[0], np.cumsum(np.asarray(lists.value_lengths(), np.int64))])
+    values = np.asarray(lists.flatten(), np.int32)
+    listed = values < 0
+    before = np.concatenate([[0], np.cumsum(listed)])
+    return Ragged(offsets, np.where(listed, ~values, values)), Ragged(before[offsets], ~values[listed])
 
 
 def _score(k_new: int, k_heard: int) -> Callable[[Iterator[Any]], Iterator[Any]]:
@@ -110,7 +115,7 @@ def _score_pair(pair: Any, k_new: int, k_heard: int) -> Any:
     y = np.frombuffer(pair.column("matrix")[0].as_buffer(), np.float32).reshape(len(idx), -1)
     allowed = _allowed(block.field("group"), forbidden, idx)
     x = np.asarray(block.field("factors").flatten(), np.float32).reshape(users, -1)
-    mask, listed = _ragged(block.field("mask")), _ragged(block.field("listed"))
+    mask, listed = _met(block.field("met"))
     fresh = top_k(x, y, idx, mask, k_new, allowed=allowed) if k_new else None
     known = top_listed(x, y, idx, listed, k_heard, allowed=allowed) if k_heard else None
     masked = np.diff(mask.offsets) - np.diff(listed.offsets)

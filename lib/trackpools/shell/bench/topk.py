@@ -42,7 +42,7 @@ def measure(config: Config, quick: bool, rounds: int, tell: Callable[[str], None
     }
     sizes = dict.fromkeys(tried, KERNEL_USERS) | {"through Spark": users, "MLlib": MLLIB_USERS}
     found = Measured([Ratio(f"{one} ÷ {other}", goal) for one, other, goal in GOALS])
-    tables = Inputs(spark_session(config.session), made, x, y)
+    tables = Inputs(spark_session(config.session.model_copy(update={"quick_start": quick})), made, x, y)
     try:
         tried |= {"through Spark": lambda: _source(tables, config), "MLlib": _mllib(tables)}
         with threadpool_limits(1, "blas"):
