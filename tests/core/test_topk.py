@@ -49,6 +49,62 @@ def test_what_a_group_is_not_allowed_is_as_good_as_masked(seed, users, recording
     assert list(zip(heard.row.tolist(), heard.idx.tolist(), heard.score.tolist(), strict=True)) == oracle(x, y, idx, others, k)
 
 
+def exact_in_float64(rng, count, rank, kind):
+    """Factors on a grid so coarse that no order of a float64 sum rounds, and so fine that float32 does."""
+    drawn = rng.normal(size=(count, rank))
+    if kind == "lengths as popularity makes them":
+        drawn *= rng.lognormal(0, 0.5, (count, 1))
+    elif kind == "few different":
+        drawn = drawn[rng.integers(0, min(5, count), count)]
+    elif kind == "closer than float32 tells":
+        drawn = 1 + drawn / 2**18
+        return (np.round(drawn * 2**20) / 2**20).astype(np.float32)
+    elif kind == "mostly zero":
+        drawn[rng.random(count) < 0.9] = 0
+    return (np.round(drawn * 2**12) / 2**12).astype(np.float32)
+
+
+KINDS = ("of equal length", "lengths as popularity makes them", "few different", "closer than float32 tells", "mostly zero")
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    st.integers(0, 2**31), st.integers(1, 300), st.one_of(st.sampled_from([1, 511, 512, 513, 1024, 1025]), st.integers(1, 3000)), st.integers(1, 300),
+    st.sampled_from(KINDS), st.sampled_from(KINDS), st.sampled_from([0.0, 0.05, 0.9]), st.booleans(),
+)
+def test_every_user_gets_what_a_full_sort_gives(seed, users, recordings, k, kind_x, kind_y, masked, grouped):
+    rng = np.random.default_rng(seed)
+    x, y = exact_in_float64(rng, users, 8, kind_x), exact_in_float64(rng, recordings, 8, kind_y)
+    idx = np.sort(rng.choice(2 * recordings, recordings, replace=False)).astype(np.int32) if seed % 2 else np.arange(7, recordings + 7, dtype=np.int32)
+    hidden = rng.random((users, recordings)) < masked
+    hidden[rng.random(users) < 0.1] = True
+    lists = [rng.permutation(np.append(idx[row], 10**6)) for row in hidden]
+    one = np.arange(recordings) == recordings // 2
+    masks = np.stack([np.ones(recordings, bool), one, ~one, np.zeros(recordings, bool), rng.random(recordings) < 0.5])
+    allowed = Allowed(rng.integers(0, len(masks), users).astype(np.int32), masks)
+    scores = (x.astype(np.float64) @ y.T.astype(np.float64)).astype(np.float32)
+    scores[hidden | (~masks[allowed.group] if grouped else False)] = -np.inf
+    order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+    found = np.take_along_axis(scores, order, axis=1)
+    row, place = np.nonzero(found > -np.inf)
+    got = top_k(x, y, idx, ragged(lists), k, allowed=allowed if grouped else None)
+    assert np.array_equal(got.row, row)
+    assert np.array_equal(got.idx, idx[order[row, place]])
+    assert np.array_equal(got.score, found[row, place])
+
+
+def test_a_user_of_whom_nothing_can_be_proven_gets_the_lowest_idx_of_what_ties():
+    x, y = np.array([[0.0], [1.0]], np.float32), np.ones((5000, 1), np.float32)
+    got = top_k(x, y, np.arange(5000, dtype=np.int32), ragged([[1], [0, 4000]]), 3)
+    assert (got.idx.tolist(), got.score.tolist()) == ([0, 2, 3, 1, 2, 3], [0.0] * 3 + [1.0] * 3)
+
+
+def test_nobody_and_nothing_have_no_best():
+    none = np.empty((0, 4), np.float32)
+    assert len(top_k(none, np.ones((3, 4), np.float32), np.arange(3, dtype=np.int32), ragged([]), 2).row) == 0
+    assert len(top_k(np.ones((3, 4), np.float32), none, np.empty(0, np.int32), ragged([[1], [], []]), 2).row) == 0
+
+
 def test_a_user_gets_the_same_answer_in_any_company():
     rng = np.random.default_rng(1)
     x, y = rng.normal(size=(300, 16)).astype(np.float32), rng.normal(size=(5000, 16)).astype(np.float32)
@@ -67,5 +123,13 @@ def test_listed_recordings_are_ranked_and_unknown_ones_passed_over():
 
 
 def test_nan_factors_are_refused_not_ranked_first():
-    with pytest.raises(ModelError, match="NaN"):
-        top_k(np.array([[np.nan]], np.float32), np.ones((1, 1), np.float32), np.zeros(1, np.int32), ragged([[]]), 1)
+    one, idx = np.ones((1, 1), np.float32), np.zeros(1, np.int32)
+    for wrong in (np.nan, np.inf, -np.inf):
+        for pair in ((one * wrong, one), (one, one * wrong), (one * wrong, 0 * one)):
+            with pytest.raises(ModelError, match="NaN"):
+                top_k(*pair, idx, ragged([[]]), 1)
+
+
+def test_factors_whose_scores_overflow_are_refused():
+    with pytest.raises(ModelError, match="enormous"):
+        top_k(np.full((1, 2), 1e20, np.float32), np.full((1, 2), 1e20, np.float32), np.zeros(1, np.int32), ragged([[]]), 1)

@@ -1,27 +1,34 @@
-"""Selecting the best of a row of scores, compiled by numba: cheaper than the GEMM that made the row.
+"""Selecting the best scores while they are hot in the cache, compiled by numba: cheaper than the GEMM that made them.
 
-Maxima of short chunks bound the k-th score from below in one vectorised pass; only chunks that reach the bound are looked into. What is
-found is scored again in float64, see `exact`.
+Scores come in tiles of recordings. A row keeps what reaches its cut, a score that enough of its own reached so far; when it has kept too
+many, the cut rises. What is left at the end is scored again in float64, see `exact`. Counters are unsigned where they index: a signed index
+may count from the end, which costs more than the loop.
 """
 
 from typing import Any
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
-CHUNK = 16  # scores in a cache line
-TOGETHER = 8  # rows bounded, then looked into, while they are still in the cache
-LOWEST = np.float32(np.finfo(np.float32).min)  # above −inf, which marks what is masked
-LOOSE = 2  # chunks for each member wanted, at least: with fewer the bound admits too many
+TILE = 512  # recordings a tile: with 256 users half a megabyte of scores, which stays in the cache of a core
+LANES = 32  # maxima a tile, each over every 32nd score, so that taking them is vector instructions
+SPARE = 256  # kept beyond the width wanted before the cut rises
+NEAR = 8  # beyond the width after it rose
+LOWEST = np.float32(np.finfo(np.float32).min)  # the first cut: above −inf, which marks what is masked
+LOST = np.float32(np.inf)  # the cut of a row where more tie than it may keep
+MASKED = np.float32(-np.inf)
+NOTHING = np.iinfo(np.int64).max  # a key behind every key
 
 
 @njit(nogil=True, cache=True, fastmath={"reassoc", "contract"})
 def exact(x: Any, y: Any) -> Any:
-    """x·y in float64, as float32; the order of the sum depends on the rank and on the width of the CPU's vectors, on nothing else."""
+    """x·y in float64, as float32; the order of the sum depends on the rank and on the width of the CPU's vectors, on nothing else.
+
+    `x` is float64, because it is read often, and `y` float32.
+    """
     total = 0.0
     for q in range(len(x)):
-        total += np.float64(x[q]) * np.float64(y[q])
+        total += x[q] * np.float64(y[q])
     return np.float32(total)
 
 
@@ -30,6 +37,14 @@ def exact_pairs(x: Any, y: Any, rows: Any, columns: Any, out: Any) -> None:
     """`exact` of x[rows] and y[columns], pair by pair, to `out` float32."""
     for f in range(len(rows)):
         out[f] = exact(x[rows[f]], y[columns[f]])
+
+
+@njit(nogil=True, cache=True)
+def exact_keys(x: Any, y: Any, names: Any, columns: Any, keys: Any) -> None:
+    """`key` of the exact score of one x with each of y[columns], called as `names` calls the column; NOTHING behind them."""
+    for f in range(len(columns)):
+        keys[f] = key(exact(x, y[columns[f]]), names[columns[f]])
+    keys[len(columns) :] = NOTHING
 
 
 @njit(nogil=True, cache=True)
@@ -48,139 +63,150 @@ def score_of(packed: Any) -> Any:
 
 
 @njit(nogil=True, cache=True)
-def forbid(scores: Any, group: Any, masks: Any, whole: Any) -> None:
+def by_tile(rows: Any, places: Any, tiles: int) -> Any:
+    """Pairs as positions in the scores of their tile, tile by tile, and where each tile starts."""
+    starts = np.zeros(tiles + 2, np.int64)
+    for f in range(len(rows)):
+        starts[places[f] // TILE + 2] += 1
+    for t in range(2, tiles + 2):
+        starts[t] += starts[t - 1]
+    flat = np.empty(len(rows), np.int64)
+    for f in range(len(rows)):
+        tile = places[f] // TILE
+        flat[starts[tile + 1]] = rows[f] * TILE + places[f] % TILE
+        starts[tile + 1] += 1
+    return starts, flat
+
+
+@njit(nogil=True, cache=True)
+def forbid(scores: Any, first: int, group: Any, masks: Any, whole: Any) -> None:
     """−inf to what the mask of a row's group does not allow.
 
     Args:
-        scores: float32 [rows, recordings].
+        scores: float32 [rows, TILE].
+        first: where the tile starts.
         group: int32 [rows].
         masks: bool [groups, recordings]; true is allowed.
         whole: bool [groups]; masks that allow everything.
     """
     for u in range(len(scores)):
         if not whole[group[u]]:
-            mask = masks[group[u]]
+            mask = masks[group[u], first : first + TILE]
             for j in range(len(mask)):
-                scores[u, j] = scores[u, j] if mask[j] else -np.inf
+                scores[u, j] = scores[u, j] if mask[j] else MASKED
 
 
-@njit(nogil=True, cache=True, fastmath={"nnan", "nsz"})  # else a maximum is a branch and no vector instruction
-def fill_maxima(scores: Any, maxima: Any) -> None:
-    """Maxima of the whole chunks of each row, and of the rest as one more."""
-    half = np.empty(8, np.float32)
-    whole = scores.shape[1] // CHUNK
-    for u in range(len(scores)):
-        for c in range(whole):
-            part = scores[u, c * CHUNK : (c + 1) * CHUNK]
-            for i in range(8):
-                half[i] = part[i] if part[i] > part[i + 8] else part[i + 8]
-            for i in range(4):
-                half[i] = half[i] if half[i] > half[i + 4] else half[i + 4]
-            a = half[0] if half[0] > half[1] else half[1]
-            b = half[2] if half[2] > half[3] else half[3]
-            maxima[u, c] = a if a > b else b
-        if maxima.shape[1] > whole:
-            maxima[u, whole] = scores[u, whole * CHUNK :].max()
+@njit(nogil=True, cache=True, fastmath={"nnan", "nsz"})
+def tighten(values: Any, columns: Any, count: Any, width: int) -> Any:
+    """Drop the lowest of `count` values, as long as `width` stay; returns the cut and how many stayed.
+
+    The cut is found by halving the range, for counting what reaches a value is vector instructions, and selecting is not.
+    """
+    low, high = values[0], values[0]
+    for f in range(count):
+        low = values[f] if values[f] < low else low
+        high = values[f] if values[f] > high else high
+    for _ in range(24):
+        middle = np.float32(0.5) * low + np.float32(0.5) * high
+        reach = 0
+        for f in range(count):
+            reach += values[f] >= middle
+        if reach < width:
+            high = middle
+        else:
+            low = middle
+        if width <= reach <= width + NEAR:
+            break
+    kept = np.uint64(0)
+    for f in range(count):
+        value, column = values[f], columns[f]
+        values[kept] = value
+        columns[kept] = column
+        kept += np.uint64(value >= low)
+    return low, kept
 
 
-def bounds(scores: NDArray[np.float32], width: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """A score that at least `width` of each row reach, −inf where a row has no more; and the maxima of its chunks."""
-    rows, n = scores.shape
-    maxima = np.empty((rows, (n + CHUNK - 1) // CHUNK), np.float32)
-    fill_maxima(scores, maxima)
-    if n <= width:
-        return np.full(rows, -np.inf, np.float32), maxima
-    of = maxima if maxima.shape[1] >= LOOSE * width else scores
-    at = of.shape[1] - width
-    return np.ascontiguousarray(np.partition(of, at, axis=1)[:, at]), maxima
-
-
-@njit(nogil=True, cache=True)
-def candidates(scores: Any, maxima: Any, cuts: Any, start: Any, columns: Any) -> None:
-    """Allowed columns that reach the bound of their row.
+@njit(nogil=True, cache=True, fastmath={"nnan", "nsz"})  # else a maximum is a branch
+def keep(scores: Any, hidden: Any, first: int, width: int, cuts: Any, counts: Any, values: Any, columns: Any) -> None:
+    """Add the scores of a tile that reach the cut of their row to what the row kept.
 
     Args:
-        scores: float32 [rows, recordings]; −inf marks what is masked.
-        maxima, cuts: of `bounds`.
-        start: result int64 [rows + 1] into `columns`; the first is given.
-        columns: result int32, filled from there as far as needed, with room for one more.
+        scores: float32 [rows, TILE]; −inf marks what is masked.
+        hidden: positions in the scores to mask first, int64.
+        first: column of the first score of the tile.
+        width: how many must reach a cut.
+        cuts, counts: float32 and int64 [rows], of what the rows kept.
+        values, columns: float32 and int32 [rows, width + SPARE + TILE + 1], what they kept.
     """
-    n, chunks = scores.shape[1], maxima.shape[1]
-    reaching = np.empty(chunks + 1, np.int64)
-    found = start[0]
+    flat = scores.reshape(-1)
+    for f in range(len(hidden)):
+        flat[hidden[f]] = MASKED
+    maxima, reaching = np.empty(LANES, np.float32), np.empty(LANES + 1, np.uint64)
     for u in range(len(scores)):
-        cut = max(cuts[u], LOWEST)
-        # written always and counted where it reaches: one candidate in a dozen is what a branch predictor cannot learn
-        many = 0
-        for c in range(chunks):
-            reaching[many] = c
-            many += maxima[u, c] >= cut
+        row, cut, count, own_values, own_columns = scores[u], cuts[u], np.uint64(counts[u]), values[u], columns[u]
+        for c in range(LANES):
+            best = row[c]
+            for i in range(1, TILE // LANES):
+                value = row[c + i * LANES]
+                best = value if value > best else best
+            maxima[c] = best
+        # written always and counted where it reaches: what a branch predictor cannot learn
+        many = np.uint64(0)
+        for c in range(LANES):
+            reaching[many] = np.uint64(c)
+            many += np.uint64(maxima[c] >= cut)
         for r in range(many):
-            first = reaching[r] * CHUNK
-            for j in range(first, min(n, first + CHUNK)):
-                columns[found] = j
-                found += scores[u, j] >= cut
-        start[u + 1] = found
+            j = reaching[r]
+            for _ in range(TILE // LANES):
+                own_values[count] = row[j]
+                own_columns[count] = first + np.int64(j)
+                count += np.uint64(row[j] >= cut)
+                j += np.uint64(LANES)
+        if count > np.uint64(width + SPARE):
+            cuts[u], count = tighten(own_values, own_columns, count, width)
+            if count > np.uint64(width + SPARE):
+                cuts[u], count = LOST, np.uint64(0)
+        counts[u] = count
 
 
 @njit(nogil=True, cache=True)
-def score_pairs(x: Any, y: Any, start: Any, columns: Any, keys: Any) -> None:
-    """Exact `key` of every candidate; visited by recording, so that each row of `y` is fetched once and not at random."""
-    found = start[-1]
-    ends = np.zeros(len(y) + 1, np.int64)
-    for f in range(found):
-        ends[columns[f] + 1] += 1
-    ends = np.cumsum(ends)
-    pair, row = np.empty(found, np.int64), np.empty(found, np.int32)
+def rescore(x: Any, y: Any, names: Any, width: int, cuts: Any, counts: Any, values: Any, columns: Any, keys: Any) -> int:
+    """`exact_keys` of what each row kept, once more tightened, to `keys` int64 [rows, width + SPARE]; returns the most a row has."""
+    most = 0
     for u in range(len(x)):
-        for f in range(start[u], start[u + 1]):
-            to = ends[columns[f]]
-            ends[columns[f]] = to + 1
-            pair[to], row[to] = f, u
-    for at in range(found):
-        column = columns[pair[at]]
-        keys[pair[at]] = key(exact(x[row[at]], y[column]), column)
+        if counts[u] > width:
+            cuts[u], counts[u] = tighten(values[u], columns[u], np.uint64(counts[u]), width)
+        exact_keys(x[u], y, names, columns[u, : counts[u]], keys[u])
+        most = max(most, counts[u])
+    return most
 
 
 @njit(nogil=True, cache=True)
-def keep_best(scores: Any, x: Any, y: Any, k: int, cuts: Any, error: Any, start: Any, keys: Any, columns: Any, best: Any) -> int:
-    """Sort the keys of each row and keep k; a row that is not sure of its last is scored whole. Returns how many were."""
-    whole = 0
-    for u in range(len(scores)):
-        chosen = np.sort(keys[start[u] : start[u + 1]])
-        if cuts[u] > -np.inf and score_of(chosen[k - 1]) <= cuts[u] + error[u]:
-            whole += 1
-            allowed = np.flatnonzero(scores[u] > -np.inf)
-            chosen = np.empty(len(allowed), np.int64)
-            for f in range(len(allowed)):
-                chosen[f] = key(exact(x[u], y[allowed[f]]), allowed[f])
-            chosen.sort()
-        got = min(k, len(chosen))
-        for f in range(got):
-            columns[u, f] = chosen[f] & 0x7FFFFFFF
-            best[u, f] = score_of(chosen[f])
-        columns[u, got:] = -1
-    return whole
+def doubtful(keys: Any, k: int, cuts: Any, error: Any) -> Any:
+    """Rows of which something dropped might belong to the k best; `error` is how far a float32 score may be from the exact one."""
+    out = np.zeros(len(keys), np.bool_)
+    for u in range(len(keys)):
+        out[u] = cuts[u] > LOWEST and (cuts[u] == LOST or score_of(keys[u, k - 1]) <= cuts[u] + error[u])
+    return np.flatnonzero(out)
 
 
-def select(scores: Any, x: Any, y: Any, k: int, width: int, error: Any, workspace: Any, columns: Any, best: Any) -> int:
-    """The k best columns of each row by exact score, ties to the lower column; −inf marks what is masked.
+@njit(nogil=True, cache=True)
+def pack(row: Any, idx: Any, score: Any, keys: Any) -> None:
+    """The `key` of each of flat triples, ascending by row, to the row of `keys`."""
+    at, last = 0, -1
+    for f in range(len(row)):
+        at = at + 1 if row[f] == last else 0
+        last = row[f]
+        keys[last, at] = key(score[f], idx[f])
 
-    Args:
-        scores: float32 [rows, recordings], the GEMM of `x` and `y`.
-        width: candidates to score again at least, above k.
-        error: how far a float32 score may be from the exact one, float64 [rows].
-        workspace: int32 [rows · recordings + 1] to write in.
-        columns, best: results int32 and float32 [rows, k]; column −1 beyond what a row has.
 
-    Returns:
-        how many rows had to be scored whole, because one outside the candidates might have belonged inside.
-    """
-    start, cuts = np.zeros(len(scores) + 1, np.int64), np.empty(len(scores), np.float32)
-    for first in range(0, len(scores), TOGETHER):
-        some = slice(first, first + TOGETHER)
-        cuts[some], maxima = bounds(scores[some], width)
-        candidates(scores[some], maxima, cuts[some], start[first : first + TOGETHER + 1], workspace)
-    keys = np.empty(start[-1], np.int64)
-    score_pairs(x, y, start, workspace, keys)
-    return int(keep_best(scores, x, y, k, cuts, error, start, keys, columns, best))
+@njit(nogil=True, cache=True)
+def unpack(keys: Any, k: int, first: int, at: int, row: Any, idx: Any, score: Any) -> int:
+    """Write the k first of each row from position `at` of `row`, `idx` and `score`; returns the position behind them."""
+    for u in range(len(keys)):
+        for f in range(k):
+            if keys[u, f] == NOTHING:
+                break
+            row[at], idx[at], score[at] = first + u, keys[u, f] & 0x7FFFFFFF, score_of(keys[u, f])
+            at += 1
+    return at

@@ -1,11 +1,12 @@
 """Exact top-k by inner product: blocks of users × stripes of recordings, masks inside, ties by idx.
 
-Selection is by a fixed-shape float32 GEMM with a margin; what it selects is scored again by a float64 dot in fixed order,
-so the answer does not depend on partitions, cores or which users share a block.
+Selection is by a float32 GEMM, with a margin; what it selects is scored again by a float64 dot in fixed order, and a user of whom the margin
+does not prove the selection is scored whole. So the answer does not depend on partitions, cores or which users share a block.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,7 @@ Floats = NDArray[np.float32]
 Ints = NDArray[np.int32]
 Longs = NDArray[np.int64]
 
-CHUNK = 128  # users a GEMM; constant, because another shape may round differently
+CHUNK = 256  # users a GEMM
 MARGIN = 32  # selected beyond k, so that float32 rounding cannot push a true member out
 
 
@@ -60,7 +61,7 @@ def exact_scores(x: Floats, y: Floats, rows: Longs, columns: Longs) -> Floats:
     from trackpools.core.selection import exact_pairs
 
     out = np.empty(len(rows), np.float32)
-    exact_pairs(x, y, rows, columns, out)
+    exact_pairs(x.astype(np.float64), y, rows, columns, out)
     return out
 
 
@@ -75,6 +76,9 @@ def best(row: Longs, idx: Ints, score: Floats, k: int) -> Scored:
 
 def positions(idx: Ints, values: Ints) -> tuple[NDArray[np.bool_], Longs]:
     """Which values stand in the sorted `idx`, and where."""
+    if len(idx) and int(idx[-1]) - int(idx[0]) == len(idx) - 1:  # without gaps, as most are
+        there = (values >= idx[0]) & (values <= idx[-1])
+        return there, values[there].astype(np.int64) - int(idx[0])
     where = np.searchsorted(idx, values)
     there = where < len(idx)
     there[there] = idx[where[there]] == values[there]
@@ -94,37 +98,99 @@ def top_k(x: Floats, y: Floats, idx: Ints, masked: Ragged, k: int, *, allowed: A
         allowed: what the user's group may get; None is everything.
 
     Raises:
-        ModelError: where a factor is NaN or infinite.
+        ModelError: where a factor is NaN, infinite or so large that a score overflows.
     """
-    from trackpools.core.selection import forbid, select
+    from trackpools.core.selection import unpack
 
-    if not (np.isfinite(x).all() and np.isfinite(y).all()):
-        raise ModelError("factors hold NaN or infinite numbers; train again and look at the loss curve")
-    longest = np.sqrt((y.astype(np.float64) ** 2).sum(axis=1).max(initial=0.0))
-    error = 2 * x.shape[1] * np.finfo(np.float32).eps * np.linalg.norm(x.astype(np.float64), axis=1) * longest
-    scores, workspace = np.empty((CHUNK, len(y)), np.float32), np.empty(CHUNK * len(y) + 1, np.int32)
-    columns, best_scores = np.empty((len(x), k), np.int32), np.empty((len(x), k), np.float32)
+    k, catalogue, numbers = min(k, len(y)), _Catalogue.of(y, idx, allowed), np.finfo(np.float32)
+    lengths = _lengths(x)
+    if not float(lengths.max(initial=0)) * catalogue.longest < float(numbers.max) / 2:
+        raise ModelError("factors hold NaN, infinite or enormous numbers; train again and look at the loss curve")
+    error = x.shape[1] * (2 * numbers.eps * catalogue.longest * lengths + numbers.tiny)
+    made = Scored(np.empty(len(x) * k, np.int64), np.empty(len(x) * k, np.int32), np.empty(len(x) * k, np.float32))
+    found = 0
     for start in range(0, len(x), CHUNK):
         part = slice(start, min(start + CHUNK, len(x)))
-        _score(x[part], y, scores)
-        masked_rows, values = masked.of(part.start, part.stop)
-        there, masked_columns = positions(idx, values)
-        scores[masked_rows[there], masked_columns] = -np.inf
-        rows = part.stop - part.start
-        if allowed is not None:
-            forbid(scores[:rows], allowed.group[part], allowed.masks, allowed.masks.all(axis=1))
-        select(scores[:rows], x[part], y, k, k + MARGIN, error[part], workspace, columns[part], best_scores[part])
-    row, place = np.nonzero(columns >= 0)
-    return Scored(row, idx[columns[row, place]], best_scores[row, place])
+        rows, values = masked.of(part.start, part.stop)
+        there, columns = positions(idx, values)
+        group = None if allowed is None else allowed.group[part]
+        keys = _best_keys(x[part], catalogue, (rows[there], catalogue.place[columns]), group, k=k, error=error[part])
+        found = unpack(keys, k, start, found, made.row, made.idx, made.score)
+    return Scored(made.row[:found], made.idx[:found], made.score[:found])
 
 
-def _score(x: Floats, y: Floats, scores: Floats) -> None:
-    """Scores of up to CHUNK users by a GEMM of always the same shape."""
-    padded = x
-    if len(x) < CHUNK:
-        padded = np.zeros((CHUNK, x.shape[1]), np.float32)
-        padded[: len(x)] = x
-    np.matmul(padded, y.T, out=scores)
+@dataclass(frozen=True)
+class _Catalogue:
+    """Recordings by falling length: those of the best scores come early, and few of the others reach the cut.
+
+    Attributes:
+        longest: the largest length; NaN where a factor is.
+        idx: by place.
+        place: of each row of the factors as given.
+        y: factors by place.
+        tiles: the same, transposed, TILE recordings each.
+        masks: of `Allowed`, by place.
+        whole: masks that allow everything.
+    """
+
+    longest: float
+    idx: Ints
+    place: Longs
+    y: Floats
+    tiles: list[Floats]
+    masks: NDArray[np.bool_]
+    whole: NDArray[np.bool_]
+
+    @staticmethod
+    def of(y: Floats, idx: Ints, allowed: Allowed | None) -> "_Catalogue":
+        from trackpools.core.selection import TILE
+
+        lengths = _lengths(y)
+        order = np.argsort(-lengths, kind="stable")
+        ordered, masks = y[order], np.ones((1, len(y)), np.bool_) if allowed is None else np.ascontiguousarray(allowed.masks[:, order])
+        tiles = [np.ascontiguousarray(ordered[first : first + TILE].T) for first in range(0, len(y), TILE)]
+        return _Catalogue(float(lengths.max(initial=0)), idx[order], np.argsort(order), ordered, tiles, masks, np.asarray(masks.all(axis=1)))
+
+
+def _lengths(factors: Floats) -> NDArray[np.float64]:
+    squares: NDArray[np.float64] = np.einsum("ij,ij->i", factors, factors, dtype=np.float64)
+    return np.sqrt(squares)
+
+
+def _best_keys(x: Floats, catalogue: _Catalogue, hidden: tuple[Longs, Longs], group: Ints | None, *, k: int, error: Any) -> Longs:
+    """Keys of each user's best, k at least where he has as many, best first.
+
+    Args:
+        x: factors of up to CHUNK users.
+        catalogue: the recordings.
+        hidden: row numbers and places of what the users must not get.
+        group: of each user, where there are masks.
+        k: how many are wanted.
+        error: how far a float32 score may be from the exact one, float64 [users].
+    """
+    from trackpools.core import selection as of
+
+    users, width, count, wide = len(x), k + MARGIN, len(catalogue.idx), x.astype(np.float64)
+    scores = np.empty((users, of.TILE), np.float32)
+    cuts, counts = np.full(users, of.LOWEST), np.zeros(users, np.int64)
+    values, columns = (np.empty((users, width + of.SPARE + of.TILE + 1), kind) for kind in (np.float32, np.int32))
+    starts, flat = of.by_tile(*hidden, len(catalogue.tiles))
+    for number, tile in enumerate(catalogue.tiles):
+        np.matmul(x, tile, out=scores[:, : tile.shape[1]])
+        scores[:, tile.shape[1] :] = -np.inf
+        if group is not None:
+            of.forbid(scores, number * of.TILE, group, catalogue.masks, catalogue.whole)
+        of.keep(scores, flat[starts[number] : starts[number + 1]], number * of.TILE, width, cuts, counts, values, columns)
+    keys = np.empty((users, width + of.SPARE), np.int64)
+    most = of.rescore(wide, catalogue.y, catalogue.idx, width, cuts, counts, values, columns, keys)
+    keys[:, :most].sort(axis=1)
+    for user in of.doubtful(keys, k, cuts, error):
+        may = np.ones(count, np.bool_) if group is None else catalogue.masks[group[user]].copy()
+        may[hidden[1][hidden[0] == user]] = False
+        every = np.empty(count, np.int64)
+        of.exact_keys(wide[user], catalogue.y, catalogue.idx, np.flatnonzero(may), every)
+        keys[user, :k] = np.sort(every)[:k]
+    return keys
 
 
 def top_listed(x: Floats, y: Floats, idx: Ints, listed: Ragged, k: int, *, allowed: Allowed | None = None) -> Scored:
@@ -144,4 +210,4 @@ def _listed(x: Floats, y: Floats, idx: Ints, listed: Ragged, k: int, *, allowed:
         if allowed is not None:
             may = allowed.masks[allowed.group[rows], columns]
             rows, columns = rows[may], columns[may]
-        yield best(rows, idx[columns], exact_scores(x, y, rows, columns), k)
+        yield best(rows, idx[columns], exact_scores(x[start:end], y, rows - start, columns), k)

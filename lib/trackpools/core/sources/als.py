@@ -10,11 +10,11 @@ from pyspark.sql import functions as F
 from threadpoolctl import threadpool_limits
 
 from trackpools.core.sources.inputs import SourceInputs
-from trackpools.core.topk import Allowed, Ints, Ragged, Scored, positions, top_k, top_listed
+from trackpools.core.sources.merging import MERGED, PARTIAL, merged, packed, partial
+from trackpools.core.topk import Allowed, Ints, Ragged, positions, top_k, top_listed
 
 BIT = 0
 BROADCAST_BYTES = 512 * 2**20
-ITEMS = "array<struct<score:float,recording:int>>"
 
 
 def candidates(inputs: SourceInputs) -> DataFrame:
@@ -28,15 +28,9 @@ def candidates(inputs: SourceInputs) -> DataFrame:
     pairs = _blocks(inputs, config.topk.user_block).crossJoin(stripes)
     groups = F.array_distinct(F.transform("block", lambda user: user["group"]))
     forbidden = F.map_entries(F.map_filter("forbidden", lambda group, _: F.array_contains(groups, group)))
-    given = pairs.select("block", "ids", "matrix", forbidden.alias("forbidden"))
-    partial = given.mapInArrow(_score(k_new, k_heard), f"user_idx int, fresh {ITEMS}, known {ITEMS}, masked int")
-    merged = partial.groupBy("user_idx").agg(
-        F.flatten(F.collect_list("fresh")).alias("fresh"), F.flatten(F.collect_list("known")).alias("known"), F.max("masked").alias("masked")
-    )
-    # scores are negated here, so that the natural order of structs is best first, ties by idx
-    both = F.array_sort(F.concat(F.slice(F.array_sort("fresh"), 1, max(k_new, 1)), F.slice(F.array_sort("known"), 1, max(k_heard, 1))))
-    items = F.transform(both, lambda item: F.struct(item["recording"].alias("recording"), (-item["score"]).alias("score")))
-    return merged.select("user_idx", F.lit(BIT).cast("byte").alias("source"), items.alias("items"), "masked")
+    given = pairs.select("_block", "block", "ids", "matrix", forbidden.alias("forbidden"))
+    found = given.mapInArrow(_score(k_new, k_heard), PARTIAL).groupBy("_block").applyInArrow(merged(k_new, k_heard), MERGED)
+    return found.select("user_idx", F.lit(BIT).cast("byte").alias("source"), "items", "masked")
 
 
 def _group(clean: Column) -> Column:
@@ -59,15 +53,16 @@ def _stripes(recording_factors: DataFrame, cards: DataFrame, size: int) -> DataF
 
 
 def _blocks(inputs: SourceInputs, size: int) -> DataFrame:
-    """Users in blocks by idx: `block array<struct<user_idx, factors, mask, listed, group>>`, independent of partitions."""
-    lists = inputs.history.groupBy("user_idx").agg(
-        F.collect_list(F.when(F.col("heard") | F.col("blocked"), F.col("recording_idx"))).alias("mask"),
-        F.collect_list(F.when(F.col("heard") & ~F.col("blocked") & ~F.col("refused"), F.col("recording_idx"))).alias("listed"),
-    )
+    """Users in blocks by idx: `block array<struct<user_idx, factors, met, group>>`, independent of partitions.
+
+    `met` is what a user must not get as new; what he may get as heard stands there as its bitwise not.
+    """
+    listed = F.col("heard") & ~F.col("blocked") & ~F.col("refused")
+    recording = F.when(listed, F.bitwise_not("recording_idx")).otherwise(F.col("recording_idx"))
+    lists = inputs.history.where(F.col("heard") | F.col("blocked")).groupBy("user_idx").agg(F.collect_list(recording).alias("met"))
     people = inputs.users.select("user_idx", _group(F.col("clean")).alias("group"))
     users = people.join(inputs.user_factors.withColumnRenamed("idx", "user_idx"), "user_idx").join(lists, "user_idx", "left")
-    none = F.array().cast("array<int>")
-    user = F.struct("user_idx", "factors", F.coalesce("mask", none).alias("mask"), F.coalesce("listed", none).alias("listed"), "group")
+    user = F.struct("user_idx", "factors", F.coalesce("met", F.array().cast("array<int>")).alias("met"), "group")
     return users.groupBy(F.floor(F.col("user_idx") / size).alias("_block")).agg(F.array_sort(F.collect_list(user)).alias("block"))
 
 
@@ -80,9 +75,13 @@ def _pack(batches: Iterator[Any]) -> Iterator[Any]:
             yield pa.RecordBatch.from_pydict({"stripe": batch.column("stripe").slice(i, 1)} | made)
 
 
-def _ragged(lists: Any) -> Ragged:
-    sizes = np.asarray(lists.value_lengths(), np.int64)
-    return Ragged(np.concatenate([[0], np.cumsum(sizes)]), np.asarray(lists.flatten(), np.int32))
+def _met(lists: Any) -> tuple[Ragged, Ragged]:
+    """What users must not get as new, and of that what they may get as heard; see `_blocks`."""
+    offsets = np.concatenate([[0], np.cumsum(np.asarray(lists.value_lengths(), np.int64))])
+    values = np.asarray(lists.flatten(), np.int32)
+    listed = values < 0
+    before = np.concatenate([[0], np.cumsum(listed)])
+    return Ragged(offsets, np.where(listed, ~values, values)), Ragged(before[offsets], ~values[listed])
 
 
 def _score(k_new: int, k_heard: int) -> Callable[[Iterator[Any]], Iterator[Any]]:
@@ -116,17 +115,9 @@ def _score_pair(pair: Any, k_new: int, k_heard: int) -> Any:
     y = np.frombuffer(pair.column("matrix")[0].as_buffer(), np.float32).reshape(len(idx), -1)
     allowed = _allowed(block.field("group"), forbidden, idx)
     x = np.asarray(block.field("factors").flatten(), np.float32).reshape(users, -1)
-    mask, listed = _ragged(block.field("mask")), _ragged(block.field("listed"))
+    mask, listed = _met(block.field("met"))
     fresh = top_k(x, y, idx, mask, k_new, allowed=allowed) if k_new else None
     known = top_listed(x, y, idx, listed, k_heard, allowed=allowed) if k_heard else None
     masked = np.diff(mask.offsets) - np.diff(listed.offsets)
-    return pa.RecordBatch.from_arrays(
-        [block.field("user_idx"), _lists(fresh, users), _lists(known, users), pa.array(masked.astype(np.int32))], ["user_idx", "fresh", "known", "masked"]
-    )
-
-
-def _lists(scored: Scored | None, users: int) -> Any:
-    if scored is None:
-        scored = Scored(np.empty(0, np.int64), np.empty(0, np.int32), np.empty(0, np.float32))
-    offsets = np.searchsorted(scored.row, np.arange(users + 1)).astype(np.int32)
-    return pa.ListArray.from_arrays(pa.array(offsets), pa.StructArray.from_arrays([pa.array(-scored.score), pa.array(scored.idx)], ["score", "recording"]))
+    found = packed(fresh, users, k_new), packed(known, users, k_heard)
+    return partial(pair.column("_block"), block.field("user_idx"), masked.astype(np.int32), *found)

@@ -12,13 +12,14 @@ from threadpoolctl import threadpool_limits
 
 from trackpools.config import Config
 from trackpools.core.sources import als
-from trackpools.core.topk import CHUNK, Ragged, top_k
+from trackpools.core.topk import Ragged, top_k
 from trackpools.shell.bench import Measured, Ratio
 from trackpools.shell.bench.inputs import RANK, Inputs, factors, seconds
 from trackpools.shell.bench.logs import log
 from trackpools.shell.session import spark_session
 
 K, KERNEL_USERS, MLLIB_USERS = 200, 16_384, 1024
+CHUNK = 128  # users a GEMM of the peers
 GOALS = (
     ("kernel", "implicit.recommend", 2.5), ("kernel", "GEMM", 0.6), ("kernel", "NumPy argpartition", 1.0), ("through Spark", "kernel", 0.6),
     ("through Spark", "MLlib", 50.0),
@@ -41,7 +42,7 @@ def measure(config: Config, quick: bool, rounds: int, tell: Callable[[str], None
     }
     sizes = dict.fromkeys(tried, KERNEL_USERS) | {"through Spark": users, "MLlib": MLLIB_USERS}
     found = Measured([Ratio(f"{one} ÷ {other}", goal) for one, other, goal in GOALS])
-    tables = Inputs(spark_session(config.session), made, x, y)
+    tables = Inputs(spark_session(config.session.model_copy(update={"quick_start": quick})), made, x, y)
     try:
         tried |= {"through Spark": lambda: _source(tables, config), "MLlib": _mllib(tables)}
         with threadpool_limits(1, "blas"):

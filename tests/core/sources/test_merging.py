@@ -1,0 +1,34 @@
+"""What stripes found is the same, merged, as what one stripe would have found."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from trackpools.core.sources.merging import merged, packed, partial
+from trackpools.core.topk import Ragged, top_k, top_listed
+
+
+def found(x, y, idx, heard, k_new, k_heard):
+    """A row of PARTIAL of one stripe."""
+    users = np.arange(len(x), dtype=np.int32) + 100
+    fresh = top_k(x, y, idx, heard, k_new) if k_new else None
+    known = top_listed(x, y, idx, heard, k_heard) if k_heard else None
+    return partial(pa.array([7]), users, users % 3, packed(fresh, len(x), k_new), packed(known, len(x), k_heard))
+
+
+@pytest.mark.parametrize(("k_new", "k_heard"), [(10, 4), (10, 0), (0, 4), (200, 200)])
+@pytest.mark.parametrize("stripes", [1, 3])
+def test_stripes_merged_are_one_stripe_best_first_with_ties_by_idx(k_new, k_heard, stripes):
+    rng = np.random.default_rng(3)
+    x, y = (np.round(rng.normal(size=(count, 3))).astype(np.float32) for count in (40, 150))
+    heard = [np.flatnonzero(rng.random(150) < 0.3) if u else np.empty(0, int) for u in range(40)]
+    lists = Ragged(np.cumsum([0, *map(len, heard)]), np.concatenate(heard).astype(np.int32))
+    scores = x @ y.T
+    parts = [found(x, y[part], part.astype(np.int32), lists, k_new, k_heard) for part in np.array_split(np.arange(150), stripes)]
+    got = merged(k_new, k_heard)(pa.Table.from_batches(parts[::-1])).to_pylist()
+    assert [(one["user_idx"], one["masked"]) for one in got] == [(u + 100, (u + 100) % 3) for u in range(40)]
+    for u, one in enumerate(got):
+        ranked = sorted(range(150), key=lambda r: (-scores[u, r], r))
+        fresh, known = [r for r in ranked if r not in heard[u]][:k_new], [r for r in ranked if r in heard[u]][:k_heard]
+        chosen = sorted(fresh + known, key=lambda r: (-scores[u, r], r))
+        assert one["items"] == [{"recording": r, "score": scores[u, r]} for r in chosen]
