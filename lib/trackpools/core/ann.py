@@ -2,9 +2,9 @@
 
 An index keeps the recordings of a stripe in lists around centres, and of each recording four bits a factor of what it is away from its
 centre. A search looks into the lists whose centres suit the user most and brings more than k; those are scored exactly as `topk` does.
-Filters never starve a user: what he must not get is left out while the index is searched (groups) or fetched beyond the need (his own), and
-who still comes back short is searched in all lists, then exactly. Built and searched in one thread with fixed seeds, an index and its answers
-are the same on machines of one kind, whatever the partitions and whoever shares a block.
+Filters never starve a user: what he must not get is left out while the index is searched (groups) or fetched beyond the need (his own).
+Who still comes back short is searched in all lists, then exactly; so is who heard very much, which costs only himself. Built and searched
+in one thread with fixed seeds, an index and its answers are the same on machines of one kind, whatever the partitions and the company.
 """
 
 from dataclasses import dataclass
@@ -26,6 +26,7 @@ SWEEPS = 8  # of k-means: more of both cost minutes and gain nothing
 EXACT_SHARE = 0.25  # groups that may have less of the stripe are searched exactly in what they may have: it costs no more
 DETOUR = 10  # what a market may not have lies together, in the lists of who likes it: so much more reach for each one refused beside one allowed
 HEARD = 2  # fetched for each one masked: those lie at the top, and below them the index tells neighbours apart less well
+MANY = 1000  # masked recordings; who has more is searched exactly, for fetching enough would cost as much
 TOGETHER = 1024  # users a search
 PIECE = 65_536  # recordings a GEMM of the exact search
 
@@ -136,12 +137,12 @@ class _Search:
         return exact(x, *((self.y, self.idx) if may is None else (self.y[may], self.idx[may])), masked, self.k)
 
     def found(self, x: Floats, masked: Ragged, may: Mask | None) -> Scored:
-        """By the index; who heard much is searched with others who did, for as much more. Who comes back short is searched exactly."""
+        """By the index, who heard more with others who did, for as much more; exactly for who heard too much or comes back short."""
         inside = _inside(self.idx, masked)
-        columns, scores = np.empty((len(x), self.k), np.int32), np.empty((len(x), self.k), np.float32)
-        want = self.effort.fetch * self.k
-        steps = np.ceil(2 * np.log2((want + HEARD * np.diff(inside.offsets)) / want))
-        for step in np.unique(steps):
+        columns, scores = np.full((len(x), self.k), -1, np.int32), np.empty((len(x), self.k), np.float32)
+        want, heard = self.effort.fetch * self.k, np.diff(inside.offsets)
+        steps = np.where(heard <= MANY, np.ceil(2 * np.log2((want + HEARD * heard) / want)), -1)
+        for step in np.unique(steps[steps >= 0]):
             same = np.flatnonzero(steps == step)
             for some in np.array_split(same, range(TOGETHER, len(same), TOGETHER)):
                 columns[some], scores[some] = self._rescored(x[some], _of(inside, some), int(np.ceil(want * 2 ** (step / 2))), may)

@@ -3,6 +3,7 @@
 Factors are trained, for random ones have no neighbourhoods that an index could use: `blocked`, a few iterations on a log of 200 kinds of taste.
 """
 
+import itertools
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -96,7 +97,7 @@ def _each_core(users: int, work: Callable[[slice], Scored]) -> Scored:
         return work(part)
 
     edges = [users * core // CORES for core in range(CORES + 1)]
-    parts = [slice(*pair) for pair in zip(edges, edges[1:], strict=False)]
+    parts = [slice(*pair) for pair in itertools.pairwise(edges)]
     with ThreadPoolExecutor(CORES) as pool:
         made = list(pool.map(alone, parts))
     rows = [one.row + part.start for one, part in zip(made, parts, strict=True)]
