@@ -3,8 +3,9 @@
 An index keeps the recordings of a stripe in lists around centres, and of each recording four bits a factor of what it is away from its
 centre. A search looks into the lists whose centres suit the user most and brings more than k; those are scored exactly as `topk` does.
 Filters never starve a user: what he must not get is left out while the index is searched (groups) or fetched beyond the need (his own).
-Who still comes back short is searched in all lists, then exactly; so is who heard very much, which costs only himself. Built and searched
-in one thread with fixed seeds, an index and its answers are the same on machines of one kind, whatever the partitions and the company.
+Who still comes back short is searched in all lists, then exactly; so is who heard very much or whose answer the index is too coarse for: that
+costs only himself. Built and searched in one thread with fixed seeds, an index and its answers are the same on machines of one kind, whatever
+the partitions and whoever shares a block.
 """
 
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ EXACT_SHARE = 0.25  # groups that may have less of the stripe are searched exact
 DETOUR = 10  # what a market may not have lies together, in the lists of who likes it: so much more reach for each one refused beside one allowed
 HEARD = 2  # fetched for each one masked: those lie at the top, and below them the index tells neighbours apart less well
 MANY = 1000  # masked recordings; who has more is searched exactly, for fetching enough would cost as much
+MISSED = 0.05  # share of the k best that the index's error is estimated to hide; above it the user is searched exactly
 TOGETHER = 1024  # users a search
 PIECE = 65_536  # recordings a GEMM of the exact search
 
@@ -163,13 +165,15 @@ class _Search:
         share = 1.0 if may is None else float(may.mean())
         reach = self.effort.reach * width * (1 + DETOUR * (1 - share) / share)
         probes = int(np.ceil(lists * min(1.0, reach / len(self.y))))
-        _, found = self.index.search(x, width, params=faiss.SearchParametersIVF(nprobe=probes, **chosen))
+        seen, found = self.index.search(x, width, params=faiss.SearchParametersIVF(nprobe=probes, **chosen))
         short = found[:, -1] < 0
         if probes < lists and short.any():
-            _, found[short] = self.index.search(x[short], width, params=faiss.SearchParametersIVF(nprobe=lists, **chosen))
+            seen[short], found[short] = self.index.search(x[short], width, params=faiss.SearchParametersIVF(nprobe=lists, **chosen))
         columns, scores = np.empty((len(x), self.k), np.int32), np.empty((len(x), self.k), np.float32)
         met = np.full(len(self.y), -1, np.int32)
-        rescore(x, self.y, found, inside.offsets, inside.values, met, columns, scores)
+        missed = np.empty(len(x))
+        rescore(x, self.y, found, inside.offsets, inside.values, met, seen, columns, scores, missed)
+        columns[missed > MISSED] = -1
         return columns, scores
 
 
