@@ -150,6 +150,12 @@ class TrainConfig(Section):
 class TopkConfig(Section):
     user_block: Annotated[int, Field(ge=1, le=65_536)]
     stripe: Annotated[int, Field(ge=64, le=16_777_216)]
+    exact_max: Count
+    index_user_block: Annotated[int, Field(ge=1, le=65_536)]
+    index_stripe: Annotated[int, Field(ge=1024, le=16_777_216)]
+    reach: Annotated[float, Field(ge=1, le=1e6), AfterValidator(finite)]
+    fetch: Annotated[float, Field(ge=1, le=100), AfterValidator(finite)]
+    min_recall: Share
 
 
 class AlsSourceConfig(Section):

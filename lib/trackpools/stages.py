@@ -5,7 +5,7 @@ tracks. A stage whose inputs, configuration, code and as_of are those of its las
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 
 from pyspark.sql import DataFrame
@@ -15,6 +15,7 @@ from trackpools import tables as t
 from trackpools.config import Config
 from trackpools.core import assemble, cards, features, ids, interactions, rules, weights
 from trackpools.core.audience import audience, eligible
+from trackpools.core.sources import als
 from trackpools.core.sources.inputs import SourceInputs
 from trackpools.tables import Table
 
@@ -163,9 +164,21 @@ def fill_pools(read: Frames, c: Context) -> dict[str, DataFrame]:
         user_factors=read["user_factors"].select("idx", "factors"), recording_factors=read["recording_factors"].select("idx", "factors"),
         recordings=c.rows["recording_factors"], config=config,
     )
+    if config.sources.als.enabled and als.is_approximate(inputs):
+        inputs = _told(replace(inputs, stripes=c.keep(als.stripes(inputs))), c.notes)
     proposed = assemble.candidates(inputs)
     kept = {"candidates": proposed} if config.candidates.keep else {}
     return kept | {"pools": assemble.pools(inputs, proposed, c.as_of, c.model_version)}
+
+
+def _told(inputs: SourceInputs, notes: Notes) -> SourceInputs:
+    """The inputs; how near their index comes to the exact answer stands in the notes."""
+    from trackpools.shell.recall import below, recall
+
+    found = recall(inputs)
+    notes.metrics |= {f"recall_{name}": share for name, share in found.items()}
+    notes.warnings.extend(below(found, inputs.config.topk.min_recall, inputs.config.sources.als.k))
+    return inputs
 
 
 STAGES = (

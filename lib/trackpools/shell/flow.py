@@ -141,6 +141,7 @@ class Flow:
                 told.input(name, self.store.where(name), version)
             told.params({"run_key": c.run_key, "as_of": c.as_of.isoformat(), "known_as_of": c.known_as_of.isoformat(), "skipped": skipped})
             told.metrics({"seconds": done.seconds, **done.usage, **{f"rows_{s.name}": s.rows for s in tables}})
+            told.metrics({name: value for name, value in c.notes.metrics.items() if name.startswith("recall_") and stage.name == "pools" and not skipped})
             if stage.name == "train" and not skipped:
                 self._tell_training(c, told)
                 folder = local_path(self.config.store.root)

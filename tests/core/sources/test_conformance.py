@@ -179,11 +179,12 @@ def allowed(user, policy):
     return new, old - blocked
 
 
+@pytest.mark.parametrize("exact_max", [40, 39])
 @pytest.mark.parametrize("policy", POLICIES)
-def test_als_is_the_obvious_ranking_of_what_the_policy_allows_and_never_the_blocked(policy, inputs, frames):
+def test_als_is_the_obvious_ranking_of_what_the_policy_allows_and_never_the_blocked(policy, exact_max, inputs, frames):
     x = {row["idx"]: np.array(row["factors"]) for row in frames["user_factors"].collect()}
     y = {row["idx"]: np.array(row["factors"]) for row in frames["recording_factors"].collect()}
-    found = proposed(ALS, inputs(policy))
+    found = proposed(ALS, inputs(policy, f"topk.exact_max={exact_max}"))
     assert set(found) == set(x)
     for user, (recordings, scores, masked) in found.items():
         def best(pool, k, user=user):

@@ -9,27 +9,32 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from threadpoolctl import threadpool_limits
 
+from trackpools.core import ann
+from trackpools.core.als.factors import matrix
 from trackpools.core.sources.inputs import SourceInputs
 from trackpools.core.sources.merging import MERGED, PARTIAL, merged, packed, partial
-from trackpools.core.topk import Allowed, Ints, Ragged, positions, top_k, top_listed
+from trackpools.core.topk import Allowed, Ints, Ragged, positions, top_listed
+from trackpools.errors import ConfigError
 
 BIT = 0
 BROADCAST_BYTES = 512 * 2**20
+ROW_BYTES = 2**31 - 2**27  # what a row of Spark holds, less the ids and the index beside the matrix
+PACKED = "stripe long, ids binary, matrix binary, index binary"
 
 
 def candidates(inputs: SourceInputs) -> DataFrame:
     """One row a trained user; see `sources`. What was heard or blocked, and what the market or the explicit policy refuses, is masked inside the top-k."""
-    config, heard = inputs.config, inputs.config.pools.heard
-    k_new = 0 if heard == "only" else config.sources.als.k
-    k_heard = 0 if heard == "exclude" else max(config.sources.als.k_heard, config.sources.als.k if heard == "only" else 0)
-    stripes = _stripes(inputs.recording_factors, inputs.cards, config.topk.stripe)
-    if inputs.recordings * config.train.rank * 4 < BROADCAST_BYTES:
-        stripes = F.broadcast(stripes)
-    pairs = _blocks(inputs, config.topk.user_block).crossJoin(stripes)
+    k_new, k_heard = sizes(inputs)
+    topk, near = inputs.config.topk, is_approximate(inputs)
+    recordings = stripes(inputs) if inputs.stripes is None else inputs.stripes
+    if inputs.recordings * inputs.config.train.rank * 4 < BROADCAST_BYTES:
+        recordings = F.broadcast(recordings)
+    pairs = _blocks(inputs, topk.index_user_block if near else topk.user_block).crossJoin(recordings)
     groups = F.array_distinct(F.transform("block", lambda user: user["group"]))
     forbidden = F.map_entries(F.map_filter("forbidden", lambda group, _: F.array_contains(groups, group)))
-    given = pairs.select("_block", "block", "ids", "matrix", forbidden.alias("forbidden"))
-    found = given.mapInArrow(_score(k_new, k_heard), PARTIAL).groupBy("_block").applyInArrow(merged(k_new, k_heard), MERGED)
+    given = pairs.select("_block", "block", "ids", "matrix", *(["index"] if near else []), forbidden.alias("forbidden"))
+    effort = ann.Effort(topk.reach, topk.fetch) if near else None
+    found = given.mapInArrow(_score(k_new, k_heard, effort), PARTIAL).groupBy("_block").applyInArrow(merged(k_new, k_heard), MERGED)
     return found.select("user_idx", F.lit(BIT).cast("byte").alias("source"), "items", "masked")
 
 
@@ -38,18 +43,45 @@ def _group(clean: Column) -> Column:
     return F.concat("market", F.when(clean, "/clean").otherwise("/all"))
 
 
-def _stripes(recording_factors: DataFrame, cards: DataFrame, size: int) -> DataFrame:
-    """Up to `size` recordings a row: `ids binary (int32), matrix binary (float32), forbidden map<group, their idx array<int>>`."""
-    stripe = F.floor(F.col("idx") / size).alias("stripe")
-    rows = F.array_sort(F.collect_list(F.struct("idx", "factors")))
-    grouped = recording_factors.groupBy(stripe).agg(rows.alias("rows"))
+def sizes(inputs: SourceInputs) -> tuple[int, int]:
+    """New and heard recordings to propose to a user."""
+    config, heard = inputs.config.sources.als, inputs.config.pools.heard
+    return 0 if heard == "only" else config.k, 0 if heard == "exclude" else max(config.k_heard, config.k if heard == "only" else 0)
+
+
+def is_approximate(inputs: SourceInputs) -> bool:
+    """Whether an index finds the new recordings; heard ones are few and always ranked exactly.
+
+    Raises:
+        ConfigError: where it should and faiss is not installed.
+    """
+    near = sizes(inputs)[0] > 0 and inputs.recordings > inputs.config.topk.exact_max
+    if near:
+        ann.library()
+    return near
+
+
+def stripes(inputs: SourceInputs) -> DataFrame:
+    """Recordings in stripes, a row each: `ids binary (int32), matrix binary (float32), index binary, forbidden map<group, their idx array<int>>`.
+
+    `index` is null where top-k is exact.
+
+    Raises:
+        ConfigError: where a row would be too large.
+    """
+    topk, near = inputs.config.topk, is_approximate(inputs)
+    name, size = ("index_stripe", topk.index_stripe) if near else ("stripe", topk.stripe)
+    if (held := min(size, inputs.recordings) * inputs.config.train.rank * 4) > ROW_BYTES:
+        told = f"{min(size, inputs.recordings):,} recordings × {inputs.config.train.rank} factors × 4 bytes = {held / 2**30:.1f} GiB"
+        raise ConfigError(f"topk.{name}={size} makes rows too large: {told}, above {ROW_BYTES / 2**30:.2f} GiB; lower it")
+    cards, stripe = inputs.cards, F.floor(F.col("idx") / size).alias("stripe")
+    rows = inputs.recording_factors.select(stripe, "idx", "factors").groupBy("stripe").applyInArrow(_pack(indexed=near), PACKED)
     playable = {clean: F.col("available") & F.col("clean_track_id" if clean else "track_id").isNotNull() for clean in (False, True)}
     refused = [cards.where(~may).select(F.col("recording_idx").alias("idx"), _group(F.lit(clean)).alias("group")) for clean, may in playable.items()]
     lists = refused[0].unionByName(refused[1]).groupBy(stripe, "group").agg(F.collect_list("idx").alias("list"))
     forbidden = lists.groupBy("stripe").agg(F.map_from_entries(F.collect_list(F.struct("group", "list"))).alias("forbidden"))
     none = F.create_map().cast("map<string,array<int>>")
-    packed = grouped.select("stripe", "rows").mapInArrow(_pack, "stripe long, ids binary, matrix binary")
-    return packed.join(forbidden, "stripe", "left").select("ids", "matrix", F.coalesce("forbidden", none).alias("forbidden"))
+    return rows.join(forbidden, "stripe", "left").select("ids", "matrix", "index", F.coalesce("forbidden", none).alias("forbidden"))
 
 
 def _blocks(inputs: SourceInputs, size: int) -> DataFrame:
@@ -66,13 +98,19 @@ def _blocks(inputs: SourceInputs, size: int) -> DataFrame:
     return users.groupBy(F.floor(F.col("user_idx") / size).alias("_block")).agg(F.array_sort(F.collect_list(user)).alias("block"))
 
 
-def _pack(batches: Iterator[Any]) -> Iterator[Any]:
-    for batch in batches:
-        for i in range(batch.num_rows):
-            rows = batch.column("rows").slice(i, 1).flatten()
-            ids, matrix = np.asarray(rows.field("idx"), np.int32), np.asarray(rows.field("factors").flatten(), np.float32)
-            made = {"ids": pa.array([ids.tobytes()]), "matrix": pa.array([matrix.tobytes()])}
-            yield pa.RecordBatch.from_pydict({"stripe": batch.column("stripe").slice(i, 1)} | made)
+def _pack(*, indexed: bool) -> Callable[[Any], Any]:
+    def run(rows: Any) -> Any:
+        idx = np.asarray(rows["idx"], np.int32)
+        order = np.argsort(idx)
+        y, index = matrix(rows["factors"])[order], None
+        if indexed:
+            ann.library()  # before its threads can be limited
+            with threadpool_limits(1):
+                index = ann.build(y)
+        made = {"ids": idx[order].tobytes(), "matrix": y.tobytes(), "index": index}
+        return pa.table({"stripe": rows["stripe"][:1]} | {name: pa.array([data], pa.binary()) for name, data in made.items()})
+
+    return run
 
 
 def _met(lists: Any) -> tuple[Ragged, Ragged]:
@@ -84,12 +122,14 @@ def _met(lists: Any) -> tuple[Ragged, Ragged]:
     return Ragged(offsets, np.where(listed, ~values, values)), Ragged(before[offsets], ~values[listed])
 
 
-def _score(k_new: int, k_heard: int) -> Callable[[Iterator[Any]], Iterator[Any]]:
+def _score(k_new: int, k_heard: int, effort: ann.Effort | None) -> Callable[[Iterator[Any]], Iterator[Any]]:
     def run(batches: Iterator[Any]) -> Iterator[Any]:
-        with threadpool_limits(1, "blas"):  # a task has one core
+        if effort is not None:
+            ann.library()  # before its threads can be limited
+        with threadpool_limits(1):  # a task has one core
             for batch in batches:
                 for i in range(batch.num_rows):
-                    yield _score_pair(batch.slice(i, 1), k_new, k_heard)
+                    yield _score_pair(batch.slice(i, 1), k_new, k_heard, effort)
 
     return run
 
@@ -107,7 +147,7 @@ def _allowed(group: Any, forbidden: Any, idx: Ints) -> Allowed | None:
     return Allowed(np.asarray(codes.indices, np.int32), masks)
 
 
-def _score_pair(pair: Any, k_new: int, k_heard: int) -> Any:
+def _score_pair(pair: Any, k_new: int, k_heard: int, effort: ann.Effort | None) -> Any:
     """Partial top-k of one block of users over one stripe."""
     block, forbidden = (pair.column(name).flatten() for name in ("block", "forbidden"))
     users = len(block)
@@ -116,7 +156,8 @@ def _score_pair(pair: Any, k_new: int, k_heard: int) -> Any:
     allowed = _allowed(block.field("group"), forbidden, idx)
     x = np.asarray(block.field("factors").flatten(), np.float32).reshape(users, -1)
     mask, listed = _met(block.field("met"))
-    fresh = top_k(x, y, idx, mask, k_new, allowed=allowed) if k_new else None
+    index = ann.load(pair.column("index")[0].as_buffer()) if effort is not None else None
+    fresh = ann.top_k(x, y, idx, mask, k_new, index=index, effort=effort, allowed=allowed) if k_new else None
     known = top_listed(x, y, idx, listed, k_heard, allowed=allowed) if k_heard else None
     masked = np.diff(mask.offsets) - np.diff(listed.offsets)
     found = packed(fresh, users, k_new), packed(known, users, k_heard)

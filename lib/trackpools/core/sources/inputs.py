@@ -17,6 +17,7 @@ class SourceInputs:
         cards: `track_cards`.
         user_factors, recording_factors: `idx int, factors array<float>`.
         recordings: number of trained recordings, to plan with.
+        stripes: of `als.stripes`, where the caller keeps them to use them more than once.
     """
 
     users: DataFrame
@@ -26,3 +27,4 @@ class SourceInputs:
     recording_factors: DataFrame
     recordings: int
     config: Config
+    stripes: DataFrame | None = None

@@ -58,9 +58,10 @@ Benchmark = Callable[[Config, bool, int, Callable[[str], None]], Measured]
 
 def benchmarks() -> dict[str, Benchmark]:
     """Name → benchmark; imported late, for they load heavy libraries."""
-    from trackpools.shell.bench import flow, foldin, sample, scale, topk, train
+    from trackpools.shell.bench import ann, flow, foldin, sample, scale, topk, train
 
-    return {"train": train.measure, "topk": topk.measure, "foldin": foldin.measure, "flow": flow.measure, "scale": scale.measure, "sample": sample.measure}
+    modules = {"train": train, "topk": topk, "ann": ann, "foldin": foldin, "flow": flow, "scale": scale, "sample": sample}
+    return {name: module.measure for name, module in modules.items()}
 
 
 def machine() -> dict[str, Any]:

@@ -1,0 +1,97 @@
+"""The als source above `topk.exact_max`, through Spark: what an index finds, how near that is, what is said of it."""
+
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from builders import rows
+from trackpools.core.als.factors import as_table
+from trackpools.core.audience import audience
+from trackpools.core.sources import als
+from trackpools.core.sources.inputs import SourceInputs
+from trackpools.errors import ConfigError
+from trackpools.shell.recall import below, recall
+from trackpools.tables import TRACK_CARDS
+
+USERS, RECORDINGS, RANK, K = 24, 3000, 6, 20
+CLEAN, LISTENER, HEARD = 5, 2, 400
+
+
+def refused(recording, market, clean):
+    """DE may have a neighbourhood less, clean listeners every fourth less."""
+    return (market == "DE" and recording % 10 < 4) or (clean and recording % 4 == 0)
+
+
+@pytest.fixture(scope="module")
+def frames(spark):
+    rng = np.random.default_rng(6)
+    kinds = rng.normal(size=(10, RANK))
+    y = kinds[np.arange(RECORDINGS) % 10] + 0.4 * rng.normal(size=(RECORDINGS, RANK))
+    x = kinds[np.arange(USERS) % 10] + 0.4 * rng.normal(size=(USERS, RANK))
+    best = np.argsort(-(y @ x[LISTENER]))[:HEARD]
+    ids = rows(spark, "user_ids", *({"user_id": f"u{u}", "user_idx": u} for u in range(USERS)))
+    profiles = rows(spark, "users", *(
+        {"user_id": f"u{u}", "market": ("SE", "DE")[u % 2], "explicit_policy": "clean" if u % 6 == CLEAN else "allow"} for u in range(USERS)
+    ))
+    cards = [
+        {"recording_idx": r, "market": market, "available": True, "track_id": None if refused(r, market, False) else "t",
+         "clean_track_id": None if refused(r, market, True) else "t"}
+        for r in range(RECORDINGS) for market in ("SE", "DE")
+    ]
+    schema = "user_idx int, recording_idx int, heard boolean, blocked boolean, refused boolean"
+    return {
+        "users": audience(ids, profiles, {}), "cards": rows(spark, TRACK_CARDS.name, *cards).cache(),
+        "history": spark.createDataFrame([(LISTENER, int(r), True, False, False) for r in best], schema),
+        "user_factors": spark.createDataFrame(as_table(np.arange(USERS), x)), "recording_factors": spark.createDataFrame(as_table(np.arange(RECORDINGS), y)),
+    }
+
+
+@pytest.fixture
+def inputs(frames, config):
+    def build(*settings):
+        c = config(f"sources.als.k={K}", "sources.als.k_heard=3", "topk.exact_max=2000", "topk.index_stripe=2048", "topk.index_user_block=16", *settings)
+        return SourceInputs(**frames, recordings=RECORDINGS, config=c)
+
+    return build
+
+
+def found(given):
+    return {row["user_idx"]: [(item["recording"], item["score"]) for item in row["items"]] for row in als.candidates(given).collect()}
+
+
+def test_an_index_finds_nearly_the_exact_candidates_and_keeps_the_filters(inputs, frames):
+    near, exact = found(inputs()), found(inputs("topk.exact_max=3000"))
+    assert {user: len(items) for user, items in near.items()} == {user: len(items) for user, items in exact.items()}
+    common = [len(set(near[user]) & set(exact[user])) / len(exact[user]) for user in exact]
+    assert np.mean(common) >= 0.9
+    for user, items in near.items():
+        assert not any(refused(recording, ("SE", "DE")[user % 2], user % 6 == CLEAN) for recording, _ in items)
+        assert items == sorted(items, key=lambda item: (-item[1], item[0]))
+    heard = {row["recording_idx"] for row in frames["history"].collect()}
+    assert len(heard & {recording for recording, _ in near[LISTENER]}) == 3  # k_heard
+    split = replace(inputs(), users=frames["users"].repartition(5), user_factors=frames["user_factors"].repartition(3))
+    assert found(split) == near
+
+
+def test_recall_is_measured_for_everybody_and_where_it_breaks_first(inputs):
+    given = inputs()
+    told = recall(replace(given, stripes=als.stripes(given).cache()))
+    assert set(told) == {"overall", "rarest_market", "explicit_off", "heaviest"}
+    assert all(0.85 <= share <= 1 for share in told.values()), told
+    assert below(told, 0.0, K) == []
+    assert "0.900 of the exact 20 (explicit off), below topk.min_recall=0.95" in below({"overall": 0.99, "explicit_off": 0.9}, 0.95, K)[0]
+
+
+def test_without_faiss_nothing_starts(inputs, monkeypatch):
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    with pytest.raises(ConfigError, match=r"pip install 'trackpools\[ann\]'"):
+        als.candidates(inputs())
+    assert als.is_approximate(inputs("topk.exact_max=3000")) is False
+
+
+def test_rows_that_spark_cannot_hold_are_refused_with_the_arithmetic(inputs):
+    given = replace(inputs("train.rank=2048", "topk.index_stripe=1000000"), recordings=10**6)
+    with pytest.raises(ConfigError, match=r"topk.index_stripe=1000000.*1,000,000 recordings × 2048 factors × 4 bytes = 7.6 GiB"):
+        als.stripes(given)
