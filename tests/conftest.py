@@ -1,5 +1,6 @@
 """One Spark session a test process, a fresh root a test, the shared data where it is present."""
 
+import fcntl
 import os
 import shutil
 import time
@@ -11,7 +12,7 @@ os.environ["TZ"] = "UTC"
 time.tzset()
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 
-LONG = ("test_flow.py", "test_kill.py", "test_spark_submit.py", "test_cli.py", "test_notebooks.py")
+LONG = ("test_flow.py", "test_spark_submit.py", "test_kill.py", "test_cli.py", "test_notebooks.py")
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
@@ -64,14 +65,20 @@ def shared_data(name: str) -> Path:
 
 @pytest.fixture(scope="session")
 def published(spark, tmp_path_factory):
-    """The folder of a root with a published release of `flows.events()` as of `flows.AS_OF`; made once, so copy it before you write."""
+    """The folder of a root with a published release of `flows.events()` as of `flows.AS_OF`; made by one test process for all, so copy it before you write."""
     from flows import AS_OF, SMALL, events, import_events, run
     from trackpools.shell.settings import load_config
 
-    folder = tmp_path_factory.mktemp("published")
-    c = load_config(settings=["mlflow.enabled=false", *SMALL], root=str(folder / "root"))
-    import_events(c, folder, events())
-    run(c, AS_OF)
+    of_all = tmp_path_factory.getbasetemp().parent if "PYTEST_XDIST_WORKER" in os.environ else tmp_path_factory.getbasetemp()
+    folder = of_all / "published"
+    folder.mkdir(exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "made").exists():
+            c = load_config(settings=["mlflow.enabled=false", *SMALL], root=str(folder / "root"))
+            import_events(c, folder, events())
+            run(c, AS_OF)
+            (folder / "made").touch()
     return folder / "root"
 
 

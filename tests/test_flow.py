@@ -44,7 +44,7 @@ def test_pools_are_equal_whatever_the_partitions(spark, config, tmp_path, engine
         for parts in (1, 2, 7):
             spark.conf.set("spark.sql.adaptive.enabled", "false")
             spark.conf.set("spark.sql.shuffle.partitions", parts)
-            c = config(*SMALL, f"train.engine={engine}", "topk.user_block=8", "pools.user_block=2", f"store.root={tmp_path / str(parts)}")
+            c = config(*SMALL, f"train.engine={engine}", "topk.user_block=8", "pools.user_block=1", f"store.root={tmp_path / str(parts)}")
             import_events(c, tmp_path, events()[:: 1 if parts != 2 else -1], f"events-{parts}", files=parts)
             run(c)
             flow = Flow(c, spark, Tracker(c.mlflow, None, "t", "t"))
