@@ -13,7 +13,7 @@ from flows import SMALL, events, import_events
 from trackpools import cli_look  # noqa: F401 - registers commands
 from trackpools.cli import FLOW, app
 from trackpools.errors import ContractError
-from trackpools.shell import look, releases
+from trackpools.shell import look, releases, work
 from trackpools.shell.settings import load_config
 from trackpools.shell.store import Store
 from trackpools.stages import STAGES
@@ -46,6 +46,12 @@ def test_what_cannot_be_meant_exits_2_and_writes_nothing(tmp_path, monkeypatch, 
         assert answer["error"]["code"] in {"config", "input"}
         assert set(answer) >= {"ok", "command", "release_id", "tables", "mlflow_run_id", "seconds", "warnings", "error"}
     assert not list(tmp_path.rglob("*.parquet"))
+
+
+def test_what_a_stage_says_comes_next_is_a_command():
+    nexts = [work._next(stage) for stage in STAGES if stage.name != "daily"]
+    assert nexts == ["interactions", "features", "train", "pools", "publish"]
+    assert {command.name for command in app.registered_commands} >= set(nexts)
 
 
 def test_a_dry_run_prints_plan_and_configuration_and_touches_nothing(tmp_path):

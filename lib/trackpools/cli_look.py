@@ -80,8 +80,8 @@ def doctor(root: Root = None, config: ConfigFile = None, set_: Settings = None, 
 
 @app.command()
 def bench(
-    name: Annotated[str, typer.Argument(help="train, topk, foldin, flow, scale or sample")],
-    quick: Annotated[bool, typer.Option("--quick", help="a tenth of the size, in less than two minutes")] = False,
+    name: Annotated[str, typer.Argument(help="train, topk, ann, foldin, flow, scale or sample")],
+    quick: Annotated[bool, typer.Option("--quick", help="much smaller, about two minutes")] = False,
     rounds: Annotated[int, typer.Option(help="times that each side runs, in turns", min=1, max=100)] = 3,
     config: ConfigFile = None, set_: Settings = None, json: Json = False, quiet: Quiet = False,
 ) -> None:

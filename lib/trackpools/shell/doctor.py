@@ -24,9 +24,9 @@ from trackpools.shell.mlflow_client import reachable, tracking_uri, without_secr
 Version = tuple[int, ...]
 JAVA = (17, 21)
 PYTHON: tuple[Version, Version] = ((3, 11), (3, 14))
-# (first that fits, first that no longer does): the rules of design.md, "Platform decisions"
+# (first that fits, first that no longer does), as in pyproject.toml
 PACKAGES: dict[str, tuple[Version, Version]] = {
-    "pyspark": ((4, 0, 1), (4, 2, 1)), "delta-spark": ((4, 0, 1), (4, 4, 1)), "pandas": ((2, 2), (3,)), "mlflow": ((3, 8), (4,)),
+    "pyspark": ((4, 0, 1), (4, 2, 1)), "delta-spark": ((4, 0, 1), (4, 4, 1)), "pandas": ((2, 2), (3,)), "mlflow": ((3, 8), (3, 18)),
     "pyarrow": ((18,), (26,)), "numpy": ((1, 26), (3,)), "implicit": ((0, 7, 3), (1,)), "numba": ((0, 60), (1,)),
 }
 LOCAL_ONLY = {"pyspark", "delta-spark"}
