@@ -65,10 +65,11 @@ class Whole:
 def descended(config, of, positive, negative, blocks=3):
     """Scores of each half-step, the loss curve and the last recording factors of `blocked` without Spark."""
     from trackpools.shell.engines.blocked import descend
+    from trackpools.shell.engines.journal import Finished
 
     whole = Whole(positive, negative, config, blocks)
     start = np.random.default_rng(3).normal(size=(RECORDINGS, RANK)) / 3
-    y, curve = descend(whole, start, of.penalties()[1], config)
+    y, curve = descend(whole, Finished(start, []), of.penalties()[1], config)
     return start, whole.seen, curve, y
 
 

@@ -63,7 +63,12 @@ def fit(
         passes = Passes(blocks, config, place, (len(catalogue), rank))
         penalty = config.regularisation * (liked + config.alpha0 * passes.users) ** config.exponent
         start = np.random.default_rng(config.seed).normal(scale=0.1 / np.sqrt(rank), size=(len(catalogue), rank))
-        y, curve = descend(passes, journal.load(Finished(start, [])), penalty, config, journal=journal, progress=progress)
+
+        def after(done: Finished) -> None:
+            journal.save(done)
+            progress(done.curve[-1])
+
+        y, curve = descend(passes, journal.load(Finished(start, [])), penalty, config, after)
     finally:
         blocks.select("block").mapInArrow(visits.clean_up(place), "block int").count()
         blocks.unpersist()
@@ -71,9 +76,9 @@ def fit(
 
 
 def descend(
-    passes: "Passes", done: Finished, penalty: NDArray[np.float64], config: TrainConfig, *, journal: Journal, progress: Callable[[float], None]
+    passes: "Passes", done: Finished, penalty: NDArray[np.float64], config: TrainConfig, after: Callable[[Finished], None] = lambda _: None
 ) -> tuple[Matrix, list[float]]:
-    """Iterate on from what is `done`; stops early where the loss falls by less than `train.tolerance` of itself."""
+    """Iterate on from what is `done`, telling `after` each iteration; stops early where the loss falls by less than `train.tolerance` of itself."""
     y, curve = done.y, list(done.curve)
     while len(curve) < config.iterations and not _settled(curve, config.tolerance):
         spectrum, basis = eigenbasis(y.T @ y)
@@ -87,8 +92,7 @@ def descend(
         for _ in range(config.recording_steps):
             descent.step(passes.product(descent.p))
         y = descent.y
-        journal.save(Finished(y, curve))
-        progress(curve[-1])
+        after(Finished(y, list(curve)))
     return y, curve
 
 
