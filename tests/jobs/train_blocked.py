@@ -19,10 +19,8 @@ config = load_config(settings=settings).train
 spark = SparkSession.builder.getOrCreate()
 row = spark.range(users * EACH, numPartitions=8).select((F.col("id") % users).cast("int").alias("user_idx"), F.xxhash64("id").alias("hash"))
 popular = F.pow(F.pmod("hash", F.lit(1_000_003)) / 1_000_003, 3)
-training = row.select(
-    "user_idx", (popular * recordings).cast("int").alias("recording_idx"), (1 + F.pmod(F.col("hash"), F.lit(5))).cast("double").alias("positive"),
-    F.lit(0.0).alias("negative"),
-).dropDuplicates(["user_idx", "recording_idx"])
+rated = row.select("user_idx", (popular * recordings).cast("int").alias("recording_idx"), (1 + F.pmod("hash", F.lit(5))).cast("double").alias("positive"))
+training = rated.groupBy("user_idx", "recording_idx").agg(F.max("positive").alias("positive"), F.lit(0.0).alias("negative"))
 told = []
 
 

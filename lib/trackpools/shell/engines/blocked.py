@@ -28,6 +28,7 @@ from trackpools.shell.engines.journal import Finished, Journal
 from trackpools.shell.engines.visits import Place, Shipped, Work
 
 Matrix = NDArray[np.float64]
+START = 0.01  # the largest factor to begin with
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,8 @@ def fit(
     try:
         passes = Passes(blocks, config, place, (len(catalogue), rank))
         penalty = config.regularisation * (liked + config.alpha0 * passes.users) ** config.exponent
-        start = np.random.default_rng(config.seed).normal(scale=0.1 / np.sqrt(rank), size=(len(catalogue), rank))
+        # above 0, as every first factor is: from numbers around 0 the loss needs two to three iterations more
+        start = START * np.random.default_rng(config.seed).random((len(catalogue), rank))
 
         def after(done: Finished) -> None:
             journal.save(done)
