@@ -63,7 +63,7 @@ def fit(
     try:
         passes = Passes(blocks, config, place, (len(catalogue), rank))
         penalty = config.regularisation * (liked + config.alpha0 * passes.users) ** config.exponent
-        # above 0, as every first factor is: from numbers around 0 the loss needs two to three iterations more
+        # above 0, near the popularity that comes first in such data: from numbers around 0 the loss needs some iterations more
         start = START * np.random.default_rng(config.seed).random((len(catalogue), rank))
 
         def after(done: Finished) -> None:
