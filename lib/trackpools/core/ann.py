@@ -30,7 +30,7 @@ HEARD = 2  # fetched for each one masked: those lie at the top, and below them t
 MANY = 1000  # masked recordings; who has more is searched exactly, for fetching enough would cost as much
 MISSED = 0.05  # share of the k best that the index's error is estimated to hide; above it the user is searched exactly
 TOGETHER = 1024  # users a search
-PIECE = 65_536  # recordings a GEMM of the exact search
+PIECE = 65_536  # recordings that the exact search arranges at a time, which bounds its memory
 
 
 @dataclass(frozen=True)
@@ -117,14 +117,14 @@ def top_k(
         rows = np.arange(len(x)) if allowed is None else np.flatnonzero(allowed.group == group)
         may = None if allowed is None or allowed.masks[group].all() else allowed.masks[group]
         if may is not None and may.mean() < EXACT_SHARE:
-            got, short = exact(x[rows], y[may], idx[may], _of(masked, rows), k), rows[:0]
+            got, short = exact(x[rows], y[may], idx[may], masked.pick(rows), k), rows[:0]
         else:
-            got, short = search.found(x[rows], _of(masked, rows), may)
+            got, short = search.found(x[rows], masked.pick(rows), may)
         parts.append(Scored(rows[got.row], got.idx, got.score))
         exactly.append(rows[short])
     rest = np.concatenate(exactly)  # all of them together, for an exact search arranges the recordings first
     if len(rest):
-        got = exact(x[rest], y, idx, _of(masked, rest), k, allowed=None if allowed is None else Allowed(allowed.group[rest], allowed.masks))
+        got = exact(x[rest], y, idx, masked.pick(rest), k, allowed=None if allowed is None else Allowed(allowed.group[rest], allowed.masks))
         parts.append(Scored(rest[got.row], got.idx, got.score))
     whole = _joined(parts)
     order = np.argsort(whole.row, kind="stable")
@@ -153,9 +153,9 @@ class _Search:
         for step in np.unique(steps[steps >= 0]):
             same = np.flatnonzero(steps == step)
             for some in np.array_split(same, range(TOGETHER, len(same), TOGETHER)):
-                columns[some], scores[some] = self._rescored(x[some], _of(inside, some), int(np.ceil(want * 2 ** (step / 2))), may)
+                columns[some], scores[some] = self._rescored(x[some], inside.pick(some), int(np.ceil(want * 2 ** (step / 2))), may)
         short = np.flatnonzero(columns[:, -1] < 0)
-        short = short[(columns[short] >= 0).sum(axis=1) < _left(_of(inside, short), len(self.y), may)]
+        short = short[(columns[short] >= 0).sum(axis=1) < _left(inside.pick(short), len(self.y), may)]
         columns[short] = -1
         row, place = np.nonzero(columns >= 0)
         return Scored(row, self.idx[columns[row, place]], scores[row, place]), short
@@ -190,14 +190,6 @@ def _inside(idx: Ints, masked: Ragged) -> Ragged:
     """Masked recordings as columns of the stripe; those it does not hold are left out."""
     there, columns = positions(idx, masked.values)
     return Ragged(np.concatenate([[0], np.cumsum(there)])[masked.offsets], columns.astype(np.int32))
-
-
-def _of(lists: Ragged, rows: Longs) -> Ragged:
-    """The lists of these rows."""
-    sizes = np.diff(lists.offsets)[rows]
-    offsets = np.concatenate([[0], np.cumsum(sizes)])
-    at = np.arange(offsets[-1]) + np.repeat(lists.offsets[rows] - offsets[:-1], sizes)
-    return Ragged(offsets, lists.values[at])
 
 
 def _joined(parts: list[Scored]) -> Scored:

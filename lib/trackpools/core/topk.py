@@ -33,6 +33,13 @@ class Ragged:
         sizes = np.diff(self.offsets[start : end + 1])
         return np.repeat(np.arange(end - start), sizes), self.values[self.offsets[start] : self.offsets[end]]
 
+    def pick(self, rows: Longs) -> "Ragged":
+        """The lists of these rows, in their order."""
+        sizes = np.diff(self.offsets)[rows]
+        offsets = np.concatenate([[0], np.cumsum(sizes)])
+        at = np.arange(offsets[-1]) + np.repeat(self.offsets[rows] - offsets[:-1], sizes)
+        return Ragged(offsets, self.values[at])
+
 
 @dataclass(frozen=True)
 class Allowed:

@@ -3,18 +3,14 @@
 Factors are trained, for random ones have no neighbourhoods that an index could use: `blocked`, a few iterations on a log of 200 kinds of taste.
 """
 
-import itertools
 import shutil
 import tempfile
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from pyspark.sql import functions as F
 from threadpoolctl import threadpool_limits
 
@@ -23,14 +19,14 @@ from trackpools.core import ann
 from trackpools.core.als.factors import matrix
 from trackpools.core.topk import Allowed, Ragged, Scored
 from trackpools.shell.bench import Measured, Ratio
-from trackpools.shell.bench.inputs import RANK, seconds
+from trackpools.shell.bench.inputs import RANK, each_core, seconds, training
 from trackpools.shell.bench.logs import Log, log
 from trackpools.shell.engines import blocked
 from trackpools.shell.session import spark_session
 
 K, KINDS, ITERATIONS = 200, 200, 3
 EXACT_USERS, NEAR_USERS, HARD_USERS, HEAVY_USERS, HEAVY = 4096, 16_384, 256, 64, 5000
-CORES = 2  # as all claims here
+BLOCKS = 2
 
 
 @dataclass(frozen=True)
@@ -74,12 +70,9 @@ def measure(config: Config, quick: bool, rounds: int, tell: Callable[[str], None
 
 def _trained(config: Config, made: Log) -> World:
     folder = Path(tempfile.mkdtemp(prefix="trackpools-bench-"))
-    columns = {"user_idx": made.user, "recording_idx": made.recording, "positive": made.weight.astype(np.float64), "negative": np.zeros(len(made.user))}
-    own = config.train.model_copy(update={"engine": "blocked", "rank": RANK, "iterations": ITERATIONS, "blocks": CORES})
+    own = config.train.model_copy(update={"engine": "blocked", "rank": RANK, "iterations": ITERATIONS, "blocks": BLOCKS})
     try:
-        pq.write_table(pa.table(columns), folder / "log.parquet", row_group_size=1 << 18)
-        training = spark_session(config.session).read.parquet(str(folder / "log.parquet"))
-        people, catalogue, _ = blocked.fit(training, own, RANK)
+        people, catalogue, _ = blocked.fit(training(spark_session(config.session), made, folder), own, RANK)
         some, everything = people.where(F.col("idx") < NEAR_USERS).orderBy("idx").toArrow(), catalogue.toArrow()
     finally:
         shutil.rmtree(folder)
@@ -96,17 +89,13 @@ def _each_core(users: int, work: Callable[[slice], Scored]) -> Scored:
         ann.library().omp_set_num_threads(1)
         return work(part)
 
-    edges = [users * core // CORES for core in range(CORES + 1)]
-    parts = [slice(*pair) for pair in itertools.pairwise(edges)]
-    with ThreadPoolExecutor(CORES) as pool:
-        made = list(pool.map(alone, parts))
-    rows = [one.row + part.start for one, part in zip(made, parts, strict=True)]
-    return Scored(np.concatenate(rows), *(np.concatenate([getattr(one, name) for one in made]) for name in ("idx", "score")))
+    made = each_core(users, alone)
+    rows = [one.row + part.start for part, one in made]
+    return Scored(np.concatenate(rows), *(np.concatenate([getattr(one, name) for _, one in made]) for name in ("idx", "score")))
 
 
 def _mine(heard: Ragged, part: slice) -> Ragged:
-    offsets = heard.offsets[part.start : part.stop + 1]
-    return Ragged(offsets - offsets[0], heard.values[offsets[0] : offsets[-1]])
+    return heard.pick(np.arange(part.start, part.stop))
 
 
 def _exact(world: World) -> Callable[[slice], Scored]:

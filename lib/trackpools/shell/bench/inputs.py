@@ -1,9 +1,12 @@
 """Factors, histories and cards of a benchmark as parquet in a folder of its own: what candidate sources are given."""
 
+import itertools
+import os
 import shutil
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +37,22 @@ def seconds(work: Callable[[], Any]) -> float:
     began = time.perf_counter()
     work()
     return time.perf_counter() - began
+
+
+def training(spark: SparkSession, made: Log, folder: Path) -> DataFrame:
+    """The log as engines take it, from a parquet file in the folder."""
+    columns = {"user_idx": made.user, "recording_idx": made.recording, "positive": made.weight.astype(np.float64), "negative": np.zeros(len(made.user))}
+    pq.write_table(pa.table(columns), folder / "log.parquet", row_group_size=1 << 18)
+    return spark.read.parquet(str(folder / "log.parquet"))
+
+
+def each_core(users: int, work: Callable[[slice], Any]) -> list[tuple[slice, Any]]:
+    """What the work makes of the first users, one part a core."""
+    cores = os.cpu_count() or 1
+    edges = [users * core // cores for core in range(cores + 1)]
+    parts = [slice(*pair) for pair in itertools.pairwise(edges)]
+    with ThreadPoolExecutor(cores) as pool:
+        return list(zip(parts, pool.map(work, parts), strict=True))
 
 
 class Inputs:

@@ -5,12 +5,11 @@ import tempfile
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
@@ -18,6 +17,7 @@ from trackpools.config import Config
 from trackpools.core.als.factors import matrix
 from trackpools.core.topk import Ragged, top_k
 from trackpools.shell.bench import Measured, Ratio
+from trackpools.shell.bench.inputs import training
 from trackpools.shell.bench.logs import Log, log
 from trackpools.shell.engines import train
 from trackpools.shell.kept import kept
@@ -35,17 +35,15 @@ def measure(config: Config, quick: bool, rounds: int, tell: Callable[[str], None
     ratio, speed = Ratio("recall@100 at 25 % of the users ÷ all", 0.98), Ratio("seconds at 25 % of the users ÷ all", 1.0, at_most=True)
     found, folder = Measured([ratio, speed]), Path(tempfile.mkdtemp(prefix="trackpools-bench-"))
     try:
-        zeros = np.zeros(int((~held).sum()))
-        columns = {"user_idx": made.user[~held], "recording_idx": made.recording[~held], "positive": made.weight[~held].astype(np.float64), "negative": zeros}
-        pq.write_table(pa.table(columns), folder / "log.parquet", row_group_size=1 << 18)
-        training = spark_session(config.session).read.parquet(str(folder / "log.parquet"))
+        known = replace(made, user=made.user[~held], recording=made.recording[~held], weight=made.weight[~held])
+        rows = training(spark_session(config.session), known, folder)
         for number in range(1, rounds + 1):
             recall, spent = {}, {}
             for fraction in FRACTIONS:
                 tell(f"round {number}: {fraction:.0%} of the users")
                 began = time.perf_counter()
                 with ExitStack() as keeping:
-                    x, y = _factors(training, config, fraction, lambda frame, stack=keeping: stack.enter_context(kept(frame)))  # type: ignore[misc]
+                    x, y = _factors(rows, config, fraction, lambda frame, stack=keeping: stack.enter_context(kept(frame)))  # type: ignore[misc]
                 spent[fraction] = found.note(f"{fraction:.0%} of the users, s", time.perf_counter() - began)
                 recall[fraction] = found.note(f"{fraction:.0%} of the users, recall@{K}", _recall(made, held, x, y))
             ratio.values.append(recall[0.25] / recall[1.0])
@@ -55,10 +53,10 @@ def measure(config: Config, quick: bool, rounds: int, tell: Callable[[str], None
     return found
 
 
-def _factors(training: DataFrame, config: Config, fraction: float, keep: Callable[[DataFrame], DataFrame]) -> tuple[Any, Any]:
+def _factors(rows: DataFrame, config: Config, fraction: float, keep: Callable[[DataFrame], DataFrame]) -> tuple[Any, Any]:
     """Factors of the users asked, by idx, and of all recordings; zeros where there are none. Everybody's are computed."""
     own = config.train.model_copy(update={"engine": "blocked", "user_fraction": fraction})
-    fit = train(training, own, None, keep)
+    fit = train(rows, own, None, keep)
     people = keep(fit.users)
     people.count()
     x, y = ((side.orderBy("idx").toArrow()) for side in (people.where(F.col("idx") % EVERY == 0), fit.recordings))
@@ -75,9 +73,7 @@ def _recall(made: Log, held: Any, x: Any, y: Any) -> float:
     """Mean over users of hits ÷ min(K, held out)."""
     asked = np.arange(0, len(x), EVERY)
     known, wanted = (Ragged(np.searchsorted(made.user[part], np.arange(len(x) + 1)), made.recording[part]) for part in (~held, held))
-    heard = [known.values[known.offsets[u] : known.offsets[u + 1]] for u in asked]
-    masked = Ragged(np.concatenate([[0], np.cumsum([len(one) for one in heard])]), np.concatenate(heard))
-    best = top_k(x[asked], y, np.arange(len(y), dtype=np.int32), masked, K)
+    best = top_k(x[asked], y, np.arange(len(y), dtype=np.int32), known.pick(asked), K)
     shares = []
     for row, user in enumerate(asked):
         mine = wanted.values[wanted.offsets[user] : wanted.offsets[user + 1]]

@@ -1,9 +1,7 @@
 """Users a second of the exact top-k kernel on every core, against implicit.recommend, a NumPy partition, and the GEMM alone."""
 
-import itertools
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -14,7 +12,7 @@ from trackpools.config import Config
 from trackpools.core.sources import als
 from trackpools.core.topk import Ragged, top_k
 from trackpools.shell.bench import Measured, Ratio
-from trackpools.shell.bench.inputs import RANK, Inputs, factors, seconds
+from trackpools.shell.bench.inputs import RANK, Inputs, each_core, factors, seconds
 from trackpools.shell.bench.logs import log
 from trackpools.shell.session import spark_session
 
@@ -34,11 +32,11 @@ def measure(config: Config, quick: bool, rounds: int, tell: Callable[[str], None
     x, y = factors(users, recordings)
     heard = Ragged(np.searchsorted(made.user, np.arange(users + 1)), made.recording)
     some = slice(0, KERNEL_USERS)
-    tried: dict[str, Callable[[], None]] = {
-        "GEMM": lambda: _each_core(KERNEL_USERS, lambda part: _gemm(x[part], y)),
-        "kernel": lambda: _each_core(KERNEL_USERS, lambda part: _ours(x, y, heard, part)),
+    tried: dict[str, Callable[[], Any]] = {
+        "GEMM": lambda: each_core(KERNEL_USERS, lambda part: _gemm(x[part], y)),
+        "kernel": lambda: each_core(KERNEL_USERS, lambda part: _ours(x, y, heard, part)),
         "implicit.recommend": _implicit(made.csr(1.0)[some], x[some], y),
-        "NumPy argpartition": lambda: _each_core(KERNEL_USERS, lambda part: _numpy(x[part], y, heard, part)),
+        "NumPy argpartition": lambda: each_core(KERNEL_USERS, lambda part: _numpy(x[part], y, heard, part)),
     }
     sizes = dict.fromkeys(tried, KERNEL_USERS) | {"through Spark": users, "MLlib": MLLIB_USERS}
     found = Measured([Ratio(f"{one} ÷ {other}", goal) for one, other, goal in GOALS])
@@ -58,13 +56,6 @@ def measure(config: Config, quick: bool, rounds: int, tell: Callable[[str], None
     return found
 
 
-def _each_core(users: int, work: Callable[[slice], Any]) -> None:
-    cores = os.cpu_count() or 1
-    edges = [users * core // cores for core in range(cores + 1)]
-    with ThreadPoolExecutor(cores) as pool:
-        list(pool.map(work, [slice(*pair) for pair in itertools.pairwise(edges)]))
-
-
 def _gemm(x: Any, y: Any) -> None:
     scores = np.empty((CHUNK, len(y)), np.float32)
     for start in range(0, len(x) - CHUNK + 1, CHUNK):
@@ -72,9 +63,7 @@ def _gemm(x: Any, y: Any) -> None:
 
 
 def _ours(x: Any, y: Any, heard: Ragged, part: slice) -> None:
-    offsets = heard.offsets[part.start : part.stop + 1]
-    mine = Ragged(offsets - offsets[0], heard.values[offsets[0] : offsets[-1]])
-    top_k(x[part], y, np.arange(len(y), dtype=np.int32), mine, K)
+    top_k(x[part], y, np.arange(len(y), dtype=np.int32), heard.pick(np.arange(part.start, part.stop)), K)
 
 
 def _numpy(x: Any, y: Any, heard: Ragged, part: slice) -> None:

@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from pyspark.sql import DataFrame
 from threadpoolctl import threadpool_limits
 
 from trackpools.config import Config, TrainConfig
 from trackpools.core.als.factors import matrix
 from trackpools.shell.bench import Measured, Ratio
+from trackpools.shell.bench.inputs import training
 from trackpools.shell.bench.logs import Log, sized
 from trackpools.shell.engines import blocked, mllib
 from trackpools.shell.session import spark_session
@@ -39,29 +38,22 @@ def measure(config: Config, quick: bool, rounds: int, tell: Callable[[str], None
     equal = Ratio("blocked ÷ implicit, seconds to implicit's loss", 1.1, at_most=True)
     found = Measured([speed, equal, loss], {"interactions": [float(len(made.user))], "rank": [float(own.rank)]})
     try:
-        training = _frame(config, made, folder)
+        rows = training(spark_session(config.session), made, folder)
         for number in range(1, rounds + 1):
             tell(f"round {number}: implicit, then blocked")
             peer, peer_loss = _implicit(made, own)
-            ours, our_loss, needed = _blocked(training, made, own, peer_loss)
+            ours, our_loss, needed = _blocked(rows, made, own, peer_loss)
             found.note("implicit, s an iteration", peer)
             speed.values.append(found.note("blocked, s an iteration", ours) / peer)
             equal.values.append(ours * needed / (peer * ITERATIONS))
             loss.values.append(our_loss / peer_loss)
         tell("MLlib: 1 and 2 iterations")
         slow = Ratio("mllib ÷ blocked, seconds an iteration", 10.0)
-        slow.values.append(found.note("mllib, s an iteration", _mllib(training, own)) / found.figures["blocked, s an iteration"][-1])
+        slow.values.append(found.note("mllib, s an iteration", _mllib(rows, own)) / found.figures["blocked, s an iteration"][-1])
         found.ratios.append(slow)
     finally:
         shutil.rmtree(folder)
     return found
-
-
-def _frame(config: Config, made: Log, folder: Path) -> DataFrame:
-    zeros = np.zeros(len(made.user))
-    table = pa.table({"user_idx": made.user, "recording_idx": made.recording, "positive": made.weight.astype(np.float64), "negative": zeros})
-    pq.write_table(table, folder / "log.parquet", row_group_size=1 << 20)
-    return spark_session(config.session).read.parquet(str(folder / "log.parquet"))
 
 
 def _implicit(made: Log, train: TrainConfig) -> tuple[float, float]:
@@ -74,24 +66,24 @@ def _implicit(made: Log, train: TrainConfig) -> tuple[float, float]:
     return float(np.median(np.diff(told)[1:])), _loss(made, train, model.user_factors, model.item_factors)
 
 
-def _blocked(training: DataFrame, made: Log, train: TrainConfig, wanted: float) -> tuple[float, float, float]:
+def _blocked(rows: DataFrame, made: Log, train: TrainConfig, wanted: float) -> tuple[float, float, float]:
     """Median seconds an iteration, the loss after ITERATIONS, and after how many the loss is `wanted`; infinite where SPARE more are too few."""
     told: list[float] = []
     # a curve tells the loss between two half-steps, so the loss of whole iterations is computed like the peer's
     longer = train.model_copy(update={"iterations": ITERATIONS + SPARE})
-    *_, curve = blocked.fit(training, longer, train.rank, progress=lambda _: told.append(time.perf_counter()))
-    users, recordings, _ = blocked.fit(training, train, train.rank)
+    *_, curve = blocked.fit(rows, longer, train.rank, progress=lambda _: told.append(time.perf_counter()))
+    users, recordings, _ = blocked.fit(rows, train, train.rank)
     x, y = (matrix(side.orderBy("idx").toArrow()["factors"]) for side in (users, recordings))
     needed = next((n + 0.5 for n, loss in enumerate(curve) if loss <= wanted), np.inf)  # the users are half a step ahead there
     return float(np.median(np.diff(told))), _loss(made, train, x, y), float(needed)
 
 
-def _mllib(training: DataFrame, train: TrainConfig) -> float:
+def _mllib(rows: DataFrame, train: TrainConfig) -> float:
     """Seconds of the second iteration."""
     seconds: list[float] = []
     for iterations in (1, 2):
         began = time.perf_counter()
-        users, _, _ = mllib.fit(training, train.model_copy(update={"iterations": iterations, "reg": 1.0}), train.rank)
+        users, _, _ = mllib.fit(rows, train.model_copy(update={"iterations": iterations, "reg": 1.0}), train.rank)
         users.count()
         seconds.append(time.perf_counter() - began)
     return seconds[1] - seconds[0]

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 from pyspark.errors import PySparkException
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import SparkSession
 
 from trackpools.config import TrainConfig
 from trackpools.shell.identity import code_hash
@@ -76,13 +76,9 @@ class Journal:
         if self.folder is None:
             return None
         try:
-            rows = _rows(self.spark.read.schema(STRIPES).parquet(f"{self.folder}/{name}"))
+            rows = self.spark.read.schema(STRIPES).parquet(f"{self.folder}/{name}").orderBy("stripe").toArrow().to_pylist()
         except PySparkException:  # never written, or not to its end
             return None
         if not rows or len(rows) < rows[0]["stripes"]:
             return None
         return Finished(np.frombuffer(b"".join(row["y"] for row in rows)).copy(), list(rows[0]["curve"]))
-
-
-def _rows(stripes: DataFrame) -> list[dict[str, Any]]:
-    return list(stripes.orderBy("stripe").toArrow().to_pylist())
