@@ -104,6 +104,7 @@ class TrainConfig(Section):
     recording_steps: Annotated[int, Field(ge=1, le=1000)]
     tolerance: Annotated[float, Field(ge=0, lt=1), AfterValidator(finite)]
     blocks: Annotated[int, Field(ge=1, le=100_000)]
+    stripe_bytes: Annotated[int, Field(ge=1, le=2**40)]
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)]
     user_fraction: Annotated[float, Field(gt=0, le=1), AfterValidator(finite)]
     play_coverage: Annotated[float, Field(gt=0, le=1), AfterValidator(finite)]

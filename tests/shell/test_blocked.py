@@ -13,6 +13,7 @@ from trackpools.core.als.foldin import fold_in, signed
 from trackpools.errors import InputError
 from trackpools.shell.engines import blocked, visits
 from trackpools.shell.engines.journal import Finished, Journal
+from trackpools.shell.engines.striped import Striped
 
 SCHEMA = "user_idx int, recording_idx int, positive double, negative double"
 USERS, RECORDINGS, RANK = 50, 30, 5
@@ -125,3 +126,42 @@ def test_a_journal_goes_by_what_is_whole_and_by_what_it_is_of(spark, config, tmp
     for settings, other in ((train.model_copy(update={"reg": 3.0}), data), (train, (np.arange(4), np.zeros(4)))):
         assert Journal.of(spark, settings, other).load(start) is start
     assert Journal.of(spark, config().train, data).folder is None
+
+
+def test_stripes_come_to_what_the_driver_comes_to(training, config, tmp_path):
+    keys = ("train.engine=blocked", "train.iterations=2", "train.reg=0.5", "train.alpha0=0.01", "train.nu=0.5", f"train.checkpoint_dir={tmp_path}")
+    users, recordings, curve = blocked.fit(training, config(*keys).train, RANK)
+    whole = sorted(users.collect()), sorted(recordings.collect())
+    for rows in (1, 7):
+        told = []
+        striped = blocked.fit(training, config(*keys, f"train.stripe_bytes={4 * RANK * rows}").train, RANK, told.append)
+        assert striped[2] == told == pytest.approx(curve, rel=1e-9)
+        found = [sorted(frame.collect()) for frame in striped[:2]]
+        assert [[row["idx"] for row in side] for side in found] == [[row["idx"] for row in side] for side in whole]
+        scores = [np.array([row["factors"] for row in users]) @ np.array([row["factors"] for row in recordings]).T for users, recordings in (found, whole)]
+        assert scores[0] == pytest.approx(scores[1], rel=1e-3, abs=1e-4)
+
+
+def test_stripes_of_a_killed_training_with_lost_files_come_to_the_same_bits(training, config, tmp_path, monkeypatch):
+    def fit(folder, progress=lambda _: None):
+        keys = (f"train.rank={RANK}", "train.iterations=2", "train.reg=0.5", f"train.stripe_bytes={4 * RANK * 11}", f"train.checkpoint_dir={tmp_path / folder}")
+        users, recordings, curve = blocked.fit(training, config("train.engine=blocked", *keys).train, RANK, progress)
+        return sorted(users.collect()), sorted(recordings.collect()), curve
+
+    def killed(_):
+        raise KeyboardInterrupt
+
+    calm, run, lost = fit("calm"), Striped._pass, []
+
+    def losing(self, name, *given, **named):
+        if name == "pass-1":
+            files = [*(self.place.folder / "0").glob("x-*"), *(self.place.folder / "2").iterdir()]
+            lost.extend(file.unlink() or file for file in files)
+        return run(self, name, *given, **named)
+
+    with pytest.raises(KeyboardInterrupt):
+        fit("killed", killed)
+    monkeypatch.setattr(Striped, "_pass", losing)
+    told = []
+    assert fit("killed", told.append) == calm
+    assert (told, len(lost)) == (calm[2][1:], 6), "one iteration was left to do, and lost files"

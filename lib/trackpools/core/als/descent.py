@@ -20,6 +20,11 @@ def eigenbasis(gram: Matrix) -> tuple[Vector, Matrix]:
     return np.maximum(spectrum, 1e-20), basis
 
 
+def settled(curve: list[float], tolerance: float) -> bool:
+    """Whether the last iteration lowered the loss by no more than this share of itself."""
+    return len(curve) > 1 and curve[-2] - curve[-1] <= tolerance * curve[-1]
+
+
 @dataclass
 class Descent:
     """Conjugate gradient on (G + λ_i + Σ_u a_ui x_u x_uᵀ) y_i = Σ_u c_ui p_ui x_u, preconditioned by its first two terms.

@@ -18,13 +18,15 @@ from pyspark.sql import functions as F
 from trackpools.config import TrainConfig
 from trackpools.core.als import plan
 from trackpools.core.als.blocks import BYTES, DTYPES, pack_table
-from trackpools.core.als.descent import Descent, eigenbasis
+from trackpools.core.als.descent import Descent, eigenbasis, settled
 from trackpools.core.als.factors import as_table
 from trackpools.core.als.foldin import HalfStep, by_block, fold_in, in_blocks, signed
+from trackpools.core.als.stripes import Layout, addresses
 from trackpools.errors import InputError, ModelError
 from trackpools.shell.cluster import master
 from trackpools.shell.engines import visits
 from trackpools.shell.engines.journal import Finished, Journal
+from trackpools.shell.engines.striped import Striped
 from trackpools.shell.engines.visits import Place, Shipped, Work
 
 Matrix = NDArray[np.float64]
@@ -55,26 +57,36 @@ def fit(
     """
     rows = signed(training, config)
     catalogue, liked, counted, mark = _catalogue(rows)
-    if problems := plan.problems(counted, len(catalogue), rank, config.blocks):
+    if problems := plan.problems(counted, len(catalogue), rank, config):
         raise InputError("engine blocked cannot train this", problems)
     journal = Journal.of(training.sparkSession, config, (catalogue, liked, mark, rank))
     place = Place.make(single_machine=master(training.sparkSession).startswith("local"))
-    blocks = _blocks(rows, config.blocks, catalogue, place)
+    striped = plan.is_striped(len(catalogue), rank, config)
+    blocks = _in_their_places(rows, config.blocks, catalogue).persist() if striped else _blocks(rows, config.blocks, catalogue, place)
+    shape = len(catalogue), rank
     try:
-        passes = Passes(blocks, config, place, (len(catalogue), rank))
-        penalty = config.regularisation * (liked + config.alpha0 * passes.users) ** config.exponent
+        penalty = config.regularisation * (liked + config.alpha0 * census(blocks)[1]) ** config.exponent
+        if striped:
+            assert journal.folder is not None  # noqa: S101 - a problem of the plan
+            return Striped(blocks, config, place, Layout.of(*shape, config.stripe_bytes), penalty, journal.folder).fit(START, catalogue, progress)
         # above 0, near the popularity that comes first in such data: from numbers around 0 the loss needs some iterations more
-        start = START * np.random.default_rng(config.seed).random((len(catalogue), rank))
+        start = START * np.random.default_rng(config.seed).random(shape)
 
         def after(done: Finished) -> None:
             journal.save(done)
             progress(done.curve[-1])
 
-        y, curve = descend(passes, journal.load(Finished(start, [])), penalty, config, after)
+        y, curve = descend(Passes(blocks, config, place, shape), journal.load(Finished(start, [])), penalty, config, after)
     finally:
         blocks.select("block").mapInArrow(visits.clean_up(place), "block int").count()
         blocks.unpersist()
     return fold_in(rows, catalogue, y, config), training.sparkSession.createDataFrame(as_table(catalogue, y)), curve
+
+
+def census(blocks: DataFrame) -> tuple[list[int], int]:
+    """Numbers of the blocks that hold users, and how many users they hold."""
+    made = blocks.select("block", F.length("users").alias("bytes")).toArrow()
+    return made["block"].to_pylist(), int(made["bytes"].to_numpy().sum()) // np.dtype(DTYPES["users"]).itemsize
 
 
 def descend(
@@ -82,7 +94,7 @@ def descend(
 ) -> tuple[Matrix, list[float]]:
     """Iterate on from what is `done`, telling `after` each iteration; stops early where the loss falls by less than `train.tolerance` of itself."""
     y, curve = done.y, list(done.curve)
-    while len(curve) < config.iterations and not _settled(curve, config.tolerance):
+    while len(curve) < config.iterations and not settled(curve, config.tolerance):
         spectrum, basis = eigenbasis(y.T @ y)
         y = y @ basis
         sums = passes.half_step(len(curve), y, spectrum)
@@ -98,36 +110,26 @@ def descend(
     return y, curve
 
 
-def _settled(curve: list[float], tolerance: float) -> bool:
-    return len(curve) > 1 and curve[-2] - curve[-1] <= tolerance * curve[-1]
-
-
 class Passes:
-    """Passes over the blocks of users, each a Spark job; a second one where files were lost.
-
-    Attributes:
-        users: how many there are.
-    """
+    """Passes over the blocks of users, each a Spark job; a second one where files were lost."""
 
     def __init__(self, blocks: DataFrame, config: TrainConfig, place: Place, shape: tuple[int, int]) -> None:
         self._blocks, self._config, self._place, self._shape = blocks, config, place, shape
-        self._work: Work | None = None
-        made = blocks.select("block", F.length("users").alias("bytes")).toArrow()
-        self.users = int(made["bytes"].to_numpy().sum()) // np.dtype(DTYPES["users"]).itemsize
+        self._work: tuple[Work, Shipped] | None = None
         # where every task sees every file, numbers are enough; elsewhere a task should run where its block's files are
         numbers = blocks.sparkSession.range(0, config.blocks, 1, config.blocks).select(F.col("id").cast("int").alias("block"))
-        self._numbers = blocks.select("block") if place.shared is None else numbers.where(F.col("block").isin(made["block"].to_pylist()))
+        self._numbers = blocks.select("block") if place.shared is None else numbers.where(F.col("block").isin(census(blocks)[0]))
 
     def half_step(self, iteration: int, y: Matrix, spectrum: Any) -> Sums:
         """Solve all users for recording factors `y` in their eigenbasis."""
         shipped = Shipped.of(y.astype(np.float32), self._place, "y")
-        self._work = Work(self._place, iteration, HalfStep.of(spectrum, self._shape[0], self._config), shipped)
-        return self._sums(visits.visit(self._work, None))
+        self._work = Work(self._place, iteration, HalfStep.of(spectrum, self._shape[0], self._config)), shipped
+        return self._sums(visits.visit(*self._work, None))
 
     def product(self, p: Matrix) -> Matrix:
         """Σ_u a_ui x_u (x_u·p_i) at the users of the last half-step."""
         assert self._work is not None  # noqa: S101 - descend calls half_step first
-        return self._sums(visits.visit(self._work, Shipped.of(p.astype(np.float32), self._place, "p"))).partial
+        return self._sums(visits.visit(*self._work, Shipped.of(p.astype(np.float32), self._place, "p"))).partial
 
     def _sums(self, task: Callable[[Any], Any]) -> Sums:
         told = {row["block"]: row for row in self._numbers.mapInArrow(task, visits.ANSWER).toArrow().to_pylist()}
@@ -155,11 +157,19 @@ def _catalogue(rows: DataFrame) -> tuple[NDArray[np.int32], NDArray[np.float64],
 
 def _blocks(rows: DataFrame, count: int, catalogue: NDArray[np.int32], place: Place) -> DataFrame:
     """`block int, *BYTES`: one row a block and a block a partition, kept by Spark, each with its files on the machine that made it."""
-
-    def build(number: int, table: Any) -> Any:
-        block = pack_table(table, catalogue)
-        made = {"block": pa.array([number], pa.int32())} | {name: pa.array([data], pa.binary()) for name, data in block.to_bytes().items()}
-        return pa.table(made)
-
     schema = f"block int, {BYTES}"
-    return by_block(in_blocks(rows, count), build, schema).mapInArrow(visits.keep_blocks(place), schema).persist()
+    return by_block(in_blocks(rows, count), _packer(catalogue), schema).mapInArrow(visits.keep_blocks(place), schema).persist()
+
+
+def _in_their_places(rows: DataFrame, count: int, catalogue: NDArray[np.int32]) -> DataFrame:
+    """`at int, block int, *BYTES`: one row a block, in the partition where Spark hashes its address `at`."""
+    blocks = by_block(in_blocks(rows, count), _packer(catalogue), f"block int, {BYTES}")
+    return blocks.withColumn("at", F.element_at(F.lit(addresses(count)), F.col("block") + 1)).repartition(count, "at")
+
+
+def _packer(catalogue: NDArray[np.int32]) -> Callable[[int, Any], Any]:
+    def pack(number: int, table: Any) -> Any:
+        block = pack_table(table, catalogue)
+        return pa.table({"block": pa.array([number], pa.int32())} | {name: pa.array([data], pa.binary()) for name, data in block.to_bytes().items()})
+
+    return pack

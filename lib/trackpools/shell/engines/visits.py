@@ -107,12 +107,26 @@ class Shipped:
 
 @dataclass(frozen=True)
 class Work:
-    """What a pass is about: its files, its iteration, and how users are solved for which recording factors."""
+    """What a pass is about: its files, its iteration, and how users are solved."""
 
     place: Place
     iteration: int
     half: HalfStep
-    y: Shipped
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a block of users says of a pass.
+
+    Attributes:
+        out: partial sum float32 [recordings, rank]; None where the block or its x is lost and nothing came to make them again.
+        gram: XᵀX [rank, rank]; None in a pass with a direction, as loss and penalty are 0 there.
+    """
+
+    out: Floats | None
+    gram: NDArray[np.float64] | None = None
+    loss: float = 0.0
+    penalty: float = 0.0
 
 
 def partial_of(place: Place, row: dict[str, Any], shape: tuple[int, int]) -> Floats:
@@ -134,59 +148,62 @@ def keep_blocks(place: Place) -> Callable[[Iterator[Any]], Iterator[Any]]:
     return task
 
 
-def visit(work: Work, direction: Shipped | None) -> Callable[[Iterator[Any]], Iterator[Any]]:
-    """Rows `block[, *BYTES]` → rows `ANSWER`, a row a block.
-
-    Without a direction: the user half-step, and the observed residual of the recordings and of the loss in the same pass. With one:
-    its observed product.
-    """
+def visit(work: Work, y: Shipped, direction: Shipped | None) -> Callable[[Iterator[Any]], Iterator[Any]]:
+    """Rows `block[, *BYTES]` → rows `ANSWER`, a row a block; see `answer`."""
 
     def task(batches: Iterator[Any]) -> Iterator[Any]:
         with threadpool_limits(1, "blas"):  # a task has one core
             for batch in batches:
                 for row in batch.to_pylist():
-                    yield _answer(work, direction, row)
+                    yield _row(work, row["block"], answer(work, row, y.load(), None if direction is None else direction.load()))
 
     return task
 
 
-def _answer(work: Work, direction: Shipped | None, row: dict[str, Any]) -> Any:
+def answer(work: Work, row: dict[str, Any], y: Floats | None, direction: Floats | None) -> Answer:
+    """Of the block that `row` names, from this machine's files or, where it has them, from the row's bytes.
+
+    Without a direction: the user half-step, and the observed residual of the recordings and of the loss in the same pass. With one:
+    its observed product; then `y` is needed only where x was lost.
+    """
     from trackpools.core.als import kernels
 
     folder = work.place.folder / str(row["block"])
-    told: dict[str, Any] = {"block": row["block"], "missing": False, "partial": None, "gram": None, "loss": 0.0, "penalty": 0.0}
     block = _load_block(folder)
-    if block is None and "users" in row:
+    if block is None and row.get("users") is not None:
         block = Block.from_bytes(row)
         _save_block(folder, block)
     name = f"x-{work.iteration}"
     x = _load(folder, name) if (folder / f"{name}.npy").exists() else None
-    if block is None or (x is None and direction is not None and "users" not in row):
-        return _row(told | {"missing": True})
-    y = work.y.load()
+    if block is None or (x is None and y is None):
+        return Answer(None)
     if x is None:
+        assert y is not None  # noqa: S101 - see above
         x = work.half.solve(block, y)
         for old in folder.glob("x-*.npy"):
             old.unlink(missing_ok=True)
         _save(folder, name, x)
+    if direction is not None:
+        out = np.zeros_like(direction)
+        kernels.product(block.indptr, block.columns, block.values, x, direction, out)
+        return Answer(out)
+    assert y is not None  # noqa: S101 - a half-step is about y
     out = np.zeros_like(y)
-    if direction is None:
-        told["loss"] = kernels.residual(block.indptr, block.columns, block.values, x, y, out)
-        wide = x.astype(np.float64)
-        told["gram"] = (wide.T @ wide).tobytes()
-        told["penalty"] = float(work.half.penalties(block).astype(np.float64) @ (wide * wide).sum(axis=1))
-    else:
-        kernels.product(block.indptr, block.columns, block.values, x, direction.load(), out)
-    if work.place.shared is None:
-        told["partial"] = out.tobytes()
-    else:
-        _save(folder, PARTIAL, out)
-    return _row(told)
+    loss = kernels.residual(block.indptr, block.columns, block.values, x, y, out)
+    wide = x.astype(np.float64)
+    return Answer(out, wide.T @ wide, loss, float(work.half.penalties(block).astype(np.float64) @ (wide * wide).sum(axis=1)))
 
 
-def _row(told: dict[str, Any]) -> Any:
+def _row(work: Work, block: int, told: Answer) -> Any:
+    partial = None
+    if told.out is not None and work.place.shared is not None:
+        _save(work.place.folder / str(block), PARTIAL, told.out)
+    elif told.out is not None:
+        partial = told.out.tobytes()
+    gram = None if told.gram is None else told.gram.tobytes()
+    values = {"block": block, "missing": told.out is None, "partial": partial, "gram": gram, "loss": told.loss, "penalty": told.penalty}
     types = {"block": pa.int32(), "missing": pa.bool_(), "partial": pa.binary(), "gram": pa.binary(), "loss": pa.float64(), "penalty": pa.float64()}
-    return pa.RecordBatch.from_arrays([pa.array([told[name]], kind) for name, kind in types.items()], list(types))
+    return pa.RecordBatch.from_arrays([pa.array([values[name]], kind) for name, kind in types.items()], list(types))
 
 
 def clean_up(place: Place) -> Callable[[Iterator[Any]], Iterator[Any]]:
