@@ -1,10 +1,12 @@
 """Under spark-submit: train `blocked` on a log made by Spark, tell each iteration by a file, and print a hash of all factors.
 
-Arguments: the folder to tell in; users; recordings; further settings.
+Arguments: the folder to tell in; users; recordings, each of which has somebody who played it; further settings.
 """
 
 import json
+import resource
 import sys
+import time
 from pathlib import Path
 
 from pyspark.sql import SparkSession
@@ -20,18 +22,24 @@ spark = SparkSession.builder.getOrCreate()
 row = spark.range(users * EACH, numPartitions=8).select((F.col("id") % users).cast("int").alias("user_idx"), F.xxhash64("id").alias("hash"))
 popular = F.pow(F.pmod("hash", F.lit(1_000_003)) / 1_000_003, 3)
 rated = row.select("user_idx", (popular * recordings).cast("int").alias("recording_idx"), (1 + F.pmod("hash", F.lit(5))).cast("double").alias("positive"))
-training = rated.groupBy("user_idx", "recording_idx").agg(F.max("positive").alias("positive"), F.lit(0.0).alias("negative"))
+each = F.xxhash64("id").alias("hash")
+known = spark.range(recordings, numPartitions=8).select(F.pmod(each, F.lit(users)).cast("int"), F.col("id").cast("int"), F.lit(1.0))
+training = rated.union(known).groupBy("user_idx", "recording_idx").agg(F.max("positive").alias("positive"), F.lit(0.0).alias("negative"))
 told = []
-
-
-def tell(loss):
-    told.append(loss)
-    (folder / f"iteration-{len(told)}").touch()
 
 
 def content(frame):
     return str(frame.agg(F.sum(F.xxhash64("idx", "factors").cast("decimal(38,0)"))).first()[0])
 
 
+def tell(loss):
+    told.append((loss, time.monotonic()))
+    (folder / f"iteration-{len(told)}").touch()
+
+
 people, catalogue, curve = blocked.fit(training, config, config.rank, tell)
-print(json.dumps({"users": content(people), "recordings": content(catalogue), "curve": curve}))
+answer = {"users": content(people), "recordings": content(catalogue), "curve": curve}
+times = [moment for _, moment in told]
+spent = {"iteration_s": (times[-1] - times[0]) / max(1, len(times) - 1), "driver_bytes": 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}
+(folder / "spent.json").write_text(json.dumps(spent))
+print(json.dumps(answer))

@@ -155,7 +155,7 @@ def test_stripes_of_a_killed_training_with_lost_files_come_to_the_same_bits(trai
 
     def losing(self, name, *given, **named):
         if name == "pass-1":
-            files = [*(self.place.folder / "0").glob("x-*"), *(self.place.folder / "2").iterdir()]
+            files = [*(self.place.folder / "0").glob("x-*"), *(self.place.folder / "2").iterdir()]  # a block's, and x's alone
             lost.extend(file.unlink() or file for file in files)
         return run(self, name, *given, **named)
 

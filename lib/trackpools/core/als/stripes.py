@@ -21,7 +21,7 @@ STRIPE_BYTES = 4 * 2**20  # of float32 factors at most; a row of state and sums 
 STATE = ("y", "residual", "p", "rz")  # of `Descent`, float64; `y` alone between two iterations
 SUMS = f"stripe int, {', '.join(f'{name} binary' for name in STATE)}, observed binary, told binary"
 PARTIALS = f"block int, {SUMS}"
-SHIPPED = "stripe int, matrix binary"
+SHIPPED = "stripe int, name string, matrix binary"
 TOLD = -1  # the stripe of what blocks tell the driver
 ITERATION = "stripe int, stripes int, y binary, gram binary, weight double, curve array<double>"
 Task = Callable[[Iterator[Any]], Iterator[Any]]
@@ -90,7 +90,7 @@ def rows_of(batches: Iterator[Any]) -> Iterator[dict[str, Any]]:
 
 def row(schema: str, **values: Any) -> Any:
     """A batch of one row; what is not given is null; arrays and buffers become binaries without a copy."""
-    kinds = {"int": pa.int32(), "double": pa.float64(), "binary": pa.binary(), "array<double>": pa.list_(pa.float64())}
+    kinds = {"int": pa.int32(), "string": pa.string(), "double": pa.float64(), "binary": pa.binary(), "array<double>": pa.list_(pa.float64())}
     fields = dict(field.split() for field in schema.split(", "))
     return pa.RecordBatch.from_arrays([_one(values.get(name), kinds[kind]) for name, kind in fields.items()], list(fields))
 
@@ -132,20 +132,20 @@ class Step:
     Attributes:
         gram: XᵀX of the users.
         penalty: λ_i of all recordings.
-        first: whether the sums are the observed residual, from which the descent starts.
+        opening: whether the sums are the observed residual, from which the descent starts.
     """
 
     layout: Layout
     gram: Matrix
     penalty: Vector
-    first: bool
+    opening: bool
 
     def __call__(self, batches: Iterator[Any]) -> Iterator[Any]:
         rank = self.layout.rank
         spectrum, basis = eigenbasis(self.gram)
         for given in rows_of(batches):
             penalty, observed = self.penalty[self.layout.part(given["stripe"])], _matrix(given["observed"], rank)
-            if self.first:
+            if self.opening:
                 descent = Descent.start(_matrix(given["y"], rank), observed, self.gram, penalty)
             else:
                 y, residual, p = (_matrix(given[name], rank).copy() for name in ("y", "residual", "p"))
@@ -159,7 +159,7 @@ def ship(name: str) -> Task:
 
     def task(batches: Iterator[Any]) -> Iterator[Any]:
         for given in rows_of(batches):
-            yield row(SHIPPED, stripe=given["stripe"], matrix=np.frombuffer(given[name]).astype(np.float32))
+            yield row(SHIPPED, stripe=given["stripe"], name=name, matrix=np.frombuffer(given[name]).astype(np.float32))
 
     return task
 

@@ -1,7 +1,8 @@
 """`blocked` where the recordings' factors are too large for the driver: their state in stripes on storage, a Spark job a pass.
 
-The driver sees Gram matrices, losses and one int a recording. A pass sends every stripe to every block and brings a partial sum back for
-each, so recordings × rank × (8 · blocks + 24) bytes are shuffled; what a pass made is on storage, from which the next one reads.
+The driver sees Gram matrices, losses and 12 bytes a recording. A pass sends every stripe to every block and brings a partial sum of it back:
+recordings × rank × (8 · blocks + 24) bytes are shuffled in a half-step, with the directions × (12 · blocks + 24) in a product. What a pass
+made is on storage, where the next one reads it.
 """
 
 from collections.abc import Callable, Iterator
@@ -22,10 +23,9 @@ from trackpools.core.als.descent import Matrix, Vector, eigenbasis, settled
 from trackpools.core.als.factors import FACTORS, as_table
 from trackpools.core.als.foldin import HalfStep
 from trackpools.errors import ModelError
-from trackpools.shell.engines.visits import Answer, Place, Work, answer
+from trackpools.shell.engines.visits import Place, Work, answer
 
 SLOTS = ("stripes-a", "stripes-b")  # of whole iterations, written in turn
-RETRIES = 5  # of a pass that lost files: an executor a time
 
 
 @dataclass(frozen=True)
@@ -68,53 +68,48 @@ class Striped:
         if done is None:
             numbers = self.blocks.sparkSession.range(self.layout.count)
             done = self._finish(numbers.mapInArrow(s.begin(self.layout, self.config.seed, start), s.SUMS), [])
-        held = False
         while len(done.curve) < self.config.iterations and not settled(done.curve, self.config.tolerance):
-            done, held = self._iterate(done, held=held), True
+            done, held = self._iterate(done), True
             after(done.curve[-1])
         y = self._read(self._slot(len(done.curve)))
         return self._users(y, done), y.mapInArrow(s.unpack(self.layout, catalogue), FACTORS), done.curve
 
-    def _iterate(self, done: Done, *, held: bool) -> Done:
+    def _iterate(self, done: Done) -> Done:
         spectrum, basis = eigenbasis(done.gram)
         number = len(done.curve)
         work = Work(self.place, number, HalfStep.of(spectrum, self.layout.recordings, self.config))
         y = self._read(self._slot(number)).mapInArrow(s.turn(basis), s.SUMS)
-        told = self._pass("pass-0", work, y, None, held=held)
+        told = self._pass("pass-0", work, y, None)
         loss = told.loss + float((told.gram * (basis.T @ done.gram @ basis)).sum()) + told.penalty + done.weight
         if not np.isfinite(loss):
             raise ModelError(f"the loss of iteration {number + 1} is {loss}; raise train.reg or lower train.alpha")
-        state = self._read("pass-0").mapInArrow(s.Step(self.layout, told.gram, self.penalty, first=True), s.SUMS)
+        state = self._read("pass-0").mapInArrow(s.Step(self.layout, told.gram, self.penalty, opening=True), s.SUMS)
         for step in range(1, self.config.recording_steps + 1):
-            self._pass(f"pass-{step}", work, y, state, held=True)
-            state = self._read(f"pass-{step}").mapInArrow(s.Step(self.layout, told.gram, self.penalty, first=False), s.SUMS)
+            self._pass(f"pass-{step}", work, y, state)
+            state = self._read(f"pass-{step}").mapInArrow(s.Step(self.layout, told.gram, self.penalty, opening=False), s.SUMS)
         return self._finish(state, [*done.curve, loss])
 
-    def _pass(self, name: str, work: Work, y: DataFrame, state: DataFrame | None, *, held: bool) -> Totals:
-        """The user half-step for `y`, or the product along the directions of a `state`; made anew while files of blocks turn out lost.
+    def _pass(self, name: str, work: Work, y: DataFrame, state: DataFrame | None) -> Totals:
+        """The user half-step for `y`, or the product along the directions of a `state`.
 
-        Where executors have not `held` the blocks in files, or one was lost, bytes come along, and the factors to solve x again.
+        Blocks and factors come along even where an executor holds x in a file: it may be another one than the last time, for Spark lets
+        an idle one take what waits.
         """
-        factors, direction = y.mapInArrow(s.ship("y"), s.SHIPPED), None if state is None else state.mapInArrow(s.ship("p"), s.SHIPPED)
-        for retry in range(RETRIES):
-            sent = _sent(factors if retry or direction is None else None, direction)
-            visited = self._pairs(sent, whole=retry > 0 or not held).mapInArrow(_visit(work, self.layout, directed=direction is not None), s.PARTIALS)
-            going = (y if state is None else state).select("stripe", *s.STATE, F.lit(-1).alias("block"))
-            ordered = visited.unionByName(going, allowMissingColumns=True).repartition(self.config.blocks, "stripe").sortWithinPartitions("stripe", "block")
-            ordered.mapInArrow(s.add_up(), s.SUMS).write.mode("overwrite").parquet(f"{self.folder}/{name}")
-            *values, missing = np.frombuffer(self._read(name, told=True).toArrow()["told"][0].as_buffer())
-            if not missing:
-                return Totals(np.array(values[:-2]).reshape(self.layout.rank, -1), values[-2], values[-1])
-        raise ModelError(f"blocks of users were lost in each of {RETRIES} tries of a pass; look at the executors' logs")
+        sent = y.mapInArrow(s.ship("y"), s.SHIPPED)
+        if state is not None:
+            sent = sent.unionByName(state.mapInArrow(s.ship("p"), s.SHIPPED))
+        visited = self._pairs(sent).mapInArrow(_visit(work, self.layout), s.PARTIALS)
+        going = (y if state is None else state).select("stripe", *s.STATE, F.lit(-1).alias("block"))
+        ordered = visited.unionByName(going, allowMissingColumns=True).repartition(self.config.blocks, "stripe").sortWithinPartitions("stripe", "block")
+        ordered.mapInArrow(s.add_up(), s.SUMS).write.mode("overwrite").parquet(f"{self.folder}/{name}")
+        *gram, loss, penalty = np.frombuffer(self._read(name, told=True).toArrow()["told"][0].as_buffer())
+        return Totals(np.array(gram).reshape(self.layout.rank, -1), float(loss), float(penalty))
 
-    def _pairs(self, sent: DataFrame, *, whole: bool) -> DataFrame:
-        """Every block with every row sent, `block, stripe, kind, matrix`; its bytes with the first one. Runs where the block is held."""
-        held = self.blocks if whole else self.blocks.select("at", "block")
+    def _pairs(self, sent: DataFrame) -> DataFrame:
+        """Every block with every row sent, `block, stripe, name, matrix`; its bytes with the first stripe. Runs where the block is held."""
         # a merge join of two frames that stand side by side moves neither; from the right it holds one block, not all stripes
-        pairs = held.hint("merge").join(s.delivered(sent, self.config.blocks), "at", "right")
-        first = F.col("stripe") == 0
-        bytes_ = [F.when(first, F.col(name)).alias(name) for name in DTYPES] if whole else []
-        return pairs.select("block", "stripe", "kind", "matrix", *bytes_)
+        pairs = self.blocks.hint("merge").join(s.delivered(sent, self.config.blocks), "at", "right")
+        return pairs.select("block", "stripe", "name", "matrix", *(F.when(F.col("stripe") == 0, F.col(name)).alias(name) for name in DTYPES))
 
     def _finish(self, state: DataFrame, curve: list[float]) -> Done:
         made = state.mapInArrow(s.finish(self.layout, self.penalty, curve), s.ITERATION)
@@ -151,13 +146,7 @@ class Striped:
         spectrum, basis = eigenbasis(done.gram)
         turned = y.mapInArrow(s.turn(basis), s.SUMS).mapInArrow(s.ship("y"), s.SHIPPED)
         half = HalfStep.of(spectrum, self.layout.recordings, self.config)
-        return self._pairs(_sent(turned, None), whole=True).mapInArrow(_fold(half, basis, self.layout), FACTORS)
-
-
-def _sent(y: DataFrame | None, p: DataFrame | None) -> DataFrame:
-    """Rows `stripe, kind, matrix` of what is given."""
-    given = [frame.withColumn("kind", F.lit(kind)) for frame, kind in ((y, "y"), (p, "p")) if frame is not None]
-    return given[0] if len(given) == 1 else given[0].unionByName(given[1])
+        return self._pairs(turned).mapInArrow(_fold(half, basis, self.layout), FACTORS)
 
 
 def _gathered(batches: Iterator[Any], layout: s.Layout) -> Iterator[dict[str, Any]]:
@@ -168,32 +157,29 @@ def _gathered(batches: Iterator[Any], layout: s.Layout) -> Iterator[dict[str, An
             if row:
                 yield row
             row = {"block": given["block"]}
-        if given["kind"] not in row:
-            row[given["kind"]] = np.empty((layout.recordings, layout.rank), np.float32)
+        if given["name"] not in row:
+            row[given["name"]] = np.empty((layout.recordings, layout.rank), np.float32)
         part = layout.part(given["stripe"])
-        row[given["kind"]][part] = np.frombuffer(given["matrix"], np.float32).reshape(-1, layout.rank)
+        row[given["name"]][part] = np.frombuffer(given["matrix"], np.float32).reshape(-1, layout.rank)
         row |= {name: given[name] for name in DTYPES if given.get(name) is not None}
     if row:
         yield row
 
 
-def _visit(work: Work, layout: s.Layout, *, directed: bool) -> s.Task:
+def _visit(work: Work, layout: s.Layout) -> s.Task:
     """Rows of `_pairs` → rows PARTIALS: a partial sum for each stripe, and what the driver is told."""
 
     def task(batches: Iterator[Any]) -> Iterator[Any]:
         with threadpool_limits(1, "blas"):  # a task has one core
             for row in _gathered(batches, layout):
-                found = answer(work, row, row.get("y"), row["p"] if directed else None)
-                for stripe in range(layout.count if found.out is not None else 0):
-                    yield s.row(s.PARTIALS, block=row["block"], stripe=stripe, observed=found.out[layout.part(stripe)])  # type: ignore[index]
-                yield s.row(s.PARTIALS, block=row["block"], stripe=s.TOLD, told=_told(found, layout.rank))
+                found = answer(work, row, row["y"], row.get("p"))
+                assert found.out is not None  # noqa: S101 - the block came along
+                for stripe in range(layout.count):
+                    yield s.row(s.PARTIALS, block=row["block"], stripe=stripe, observed=found.out[layout.part(stripe)])
+                gram = np.zeros(layout.rank**2) if found.gram is None else found.gram.ravel()
+                yield s.row(s.PARTIALS, block=row["block"], stripe=s.TOLD, told=np.concatenate([gram, [found.loss, found.penalty]]))
 
     return task
-
-
-def _told(found: Answer, rank: int) -> Vector:
-    gram = np.zeros((rank, rank)) if found.gram is None else found.gram
-    return np.concatenate([gram.ravel(), [found.loss, found.penalty, found.out is None]])
 
 
 def _fold(half: HalfStep, basis: Matrix, layout: s.Layout) -> s.Task:
