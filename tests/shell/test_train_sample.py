@@ -27,16 +27,18 @@ def training(spark, evidence):
     return spark.createDataFrame([(int(u), int(i), float(evidence[u, i]), 0.0) for u, i in zip(*np.nonzero(evidence), strict=True)], SCHEMA)
 
 
-@pytest.mark.parametrize("engine", ENGINES)
-def test_whoever_was_not_trained_on_is_folded_in_from_the_whole_history(training, config, evidence, engine):
-    settings = [f"train.engine={engine}", f"train.rank={RANK}", "train.reg=0.5", "train.alpha=2", "train.iterations=3", "train.user_steps=0", "train.blocks=2"]
+@pytest.mark.parametrize(("engine", "stripes"), [*((engine, 2**28) for engine in ENGINES), ("blocked", 4 * RANK * 7)])
+def test_whoever_was_not_trained_on_is_folded_in_from_the_whole_history(training, config, tmp_path, evidence, engine, stripes):
+    kept_in = (f"train.stripe_bytes={stripes}", f"train.checkpoint_dir={tmp_path}")
+    settings = [*kept_in, f"train.engine={engine}", f"train.rank={RANK}", "train.reg=0.5", "train.alpha=2", "train.iterations=3", "train.user_steps=0", "train.blocks=2"]
     whole = config(*settings).train
     part = config(*settings, "train.user_fraction=0.5", "train.play_coverage=0.8").train
     held = []
     fit = train(training, part, None, lambda frame: held.append(frame) or frame)
     assert 0.3 * USERS < fit.trained.users < 0.7 * USERS
     assert fit.trained.recordings < RECORDINGS
-    assert len(held) == 2  # the sample and the users are read more than once
+    # the sample and the users are read more than once, and so are recordings that the driver does not hold
+    assert len(held) == (2 if stripes == 2**28 else 3)
     users = {row["idx"]: row["factors"] for row in fit.users.collect()}
     recordings = {row["idx"]: row["factors"] for row in fit.recordings.collect()}
     assert sorted(users) == list(range(USERS))

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from pyspark.sql import functions as F
 
-from trackpools.core.als.stripes import Layout, addresses, begin, delivered, rows_of
+from trackpools.core.als.stripes import Layout, addressed, addresses, begin, rows_of
 
 
 @pytest.mark.parametrize("blocks", [1, 3, 4, 100])
@@ -12,7 +12,7 @@ def test_every_block_is_addressed_by_an_int_that_spark_hashes_into_it(spark, blo
 
 
 def test_every_stripe_reaches_every_block_in_its_own_partition(spark):
-    sent = delivered(spark.createDataFrame([(stripe,) for stripe in range(5)], "stripe int"), 3).withColumn("partition", F.spark_partition_id())
+    sent = addressed(spark.createDataFrame([(stripe,) for stripe in range(5)], "stripe int"), 3).repartition(3, "at").withColumn("partition", F.spark_partition_id())
     address = addresses(3)
     assert sorted((row["partition"], row["at"], row["stripe"]) for row in sent.collect()) == sorted(
         (block, address[block], stripe) for block in range(3) for stripe in range(5)

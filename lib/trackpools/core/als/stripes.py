@@ -75,9 +75,9 @@ def _murmur3(values: NDArray[np.uint32]) -> NDArray[np.int64]:
     return (h ^ h >> np.uint32(16)).view(np.int32).astype(np.int64)
 
 
-def delivered(shipped: DataFrame, blocks: int) -> DataFrame:
-    """Rows of the frame once for each block, `at int` beside them; a block is a partition, the one where Spark hashes its address."""
-    return shipped.withColumn("at", F.explode(F.lit(addresses(blocks)))).repartition(blocks, "at")
+def addressed(shipped: DataFrame, blocks: int) -> DataFrame:
+    """Rows of the frame once for each block, with `at int`, which Spark hashes into it."""
+    return shipped.withColumn("at", F.explode(F.lit(addresses(blocks))))
 
 
 def rows_of(batches: Iterator[Any]) -> Iterator[dict[str, Any]]:

@@ -5,14 +5,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from trackpools.config import TrainConfig
-from trackpools.core.als import objective, sample
+from trackpools.core.als import objective, plan, sample
 from trackpools.core.als.factors import as_table, matrix
 from trackpools.core.als.foldin import fold_in, signed
 from trackpools.core.als.foldin_recordings import fold_in_recordings, grams, groups
+from trackpools.core.als.foldin_stripes import fold_in_by_stripes
 from trackpools.core.ids import INT32_MAX
 from trackpools.errors import InputError
 
@@ -112,25 +114,40 @@ def train(
     engines: dict[str, Engine] = {"implicit": implicit.fit, "mllib": mllib.fit, "blocked": blocked.fit}
     users, recordings, curve = engines[config.engine](part, config, rank)
     if sample.is_sample(config):
-        users, recordings = completed(training, recordings, config, artists, keep)
+        striped = plan.is_striped(shape.recordings, rank, config)
+        users, recordings = completed(training, recordings, config, artists, keep, striped=striped)
     return Fit(users, recordings, curve, rank, shape, warnings)
 
 
 def completed(
-    training: DataFrame, trained: DataFrame, config: TrainConfig, artists: DataFrame | None, keep: Callable[[DataFrame], DataFrame]
+    training: DataFrame, trained: DataFrame, config: TrainConfig, artists: DataFrame | None, keep: Callable[[DataFrame], DataFrame], *, striped: bool
 ) -> tuple[DataFrame, DataFrame]:
-    """`(users, recordings)` of everything: users against the recordings `trained`, then the other recordings against the users."""
-    rows, known = signed(training, config), trained.orderBy("idx").toArrow()
-    catalogue, y = known["idx"].to_numpy(), matrix(known["factors"])
-    users = keep(fold_in(rows, catalogue, y.astype(np.float64), config))
-    found = sorted(grams(users, config.blocks).toArrow().to_pylist(), key=lambda row: int(row["block"]))
-    gram = np.sum([np.frombuffer(row["gram"]).reshape(y.shape[1], -1) for row in found], axis=0)
-    # written once and read from there: an engine may train anew for every action on what it returned
-    trained = training.sparkSession.createDataFrame(as_table(catalogue, y))
+    """`(users, recordings)` of everything: users against the recordings `trained`, then the other recordings against the users.
+
+    The driver holds the factors of the recordings trained, unless those are `striped`.
+    """
+    rows = signed(training, config)
+    # kept or written once and read from there: an engine may train anew for every action on what it returned
+    if striped:
+        trained = keep(trained)
+        users = keep(fold_in_by_stripes(rows, trained, _gram(trained, config)[0], config))
+    else:
+        known = trained.orderBy("idx").toArrow()
+        catalogue, y = known["idx"].to_numpy(), matrix(known["factors"])
+        trained = training.sparkSession.createDataFrame(as_table(catalogue, y))
+        users = keep(fold_in(rows, catalogue, y.astype(np.float64), config))
+    gram, people = _gram(users, config)
     others = rows.join(trained.select(F.col("idx").alias("recording_idx")), "recording_idx", "left_anti")
-    people, divided = sum(int(row["users"]) for row in found), groups(others.count(), y.shape[1], config.blocks)
+    divided = groups(others.count(), len(gram), config.blocks)
     late = fold_in_recordings(others, users, trained, config, artists=artists, gram=gram, people=people, divided=divided)
     return users, trained.unionByName(late)
+
+
+def _gram(factors: DataFrame, config: TrainConfig) -> tuple[NDArray[np.float64], int]:
+    """Σ x·xᵀ [rank, rank] of a frame of factors, summed block after block, and the number of rows."""
+    found = sorted(grams(factors, config.blocks).toArrow().to_pylist(), key=lambda row: int(row["block"]))
+    flat = np.sum([np.frombuffer(row["gram"]) for row in found], axis=0)
+    return flat.reshape(math.isqrt(len(flat)), -1), sum(int(row["users"]) for row in found)
 
 
 def final_loss(training: DataFrame, users: DataFrame, recordings: DataFrame, config: TrainConfig) -> float:

@@ -21,6 +21,7 @@ from trackpools.core.als.blocks import BYTES, DTYPES, pack_table
 from trackpools.core.als.descent import Descent, eigenbasis, settled
 from trackpools.core.als.factors import as_table
 from trackpools.core.als.foldin import HalfStep, by_block, fold_in, in_blocks, signed
+from trackpools.core.als.foldin_stripes import fold_in_by_stripes
 from trackpools.core.als.stripes import Layout, addresses
 from trackpools.errors import InputError, ModelError
 from trackpools.shell.cluster import master
@@ -68,7 +69,9 @@ def fit(
         penalty = config.regularisation * (liked + config.alpha0 * census(blocks)[1]) ** config.exponent
         if striped:
             assert journal.folder is not None  # noqa: S101 - a problem of the plan
-            return Striped(blocks, config, place, Layout.of(*shape, config.stripe_bytes), penalty, journal.folder).fit(START, catalogue, progress)
+            layout = Layout.of(*shape, config.stripe_bytes)
+            recordings, done = Striped(blocks, config, place, layout, penalty, journal.folder).fit(START, catalogue, progress)
+            return fold_in_by_stripes(rows, recordings, done.gram, config), recordings, done.curve
         # above 0, near the popularity that comes first in such data: from numbers around 0 the loss needs some iterations more
         start = START * np.random.default_rng(config.seed).random(shape)
 

@@ -18,9 +18,9 @@ from threadpoolctl import threadpool_limits
 
 from trackpools.config import TrainConfig
 from trackpools.core.als import stripes as s
-from trackpools.core.als.blocks import DTYPES, Block
+from trackpools.core.als.blocks import DTYPES
 from trackpools.core.als.descent import Matrix, Vector, eigenbasis, settled
-from trackpools.core.als.factors import FACTORS, as_table
+from trackpools.core.als.factors import FACTORS
 from trackpools.core.als.foldin import HalfStep
 from trackpools.errors import ModelError
 from trackpools.shell.engines.visits import Place, Work, answer
@@ -62,17 +62,16 @@ class Striped:
     penalty: Vector
     folder: str
 
-    def fit(self, start: float, catalogue: NDArray[np.int32], after: Callable[[float], None]) -> tuple[DataFrame, DataFrame, list[float]]:
-        """`(users, recordings, loss curve)` of `blocked.fit`, going on from the last whole iteration; frames are read from `folder`."""
+    def fit(self, start: float, catalogue: NDArray[np.int32], after: Callable[[float], None]) -> tuple[DataFrame, Done]:
+        """Recordings `idx int, factors array<float>`, read from `folder`, and how they came about; goes on from the last whole iteration."""
         done = self._iteration()
         if done is None:
             numbers = self.blocks.sparkSession.range(self.layout.count)
             done = self._finish(numbers.mapInArrow(s.begin(self.layout, self.config.seed, start), s.SUMS), [])
         while len(done.curve) < self.config.iterations and not settled(done.curve, self.config.tolerance):
-            done, held = self._iterate(done), True
+            done = self._iterate(done)
             after(done.curve[-1])
-        y = self._read(self._slot(len(done.curve)))
-        return self._users(y, done), y.mapInArrow(s.unpack(self.layout, catalogue), FACTORS), done.curve
+        return self._read(self._slot(len(done.curve))).mapInArrow(s.unpack(self.layout, catalogue), FACTORS), done
 
     def _iterate(self, done: Done) -> Done:
         spectrum, basis = eigenbasis(done.gram)
@@ -108,7 +107,7 @@ class Striped:
     def _pairs(self, sent: DataFrame) -> DataFrame:
         """Every block with every row sent, `block, stripe, name, matrix`; its bytes with the first stripe. Runs where the block is held."""
         # a merge join of two frames that stand side by side moves neither; from the right it holds one block, not all stripes
-        pairs = self.blocks.hint("merge").join(s.delivered(sent, self.config.blocks), "at", "right")
+        pairs = self.blocks.hint("merge").join(s.addressed(sent, self.config.blocks).repartition(self.config.blocks, "at"), "at", "right")
         return pairs.select("block", "stripe", "name", "matrix", *(F.when(F.col("stripe") == 0, F.col(name)).alias(name) for name in DTYPES))
 
     def _finish(self, state: DataFrame, curve: list[float]) -> Done:
@@ -141,13 +140,6 @@ class Striped:
         grams = np.array([np.frombuffer(row["gram"]) for row in rows]).reshape(-1, self.layout.rank, self.layout.rank)
         return Done(list(rows[0]["curve"]), grams.sum(axis=0), float(sum(row["weight"] for row in rows)))
 
-    def _users(self, y: DataFrame, done: Done) -> DataFrame:
-        """`idx int, factors array<float>`: everybody folded in against the recordings."""
-        spectrum, basis = eigenbasis(done.gram)
-        turned = y.mapInArrow(s.turn(basis), s.SUMS).mapInArrow(s.ship("y"), s.SHIPPED)
-        half = HalfStep.of(spectrum, self.layout.recordings, self.config)
-        return self._pairs(turned).mapInArrow(_fold(half, basis, self.layout), FACTORS)
-
 
 def _gathered(batches: Iterator[Any], layout: s.Layout) -> Iterator[dict[str, Any]]:
     """Block after block: its row, with the matrices `y` and `p` [recordings, rank] float32 that came in stripes."""
@@ -178,16 +170,5 @@ def _visit(work: Work, layout: s.Layout) -> s.Task:
                     yield s.row(s.PARTIALS, block=row["block"], stripe=stripe, observed=found.out[layout.part(stripe)])
                 gram = np.zeros(layout.rank**2) if found.gram is None else found.gram.ravel()
                 yield s.row(s.PARTIALS, block=row["block"], stripe=s.TOLD, told=np.concatenate([gram, [found.loss, found.penalty]]))
-
-    return task
-
-
-def _fold(half: HalfStep, basis: Matrix, layout: s.Layout) -> s.Task:
-    def task(batches: Iterator[Any]) -> Iterator[Any]:
-        with threadpool_limits(1, "blas"):
-            for row in _gathered(batches, layout):
-                block = Block.from_bytes(row)
-                known = np.diff(block.indptr) > 0
-                yield from as_table(block.users[known], half.solve(block, row["y"])[known] @ basis.T).to_batches()
 
     return task
