@@ -66,7 +66,7 @@ class Striped:
         """Recordings `idx int, factors array<float>`, read from `folder`, and how they came about; goes on from the last whole iteration."""
         done = self._iteration()
         if done is None:
-            numbers = self.blocks.sparkSession.range(self.layout.count)
+            numbers = self.blocks.sparkSession.range(0, self.layout.count, 1, self.layout.count)
             done = self._finish(numbers.mapInArrow(s.begin(self.layout, self.config.seed, start), s.SUMS), [])
         while len(done.curve) < self.config.iterations and not settled(done.curve, self.config.tolerance):
             done = self._iterate(done)
@@ -99,8 +99,10 @@ class Striped:
             sent = sent.unionByName(state.mapInArrow(s.ship("p"), s.SHIPPED))
         visited = self._pairs(sent).mapInArrow(_visit(work, self.layout), s.PARTIALS)
         going = (y if state is None else state).select("stripe", *s.STATE, F.lit(-1).alias("block"))
-        ordered = visited.unionByName(going, allowMissingColumns=True).repartition(self.config.blocks, "stripe").sortWithinPartitions("stripe", "block")
-        ordered.mapInArrow(s.add_up(), s.SUMS).write.mode("overwrite").parquet(f"{self.folder}/{name}")
+        # a stripe a file: Spark reads as many rows of a file at once as it can, however large they are
+        file = F.element_at(F.lit(s.addresses(self.layout.count)), F.pmod("stripe", F.lit(self.layout.count)) + 1)
+        rows = visited.unionByName(going, allowMissingColumns=True).repartition(self.layout.count, file)
+        rows.sortWithinPartitions("stripe", "block").mapInArrow(s.add_up(), s.SUMS).write.mode("overwrite").parquet(f"{self.folder}/{name}")
         *gram, loss, penalty = np.frombuffer(self._read(name, told=True).toArrow()["told"][0].as_buffer())
         return Totals(np.array(gram).reshape(self.layout.rank, -1), float(loss), float(penalty))
 
