@@ -20,6 +20,11 @@ def master(spark: SparkSession) -> str:
     return str(spark.sparkContext.master) if _is_classic(spark) else "connect"
 
 
+def cores(spark: SparkSession) -> int:
+    """How many tasks a classic session runs at once."""
+    return int(spark.sparkContext.defaultParallelism)
+
+
 class Usage:
     """What Spark used since it was made: core-seconds of tasks, bytes read and shuffled; zeros where Spark does not tell."""
 

@@ -2,18 +2,23 @@
 
 An iteration is one pass for the user half-step, which also brings the first residual of the recordings and the loss, and one pass for
 each conjugate gradient step of the recordings. A pass moves recordings × rank floats to each executor and from each block, whatever the
-number of users. Sums run in block order in float64, so factors depend on `train.blocks` and the seed, not on partitions or cores.
+number of users; on a single machine it moves nothing, and threads of the driver do what tasks do elsewhere. Sums run in block order in
+float64, so factors depend on `train.blocks` and the seed, not on partitions or cores.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
+from threadpoolctl import threadpool_limits
 
 from trackpools.config import TrainConfig
 from trackpools.core.als import plan
@@ -24,12 +29,13 @@ from trackpools.core.als.foldin import HalfStep, by_block, fold_in, in_blocks, s
 from trackpools.core.als.foldin_stripes import fold_in_by_stripes
 from trackpools.core.als.stripes import Layout, addresses
 from trackpools.errors import InputError, ModelError
-from trackpools.shell.cluster import master
+from trackpools.shell.cluster import cores, master
 from trackpools.shell.engines import visits
 from trackpools.shell.engines.journal import Finished, Journal
 from trackpools.shell.engines.striped import Striped
-from trackpools.shell.engines.visits import Place, Shipped, Work
+from trackpools.shell.engines.visits import Answer, Place, Work
 
+Floats = NDArray[np.float32]
 Matrix = NDArray[np.float64]
 START = 0.01  # the largest factor to begin with
 
@@ -81,9 +87,18 @@ def fit(
 
         y, curve = descend(Passes(blocks, config, place, shape), journal.load(Finished(start, [])), penalty, config, after)
     finally:
-        blocks.select("block").mapInArrow(visits.clean_up(place), "block int").count()
-        blocks.unpersist()
+        with suppress(PySparkException):  # what ended the training tells more
+            _forget(blocks, place)
     return fold_in(rows, catalogue, y, config), training.sparkSession.createDataFrame(as_table(catalogue, y)), curve
+
+
+def _forget(blocks: DataFrame, place: Place) -> None:
+    """Delete what machines hold of the training."""
+    if place.shared:
+        place.forget()
+    else:
+        blocks.select("block").mapInArrow(visits.clean_up(place), "block int").count()
+    blocks.unpersist()
 
 
 def census(blocks: DataFrame) -> tuple[list[int], int]:
@@ -114,39 +129,51 @@ def descend(
 
 
 class Passes:
-    """Passes over the blocks of users, each a Spark job; a second one where files were lost."""
+    """Passes over the blocks of users: a Spark job each or, where all files are on the driver's machine, the driver's threads."""
 
     def __init__(self, blocks: DataFrame, config: TrainConfig, place: Place, shape: tuple[int, int]) -> None:
         self._blocks, self._config, self._place, self._shape = blocks, config, place, shape
-        self._work: tuple[Work, Shipped] | None = None
-        # where every task sees every file, numbers are enough; elsewhere a task should run where its block's files are
-        numbers = blocks.sparkSession.range(0, config.blocks, 1, config.blocks).select(F.col("id").cast("int").alias("block"))
-        self._numbers = blocks.select("block") if place.shared is None else numbers.where(F.col("block").isin(census(blocks)[0]))
+        self._work: tuple[Work, Floats] | None = None
+        self._numbers = sorted(census(blocks)[0])
 
     def half_step(self, iteration: int, y: Matrix, spectrum: Any) -> Sums:
         """Solve all users for recording factors `y` in their eigenbasis."""
-        shipped = Shipped.of(y.astype(np.float32), self._place, "y")
-        self._work = Work(self._place, iteration, HalfStep.of(spectrum, self._shape[0], self._config)), shipped
-        return self._sums(visits.visit(*self._work, None))
+        self._work = Work(self._place, iteration, HalfStep.of(spectrum, self._shape[0], self._config)), y.astype(np.float32)
+        return self._sums(*self._work, None)
 
     def product(self, p: Matrix) -> Matrix:
         """Σ_u a_ui x_u (x_u·p_i) at the users of the last half-step."""
         assert self._work is not None  # noqa: S101 - descend calls half_step first
-        return self._sums(visits.visit(*self._work, Shipped.of(p.astype(np.float32), self._place, "p"))).partial
+        return self._sums(*self._work, p.astype(np.float32)).partial
 
-    def _sums(self, task: Callable[[Any], Any]) -> Sums:
-        told = {row["block"]: row for row in self._numbers.mapInArrow(task, visits.ANSWER).toArrow().to_pylist()}
-        missing = [block for block, row in told.items() if row["missing"]]
-        if missing:
-            lost = self._blocks.where(F.col("block").isin(missing)).mapInArrow(task, visits.ANSWER)
-            told |= {row["block"]: row for row in lost.toArrow().to_pylist()}
-        partial, gram = np.zeros(self._shape), np.zeros((self._shape[1], self._shape[1]))
-        ordered = [told[block] for block in sorted(told)]
-        for row in ordered:
-            partial += visits.partial_of(self._place, row, self._shape)
-            if row["gram"] is not None:
-                gram += np.frombuffer(row["gram"], np.float64).reshape(gram.shape)
-        return Sums(partial, gram, sum(row["loss"] for row in ordered), sum(row["penalty"] for row in ordered))
+    def _sums(self, work: Work, y: Floats, p: Floats | None) -> Sums:
+        """Over the blocks in their order, whoever is done first."""
+        partial, gram, loss, penalty = np.zeros(self._shape), np.zeros((self._shape[1], self._shape[1])), 0.0, 0.0
+        for told in (self._by_threads if self._place.shared else self._by_tasks)(work, y, p):
+            assert told.out is not None  # noqa: S101 - what was lost has been made again
+            partial += told.out
+            gram += 0.0 if told.gram is None else told.gram
+            loss, penalty = loss + told.loss, penalty + told.penalty
+        return Sums(partial, gram, loss, penalty)
+
+    def _by_threads(self, work: Work, y: Floats, p: Floats | None) -> Iterator[Answer]:
+        with ThreadPoolExecutor(cores(self._blocks.sparkSession)) as pool, threadpool_limits(1, "blas"):
+            for number, told in zip(self._numbers, pool.map(lambda number: visits.answer(work, {"block": number}, y, p), self._numbers), strict=True):
+                if told.out is None:
+                    self._blocks.where(F.col("block") == number).mapInArrow(visits.keep_blocks(self._place), self._blocks.schema).count()
+                    told = visits.answer(work, {"block": number}, y, p)  # noqa: PLW2901
+                yield told
+
+    def _by_tasks(self, work: Work, y: Floats, p: Floats | None) -> Iterator[Answer]:
+        task, rank = visits.visit(work, y, p), self._shape[1]
+
+        def ask(frame: DataFrame) -> dict[int, Answer]:
+            return {row["block"]: visits.read(row, rank) for row in frame.mapInArrow(task, visits.ANSWER).toArrow().to_pylist()}
+
+        told = ask(self._blocks.select("block"))
+        if missing := [block for block, one in told.items() if one.out is None]:
+            told |= ask(self._blocks.where(F.col("block").isin(missing)))
+        return (told[number] for number in self._numbers)
 
 
 def _catalogue(rows: DataFrame) -> tuple[NDArray[np.int32], NDArray[np.float64], int, NDArray[np.int64]]:

@@ -1,8 +1,8 @@
-"""What a task of `blocked` does with a block of users: solve it, or multiply by it; on the machine that holds the block's files.
+"""What `blocked` does with a block of users: solve it, or multiply by it; on the machine that holds the block's files.
 
 A block is read from files in this machine's scratch folder, mapped and not copied, so a pass moves block numbers instead of blocks.
-Files are a cache: where a task finds none it says so, the driver asks again with the block's bytes, and x is solved again, for it is a
-pure function of block and Y. A lost executor therefore changes nothing but time.
+Files are a cache: who finds none says so, and is asked again with the block's bytes; x is solved again, for it is a pure function of block
+and Y. A lost executor therefore changes nothing but time.
 """
 
 import os
@@ -24,8 +24,7 @@ from trackpools.core.als.foldin import HalfStep
 
 Floats = NDArray[np.float32]
 PREFIX = "trackpools-blocked-"
-PARTIAL = "partial"
-ANSWER = "block int, missing boolean, partial binary, gram binary, loss double, penalty double"
+ANSWER = "block int, partial binary, gram binary, loss double, penalty double"
 
 
 @dataclass(frozen=True)
@@ -84,28 +83,6 @@ def _load_block(folder: Path) -> Block | None:
 
 
 @dataclass(frozen=True)
-class Shipped:
-    """A matrix for every task: a file where driver and tasks share a machine, else the matrix itself, which Spark broadcasts."""
-
-    path: str | None
-    matrix: Floats | None
-
-    @staticmethod
-    def of(matrix: Floats, place: Place, name: str) -> "Shipped":
-        if place.shared is None:
-            return Shipped(None, matrix)
-        _save(place.folder, name, matrix)
-        return Shipped(f"{place.folder}/{name}", None)
-
-    def load(self) -> Floats:
-        if self.path is not None:
-            path = Path(self.path)
-            return np.asarray(_load(path.parent, path.name))
-        assert self.matrix is not None  # noqa: S101 - one of the two is given
-        return self.matrix
-
-
-@dataclass(frozen=True)
 class Work:
     """What a pass is about: its files, its iteration, and how users are solved."""
 
@@ -129,13 +106,6 @@ class Answer:
     penalty: float = 0.0
 
 
-def partial_of(place: Place, row: dict[str, Any], shape: tuple[int, int]) -> Floats:
-    """The partial sum [recordings, rank] that a task answered with: in its row, or in a file where driver and tasks share a machine."""
-    if row["partial"] is None:
-        return np.asarray(_load(place.folder / str(row["block"]), PARTIAL))
-    return np.frombuffer(row["partial"], np.float32).reshape(shape)
-
-
 def keep_blocks(place: Place) -> Callable[[Iterator[Any]], Iterator[Any]]:
     """Rows `block, *BYTES` pass through; each leaves its files on this machine."""
 
@@ -148,14 +118,14 @@ def keep_blocks(place: Place) -> Callable[[Iterator[Any]], Iterator[Any]]:
     return task
 
 
-def visit(work: Work, y: Shipped, direction: Shipped | None) -> Callable[[Iterator[Any]], Iterator[Any]]:
-    """Rows `block[, *BYTES]` → rows `ANSWER`, a row a block; see `answer`."""
+def visit(work: Work, y: Floats, direction: Floats | None) -> Callable[[Iterator[Any]], Iterator[Any]]:
+    """Rows `block[, *BYTES]` → rows `ANSWER`, a row a block; see `answer`. Spark broadcasts the matrices."""
 
     def task(batches: Iterator[Any]) -> Iterator[Any]:
         with threadpool_limits(1, "blas"):  # a task has one core
             for batch in batches:
                 for row in batch.to_pylist():
-                    yield _row(work, row["block"], answer(work, row, y.load(), None if direction is None else direction.load()))
+                    yield _row(row["block"], answer(work, row, y, direction))
 
     return task
 
@@ -194,16 +164,19 @@ def answer(work: Work, row: dict[str, Any], y: Floats | None, direction: Floats 
     return Answer(out, wide.T @ wide, loss, float(work.half.penalties(block).astype(np.float64) @ (wide * wide).sum(axis=1)))
 
 
-def _row(work: Work, block: int, told: Answer) -> Any:
-    partial = None
-    if told.out is not None and work.place.shared is not None:
-        _save(work.place.folder / str(block), PARTIAL, told.out)
-    elif told.out is not None:
-        partial = told.out.tobytes()
-    gram = None if told.gram is None else told.gram.tobytes()
-    values = {"block": block, "missing": told.out is None, "partial": partial, "gram": gram, "loss": told.loss, "penalty": told.penalty}
-    types = {"block": pa.int32(), "missing": pa.bool_(), "partial": pa.binary(), "gram": pa.binary(), "loss": pa.float64(), "penalty": pa.float64()}
+def _row(block: int, told: Answer) -> Any:
+    partial, gram = (None if array is None else array.tobytes() for array in (told.out, told.gram))
+    values = {"block": block, "partial": partial, "gram": gram, "loss": told.loss, "penalty": told.penalty}
+    types = {"block": pa.int32(), "partial": pa.binary(), "gram": pa.binary(), "loss": pa.float64(), "penalty": pa.float64()}
     return pa.RecordBatch.from_arrays([pa.array([values[name]], kind) for name, kind in types.items()], list(types))
+
+
+def read(row: dict[str, Any], rank: int) -> Answer:
+    """The answer of a row of `ANSWER`; None is what it does not say."""
+    if row["partial"] is None:
+        return Answer(None)
+    gram = None if row["gram"] is None else np.frombuffer(row["gram"]).reshape(rank, rank)
+    return Answer(np.frombuffer(row["partial"], np.float32).reshape(-1, rank), gram, row["loss"], row["penalty"])
 
 
 def clean_up(place: Place) -> Callable[[Iterator[Any]], Iterator[Any]]:
