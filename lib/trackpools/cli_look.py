@@ -82,6 +82,8 @@ def doctor(root: Root = None, config: ConfigFile = None, set_: Settings = None, 
 def bench(
     name: Annotated[str, typer.Argument(help="train, topk, ann, foldin, flow, scale or sample")],
     quick: Annotated[bool, typer.Option("--quick", help="much smaller, about two minutes")] = False,
+    users: Annotated[int | None, typer.Option(help="listeners, instead of the benchmark's own number", min=1000)] = None,
+    recordings: Annotated[int | None, typer.Option(help="recordings, instead of its own number", min=1000)] = None,
     rounds: Annotated[int, typer.Option(help="times that each side runs, in turns", min=1, max=100)] = 3,
     config: ConfigFile = None, set_: Settings = None, json: Json = False, quiet: Quiet = False,
 ) -> None:
@@ -91,7 +93,7 @@ def bench(
     def work(merged: Any) -> Answer:
         from trackpools.shell import bench as b
 
-        return b.bench(merged, options, name, quick=quick, rounds=rounds)
+        return b.bench(merged, options, name, b.Size(quick, users, recordings), rounds)
 
     _end(perform("bench", options, work))
 

@@ -53,7 +53,26 @@ class Measured:
         return value
 
 
-Benchmark = Callable[[Config, bool, int, Callable[[str], None]], Measured]
+@dataclass(frozen=True)
+class Size:
+    """How large a benchmark is: its own size, that of `--quick`, or what was asked for.
+
+    Attributes:
+        quick: whether the small size is meant.
+        users, recordings: instead of the benchmark's own.
+    """
+
+    quick: bool = False
+    users: int | None = None
+    recordings: int | None = None
+
+    def of(self, full: tuple[int, int], small: tuple[int, int]) -> tuple[int, int]:
+        """Users and recordings."""
+        users, recordings = small if self.quick else full
+        return self.users or users, self.recordings or recordings
+
+
+Benchmark = Callable[[Config, Size, int, Callable[[str], None]], Measured]
 
 
 def benchmarks() -> dict[str, Benchmark]:
@@ -71,7 +90,7 @@ def machine() -> dict[str, Any]:
     return {"cpu": model, "cores": os.cpu_count(), "load": round(os.getloadavg()[0], 1), "python": platform.python_version()} | versions
 
 
-def bench(config: Config, options: Options, name: str, *, quick: bool, rounds: int) -> Answer:
+def bench(config: Config, options: Options, name: str, size: Size, rounds: int) -> Answer:
     """Run one benchmark; one line a ratio.
 
     Raises:
@@ -84,7 +103,7 @@ def bench(config: Config, options: Options, name: str, *, quick: bool, rounds: i
         raise ConfigError(f"no benchmark is named {name!r}; there are {', '.join(known)}")
     before = machine()
     with telling(options, rounds + 1) as tell:
-        measured = known[name](config, quick, rounds, tell)
+        measured = known[name](config, size, rounds, tell)
     ratios = {ratio.name: ratio.told() for ratio in measured.ratios}
     figures = {key: round(statistics.median(values), 3) for key, values in measured.figures.items()}
     table = Table(title=f"bench {name}: {rounds} rounds on {before['cores']} cores, load {before['load']} at the start")

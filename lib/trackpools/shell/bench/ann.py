@@ -18,13 +18,13 @@ from trackpools.config import Config
 from trackpools.core import ann
 from trackpools.core.als.factors import matrix
 from trackpools.core.topk import Allowed, Ragged, Scored
-from trackpools.shell.bench import Measured, Ratio
+from trackpools.shell.bench import Measured, Ratio, Size
 from trackpools.shell.bench.inputs import RANK, each_core, seconds, training
 from trackpools.shell.bench.logs import Log, log
 from trackpools.shell.engines import blocked
 from trackpools.shell.session import spark_session
 
-K, KINDS, ITERATIONS = 200, 200, 3
+K, KINDS, ITERATIONS, EACH = 200, 200, 3, 130
 EXACT_USERS, NEAR_USERS, HARD_USERS, HEAVY_USERS, HEAVY = 4096, 16_384, 256, 64, 5000
 BLOCKS = 2
 
@@ -39,11 +39,11 @@ class World:
     heard: Ragged
 
 
-def measure(config: Config, quick: bool, rounds: int, tell: Callable[[str], None]) -> Measured:
+def measure(config: Config, size: Size, rounds: int, tell: Callable[[str], None]) -> Measured:
     """Top 200 without what a user heard; recall for all, a market that may have 60 of the 200 kinds, two thirds of everything, and 5,000 heard."""
-    users, recordings, interactions = (20_000, 100_000, 2_000_000) if quick else (60_000, 1_000_000, 8_000_000)
+    users, recordings = size.of((60_000, 1_000_000), (20_000, 100_000))
     tell(f"log and training: {recordings:,} recordings")
-    world = _trained(config, log(users, recordings, interactions, kinds=KINDS))
+    world = _trained(config, log(users, recordings, EACH * users, kinds=KINDS))
     effort, index = ann.Effort(config.topk.reach, config.topk.fetch), []
     speed, share = Ratio("approximate ÷ exact, users/s", 5.0), Ratio("recall@200", 0.95)
     found = Measured([speed, share], {"recordings": [float(len(world.y))]})

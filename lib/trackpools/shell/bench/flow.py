@@ -6,19 +6,19 @@ from collections.abc import Callable
 
 from trackpools.config import Config
 from trackpools.shell import work
-from trackpools.shell.bench import Measured
+from trackpools.shell.bench import Measured, Size
 from trackpools.shell.command import Options
 from trackpools.stages import STAGES
 
 
-def measure(config: Config, quick: bool, rounds: int, tell: Callable[[str], None]) -> Measured:
+def measure(config: Config, size: Size, rounds: int, tell: Callable[[str], None]) -> Measured:
     """No peer does the same, so there is no ratio; the rates say where a run spends its time."""
-    users, days = (2_000, 60) if quick else (20_000, 180)
+    (users, recordings), days = size.of((20_000, 20_000), (2_000, 20_000)), 60 if size.quick else 180
     found = Measured([])
     for number in range(1, rounds + 1):
         tell(f"round {number}: {users:,} listeners over {days} days")
         folder = tempfile.mkdtemp(prefix="trackpools-bench-")
-        synthetic = config.synthetic.model_copy(update={"users": users, "days": days, "tracks": 20_000})
+        synthetic = config.synthetic.model_copy(update={"users": users, "days": days, "tracks": recordings})
         store, mlflow = config.store.model_copy(update={"root": folder}), config.mlflow.model_copy(update={"enabled": False})
         own = config.model_copy(update={"synthetic": synthetic, "store": store, "mlflow": mlflow})
         try:

@@ -12,19 +12,19 @@ from trackpools.config import Config
 from trackpools.core.als.blocks import pack
 from trackpools.core.als.descent import eigenbasis
 from trackpools.core.als.foldin import HalfStep
-from trackpools.shell.bench import Measured, Ratio
+from trackpools.shell.bench import Measured, Ratio, Size
 from trackpools.shell.bench.logs import sized
 
 STEPS = 6  # conjugate gradient steps: enough for a cosine of 0.999 with the exact solution
 REG, ALPHA, RANK, USERS = 50.0, 5.0, 64, 20_000
 
 
-def measure(_: Config, quick: bool, rounds: int, tell: Callable[[str], None]) -> Measured:
+def measure(_: Config, size: Size, rounds: int, tell: Callable[[str], None]) -> Measured:
     """Both on every core; the least cosine between the two answers is a ratio too. implicit solves exactly."""
     from implicit.cpu.als import AlternatingLeastSquares
 
     tell("log: make interactions, and train recordings with implicit")
-    made = sized(quick=quick)
+    made = sized(size)
     matrix, cores = made.csr(ALPHA), os.cpu_count() or 1
     model = AlternatingLeastSquares(factors=RANK, regularization=REG, alpha=1.0, iterations=3, random_state=1, num_threads=cores)
     with threadpool_limits(1, "blas"):

@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from trackpools.shell.bench import Size
+
 
 @dataclass(frozen=True)
 class Log:
@@ -38,6 +40,7 @@ def log(users: int, recordings: int, interactions: int, seed: int = 0, kinds: in
     return Log(users, recordings, (cells // recordings).astype(np.int32), (cells % recordings).astype(np.int32), weight)
 
 
-def sized(*, quick: bool) -> Log:
-    """The log of the claims, 138 k users × 20 k recordings and some 9 M interactions; or a tenth of it."""
-    return log(14_000, 6_000, 900_000) if quick else log(138_000, 20_000, 9_000_000)
+def sized(size: Size) -> Log:
+    """The log of the claims, 138 k users × 20 k recordings and some 9 M interactions, or a tenth of it; as many a user at other sizes."""
+    users, recordings = size.of((138_000, 20_000), (14_000, 6_000))
+    return log(users, recordings, 65 * users)

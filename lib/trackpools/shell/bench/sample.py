@@ -16,7 +16,7 @@ from pyspark.sql import functions as F
 from trackpools.config import Config
 from trackpools.core.als.factors import matrix
 from trackpools.core.topk import Ragged, top_k
-from trackpools.shell.bench import Measured, Ratio
+from trackpools.shell.bench import Measured, Ratio, Size
 from trackpools.shell.bench.inputs import training
 from trackpools.shell.bench.logs import Log, log
 from trackpools.shell.engines import train
@@ -26,10 +26,10 @@ from trackpools.shell.session import spark_session
 FRACTIONS, K, HELD, EVERY = (0.05, 0.1, 0.25, 0.5, 1.0), 100, 0.2, 20
 
 
-def measure(config: Config, quick: bool, rounds: int, tell: Callable[[str], None]) -> Measured:
+def measure(config: Config, size: Size, rounds: int, tell: Callable[[str], None]) -> Measured:
     """recall@100 of a fifth of each user's recordings, of every 20th user, by `blocked`; 200 kinds of taste make the world hard enough."""
     tell("log: make interactions and hold a fifth of them out")
-    users, recordings = (10_000, 5_000) if quick else (100_000, 20_000)
+    users, recordings = size.of((100_000, 20_000), (10_000, 5_000))
     made = log(users, recordings, 50 * users, kinds=200)
     held = np.random.default_rng(2).random(len(made.user)) < HELD
     ratio, speed = Ratio("recall@100 at 25 % of the users ÷ all", 0.98), Ratio("seconds at 25 % of the users ÷ all", 1.0, at_most=True)

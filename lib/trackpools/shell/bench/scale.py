@@ -9,7 +9,7 @@ import numpy as np
 from trackpools import tables as t
 from trackpools.config import Config
 from trackpools.core import assemble
-from trackpools.shell.bench import Measured, Ratio
+from trackpools.shell.bench import Measured, Ratio, Size
 from trackpools.shell.bench.inputs import Inputs, factors, seconds
 from trackpools.shell.bench.logs import log
 from trackpools.shell.bench.memory import peak
@@ -20,9 +20,10 @@ K, HEARD_EACH, GIB = 200, 50, 2**30
 AS_OF = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def measure(config: Config, quick: bool, rounds: int, tell: Callable[[str], None]) -> Measured:
+def measure(config: Config, size: Size, rounds: int, tell: Callable[[str], None]) -> Measured:
     """Pools of 200 from `als` and `popular`, into Delta; 50 interactions a user. The exponent is the slope of log seconds over log users."""
-    sizes, recordings = ((5_000, 15_000, 50_000), 10_000) if quick else ((100_000, 300_000, 1_000_000), 100_000)
+    most, recordings = size.of((1_000_000, 100_000), (50_000, 10_000))
+    sizes = most // 10, 3 * most // 10, most
     exponent, memory = Ratio("growth exponent of seconds over users", 1.1, at_most=True), Ratio("peak memory of all processes, GiB", 12.0, at_most=True)
     found, spark = Measured([exponent, memory]), spark_session(config.session)
     for number in range(1, rounds + 1):

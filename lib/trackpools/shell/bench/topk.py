@@ -11,7 +11,7 @@ from threadpoolctl import threadpool_limits
 from trackpools.config import Config
 from trackpools.core.sources import als
 from trackpools.core.topk import Ragged, top_k
-from trackpools.shell.bench import Measured, Ratio
+from trackpools.shell.bench import Measured, Ratio, Size
 from trackpools.shell.bench.inputs import RANK, Inputs, each_core, factors, seconds
 from trackpools.shell.bench.logs import log
 from trackpools.shell.session import spark_session
@@ -24,10 +24,10 @@ GOALS = (
 )
 
 
-def measure(config: Config, quick: bool, rounds: int, tell: Callable[[str], None]) -> Measured:
+def measure(config: Config, size: Size, rounds: int, tell: Callable[[str], None]) -> Measured:
     """Top 200 without what a user heard, of 20 k recordings at rank 64; the answer itself is compared with a full sort in the tests."""
     tell("log: make factors, histories and tables")
-    users, recordings = (16_384, 20_000) if quick else (138_000, 20_000)
+    users, recordings = size.of((138_000, 20_000), (KERNEL_USERS, 20_000))
     made = log(users, recordings, 65 * users)
     x, y = factors(users, recordings)
     heard = Ragged(np.searchsorted(made.user, np.arange(users + 1)), made.recording)
@@ -40,7 +40,7 @@ def measure(config: Config, quick: bool, rounds: int, tell: Callable[[str], None
     }
     sizes = dict.fromkeys(tried, KERNEL_USERS) | {"through Spark": users, "MLlib": MLLIB_USERS}
     found = Measured([Ratio(f"{one} ÷ {other}", goal) for one, other, goal in GOALS])
-    tables = Inputs(spark_session(config.session.model_copy(update={"quick_start": quick})), made, x, y)
+    tables = Inputs(spark_session(config.session.model_copy(update={"quick_start": size.quick})), made, x, y)
     try:
         tried |= {"through Spark": lambda: _source(tables, config), "MLlib": _mllib(tables)}
         with threadpool_limits(1, "blas"):

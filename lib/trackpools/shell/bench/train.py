@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 
 from trackpools.config import Config, TrainConfig
 from trackpools.core.als.factors import matrix
-from trackpools.shell.bench import Measured, Ratio
+from trackpools.shell.bench import Measured, Ratio, Size
 from trackpools.shell.bench.inputs import training
 from trackpools.shell.bench.logs import Log, sized
 from trackpools.shell.engines import blocked, mllib
@@ -25,13 +25,13 @@ SPARE = 4  # iterations more for ours to reach the peer's loss in
 REG, ALPHA = 50.0, 5.0
 
 
-def measure(config: Config, quick: bool, rounds: int, tell: Callable[[str], None]) -> Measured:
+def measure(config: Config, size: Size, rounds: int, tell: Callable[[str], None]) -> Measured:
     """Equal objective (ν = 0), rank and start scale: seconds an iteration, the loss after as many, and the seconds to the same loss.
 
     MLlib, at its own ν = 1, runs once: its BLAS is native where the machine has libblas.so.3.
     """
     tell("log: make interactions")
-    made = sized(quick=quick)
+    made = sized(size)
     folder = Path(tempfile.mkdtemp(prefix="trackpools-bench-"))
     own = config.train.model_copy(update={"engine": "blocked", "nu": 0.0, "reg": REG, "alpha": ALPHA, "iterations": ITERATIONS, "beta": 0.0})
     speed, loss = Ratio("blocked ÷ implicit, seconds an iteration", 1.1, at_most=True), Ratio("blocked ÷ implicit, loss", 1.005, at_most=True)
