@@ -40,11 +40,13 @@ def packed(rows: DataFrame, size: int, types: Mapping[str, Any]) -> DataFrame:
 def _pack(size: int, types: Mapping[str, Any]) -> Callable[[Iterator[Any]], Iterator[Any]]:
     def run(batches: Iterator[Any]) -> Iterator[Any]:
         held: list[Any] = []
+        size_held = 0
         for batch in batches:
             held.append(batch)
-            if sum(one.nbytes for one in held) >= PIECE:
+            size_held += batch.nbytes
+            if size_held >= PIECE:
                 yield _by_block(pa.Table.from_batches(held), size, types)
-                held.clear()
+                held, size_held = [], 0
         if held:
             yield _by_block(pa.Table.from_batches(held), size, types)
 
