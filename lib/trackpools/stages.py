@@ -17,6 +17,7 @@ from trackpools.core import assemble, cards, features, ids, interactions, rules,
 from trackpools.core.audience import audience, eligible
 from trackpools.core.sources import als
 from trackpools.core.sources.inputs import SourceInputs
+from trackpools.core.sources.items import unpacked
 from trackpools.tables import Table
 
 Frames = Mapping[str, DataFrame]
@@ -167,7 +168,7 @@ def fill_pools(read: Frames, c: Context) -> dict[str, DataFrame]:
     if config.sources.als.enabled and als.is_approximate(inputs):
         inputs = _told(replace(inputs, stripes=c.keep(als.stripes(inputs))), c.notes)
     proposed = assemble.candidates(inputs)
-    kept = {"candidates": proposed} if config.candidates.keep else {}
+    kept = {"candidates": unpacked(proposed)} if config.candidates.keep else {}
     return kept | {"pools": assemble.pools(inputs, proposed, c.as_of, c.model_version)}
 
 

@@ -14,6 +14,7 @@ from trackpools.core.checks import pool_violations
 from trackpools.core.contract import conform, content_hash
 from trackpools.core.pools import Candidates, PoolRequest, build_pool
 from trackpools.core.sources.inputs import SourceInputs
+from trackpools.core.sources.items import packed
 from trackpools.shell.engines import train
 from worlds import AS_OF, Blocks
 
@@ -36,7 +37,7 @@ def given(spark, config, users, history, *settings):
 
 
 def proposals(spark, *of):
-    return spark.createDataFrame([(u, source, [(r, 1.0) for r in items], masked) for u, source, items, masked in of], PROPOSED)
+    return packed(spark.createDataFrame([(u, source, [(r, 1.0) for r in items], masked) for u, source, items, masked in of], PROPOSED))
 
 
 def test_a_tiny_world_counted_by_hand(spark, config):

@@ -2,12 +2,14 @@
 
 from collections import defaultdict
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from trackpools.core.fusing import meet
 from trackpools.core.pools import Candidates, PoolRequest, build_pool, build_pools
 from trackpools.core.rules import RULES
 
@@ -151,3 +153,28 @@ def test_ties_go_to_the_lower_idx_whatever_the_source_of_either():
     request = replace(PoolRequest(2, 60, WEIGHTS), weights=(1.0, 1.0, 1.0))
     for proposals in ({0: [7], 1: [3]}, {0: [3], 1: [7]}):
         assert [row["recording"] for row in build_pool(batch([(proposals, facts, 0)]), request)["candidates"]] == [3, 7]
+
+
+def test_in_which_order_sources_come_does_not_matter():
+    rng = np.random.default_rng(4)
+    user = np.repeat(np.arange(6), 30)
+    recording, source = np.tile(np.arange(10), 18), np.tile(np.repeat(np.arange(3), 10), 6)
+    flat = {"user": user, "recording": recording, "source": source, "rank": np.tile(np.concatenate([rng.permutation(10) + 1 for _ in range(3)]), 6)}
+    flat |= {"flags": np.where((recording + user) % 4, 0, 8), "plays": recording, "last_day": recording, "heard": recording % 3 == 0}
+    per_user = {"masked": np.zeros(6, np.int64), "withheld": np.zeros((6, len(RULES)), np.int64)}
+    mixed = np.lexsort((rng.random(len(user)), user))
+    first, second = (build_pools(Candidates(**{name: of[rows] for name, of in flat.items()}, **per_user), PoolRequest(5, 60, (1.0, 0.3, 0.7)))
+                     for rows in (np.arange(len(user)), mixed))
+    assert all(np.array_equal(getattr(first, name), getattr(second, name)) for name in vars(first))
+
+
+def test_histories_are_met_by_their_own_users_alone_however_recordings_collide():
+    rng = np.random.default_rng(5)
+    ends, past_ends = (np.concatenate([[0], np.cumsum(rng.integers(0, 40, 30))]) for _ in range(2))
+    recording, past = (np.concatenate([rng.permutation(60)[: end - start] << 25 for start, end in pairwise(of)]) for of in (ends, past_ends))
+    found = np.empty(len(recording), np.int64)
+    meet(ends, recording, past_ends, past, found)
+    for u in range(30):
+        mine = past[past_ends[u] : past_ends[u + 1]].tolist()
+        expected = [past_ends[u] + mine.index(r) if r in mine else -1 for r in recording[ends[u] : ends[u + 1]].tolist()]
+        assert found[ends[u] : ends[u + 1]].tolist() == expected

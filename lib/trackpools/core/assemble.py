@@ -7,25 +7,37 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from trackpools.core import rules
 from trackpools.core.bars import look_up, market_bars, table
+from trackpools.core.packing import Lists, block, packed, values
 from trackpools.core.pools import Candidates, PoolRequest, Pools, build_pools
 from trackpools.core.sources import SOURCES, enabled
 from trackpools.core.sources.inputs import SourceInputs
+from trackpools.core.topk import Ragged
 from trackpools.tables import PROFILE
 
 CANDIDATE = "struct<recording:int,score:float,sources:int,reason:tinyint,reason_arg:int,plays:smallint,last_day:int,propensity:float>"
 Longs = NDArray[np.int64]
 Bytes = NDArray[np.uint8]
+Flags = NDArray[np.bool_]
+MET = {"user_idx": np.int32, "recording_idx": np.int32, "plays": np.int16, "last_day": np.int32, "bits": np.uint8}
+OFFERS = {"offered": np.int32, "source": np.int8, "masked": np.int32, "bytes": np.int32, "recordings": bytes}
+# of users by idx: what sources masked, −1 where none proposes anything; of their lists, by user and source: to which user, the source, how long;
+# all lists one behind the other; the ends [users + 1] of the histories, and these
+GIVEN = {
+    "masked": np.int32, "offered_to": np.int32, "source": np.int8, "length": np.int32, "offered": np.int32,
+    "past": np.int64, "recording_idx": np.int32, "plays": np.int16, "last_day": np.int32, "bits": np.uint8,
+}
 POOL = f"candidates array<{CANDIDATE}>, drops map<string,int>, emitted int, shortfall struct<wanted:int,got:int,rule:string>"
 
 
 def candidates(inputs: SourceInputs) -> DataFrame:
-    """What the enabled sources propose: one row a user and source, `user_idx, source, items, masked`."""
+    """What the enabled sources propose: one row a user and source, `user_idx, source, recordings, scores, masked`."""
     frames = [source.candidates(inputs) for source in enabled(inputs.config)]
     return reduce(DataFrame.unionByName, frames)
 
@@ -43,20 +55,46 @@ def pools(inputs: SourceInputs, proposed: DataFrame, as_of: datetime, model_vers
 
 
 def _blocks(inputs: SourceInputs, proposed: DataFrame) -> DataFrame:
-    """`market, users array<struct>`: eligible users of one market with what is proposed to them and what they met.
-
-    `offers` is an array a source, best first; `masked` is null to whom nobody proposes anything; `past_…` are arrays side by side.
-    """
-    offer = F.struct("source", F.col("items.recording").alias("recordings"))
-    # sources mask the same history
-    offers = proposed.groupBy("user_idx").agg(F.collect_list(offer).alias("offers"), F.max("masked").cast("int").alias("masked"))
-    met = F.struct("recording_idx", "plays", F.coalesce("last_day", F.lit(-1)).alias("last_day"), rules.history_bits().alias("bits"))
-    past = inputs.history.groupBy("user_idx").agg(F.collect_list(met).alias("past"))
-    people = inputs.users.join(offers, "user_idx", "left").join(past, "user_idx", "left")
+    """Eligible users of a block and market, with what is proposed to them and what they met: `market string, users binary (Arrow)` and `GIVEN`."""
+    size = inputs.config.pools.user_block
+    day, length = F.coalesce("last_day", F.lit(-1)).alias("last_day"), F.octet_length("recordings").alias("bytes")
+    met = packed(inputs.history.select("user_idx", "recording_idx", "plays", day, rules.history_bits().alias("bits")), size, MET)
+    offers = packed(proposed.select("user_idx", F.col("user_idx").alias("offered"), "source", "masked", length, "recordings"), size, OFFERS)
     bucket = F.pmod(F.xxhash64("user_idx"), F.lit(inputs.config.pools.buckets)).cast("int").alias("bucket")
-    columns = [F.col(f"past.{name}").alias(f"past_{name}") for name in ("recording_idx", "plays", "last_day", "bits")]
-    user = F.struct(bucket, "user_idx", "clean", "masked", "offers", *columns, "profile")
-    return people.groupBy("market", F.floor(F.col("user_idx") / inputs.config.pools.user_block).alias("_block")).agg(F.collect_list(user).alias("users"))
+    people = inputs.users.select(block(size).alias("block"), "market", bucket, "user_idx", "clean", "profile").groupBy("block")
+    facts = met.unionByName(offers, allowMissingColumns=True).groupBy("block")
+    return people.cogroup(facts).applyInArrow(_gather, ", ".join(["market string", "users binary", *(f"{name} binary" for name in GIVEN)]))
+
+
+def _gather(people: Any, facts: Any) -> Any:
+    """The rows of a block: one a market."""
+    met, offers = ({name: values(facts[name], np.int32 if kind is bytes else kind) for name, kind in types.items()} for types in (MET, OFFERS))
+    items = Ragged(np.concatenate([[0], np.cumsum(offers["bytes"], dtype=np.int64)]) // 4, offers["recordings"])
+    by_source = np.argsort(offers["source"], kind="stable")
+    rows: dict[str, list[bytes]] = {name: [] for name in ("users", *GIVEN)}
+    markets = pc.unique(people["market"])
+    for market in markets:
+        users = people.filter(pc.equal(people["market"], market)).sort_by("user_idx")
+        idx = users["user_idx"].to_numpy()
+        past, told = Lists.of(idx, met["user_idx"]), Lists.of(idx, offers["offered"][by_source])
+        which, to = by_source[told.rows], np.repeat(np.arange(len(idx)), np.diff(told.offsets))
+        masked = np.full(len(idx), -1)
+        np.maximum.at(masked, to, offers["masked"][which])  # sources mask the same history
+        made = {
+            "masked": masked, "offered_to": to, "source": offers["source"][which], "length": np.diff(items.offsets)[which],
+            "offered": items.pick(which).values, "past": past.offsets, **{name: met[name][past.rows] for name in list(MET)[1:]},
+        }
+        rows["users"].append(_stream(users.select(["bucket", "user_idx", "clean", "profile"])))
+        for name, kind in GIVEN.items():
+            rows[name].append(np.asarray(made[name], kind).tobytes())
+    return pa.table({"market": markets} | {name: pa.array(data, pa.binary()) for name, data in rows.items()})
+
+
+def _stream(table: Any) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return bytes(sink.getvalue())
 
 
 def _build(request: PoolRequest, heard: str) -> Callable[[Iterator[Any]], Iterator[Any]]:
@@ -64,55 +102,44 @@ def _build(request: PoolRequest, heard: str) -> Callable[[Iterator[Any]], Iterat
         names = ["bucket", "user_idx", "candidates", "drops", "emitted", "shortfall", "profile"]
         for batch in batches:
             for i in range(batch.num_rows):
-                users, stripes, withheld = (batch.column(name).slice(i, 1).flatten() for name in ("users", "bars", "withheld"))
-                made = build_pools(_candidates(users, table(stripes), np.asarray(withheld, np.int64), heard), request)
-                columns = [users.field("bucket"), users.field("user_idx"), *_columns(made, request.k), users.field("profile")]
-                yield pa.RecordBatch.from_arrays(columns, names)
+                row = batch.slice(i, 1)
+                users = pa.ipc.open_stream(row["users"][0].as_buffer()).read_all().combine_chunks()
+                given = {name: values(row[name], kind) for name, kind in GIVEN.items()}
+                clean = np.asarray(users["clean"].cast(pa.int8())).astype(bool)
+                bars, withheld = table(row["bars"].flatten()), np.asarray(row["withheld"].flatten(), np.int64)
+                made = build_pools(_candidates(given, clean, bars, withheld, heard), request)
+                columns = [users["bucket"], users["user_idx"], *_columns(made, request.k), users["profile"]]
+                yield from pa.table(dict(zip(names, columns, strict=True))).to_batches()
 
     return run
 
 
-def _lengths(lists: Any) -> Longs:
-    return np.asarray(lists.value_lengths().fill_null(0), np.int64)
-
-
-def _candidates(users: Any, bars: Bytes, withheld: Longs, heard: str) -> Candidates:
-    """Candidates of the users of one market, an Arrow struct array as `_blocks` makes it."""
-    offers = users.field("offers").flatten()
-    lists = offers.field("recordings")
-    sizes, of = _lengths(lists), np.repeat(np.arange(len(users)), _lengths(users.field("offers")))
-    user, recording = np.repeat(of, sizes), np.asarray(lists.flatten()).astype(np.int64)
+def _candidates(given: dict[str, Any], clean: Flags, bars: Bytes, withheld: Longs, heard: str) -> Candidates:
+    """Candidates of the users of one market, from `GIVEN`."""
+    sizes, recording = given["length"], given["offered"].astype(np.int64)
+    user, source = (np.repeat(given[name].astype(np.int64), sizes) for name in ("offered_to", "source"))
     rank = np.arange(len(user)) - np.repeat(np.cumsum(sizes) - sizes, sizes) + 1
-    source = np.repeat(np.asarray(offers.field("source")).astype(np.int64), sizes)
-    plays, last_day, bits = _met(users, user, recording)
-    clean = np.asarray(users.field("clean").cast(pa.int8())).astype(bool)
-    barred = np.zeros((len(users), len(rules.RULES)), np.int64)
+    plays, last_day, bits = _met(given, user, recording)
+    barred = np.zeros((len(clean), len(rules.RULES)), np.int64)
     if len(withheld):
         explicit = np.arange(len(rules.RULES)) == rules.RULES.index("explicit")
         barred[:] = np.where(explicit & ~clean[:, None], 0, withheld)
-    barred[np.asarray(users.field("masked").is_null())] = 0  # to whom nobody proposes anything, rules did nothing
+    barred[given["masked"] < 0] = 0  # to whom nobody proposes anything, rules did nothing
     return Candidates(
         user=user, recording=recording, source=source, rank=rank, flags=rules.flags(look_up(bars, recording), clean[user], bits, heard=heard),
-        plays=plays, last_day=last_day, heard=(bits & rules.HEARD).astype(bool), masked=np.asarray(users.field("masked").fill_null(0), np.int64),
-        withheld=barred,
+        plays=plays, last_day=last_day, heard=(bits & rules.HEARD).astype(bool), masked=np.maximum(given["masked"], 0).astype(np.int64), withheld=barred,
     )
 
 
-def _met(users: Any, user: Longs, recording: Longs) -> tuple[Longs, Longs, Bytes]:
+def _met(given: dict[str, Any], user: Longs, recording: Longs) -> tuple[Longs, Longs, Bytes]:
     """Plays, last day (−1 for none) and history bits of each candidate; 0, −1 and 0 where user and recording never met."""
-    names = ("past_recording_idx", "past_plays", "past_last_day", "past_bits")
-    known, plays, days, bits = (np.asarray(users.field(name).flatten()).astype(np.int64) for name in names)
-    keys = np.repeat(np.arange(len(users)), _lengths(users.field(names[0]))) << 32 | known
-    order = np.argsort(keys)
-    wanted = user << 32 | recording
-    where = np.searchsorted(keys[order], wanted)
-    there = where < len(keys)
-    there[there] = keys[order[where[there]]] == wanted[there]
-    at = order[where[there]]
-    found = [np.zeros(len(wanted), np.int64), np.full(len(wanted), -1), np.zeros(len(wanted), np.int64)]
-    for out, values in zip(found, (plays, days, bits), strict=True):
-        out[there] = values[at]
-    return found[0], found[1], found[2].astype(np.uint8)
+    from trackpools.core.fusing import meet
+
+    at = np.empty(len(user), np.int64)
+    meet(np.searchsorted(user, np.arange(len(given["masked"]) + 1)), recording, given["past"].copy(), given["recording_idx"].astype(np.int64), at)
+    # whoever never met is sent to a row behind the last
+    plays, last_day, bits = (np.append(given[name], never)[at] for name, never in (("plays", 0), ("last_day", -1), ("bits", 0)))
+    return plays.astype(np.int64), last_day.astype(np.int64), bits.astype(np.uint8)
 
 
 def _columns(made: Pools, k: int) -> list[Any]:

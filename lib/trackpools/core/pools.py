@@ -3,7 +3,7 @@
 One vectorised function over a batch of users; a single user on demand is a batch of one and gets the same row.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -55,6 +55,19 @@ class Candidates:
     def users(self) -> int:
         return len(self.masked)
 
+    def ends(self) -> Ints:
+        """Where the candidates of each user end, [users + 1]."""
+        return np.searchsorted(self.user, np.arange(self.users + 1))
+
+    def by_source(self) -> "Candidates":
+        """The same, those of a user by rising source: sums of shares depend on the order."""
+        place = self.user << 8 | self.source
+        if (place[1:] >= place[:-1]).all():
+            return self
+        order = np.argsort(place, kind="stable")
+        flat = ("user", "recording", "source", "rank", "flags", "plays", "last_day", "heard")
+        return replace(self, **{name: getattr(self, name)[order] for name in flat})
+
 
 @dataclass(frozen=True)
 class Pools:
@@ -79,50 +92,24 @@ def build_pools(candidates: Candidates, request: PoolRequest) -> Pools:
     Score = Σ over sources weight / (rrf_k + rank) (Cormack et al. 2009): ranks, never raw scores, are compared. Ties go to
     the lower recording idx. Per user: Σ drops + pool size = emitted.
     """
-    c, users = candidates, candidates.users
-    order = np.lexsort((c.source, c.recording, c.user))
-    user, recording, source, rank = c.user[order], c.recording[order], c.source[order], c.rank[order]
-    first = np.ones(len(order), bool)
-    first[1:] = (user[1:] != user[:-1]) | (recording[1:] != recording[:-1])
-    start = np.flatnonzero(first)  # one group a distinct user × recording
-    share = np.asarray(request.weights)[source] / (request.rrf_k + rank)
-    score = _reduce(np.add, share, start).astype(np.float32)
-    sources = _reduce(np.bitwise_or, np.left_shift(1, source), start)
-    main = _main(share, start)
-    heard = c.heard[order][start]
-    who, what, flag = user[start], recording[start], c.flags[order][start]
-    dropped = flag != 0
-    lowest = np.log2(np.where(dropped, flag & -flag, 1)).astype(np.int64)
-    drops = np.zeros((users, len(RULES)), np.int64)
-    np.add.at(drops, (who[dropped], lowest[dropped]), 1)
-    kept = np.flatnonzero(~dropped)
-    kept = kept[np.lexsort((what[kept], -score[kept], who[kept]))]
-    position = np.arange(len(kept)) - np.searchsorted(who[kept], who[kept], side="left")
-    drops[:, BELOW_CUT] = np.bincount(who[kept][position >= request.k], minlength=users)
-    kept = kept[position < request.k]
-    size = np.bincount(who[kept], minlength=users)
-    plays = c.plays[order][start][kept]
+    from trackpools.core.fusing import fuse
+
+    c, users = candidates.by_source(), candidates.users
+    ends = c.ends()
+    share = np.asarray(request.weights)[c.source] / (request.rrf_k + c.rank)
+    drops, emitted, most = np.zeros((users, len(RULES)), np.int64), np.zeros(users, np.int64), int(np.minimum(np.diff(ends), request.k).sum())
+    score, sources, first, main = np.empty(most, np.float32), np.empty(most, np.int64), np.empty(most, np.int64), np.empty(most, np.int64)
+    made = fuse(ends, c.recording, c.source, share, c.flags, request.k, (score, sources, first, main), emitted, drops)
+    score, sources, first, main = score[:made], sources[:made], first[:made], main[:made]
+    size = emitted - drops.sum(axis=1)
+    plays, carrier = c.plays[first], c.source[main]
     # a new or charted candidate is explained by its rank in the source that carried it, a familiar one by its plays
-    played = heard[kept] & (plays > 0)  # what is known by a rating alone has no plays to tell of
-    arg = np.where(played & (source[main][kept] == 0), plays, rank[main][kept])
+    played = c.heard[first] & (plays > 0)  # what is known by a rating alone has no plays to tell of
     return Pools(
-        offsets=np.concatenate([[0], np.cumsum(size)]), recording=what[kept], score=score[kept], sources=sources[kept],
-        reason=2 * source[main][kept] + played, reason_arg=arg, plays=plays, last_day=c.last_day[order][start][kept],
-        emitted=np.bincount(who, minlength=users), drops=drops, shortfall=_shortfalls(size, drops, c, request.k),
+        offsets=np.concatenate([[0], np.cumsum(size)]), recording=c.recording[first], score=score, sources=sources,
+        reason=2 * carrier + played, reason_arg=np.where(played & (carrier == 0), plays, c.rank[main]), plays=plays, last_day=c.last_day[first],
+        emitted=emitted, drops=drops, shortfall=_shortfalls(size, drops, c, request.k),
     )
-
-
-def _reduce(operation: np.ufunc, values: Array, start: Ints) -> Array:
-    return np.asarray(operation.reduceat(values, start)) if len(start) else values[:0]
-
-
-def _main(share: NDArray[np.float64], start: Ints) -> Ints:
-    """Entry of each group that contributes most; the first source among equals."""
-    if not len(start):
-        return start
-    group = np.repeat(np.arange(len(start)), np.diff(np.append(start, len(share))))
-    order = np.lexsort((np.arange(len(share)), -share, group))
-    return order[start]
 
 
 def _shortfalls(size: Ints, drops: Ints, c: Candidates, k: int) -> list[str]:

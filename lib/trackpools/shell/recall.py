@@ -72,8 +72,8 @@ def _choosing(inputs: SourceInputs, exact_max: int) -> SourceInputs:
 
 
 def _new(inputs: SourceInputs) -> dict[int, set[int]]:
-    found = als.candidates(inputs).select("user_idx", F.col("items.recording").alias("recordings")).toArrow().to_pylist()
-    return {row["user_idx"]: set(row["recordings"]) for row in found}
+    found = als.candidates(inputs).select("user_idx", "recordings").toArrow().to_pylist()
+    return {row["user_idx"]: set(np.frombuffer(row["recordings"], np.int32).tolist()) for row in found}
 
 
 def _share(exact: set[int], near: set[int]) -> float:

@@ -11,6 +11,7 @@ from trackpools.core.als.factors import as_table
 from trackpools.core.audience import audience
 from trackpools.core.sources import als
 from trackpools.core.sources.inputs import SourceInputs
+from trackpools.core.sources.items import unpacked
 from trackpools.errors import ConfigError
 from trackpools.shell.recall import below, recall
 from trackpools.tables import TRACK_CARDS
@@ -58,7 +59,7 @@ def inputs(frames, config):
 
 
 def found(given):
-    return {row["user_idx"]: [(item["recording"], item["score"]) for item in row["items"]] for row in als.candidates(given).collect()}
+    return {row["user_idx"]: [tuple(item) for item in row["items"]] for row in unpacked(als.candidates(given)).collect()}
 
 
 def test_an_index_finds_nearly_the_exact_candidates_and_keeps_the_filters(inputs, frames):

@@ -5,20 +5,20 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from pyspark.sql import types as T
 
 from builders import rows
 from trackpools import tables as t
 from trackpools.core import cards, rules
 from trackpools.core.audience import audience
+from trackpools.core.contract import conform
 from trackpools.core.sources import SOURCES, dictionary, enabled, reason_code
 from trackpools.core.sources.inputs import SourceInputs
+from trackpools.core.sources.items import PACKED, unpacked
 
 AS_OF = dt.datetime(2025, 6, 30, tzinfo=dt.UTC)
 USERS, RECORDINGS, RANK = 12, 40, 4
 COLD, EMPTY, ALL, FACTORLESS = 0, 1, 2, 3  # no history and no factors; factors alone; heard everything; history alone
 POLICIES = ("mark", "exclude", "only", "not_within")
-ITEMS = T.ArrayType(t.struct(recording=T.IntegerType(), score=T.FloatType()))
 
 
 def heard_by(user):
@@ -87,7 +87,7 @@ def proposed(source, given):
     for row in source.candidates(given).collect():
         assert row["user_idx"] not in out, "one row a user"
         assert row["source"] == source.bit
-        out[row["user_idx"]] = ([item["recording"] for item in row["items"]], [item["score"] for item in row["items"]], row["masked"])
+        out[row["user_idx"]] = (*(np.frombuffer(row[name], kind).tolist() for name, kind in PACKED.items()), row["masked"])
     return out
 
 
@@ -103,9 +103,15 @@ def source(request):
 
 def test_the_columns_are_as_documented(source, inputs):
     got = source.candidates(inputs()).schema
-    assert got.names == t.CANDIDATES.schema.names
-    assert all(got[name].dataType == t.CANDIDATES.schema[name].dataType for name in ("user_idx", "source", "masked"))
-    assert [(f.name, f.dataType) for f in got["items"].dataType.elementType] == [(f.name, f.dataType) for f in ITEMS.elementType]
+    assert [(f.name, f.dataType.simpleString()) for f in got] == [
+        ("user_idx", "int"), ("source", "tinyint"), ("recordings", "binary"), ("scores", "binary"), ("masked", "int"),
+    ]
+
+
+def test_people_read_them_as_the_table_of_candidates_has_them(source, inputs):
+    given = inputs()
+    read = conform(unpacked(source.candidates(given)), t.CANDIDATES)
+    assert {row["user_idx"]: ([r for r, _ in row["items"]], [s for _, s in row["items"]], row["masked"]) for row in read.collect()} == proposed(source, given)
 
 
 @pytest.mark.parametrize("policy", POLICIES)

@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from trackpools.core.sources.merging import merged, packed, partial
+from trackpools.core.sources.merging import keys_of, merged, partial
 from trackpools.core.topk import Ragged, top_k, top_listed
 
 
@@ -13,7 +13,7 @@ def found(x, y, idx, heard, k_new, k_heard):
     users = np.arange(len(x), dtype=np.int32) + 100
     fresh = top_k(x, y, idx, heard, k_new) if k_new else None
     known = top_listed(x, y, idx, heard, k_heard) if k_heard else None
-    return partial(pa.array([7]), users, users % 3, packed(fresh, len(x), k_new), packed(known, len(x), k_heard))
+    return partial(pa.array([7]), users, users % 3, keys_of(fresh, len(x), k_new), keys_of(known, len(x), k_heard))
 
 
 @pytest.mark.parametrize(("k_new", "k_heard"), [(10, 4), (10, 0), (0, 4), (200, 200)])
@@ -31,4 +31,5 @@ def test_stripes_merged_are_one_stripe_best_first_with_ties_by_idx(k_new, k_hear
         ranked = sorted(range(150), key=lambda r: (-scores[u, r], r))
         fresh, known = [r for r in ranked if r not in heard[u]][:k_new], [r for r in ranked if r in heard[u]][:k_heard]
         chosen = sorted(fresh + known, key=lambda r: (-scores[u, r], r))
-        assert one["items"] == [{"recording": r, "score": scores[u, r]} for r in chosen]
+        assert np.frombuffer(one["recordings"], np.int32).tolist() == chosen
+        assert np.frombuffer(one["scores"], np.float32).tolist() == [scores[u, r] for r in chosen]

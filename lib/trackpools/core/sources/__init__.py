@@ -1,8 +1,9 @@
 """Candidate sources: one file each, all of one shape.
 
-A source is a function `(SourceInputs) -> DataFrame` of one row a user: `user_idx int, source tinyint, items
-array<struct<recording int, score float>> best first, masked int`. It may leave out users it knows nothing of. To add one:
-write its file, add it to SOURCES with the next free bit, and give it a section in `conf/base.yml` and `config.py`.
+A source is a function `(SourceInputs) -> DataFrame` of one row a user: `user_idx int, source tinyint, recordings binary, scores
+binary, masked int`: int32 and float32 side by side, best first. `items.packed` makes the two of `items array<struct<recording int,
+score float>>`. It may leave out users it knows nothing of. To add one: write its file, add it to SOURCES with the next free bit,
+and give it a section in `conf/base.yml` and `config.py`.
 """
 
 from collections.abc import Callable

@@ -11,14 +11,18 @@ from threadpoolctl import threadpool_limits
 
 from trackpools.core import ann
 from trackpools.core.als.factors import matrix
+from trackpools.core.packing import Lists, block, packed, values
 from trackpools.core.sources.inputs import SourceInputs
-from trackpools.core.sources.merging import MERGED, PARTIAL, merged, packed, partial
-from trackpools.core.topk import Allowed, Ints, Ragged, positions, top_listed
+from trackpools.core.sources.merging import MERGED, PARTIAL, keys_of, merged, partial
+from trackpools.core.topk import Allowed, Ints, Longs, Ragged, positions, top_listed
 from trackpools.errors import ConfigError
 
 BIT = 0
 BROADCAST_BYTES = 512 * 2**20
 ROW_BYTES = 2**31 - 2**27  # what a row of Spark holds, less the ids and the index beside the matrix
+MET = {"user_idx": np.int32, "met": np.int32}
+# of users by idx: idx, factors, place of the group in `groups`; the ends [users + 1] of what they met, and that
+GIVEN = {"users": np.int32, "factors": np.float32, "group": np.int32, "past": np.int64, "met": np.int32}
 PACKED = "stripe long, ids binary, matrix binary, index binary"
 
 
@@ -30,12 +34,14 @@ def candidates(inputs: SourceInputs) -> DataFrame:
     if inputs.recordings * inputs.config.train.rank * 4 < BROADCAST_BYTES:
         recordings = F.broadcast(recordings)
     pairs = _blocks(inputs, topk.index_user_block if near else topk.user_block).crossJoin(recordings)
-    groups = F.array_distinct(F.transform("block", lambda user: user["group"]))
-    forbidden = F.map_entries(F.map_filter("forbidden", lambda group, _: F.array_contains(groups, group)))
-    given = pairs.select("_block", "block", "ids", "matrix", *(["index"] if near else []), forbidden.alias("forbidden"))
-    effort = ann.Effort(topk.reach, topk.fetch) if near else None
-    found = given.mapInArrow(_score(k_new, k_heard, effort), PARTIAL).groupBy("_block").applyInArrow(merged(k_new, k_heard), MERGED)
-    return found.select("user_idx", F.lit(BIT).cast("byte").alias("source"), "items", "masked")
+    forbidden = F.map_entries(F.map_filter("forbidden", lambda group, _: F.array_contains("groups", group)))
+    given = pairs.select("block", "groups", *GIVEN, "ids", "matrix", *(["index"] if near else []), forbidden.alias("forbidden"))
+    score, merge = _score(k_new, k_heard, ann.Effort(topk.reach, topk.fetch) if near else None), merged(k_new, k_heard)
+    if _alone(inputs):  # nothing to merge it with
+        found = given.mapInArrow(lambda batches: (merge(part) for part in score(batches)), MERGED)
+    else:
+        found = given.mapInArrow(score, PARTIAL).groupBy("block").applyInArrow(lambda parts: pa.Table.from_batches([merge(parts)]), MERGED)
+    return found.select("user_idx", F.lit(BIT).cast("byte").alias("source"), "recordings", "scores", "masked")
 
 
 def _group(clean: Column) -> Column:
@@ -61,6 +67,11 @@ def is_approximate(inputs: SourceInputs) -> bool:
     return near
 
 
+def _alone(inputs: SourceInputs) -> bool:
+    """Whether all recordings are one stripe, whichever way they are searched."""
+    return inputs.recordings <= min(inputs.config.topk.stripe, inputs.config.topk.index_stripe)
+
+
 def stripes(inputs: SourceInputs) -> DataFrame:
     """Recordings in stripes, a row each: `ids binary (int32), matrix binary (float32), index binary, forbidden map<group, their idx array<int>>`.
 
@@ -74,7 +85,7 @@ def stripes(inputs: SourceInputs) -> DataFrame:
     if (held := min(size, inputs.recordings) * inputs.config.train.rank * 4) > ROW_BYTES:
         told = f"{min(size, inputs.recordings):,} recordings × {inputs.config.train.rank} factors × 4 bytes = {held / 2**30:.1f} GiB"
         raise ConfigError(f"topk.{name}={size} makes rows too large: {told}, above {ROW_BYTES / 2**30:.2f} GiB; lower it")
-    cards, stripe = inputs.cards, F.floor(F.col("idx") / size).alias("stripe")
+    cards, stripe = inputs.cards, (F.lit(0).cast("long") if _alone(inputs) else F.floor(F.col("idx") / size)).alias("stripe")
     rows = inputs.recording_factors.select(stripe, "idx", "factors").groupBy("stripe").applyInArrow(_pack(indexed=near), PACKED)
     playable = {clean: F.col("available") & F.col("clean_track_id" if clean else "track_id").isNotNull() for clean in (False, True)}
     refused = [cards.where(~may).select(F.col("recording_idx").alias("idx"), _group(F.lit(clean)).alias("group")) for clean, may in playable.items()]
@@ -85,17 +96,28 @@ def stripes(inputs: SourceInputs) -> DataFrame:
 
 
 def _blocks(inputs: SourceInputs, size: int) -> DataFrame:
-    """Users in blocks by idx: `block array<struct<user_idx, factors, met, group>>`, independent of partitions.
+    """Users in blocks by idx: `block long, groups array<string>` and `GIVEN`; independent of partitions.
 
     `met` is what a user must not get as new; what he may get as heard stands there as its bitwise not.
     """
     listed = F.col("heard") & ~F.col("blocked") & ~F.col("refused")
-    recording = F.when(listed, F.bitwise_not("recording_idx")).otherwise(F.col("recording_idx"))
-    lists = inputs.history.where(F.col("heard") | F.col("blocked")).groupBy("user_idx").agg(F.collect_list(recording).alias("met"))
-    people = inputs.users.select("user_idx", _group(F.col("clean")).alias("group"))
-    users = people.join(inputs.user_factors.withColumnRenamed("idx", "user_idx"), "user_idx").join(lists, "user_idx", "left")
-    user = F.struct("user_idx", "factors", F.coalesce("met", F.array().cast("array<int>")).alias("met"), "group")
-    return users.groupBy(F.floor(F.col("user_idx") / size).alias("_block")).agg(F.array_sort(F.collect_list(user)).alias("block"))
+    recording = F.when(listed, F.bitwise_not("recording_idx")).otherwise(F.col("recording_idx")).alias("met")
+    history = packed(inputs.history.where(F.col("heard") | F.col("blocked")).select("user_idx", recording), size, MET)
+    people = inputs.users.select("user_idx", _group(F.col("clean")).alias("group"), block(size).alias("block"))
+    users = people.join(inputs.user_factors.withColumnRenamed("idx", "user_idx"), "user_idx")
+    schema = ", ".join(["block long", "groups array<string>", *(f"{name} binary" for name in GIVEN)])
+    return users.groupBy("block").cogroup(history.groupBy("block")).applyInArrow(_gather, schema)
+
+
+def _gather(users: Any, history: Any) -> Any:
+    """The row of a block; none where it has no users."""
+    users = users.sort_by("user_idx")
+    idx, factors, groups = users["user_idx"].to_numpy(), users["factors"].combine_chunks().flatten(), users["group"].combine_chunks().dictionary_encode()
+    met = Lists.of(idx, values(history["user_idx"], np.int32))
+    made = {"users": idx, "factors": factors, "group": groups.indices, "past": met.offsets, "met": values(history["met"], np.int32)[met.rows]}
+    rows = {"block": users["block"][:1], "groups": pa.array([groups.dictionary.to_pylist()], pa.list_(pa.string()))}
+    rows |= {name: pa.array([np.asarray(made[name], kind).tobytes()]) for name, kind in GIVEN.items()}
+    return pa.table({name: column[: min(len(users), 1)] for name, column in rows.items()})
 
 
 def _pack(*, indexed: bool) -> Callable[[Any], Any]:
@@ -113,10 +135,8 @@ def _pack(*, indexed: bool) -> Callable[[Any], Any]:
     return run
 
 
-def _met(lists: Any) -> tuple[Ragged, Ragged]:
+def _met(offsets: Longs, values: Ints) -> tuple[Ragged, Ragged]:
     """What users must not get as new, and of that what they may get as heard; see `_blocks`."""
-    offsets = np.concatenate([[0], np.cumsum(np.asarray(lists.value_lengths(), np.int64))])
-    values = np.asarray(lists.flatten(), np.int32)
     listed = values < 0
     before = np.concatenate([[0], np.cumsum(listed)])
     return Ragged(offsets, np.where(listed, ~values, values)), Ragged(before[offsets], ~values[listed])
@@ -134,31 +154,26 @@ def _score(k_new: int, k_heard: int, effort: ann.Effort | None) -> Callable[[Ite
     return run
 
 
-def _allowed(group: Any, forbidden: Any, idx: Ints) -> Allowed | None:
+def _allowed(group: Ints, groups: list[str], forbidden: Any, idx: Ints) -> Allowed | None:
     """From the group of each user, and entries `key, value` of what groups may not get; None where everybody may have all."""
     if not len(forbidden):
         return None
-    codes = group.dictionary_encode()
-    masks = np.ones((len(codes.dictionary), len(idx)), bool)
-    number = {name: code for code, name in enumerate(codes.dictionary.to_pylist())}
+    masks = np.ones((len(groups), len(idx)), bool)
     for row, name in enumerate(forbidden.field("key").to_pylist()):
         _, columns = positions(idx, np.asarray(forbidden.field("value").slice(row, 1).flatten(), np.int32))
-        masks[number[name], columns] = False
-    return Allowed(np.asarray(codes.indices, np.int32), masks)
+        masks[groups.index(name), columns] = False
+    return Allowed(group, masks)
 
 
 def _score_pair(pair: Any, k_new: int, k_heard: int, effort: ann.Effort | None) -> Any:
     """Partial top-k of one block of users over one stripe."""
-    block, forbidden = (pair.column(name).flatten() for name in ("block", "forbidden"))
-    users = len(block)
-    idx = np.frombuffer(pair.column("ids")[0].as_buffer(), np.int32)
-    y = np.frombuffer(pair.column("matrix")[0].as_buffer(), np.float32).reshape(len(idx), -1)
-    allowed = _allowed(block.field("group"), forbidden, idx)
-    x = np.asarray(block.field("factors").flatten(), np.float32).reshape(users, -1)
-    mask, listed = _met(block.field("met"))
-    index = ann.load(pair.column("index")[0].as_buffer()) if effort is not None else None
+    given, idx = {name: values(pair[name], kind) for name, kind in GIVEN.items()}, values(pair["ids"], np.int32)
+    users = len(given["users"])
+    x, y = given["factors"].reshape(users, -1), values(pair["matrix"], np.float32).reshape(len(idx), -1)
+    allowed = _allowed(given["group"], pair["groups"][0].as_py(), pair["forbidden"].flatten(), idx)
+    mask, listed = _met(given["past"], given["met"])
+    index = ann.load(pair["index"][0].as_buffer()) if effort is not None else None
     fresh = ann.top_k(x, y, idx, mask, k_new, index=index, effort=effort, allowed=allowed) if k_new else None
     known = top_listed(x, y, idx, listed, k_heard, allowed=allowed) if k_heard else None
     masked = np.diff(mask.offsets) - np.diff(listed.offsets)
-    found = packed(fresh, users, k_new), packed(known, users, k_heard)
-    return partial(pair.column("_block"), block.field("user_idx"), masked.astype(np.int32), *found)
+    return partial(pair["block"], given["users"], masked.astype(np.int32), keys_of(fresh, users, k_new), keys_of(known, users, k_heard))

@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from trackpools.core.packing import binaries
 from trackpools.core.topk import Longs, Scored
 
-PARTIAL = "_block long, users binary, masked binary, fresh binary, known binary"
-MERGED = "user_idx int, items array<struct<recording:int,score:float>>, masked int"
+PARTIAL = "block long, users binary, masked binary, fresh binary, known binary"
+MERGED = "user_idx int, recordings binary, scores binary, masked int"
 
 
-def packed(scored: Scored | None, users: int, k: int) -> Longs:
+def keys_of(scored: Scored | None, users: int, k: int) -> Longs:
     """Keys [users, k] of a result, NOTHING behind them."""
     from trackpools.core.selection import NOTHING, pack
 
@@ -28,7 +29,7 @@ def packed(scored: Scored | None, users: int, k: int) -> Longs:
 def partial(block: Any, users: Any, masked: Any, fresh: Longs, known: Longs) -> Any:
     """One row of PARTIAL; `block` is a column of one row."""
     columns = [pa.array([np.asarray(one).tobytes()]) for one in (users, masked, fresh, known)]
-    return pa.RecordBatch.from_arrays([block, *columns], ["_block", "users", "masked", "fresh", "known"])
+    return pa.RecordBatch.from_arrays([block, *columns], ["block", "users", "masked", "fresh", "known"])
 
 
 def merged(k_new: int, k_heard: int) -> Callable[[Any], Any]:
@@ -41,13 +42,14 @@ def merged(k_new: int, k_heard: int) -> Callable[[Any], Any]:
 
         def best(name: str, k: int) -> Longs:
             keys = [np.frombuffer(part.as_buffer(), np.int64).reshape(len(users), k) for part in parts[name]]
-            return np.sort(np.concatenate(keys, axis=1), axis=1)[:, :k]
+            return keys[0] if len(keys) == 1 else np.sort(np.concatenate(keys, axis=1), axis=1)[:, :k]
 
-        keys = np.sort(np.concatenate([best("fresh", k_new), best("known", k_heard)], axis=1), axis=1)
+        fresh, known = best("fresh", k_new), best("known", k_heard)
+        keys = np.sort(np.concatenate([fresh, known], axis=1), axis=1) if k_new and k_heard else np.concatenate([fresh, known], axis=1)
         row, idx, score = np.empty(keys.size, np.int64), np.empty(keys.size, np.int32), np.empty(keys.size, np.float32)
         found = unpack(keys, keys.shape[1], 0, 0, row, idx, score)
-        offsets = np.searchsorted(row[:found], np.arange(len(users) + 1)).astype(np.int32)
-        items = pa.StructArray.from_arrays([pa.array(idx[:found]), pa.array(score[:found])], ["recording", "score"])
-        return pa.table({"user_idx": users, "items": pa.ListArray.from_arrays(pa.array(offsets), items), "masked": masked})
+        ends = 4 * np.searchsorted(row[:found], np.arange(len(users) + 1))
+        columns = [pa.array(users), binaries(idx[:found], ends), binaries(score[:found], ends), pa.array(masked)]
+        return pa.RecordBatch.from_arrays(columns, ["user_idx", "recordings", "scores", "masked"])
 
     return run

@@ -4,6 +4,7 @@ from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
 from trackpools.core.sources.inputs import SourceInputs
+from trackpools.core.sources.items import packed
 
 BIT = 1
 
@@ -18,8 +19,8 @@ def candidates(inputs: SourceInputs) -> DataFrame:
     lists = _lists(charts.where("track_id IS NOT NULL"), inputs.config.sources.popular.k, clean=False).unionByName(
         _lists(charts.where("clean_track_id IS NOT NULL"), inputs.config.sources.popular.k, clean=True)
     )
-    return inputs.users.join(F.broadcast(lists), ["market", "clean"]).select(
-        "user_idx", F.lit(BIT).cast("byte").alias("source"), "items", F.lit(0).alias("masked")
+    return inputs.users.join(F.broadcast(packed(lists)), ["market", "clean"]).select(
+        "user_idx", F.lit(BIT).cast("byte").alias("source"), "recordings", "scores", F.lit(0).alias("masked")
     )
 
 

@@ -1,0 +1,75 @@
+"""Packed rows hold what the rows held, whatever the pieces, and lists are found again by user."""
+
+import itertools
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from trackpools.core import packing
+from trackpools.core.packing import Lists, values
+
+TYPES = {"user_idx": np.int32, "plays": np.int16, "length": np.int32, "data": bytes}
+
+
+def rows(count, seed=0):
+    rng = np.random.default_rng(seed)
+    user = rng.integers(0, 90_000, count).astype(np.int32)
+    data = [bytes(rng.integers(0, 256, n).astype(np.uint8)) for n in rng.integers(0, 9, count)]
+    return pa.table({"user_idx": user, "plays": rng.integers(-9, 9, count).astype(np.int16), "length": pa.array([len(one) for one in data], pa.int32()), "data": data})
+
+
+def read(packed):
+    """{block: sorted rows} of packed batches."""
+    found = {}
+    for row in pa.Table.from_batches(packed).to_batches(max_chunksize=1):
+        columns = [values(row[name], kind).tolist() for name, kind in list(TYPES.items())[:3]]
+        ends, data = np.cumsum([0, *columns[2]]), row["data"][0].as_py()
+        parts = [data[a:b] for a, b in itertools.pairwise(ends)]
+        found.setdefault(row["block"][0].as_py(), []).extend(zip(*columns, parts, strict=True))
+    return {block: sorted(of) for block, of in found.items()}
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000, 65_536, 100_000])
+@pytest.mark.parametrize("piece", [1, 2000, 2**25])
+@pytest.mark.parametrize("ordered", [False, True])
+def test_packed_rows_hold_what_the_rows_held(size, piece, ordered, monkeypatch):
+    monkeypatch.setattr(packing, "PIECE", piece)
+    given = rows(400)
+    given = given.sort_by("user_idx") if ordered else given
+    expected = {}
+    for row in given.to_pylist():
+        expected.setdefault(row["user_idx"] // size, []).append(tuple(row.values()))
+    packed = list(packing._pack(size, TYPES)(iter(given.to_batches(max_chunksize=30))))
+    assert read(packed) == {block: sorted(of) for block, of in expected.items()}
+
+
+def test_of_no_rows_nothing_is_made():
+    empty = rows(3).slice(0, 0)
+    assert list(packing._pack(5, TYPES)(iter([]))) == []
+    assert sum(batch.num_rows for batch in packing._pack(5, TYPES)(iter(empty.to_batches() or [pa.RecordBatch.from_pylist([], empty.schema)]))) == 0
+
+
+def test_nulls_among_what_is_packed_are_refused():
+    with pytest.raises(ValueError, match="plays"):
+        list(packing._pack(5, TYPES)(iter([pa.record_batch({**rows(2).to_pydict(), "plays": [1, None]}, schema=rows(2).schema)])))
+
+
+@pytest.mark.parametrize("spread", [1, 60_000])
+def test_lists_are_the_rows_of_each_user_and_of_nobody_else(spread):
+    rng = np.random.default_rng(2)
+    owners = (rng.integers(0, 40, 300) * spread).astype(np.int32)
+    users = (np.arange(0, 50, 3) * spread).astype(np.int32)
+    found = Lists.of(users, owners)
+    for u, user in enumerate(users):
+        assert found.rows[found.offsets[u] : found.offsets[u + 1]].tolist() == np.flatnonzero(owners == user).tolist()
+    assert Lists.of(users, owners[:0]).rows.tolist() == Lists.of(users[:0], owners).rows.tolist() == []
+
+
+def test_a_column_in_parts_with_nulls_and_odd_places_is_read_whole_and_aligned():
+    whole = pa.chunked_array([pa.array([None, b"abc", np.arange(3, dtype=np.int64).tobytes()]).slice(2), pa.array([None, np.int64(7).tobytes()], pa.binary())])
+    assert values(whole, np.int64).tolist() == [0, 1, 2, 7]
+    odd = pa.array([b"abc", np.arange(3, dtype=np.int64).tobytes()]).slice(1)
+    assert values(odd, np.int64).tolist() == [0, 1, 2]
+    assert values(odd, np.int64).flags.aligned
+    assert values(pa.array([None, None], pa.binary()), np.int32).tolist() == []
