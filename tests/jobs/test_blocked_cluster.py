@@ -36,7 +36,7 @@ def train(folder, users, recordings=RECORDINGS, settings=SMALL, kill=None, execu
             killer.start()
         given = (told, users, recordings, *SETTINGS, *settings, f"train.checkpoint_dir={folder / 'checkpoints'}")
         submitted = ["--master", url, *(f"--conf={key}={value}" for key, value in confs.items()), JOB, *given]
-        done = spark_submit(submitted, timeout=900, PYTHONPATH=str(ROOT / "lib"))
+        done = spark_submit(submitted, timeout=1800, PYTHONPATH=str(ROOT / "lib"))
     assert done.returncode == 0, done.stderr[-3000:]
     said = [json.loads(line) for log in events.iterdir() for line in log.read_text().splitlines()]
     return json.loads(done.stdout.splitlines()[-1]), said
