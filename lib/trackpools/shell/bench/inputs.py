@@ -5,8 +5,9 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from pyspark.sql import functions as F
 from trackpools.config import Config
 from trackpools.core.als.factors import as_table
 from trackpools.core.sources.inputs import SourceInputs
+from trackpools.shell.bench import Ratio
 from trackpools.shell.bench.logs import Log
 from trackpools.tables import PROFILE
 
@@ -53,6 +55,22 @@ def each_core(users: int, work: Callable[[slice], Any]) -> list[tuple[slice, Any
     parts = [slice(*pair) for pair in itertools.pairwise(edges)]
     with ThreadPoolExecutor(cores) as pool:
         return list(zip(parts, pool.map(work, parts), strict=True))
+
+
+def gain() -> Ratio:
+    """How much faster all cores are than one: 0.85 each at least."""
+    return Ratio("all cores ÷ one core", 0.85 * (os.cpu_count() or 1))
+
+
+@contextmanager
+def one_core() -> Iterator[None]:
+    """Threads begun in here share one core of this machine."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(before)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 class Inputs:

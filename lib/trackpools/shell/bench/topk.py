@@ -12,7 +12,7 @@ from trackpools.config import Config
 from trackpools.core.sources import als
 from trackpools.core.topk import Ragged, top_k
 from trackpools.shell.bench import Measured, Ratio, Size
-from trackpools.shell.bench.inputs import RANK, Inputs, each_core, factors, seconds
+from trackpools.shell.bench.inputs import RANK, Inputs, each_core, factors, gain, one_core, seconds
 from trackpools.shell.bench.logs import log
 from trackpools.shell.session import spark_session
 
@@ -38,8 +38,9 @@ def measure(config: Config, size: Size, rounds: int, tell: Callable[[str], None]
         "implicit.recommend": _implicit(made.csr(1.0)[some], x[some], y),
         "NumPy argpartition": lambda: each_core(KERNEL_USERS, lambda part: _numpy(x[part], y, heard, part)),
     }
+    cores = gain()
     sizes = dict.fromkeys(tried, KERNEL_USERS) | {"through Spark": users, "MLlib": MLLIB_USERS}
-    found = Measured([Ratio(f"{one} ÷ {other}", goal) for one, other, goal in GOALS])
+    found = Measured([*(Ratio(f"{one} ÷ {other}", goal) for one, other, goal in GOALS), cores])
     tables = Inputs(spark_session(config.session.model_copy(update={"quick_start": size.quick})), made, x, y)
     try:
         tried |= {"through Spark": lambda: _source(tables, config), "MLlib": _mllib(tables)}
@@ -49,7 +50,10 @@ def measure(config: Config, size: Size, rounds: int, tell: Callable[[str], None]
             for number in range(1, rounds + 1):
                 tell(f"round {number}")
                 rates = {name: found.note(f"{name}, users/s", sizes[name] / seconds(run)) for name, run in tried.items()}
-                for ratio, (one, other, _) in zip(found.ratios, GOALS, strict=True):
+                with one_core():
+                    alone = found.note("kernel on one core, users/s", KERNEL_USERS / seconds(tried["kernel"]))
+                cores.values.append(rates["kernel"] / alone)
+                for ratio, (one, other, _) in zip(found.ratios[:-1], GOALS, strict=True):
                     ratio.values.append(rates[one] / rates[other])
     finally:
         tables.drop()

@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_limits
 from trackpools.config import Config, TrainConfig
 from trackpools.core.als.factors import matrix
 from trackpools.shell.bench import Measured, Ratio, Size
-from trackpools.shell.bench.inputs import training
+from trackpools.shell.bench.inputs import gain, one_core, training
 from trackpools.shell.bench.logs import Log, sized
 from trackpools.shell.engines import blocked, mllib
 from trackpools.shell.session import spark_session
@@ -36,7 +36,8 @@ def measure(config: Config, size: Size, rounds: int, tell: Callable[[str], None]
     own = config.train.model_copy(update={"engine": "blocked", "nu": 0.0, "reg": REG, "alpha": ALPHA, "iterations": ITERATIONS, "beta": 0.0})
     speed, loss = Ratio("blocked ÷ implicit, seconds an iteration", 1.1, at_most=True), Ratio("blocked ÷ implicit, loss", 1.005, at_most=True)
     equal = Ratio("blocked ÷ implicit, seconds to implicit's loss", 1.1, at_most=True)
-    found = Measured([speed, equal, loss], {"interactions": [float(len(made.user))], "rank": [float(own.rank)]})
+    cores = gain()
+    found = Measured([speed, equal, loss, cores], {"interactions": [float(len(made.user))], "rank": [float(own.rank)]})
     try:
         rows = training(spark_session(config.session), made, folder)
         for number in range(1, rounds + 1):
@@ -47,6 +48,8 @@ def measure(config: Config, size: Size, rounds: int, tell: Callable[[str], None]
             speed.values.append(found.note("blocked, s an iteration", ours) / peer)
             equal.values.append(ours * needed / (peer * ITERATIONS))
             loss.values.append(our_loss / peer_loss)
+            with one_core():
+                cores.values.append(found.note("blocked on one core, s an iteration", _seconds(rows, own)[0]) / ours)
         tell("MLlib: 1 and 2 iterations")
         slow = Ratio("mllib ÷ blocked, seconds an iteration", 10.0)
         slow.values.append(found.note("mllib, s an iteration", _mllib(rows, own)) / found.figures["blocked, s an iteration"][-1])
@@ -68,14 +71,20 @@ def _implicit(made: Log, train: TrainConfig) -> tuple[float, float]:
 
 def _blocked(rows: DataFrame, made: Log, train: TrainConfig, wanted: float) -> tuple[float, float, float]:
     """Median seconds an iteration, the loss after ITERATIONS, and after how many the loss is `wanted`; infinite where SPARE more are too few."""
-    told: list[float] = []
     # a curve tells the loss between two half-steps, so the loss of whole iterations is computed like the peer's
     longer = train.model_copy(update={"iterations": ITERATIONS + SPARE})
-    *_, curve = blocked.fit(rows, longer, train.rank, progress=lambda _: told.append(time.perf_counter()))
+    spent, curve = _seconds(rows, longer)
     users, recordings, _ = blocked.fit(rows, train, train.rank)
     x, y = (matrix(side.orderBy("idx").toArrow()["factors"]) for side in (users, recordings))
     needed = next((n + 0.5 for n, loss in enumerate(curve) if loss <= wanted), np.inf)  # the users are half a step ahead there
-    return float(np.median(np.diff(told))), _loss(made, train, x, y), float(needed)
+    return spent, _loss(made, train, x, y), float(needed)
+
+
+def _seconds(rows: DataFrame, train: TrainConfig) -> tuple[float, list[float]]:
+    """Median seconds an iteration of `blocked`, and its curve."""
+    told: list[float] = []
+    *_, curve = blocked.fit(rows, train, train.rank, progress=lambda _: told.append(time.perf_counter()))
+    return float(np.median(np.diff(told))), curve
 
 
 def _mllib(rows: DataFrame, train: TrainConfig) -> float:
