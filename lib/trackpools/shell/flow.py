@@ -20,6 +20,7 @@ from trackpools.errors import ContractError, InputError
 from trackpools.shell import identity, releases
 from trackpools.shell.cluster import Usage
 from trackpools.shell.engines import final_loss
+from trackpools.shell.factor_tables import one_model
 from trackpools.shell.kept import kept
 from trackpools.shell.lock import local_path
 from trackpools.shell.moment import Moment, days_to_redo, require_utc, resolve
@@ -103,26 +104,12 @@ class Flow:
         rows, model = {}, key
         if t.RECORDING_FACTORS in stage.reads:
             rows[t.RECORDING_FACTORS.name] = self.stats(t.RECORDING_FACTORS.name, versions[t.RECORDING_FACTORS.name]).rows
-            model = self._model_version(versions)
+            model = one_model(self.store, versions)
         return Context(self.config, moment.as_of, moment.known_as_of, since, versions, key, model, rows, self.notes, keep)
 
     def _same(self, stage: Stage, versions: dict[str, int]) -> dict[str, Any]:
         """What must not have changed for old days to stand; it is kept in the commit's metadata."""
         return {"code": identity.code_hash(), "settings": identity.sections_hash(self.config, stage.sections), "tracks_version": versions[t.TRACKS.name]}
-
-    def _model_version(self, versions: dict[str, int]) -> str:
-        """The one training that both factor tables come from.
-
-        Raises:
-            ContractError: where they come from two, or there is none.
-        """
-        found = set()
-        for table in (t.USER_FACTORS, t.RECORDING_FACTORS):
-            row = self.store.read(table.name, versions[table.name]).select("model_version").first()
-            found.add(row["model_version"] if row else "no factors")
-        if len(found) != 1 or "no factors" in found:
-            raise ContractError(f"user and recording factors are of different trainings ({', '.join(sorted(found))}); run `trackpools train`")
-        return str(found.pop())
 
     def run(self, stage: Stage) -> Done:
         """Run a stage unless its tables already hold its result; returns what is there now."""
@@ -218,7 +205,7 @@ class Flow:
         now = datetime.now(UTC)
         release = releases.Release(
             seq=known[0].seq + 1 if known else 1, release_id=releases.new_release_id(now, made["run_key"]), run_key=made["run_key"],
-            tables=tuple(self.stats(name, version) for name, version in versions.items()), model_version=self._model_version(versions),
+            tables=tuple(self.stats(name, version) for name, version in versions.items()), model_version=one_model(self.store, versions),
             mlflow_run_id=self.tracker.run_id, dictionary=dictionary(), as_of=datetime.fromisoformat(made["as_of"]), created_at=now,
             valid_until=now + timedelta(days=self.config.pools.valid_days),
         )
