@@ -1,5 +1,6 @@
 """The one place that touches the SparkContext; does nothing where there is none (Connect, serverless)."""
 
+import os
 from typing import Any
 
 from pyspark.sql import SparkSession
@@ -21,8 +22,8 @@ def master(spark: SparkSession) -> str:
 
 
 def cores(spark: SparkSession) -> int:
-    """How many tasks a classic session runs at once."""
-    return int(spark.sparkContext.defaultParallelism)
+    """How many tasks a session on this machine runs at once, at most one a core."""
+    return min(int(spark.sparkContext.defaultParallelism), os.cpu_count() or 1)
 
 
 class Usage:
