@@ -19,13 +19,13 @@ SMALL = ("train.rank=32", "train.iterations=4")
 RECORDINGS = 5000
 
 
-def train(folder, users, recordings=RECORDINGS, settings=SMALL, kill=None, executor="900m"):
+def train(folder, users, recordings=RECORDINGS, settings=SMALL, kill=None):
     """Submit the job to two workers of one core; `kill` is called with their processes once the job runs. Returns its answer and its events."""
     told, events = folder / "told", folder / "events"
     told.mkdir(parents=True)
     events.mkdir()
     confs = {
-        "spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1", "spark.executor.memory": executor, "spark.executor.cores": "1",
+        "spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1", "spark.executor.memory": "900m", "spark.executor.cores": "1",
         "spark.driver.memory": "1g", "spark.eventLog.logStageExecutorMetrics": "true",
         "spark.executorEnv.PYTHONPATH": str(ROOT / "lib"), "spark.sql.shuffle.partitions": "4", "spark.ui.enabled": "false",
         "spark.eventLog.enabled": "true", "spark.eventLog.dir": events.as_uri(), "spark.eventLog.compress": "false", "spark.eventLog.rolling.enabled": "false",

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from trackpools.errors import ModelError
+
 Matrix = NDArray[np.float64]
 Vector = NDArray[np.float64]
 FLAT = 1e-30
@@ -18,6 +20,17 @@ def eigenbasis(gram: Matrix) -> tuple[Vector, Matrix]:
     """Eigenvalues and the orthogonal basis of a Gram matrix [rank, rank]; eigenvalues are above 0, for they divide."""
     spectrum, basis = np.linalg.eigh(gram)
     return np.maximum(spectrum, 1e-20), basis
+
+
+def finite(iteration: int, loss: float) -> float:
+    """The loss.
+
+    Raises:
+        ModelError: where it is not finite.
+    """
+    if not np.isfinite(loss):
+        raise ModelError(f"the loss of iteration {iteration} is {loss}; raise train.reg or lower train.alpha")
+    return loss
 
 
 def settled(curve: list[float], tolerance: float) -> bool:

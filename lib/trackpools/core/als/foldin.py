@@ -95,10 +95,12 @@ def fold_in(rows: DataFrame, catalogue: NDArray[np.int32], y: NDArray[np.float64
     """
     spectrum, basis = eigenbasis(y.T @ y)
     turned, back = (y @ basis).astype(np.float32), basis.T
-    return by_block(in_blocks(rows, config.blocks), _solver(catalogue, turned, back, HalfStep.of(spectrum, len(y), config)), FACTORS)
+    return by_block(in_blocks(rows, config.blocks), solver(catalogue, turned, back, HalfStep.of(spectrum, len(y), config)), FACTORS)
 
 
-def _solver(catalogue: NDArray[np.int32], y: Floats, back: NDArray[np.float64], half: HalfStep) -> Callable[[int, Any], Any]:
+def solver(catalogue: NDArray[np.int32], y: Floats, back: NDArray[np.float64], half: HalfStep) -> Callable[[int, Any], Any]:
+    """For `by_block`: rows of users → their `FACTORS`, for recordings `y` in their eigenbasis, turned `back`."""
+
     def solve(_: int, table: Any) -> Any:
         block = pack_table(table, catalogue)
         known = np.diff(block.indptr) > 0

@@ -10,10 +10,9 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from trackpools.config import TrainConfig
-from trackpools.core.als.blocks import pack_table
 from trackpools.core.als.descent import eigenbasis
-from trackpools.core.als.factors import FACTORS, as_table, matrix
-from trackpools.core.als.foldin import HalfStep
+from trackpools.core.als.factors import FACTORS, matrix
+from trackpools.core.als.foldin import HalfStep, solver
 from trackpools.core.als.stripes import STRIPE_BYTES, Task, addressed
 
 PACKED = "ids binary, matrix binary"
@@ -56,8 +55,7 @@ def _solver(gram: NDArray[np.float64], config: TrainConfig) -> Task:
             stripes.sort(key=lambda stripe: int(stripe[0][0]))
             catalogue, y = (np.concatenate(parts) for parts in zip(*stripes, strict=True))
             stripes.clear()
-            block, half = pack_table(table, catalogue), HalfStep.of(spectrum, len(catalogue), config)
-            known = np.diff(block.indptr) > 0
-            yield from as_table(block.users[known], half.solve(block, y)[known] @ basis.T).to_batches()
+            solve = solver(catalogue, y, basis.T, HalfStep.of(spectrum, len(catalogue), config))
+            yield from solve(0, table).to_batches()
 
     return task

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from trackpools.core.als.descent import Descent, Matrix, Vector, eigenbasis
@@ -75,6 +75,11 @@ def _murmur3(values: NDArray[np.uint32]) -> NDArray[np.int64]:
     return (h ^ h >> np.uint32(16)).view(np.int32).astype(np.int64)
 
 
+def address(number: Column, count: int) -> Column:
+    """The int that Spark hashes into partition `number` of `count`."""
+    return F.element_at(F.lit(addresses(count)), number + 1)
+
+
 def addressed(shipped: DataFrame, blocks: int) -> DataFrame:
     """Rows of the frame once for each block, with `at int`, which Spark hashes into it."""
     return shipped.withColumn("at", F.explode(F.lit(addresses(blocks))))
@@ -88,7 +93,7 @@ def rows_of(batches: Iterator[Any]) -> Iterator[dict[str, Any]]:
             yield {name: value.as_buffer() if pa.types.is_binary(value.type) and value.is_valid else value.as_py() for name, value in row.items()}
 
 
-def row(schema: str, **values: Any) -> Any:
+def one_row(schema: str, **values: Any) -> Any:
     """A batch of one row; what is not given is null; arrays and buffers become binaries without a copy."""
     kinds = {"int": pa.int32(), "string": pa.string(), "double": pa.float64(), "binary": pa.binary(), "array<double>": pa.list_(pa.float64())}
     fields = dict(field.split() for field in schema.split(", "))
@@ -110,7 +115,7 @@ def begin(layout: Layout, seed: int, scale: float) -> Task:
             part = layout.part(given["id"])
             numbers = np.random.PCG64(seed)
             numbers.advance(part.start * layout.rank)
-            yield row(SUMS, stripe=given["id"], y=scale * np.random.Generator(numbers).random((part.stop - part.start, layout.rank)))
+            yield one_row(SUMS, stripe=given["id"], y=scale * np.random.Generator(numbers).random((part.stop - part.start, layout.rank)))
 
     return task
 
@@ -120,7 +125,7 @@ def turn(basis: Matrix) -> Task:
 
     def task(batches: Iterator[Any]) -> Iterator[Any]:
         for given in rows_of(batches):
-            yield row(SUMS, stripe=given["stripe"], y=_matrix(given["y"], len(basis)) @ basis)
+            yield one_row(SUMS, stripe=given["stripe"], y=_matrix(given["y"], len(basis)) @ basis)
 
     return task
 
@@ -151,7 +156,7 @@ class Step:
                 y, residual, p = (_matrix(given[name], rank).copy() for name in ("y", "residual", "p"))
                 descent = Descent(y, residual, self.gram, penalty, spectrum, basis, p, np.frombuffer(given["rz"]))
                 descent.step(observed)
-            yield row(SUMS, stripe=given["stripe"], **{name: getattr(descent, name) for name in STATE})
+            yield one_row(SUMS, stripe=given["stripe"], **{name: getattr(descent, name) for name in STATE})
 
 
 def ship(name: str) -> Task:
@@ -159,7 +164,7 @@ def ship(name: str) -> Task:
 
     def task(batches: Iterator[Any]) -> Iterator[Any]:
         for given in rows_of(batches):
-            yield row(SHIPPED, stripe=given["stripe"], name=name, matrix=np.frombuffer(given[name]).astype(np.float32))
+            yield one_row(SHIPPED, stripe=given["stripe"], name=name, matrix=np.frombuffer(given[name]).astype(np.float32))
 
     return task
 
@@ -172,14 +177,14 @@ def add_up() -> Task:
         for given in rows_of(batches):
             if state.get("stripe") != given["stripe"]:
                 if state:
-                    yield row(SUMS, **state)
+                    yield one_row(SUMS, **state)
                 state = {name: given[name] for name in ("stripe", *STATE)}
             name, kind = ("told", np.float64) if given["stripe"] == TOLD else ("observed", np.float32)
             if given[name] is not None:
                 values = np.frombuffer(given[name], kind)
                 state[name] = state[name] + values if name in state else values.astype(np.float64)
         if state:
-            yield row(SUMS, **state)
+            yield one_row(SUMS, **state)
 
     return task
 
@@ -191,7 +196,7 @@ def finish(layout: Layout, penalty: Vector, curve: Sequence[float]) -> Task:
         for given in rows_of(batches):
             y = _matrix(given["y"], layout.rank)
             weight = float(penalty[layout.part(given["stripe"])] @ (y * y).sum(axis=1))
-            yield row(ITERATION, stripe=given["stripe"], stripes=layout.count, y=y, gram=y.T @ y, weight=weight, curve=list(curve))
+            yield one_row(ITERATION, stripe=given["stripe"], stripes=layout.count, y=y, gram=y.T @ y, weight=weight, curve=list(curve))
 
     return task
 

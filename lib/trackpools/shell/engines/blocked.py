@@ -23,12 +23,12 @@ from threadpoolctl import threadpool_limits
 from trackpools.config import TrainConfig
 from trackpools.core.als import plan
 from trackpools.core.als.blocks import BYTES, DTYPES, pack_table
-from trackpools.core.als.descent import Descent, eigenbasis, settled
+from trackpools.core.als.descent import Descent, eigenbasis, finite, settled
 from trackpools.core.als.factors import as_table
 from trackpools.core.als.foldin import HalfStep, by_block, fold_in, in_blocks, signed
 from trackpools.core.als.foldin_stripes import fold_in_by_stripes
-from trackpools.core.als.stripes import Layout, addresses
-from trackpools.errors import InputError, ModelError
+from trackpools.core.als.stripes import Layout, address
+from trackpools.errors import InputError
 from trackpools.shell.cluster import cores, master
 from trackpools.shell.engines import visits
 from trackpools.shell.engines.journal import Finished, Journal
@@ -117,9 +117,7 @@ def descend(
         y = y @ basis
         sums = passes.half_step(len(curve), y, spectrum)
         fit = sums.loss + float((sums.gram * (y.T @ y)).sum())
-        curve.append(fit + sums.penalty + float(penalty @ (y * y).sum(axis=1)))
-        if not np.isfinite(curve[-1]):
-            raise ModelError(f"the loss of iteration {len(curve)} is {curve[-1]}; raise train.reg or lower train.alpha")
+        curve.append(finite(len(curve) + 1, fit + sums.penalty + float(penalty @ (y * y).sum(axis=1))))
         descent = Descent.start(y, sums.partial, sums.gram, penalty)
         for _ in range(config.recording_steps):
             descent.step(passes.product(descent.p))
@@ -194,7 +192,7 @@ def _blocks(rows: DataFrame, count: int, catalogue: NDArray[np.int32], place: Pl
 def _in_their_places(rows: DataFrame, count: int, catalogue: NDArray[np.int32]) -> DataFrame:
     """`at int, block int, *BYTES`: one row a block, in the partition where Spark hashes its address `at`."""
     blocks = by_block(in_blocks(rows, count), _packer(catalogue), f"block int, {BYTES}")
-    return blocks.withColumn("at", F.element_at(F.lit(addresses(count)), F.col("block") + 1)).repartition(count, "at")
+    return blocks.withColumn("at", address(F.col("block"), count)).repartition(count, "at")
 
 
 def _packer(catalogue: NDArray[np.int32]) -> Callable[[int, Any], Any]:

@@ -19,10 +19,9 @@ from threadpoolctl import threadpool_limits
 from trackpools.config import TrainConfig
 from trackpools.core.als import stripes as s
 from trackpools.core.als.blocks import DTYPES
-from trackpools.core.als.descent import Matrix, Vector, eigenbasis, settled
+from trackpools.core.als.descent import Matrix, Vector, eigenbasis, finite, settled
 from trackpools.core.als.factors import FACTORS
 from trackpools.core.als.foldin import HalfStep
-from trackpools.errors import ModelError
 from trackpools.shell.engines.visits import Place, Work, answer
 
 SLOTS = ("stripes-a", "stripes-b")  # of whole iterations, written in turn
@@ -79,9 +78,7 @@ class Striped:
         work = Work(self.place, number, HalfStep.of(spectrum, self.layout.recordings, self.config))
         y = self._read(self._slot(number)).mapInArrow(s.turn(basis), s.SUMS)
         told = self._pass("pass-0", work, y, None)
-        loss = told.loss + float((told.gram * (basis.T @ done.gram @ basis)).sum()) + told.penalty + done.weight
-        if not np.isfinite(loss):
-            raise ModelError(f"the loss of iteration {number + 1} is {loss}; raise train.reg or lower train.alpha")
+        loss = finite(number + 1, told.loss + float((told.gram * (basis.T @ done.gram @ basis)).sum()) + told.penalty + done.weight)
         state = self._read("pass-0").mapInArrow(s.Step(self.layout, told.gram, self.penalty, opening=True), s.SUMS)
         for step in range(1, self.config.recording_steps + 1):
             self._pass(f"pass-{step}", work, y, state)
@@ -100,7 +97,7 @@ class Striped:
         visited = self._pairs(sent).mapInArrow(_visit(work, self.layout), s.PARTIALS)
         going = (y if state is None else state).select("stripe", *s.STATE, F.lit(-1).alias("block"))
         # a stripe a file: Spark reads as many rows of a file at once as it can, however large they are
-        file = F.element_at(F.lit(s.addresses(self.layout.count)), F.pmod("stripe", F.lit(self.layout.count)) + 1)
+        file = s.address(F.pmod("stripe", F.lit(self.layout.count)), self.layout.count)
         rows = visited.unionByName(going, allowMissingColumns=True).repartition(self.layout.count, file)
         rows.sortWithinPartitions("stripe", "block").mapInArrow(s.add_up(), s.SUMS).write.mode("overwrite").parquet(f"{self.folder}/{name}")
         *gram, loss, penalty = np.frombuffer(self._read(name, told=True).toArrow()["told"][0].as_buffer())
@@ -169,8 +166,8 @@ def _visit(work: Work, layout: s.Layout) -> s.Task:
                 found = answer(work, row, row["y"], row.get("p"))
                 assert found.out is not None  # noqa: S101 - the block came along
                 for stripe in range(layout.count):
-                    yield s.row(s.PARTIALS, block=row["block"], stripe=stripe, observed=found.out[layout.part(stripe)])
+                    yield s.one_row(s.PARTIALS, block=row["block"], stripe=stripe, observed=found.out[layout.part(stripe)])
                 gram = np.zeros(layout.rank**2) if found.gram is None else found.gram.ravel()
-                yield s.row(s.PARTIALS, block=row["block"], stripe=s.TOLD, told=np.concatenate([gram, [found.loss, found.penalty]]))
+                yield s.one_row(s.PARTIALS, block=row["block"], stripe=s.TOLD, told=np.concatenate([gram, [found.loss, found.penalty]]))
 
     return task

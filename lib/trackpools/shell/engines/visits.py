@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from trackpools.core.als.blocks import DTYPES, Block
 from trackpools.core.als.foldin import HalfStep
+from trackpools.core.als.stripes import one_row
 
 Floats = NDArray[np.float32]
 PREFIX = "trackpools-blocked-"
@@ -96,7 +96,7 @@ class Answer:
     """What a block of users says of a pass.
 
     Attributes:
-        out: partial sum float32 [recordings, rank]; None where the block or its x is lost and nothing came to make them again.
+        out: partial sum float32 [recordings, rank]; None where the block is lost and its bytes did not come along.
         gram: XᵀX [rank, rank]; None in a pass with a direction, as loss and penalty are 0 there.
     """
 
@@ -125,16 +125,17 @@ def visit(work: Work, y: Floats, direction: Floats | None) -> Callable[[Iterator
         with threadpool_limits(1, "blas"):  # a task has one core
             for batch in batches:
                 for row in batch.to_pylist():
-                    yield _row(row["block"], answer(work, row, y, direction))
+                    told = answer(work, row, y, direction)
+                    yield one_row(ANSWER, block=row["block"], partial=told.out, gram=told.gram, loss=told.loss, penalty=told.penalty)
 
     return task
 
 
-def answer(work: Work, row: dict[str, Any], y: Floats | None, direction: Floats | None) -> Answer:
+def answer(work: Work, row: dict[str, Any], y: Floats, direction: Floats | None) -> Answer:
     """Of the block that `row` names, from this machine's files or, where it has them, from the row's bytes.
 
     Without a direction: the user half-step, and the observed residual of the recordings and of the loss in the same pass. With one:
-    its observed product; then `y` is needed only where x was lost.
+    its observed product; `y` is there to solve x again where it was lost.
     """
     from trackpools.core.als import kernels
 
@@ -145,10 +146,9 @@ def answer(work: Work, row: dict[str, Any], y: Floats | None, direction: Floats 
         _save_block(folder, block)
     name = f"x-{work.iteration}"
     x = _load(folder, name) if (folder / f"{name}.npy").exists() else None
-    if block is None or (x is None and y is None):
+    if block is None:
         return Answer(None)
     if x is None:
-        assert y is not None  # noqa: S101 - see above
         x = work.half.solve(block, y)
         for old in folder.glob("x-*.npy"):
             old.unlink(missing_ok=True)
@@ -157,18 +157,10 @@ def answer(work: Work, row: dict[str, Any], y: Floats | None, direction: Floats 
         out = np.zeros_like(direction)
         kernels.product(block.indptr, block.columns, block.values, x, direction, out)
         return Answer(out)
-    assert y is not None  # noqa: S101 - a half-step is about y
     out = np.zeros_like(y)
     loss = kernels.residual(block.indptr, block.columns, block.values, x, y, out)
     wide = x.astype(np.float64)
     return Answer(out, wide.T @ wide, loss, float(work.half.penalties(block).astype(np.float64) @ (wide * wide).sum(axis=1)))
-
-
-def _row(block: int, told: Answer) -> Any:
-    partial, gram = (None if array is None else array.tobytes() for array in (told.out, told.gram))
-    values = {"block": block, "partial": partial, "gram": gram, "loss": told.loss, "penalty": told.penalty}
-    types = {"block": pa.int32(), "partial": pa.binary(), "gram": pa.binary(), "loss": pa.float64(), "penalty": pa.float64()}
-    return pa.RecordBatch.from_arrays([pa.array([values[name]], kind) for name, kind in types.items()], list(types))
 
 
 def read(row: dict[str, Any], rank: int) -> Answer:
