@@ -18,7 +18,7 @@ from trackpools.core.audience import audience, eligible
 from trackpools.core.sources import als
 from trackpools.core.sources.inputs import SourceInputs
 from trackpools.core.sources.items import unpacked
-from trackpools.tables import Table
+from trackpools.table import Table
 
 Frames = Mapping[str, DataFrame]
 

@@ -4,61 +4,9 @@
 `plays_rejected`, `users` and `user_ids`. A `recording` is the grain of taste; a `track` is one playable instance.
 """
 
-from dataclasses import dataclass, field
-from typing import Literal
-
 from pyspark.sql import types as T
 
-STRING, INT, LONG, SHORT, BYTE = T.StringType(), T.IntegerType(), T.LongType(), T.ShortType(), T.ByteType()
-FLOAT, DOUBLE, BOOL, DATE, TIME = T.FloatType(), T.DoubleType(), T.BooleanType(), T.DateType(), T.TimestampType()
-
-
-def array(of: T.DataType) -> T.ArrayType:
-    """An array; Delta enforces no NOT NULL inside one, so none is promised."""
-    return T.ArrayType(of)
-
-
-def struct(**columns: T.DataType) -> T.StructType:
-    """A struct of nullable fields in the order given."""
-    return T.StructType([T.StructField(name, kind) for name, kind in columns.items()])
-
-
-def col(name: str, kind: T.DataType, meaning: str) -> T.StructField:
-    """A column; a name that ends in `!` is NOT NULL."""
-    return T.StructField(name.rstrip("!"), kind, not name.endswith("!"), {"comment": meaning})
-
-
-@dataclass(frozen=True)
-class Table:
-    """One Delta table: what a row is, what identifies it, and how it may be written.
-
-    Attributes:
-        mode: `merge` inserts rows whose key is new, `upsert` also updates, `overwrite` replaces the whole
-            content in one commit, `replace_days` replaces the days that a run recomputes.
-        hashed: the columns of the content hash; run ids, versions and clocks are never among them.
-        cluster_by: columns of liquid clustering; excludes `partitioned_by`.
-        checks: name → SQL CHECK that Delta enforces on every write.
-    """
-
-    name: str
-    grain: str
-    key: tuple[str, ...]
-    mode: Literal["merge", "upsert", "overwrite", "replace_days"]
-    columns: tuple[T.StructField, ...]
-    unhashed: tuple[str, ...] = ()
-    partitioned_by: tuple[str, ...] = ()
-    cluster_by: tuple[str, ...] = ()
-    checks: dict[str, str] = field(default_factory=dict)
-    properties: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def schema(self) -> T.StructType:
-        return T.StructType(list(self.columns))
-
-    @property
-    def hashed(self) -> tuple[str, ...]:
-        return tuple(c.name for c in self.columns if c.name not in self.unhashed)
-
+from trackpools.table import BINARY, BOOL, BYTE, DATE, DOUBLE, FLOAT, INT, LONG, SHORT, STRING, TIME, Table, array, col, struct
 
 PLAYS = Table(
     "plays", "one play (or one user × track total, where a log holds only counts or ratings)", ("play_key",), "merge",
@@ -185,6 +133,20 @@ TRACK_CARDS = Table(
         col("popularity!", FLOAT, "percentile of listeners in the market, 1 is the most heard"), col("artist_rank", INT, "1 is the artist's most heard"),
     ),
 )
+RECORDING_FACTS = Table(
+    "recording_facts", "one recording: what sources and blend look up by its number", ("recording_idx",), "overwrite",
+    (
+        col("recording_idx!", INT, ""), col("song!", INT, "recording_idx of the version that stands for all of the same song; its own where it is the only one"),
+        col("artist!", INT, "least recording_idx of its main artist; its own where the artist is unknown"),
+        col("album!", INT, "least recording_idx of its album; its own where the album is unknown"),
+        col("decade", SHORT, "of first release, e.g. 1970"), col("tempo_band", BYTE, "0 below 100 beats a minute, 1 to 130, 2 above"),
+        col("tag_group", BYTE, "1 to 31: place of its most common tag among the catalogue's most common; null where it has none"),
+        col("group_name", STRING, "that tag"), col("tags", array(STRING), "four at most"),
+        col("released", DATE, "the earliest day it may be played, else its first play"), col("listeners!", INT, "distinct users"),
+        col("functional", STRING, "sleep, kids, noise …: audio that is no taste; null is music"), col("inflated!", BOOL, "its plays look bought"),
+        col("sketch", BINARY, "int8: its unit factors on their 16 main axes, × 127; null where it has no factors"),
+    ),
+)
 FACTORS = (
     col("idx!", INT, ""), col("factors!", array(FLOAT), "length = rank"),
     col("model_version!", STRING, "run key of the training"), col("id_version!", LONG, "version of the id table the idx belong to"),
@@ -241,6 +203,6 @@ TABLES: dict[str, Table] = {
     table.name: table
     for table in (
         PLAYS, SIGNALS, PLAYS_REJECTED, TRACKS, USERS, USER_IDS, RECORDING_IDS, PLAYS_DAILY, INTERACTIONS, USER_FEATURES, RECORDING_FEATURES,
-        TRACK_CARDS, USER_FACTORS, RECORDING_FACTORS, CANDIDATES, POOLS, POOL_METRICS, RELEASES, TRUTH,
+        TRACK_CARDS, USER_FACTORS, RECORDING_FACTORS, RECORDING_FACTS, CANDIDATES, POOLS, POOL_METRICS, RELEASES, TRUTH,
     )
 }

@@ -5,7 +5,7 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from trackpools.errors import ContractError
-from trackpools.tables import Table
+from trackpools.table import Table
 
 
 def conform(df: DataFrame, table: Table) -> DataFrame:

@@ -27,7 +27,8 @@ from trackpools.shell.moment import Moment, days_to_redo, require_utc, resolve
 from trackpools.shell.store import Stats, Store
 from trackpools.shell.tracking import Tracker
 from trackpools.stages import Context, Frames, Notes, Stage, training_set
-from trackpools.tables import TABLES, Table
+from trackpools.table import Table
+from trackpools.tables import TABLES
 
 PINNED = (
     t.TRACKS, t.USERS, t.USER_IDS, t.RECORDING_IDS, t.INTERACTIONS, t.USER_FEATURES, t.RECORDING_FEATURES, t.TRACK_CARDS,

@@ -18,7 +18,8 @@ from trackpools.datasets.files import first_line
 from trackpools.errors import ContractError, InputError, QualityError
 from trackpools.shell.kept import kept
 from trackpools.shell.store import Store
-from trackpools.tables import PLAYS, PLAYS_REJECTED, SIGNALS, TRACKS, USERS, Table
+from trackpools.table import Table
+from trackpools.tables import PLAYS, PLAYS_REJECTED, SIGNALS, TRACKS, USERS
 
 UNREADABLE = {
     "CSV header does not conform": "the files do not have the same header line; import them one by one",

@@ -17,7 +17,8 @@ from trackpools.config import StoreConfig
 from trackpools.core.contract import conform, content_hash
 from trackpools.errors import BusyError, ConfigError, InputError
 from trackpools.shell.confs import VACUUM, confs, unset
-from trackpools.tables import TABLES, Table
+from trackpools.table import Table
+from trackpools.tables import TABLES
 
 TABLE_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 MERGE_TRIES = 4

@@ -1,0 +1,59 @@
+"""The shelf: facts of recordings reach every task, whichever rows it has."""
+
+import datetime as dt
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from builders import rows
+from trackpools.core.shelf import AXES, FUNCTIONAL, INFLATED, KNOWN, STRIPE, UNRELEASED, Reader, Shelf, packed_shelf, with_shelf
+
+
+def facts(spark):
+    return rows(
+        spark, "recording_facts",
+        {"recording_idx": 2, "song": 1, "artist": 0, "album": 2, "decade": 1970, "tempo_band": 0, "tag_group": 31, "tags": ["rock", "folk"],
+         "released": dt.date(1970, 1, 11), "listeners": 7, "functional": "sleep", "inflated": True, "sketch": bytes(range(AXES))},
+        {"recording_idx": STRIPE + 1, "song": 5, "artist": 5, "album": 5},
+    )
+
+
+def test_facts_come_back_as_arrays(spark):
+    (row,) = packed_shelf(facts(spark)).toArrow().to_pylist()
+    shelf = Shelf.of(packed_shelf(facts(spark)).toArrow()["shelf"].combine_chunks().flatten())
+    assert len(row["shelf"]) == 2
+    assert len(shelf) == 2 * STRIPE
+    got = shelf.at(np.array([2, STRIPE + 1, 1, 10 * STRIPE]))
+    assert (got.song.tolist(), got.artist.tolist(), got.album.tolist()) == ([1, 5, 1, 10 * STRIPE], [0, 5, 1, 10 * STRIPE], [2, 5, 1, 10 * STRIPE])
+    assert (got.decade.tolist(), got.tempo.tolist(), got.group.tolist()) == ([8, 0, 0, 0], [1, 0, 0, 0], [31, 0, 0, 0])
+    assert got.released.tolist() == [10, *[UNRELEASED] * 3]
+    assert got.marks.tolist() == [INFLATED | FUNCTIONAL | KNOWN, KNOWN, 0, 0]
+    assert got.sketch.tolist() == [list(range(AXES)), *[[0] * AXES] * 3]
+    assert [(row > 0).sum() for row in got.tags] == [2, 0, 0, 0]
+    assert got.listeners.tolist() == [7, 0, 0, 0]
+
+
+@pytest.mark.parametrize("partitions", [1, 2, 7])
+def test_every_task_has_the_shelf_whatever_its_rows(spark, partitions):
+    def read(batches):
+        reader = Reader()
+        for batch in batches:
+            for i in range(batch.num_rows):
+                row = batch.slice(i, 1)
+                yield pa.RecordBatch.from_pydict({"id": row["id"], "artist": pa.array([int(reader.of(row).artist[2])], pa.int32())})
+
+    users = with_shelf(spark.range(40).repartition(partitions, "id"), packed_shelf(facts(spark)))
+    found = users.mapInArrow(read, "id long, artist int").collect()
+    assert sorted(row["id"] for row in found) == list(range(40))
+    assert {row["artist"] for row in found} == {0}
+
+
+def test_an_empty_catalogue_is_a_shelf_without_rows(spark):
+    assert len(Shelf.of(packed_shelf(rows(spark, "recording_facts")).toArrow()["shelf"].combine_chunks().flatten())) == 0
+    assert Shelf.blank(0).at(np.array([3])).song.tolist() == [3]
+
+
+def test_rows_that_were_moved_are_told():
+    with pytest.raises(ValueError, match="brought no shelf"):
+        Reader().of(pa.RecordBatch.from_pydict({"shelf": pa.array([None], pa.list_(pa.int32()))}))
