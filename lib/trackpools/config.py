@@ -1,22 +1,19 @@
 """What may be configured: typed, frozen, unknown keys refused, ranges in the types.
 
 `conf/base.yml` holds every key with its unit and reason; `shell/settings.py` reads and merges the files;
-`config_values.py` says what a path, name or number may be.
+`config_values.py` says what a path, name or number may be, `config_sources.py` what candidate sources may be told.
 """
 
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
-from trackpools.config_values import ColumnName, Count, Day, Name, NonNegative, Positive, Root, Share, Uri, finite, text
+from trackpools.config_sources import SourcesConfig
+from trackpools.config_values import ColumnName, Count, Day, Name, NonNegative, Positive, Root, Section, Share, Uri, finite, text
 
 ENGINES = ("implicit", "mllib", "blocked")
 NU = {"implicit": 0.0, "mllib": 1.0}  # the only ν of these engines; blocked does any
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class StoreConfig(Section):
@@ -159,32 +156,8 @@ class TopkConfig(Section):
     min_recall: Share
 
 
-class AlsSourceConfig(Section):
-    enabled: bool
-    k: Annotated[int, Field(ge=1, le=100_000)]
-    k_heard: Annotated[int, Field(ge=0, le=100_000)]
-    weight: Positive
-
-
-class PopularSourceConfig(Section):
-    enabled: bool
-    k: Annotated[int, Field(ge=1, le=100_000)]
-    weight: Positive
-
-
-class SourcesConfig(Section):
-    als: AlsSourceConfig
-    popular: PopularSourceConfig
-
-    @field_validator("popular")
-    @classmethod
-    def _any(cls, popular: PopularSourceConfig, info: ValidationInfo) -> PopularSourceConfig:
-        if not popular.enabled and "als" in info.data and not info.data["als"].enabled:
-            raise ValueError("every source is off; set sources.als.enabled or sources.popular.enabled to true")
-        return popular
-
-
 class RulesConfig(Section):
+    min_listeners: Annotated[int, Field(ge=0, le=1_000_000)]
     heard_days: Annotated[int, Field(ge=1, le=36_500)]
     block_disliked: bool
 

@@ -15,8 +15,10 @@ from trackpools import tables as t
 from trackpools.config import Config
 from trackpools.core import assemble, cards, features, ids, interactions, rules, weights
 from trackpools.core.audience import audience, eligible
-from trackpools.core.sources import als
-from trackpools.core.sources.inputs import SourceInputs
+from trackpools.core.facts import recording_facts
+from trackpools.core.shelf import packed_shelf
+from trackpools.core.sources import als, enabled, fresh, lookups
+from trackpools.core.sources.inputs import ListInputs, SourceInputs
 from trackpools.core.sources.items import unpacked
 from trackpools.table import Table
 
@@ -155,15 +157,38 @@ def fit_factors(read: Frames, c: Context) -> dict[str, DataFrame]:
     }
 
 
+def lay_out(read: Frames, c: Context) -> dict[str, DataFrame]:
+    """What sources and blend look up: facts of recordings, vectors of new releases, ranked lists."""
+    config = c.config
+    factors = read["recording_factors"].select("idx", "factors")
+    nothing = read["recording_ids"].select("recording_idx", F.lit("").alias("kind")).limit(0)
+    facts = c.keep(recording_facts(
+        read["tracks"], read["recording_ids"], cards=read["track_cards"], features=read["recording_features"], factors=factors, functional=nothing,
+        inflated=nothing,
+    ))
+    heard = read["interactions"].select("user_idx", "recording_idx", "last_day", weights.positive_weight(c.as_of, config.weights).alias("weight"))
+    inputs = ListInputs(
+        interactions=heard.where(F.col("weight") > 0), days=read["plays_daily"], facts=facts, cards=read["track_cards"], recording_factors=factors,
+        recordings=c.rows["recording_factors"], config=config, as_of=c.as_of,
+    )
+    stamp = read["recording_factors"].select("model_version", "id_version").limit(1)
+    return {
+        "recording_facts": facts,
+        "fresh_factors": fresh.vectors(inputs).crossJoin(F.broadcast(stamp)),
+        "source_lists": lookups.all_lists(inputs, enabled(config)),
+    }
+
+
 def fill_pools(read: Frames, c: Context) -> dict[str, DataFrame]:
     """Candidates of every source, rules, blend, exactly K or a shortfall."""
     config = c.config
-    history = rules.history(read["interactions"], heard=config.pools.heard, rules=config.rules, as_of=c.as_of)
+    history = rules.history(read["interactions"], heard=config.pools.heard, rules=config.rules, weights=config.weights, as_of=c.as_of)
     everybody = audience(read["user_ids"], read["users"], config.cards.market_groups)
     inputs = SourceInputs(
         users=eligible(everybody, read["user_features"], history, config.pools.active_days, c.as_of), history=history, cards=read["track_cards"],
         user_factors=read["user_factors"].select("idx", "factors"), recording_factors=read["recording_factors"].select("idx", "factors"),
-        recordings=c.rows["recording_factors"], config=config,
+        recordings=c.rows["recording_factors"], config=config, as_of=c.as_of, shelf=packed_shelf(read["recording_facts"]), lists=read["source_lists"],
+        fresh_factors=read["fresh_factors"].select("idx", "factors"),
     )
     if config.sources.als.enabled and als.is_approximate(inputs):
         inputs = _told(replace(inputs, stripes=c.keep(als.stripes(inputs))), c.notes)
@@ -201,9 +226,15 @@ STAGES = (
         fit_factors,
     ),
     Stage(
+        "index", "lay out what sources and blend look up",
+        (t.TRACKS, t.RECORDING_IDS, t.PLAYS_DAILY, t.INTERACTIONS, t.TRACK_CARDS, t.RECORDING_FEATURES, t.RECORDING_FACTORS),
+        (t.RECORDING_FACTS, t.FRESH_FACTORS, t.SOURCE_LISTS), ("weights", "topk", "sources", "rules", "pools"), lay_out,
+    ),
+    Stage(
         "pools", "propose, rule, blend, cut",
-        (t.USER_IDS, t.USERS, t.USER_FEATURES, t.INTERACTIONS, t.TRACK_CARDS, t.USER_FACTORS, t.RECORDING_FACTORS), (t.CANDIDATES, t.POOLS),
-        ("cards", "topk", "sources", "rules", "pools", "candidates"), fill_pools,
+        (t.USER_IDS, t.USERS, t.USER_FEATURES, t.INTERACTIONS, t.TRACK_CARDS, t.USER_FACTORS, t.RECORDING_FACTORS, t.RECORDING_FACTS, t.FRESH_FACTORS,
+         t.SOURCE_LISTS), (t.CANDIDATES, t.POOLS),
+        ("weights", "cards", "topk", "sources", "rules", "pools", "candidates"), fill_pools,
     ),
 )
 BY_NAME = {stage.name: stage for stage in STAGES}

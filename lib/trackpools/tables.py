@@ -153,6 +153,15 @@ FACTORS = (
 )
 USER_FACTORS = Table("user_factors", "one trained user", ("idx",), "overwrite", FACTORS, ("model_version", "id_version"))
 RECORDING_FACTORS = Table("recording_factors", "one trained recording", ("idx",), "overwrite", FACTORS, ("model_version", "id_version"))
+FRESH_FACTORS = Table("fresh_factors", "one new release", ("idx",), "overwrite", FACTORS, ("model_version", "id_version"))
+SOURCE_LISTS = Table(
+    "source_lists", "one list that a source looks up", ("source", "key"), "overwrite",
+    (
+        col("source!", BYTE, "bit of the source"), col("key!", LONG, "of what the list is: a recording, an artist, a tag, a chart"),
+        col("recordings!", BINARY, "int32 recording_idx, best first"), col("scores!", BINARY, "float32, as many"),
+    ),
+    cluster_by=("source", "key"),
+)
 CANDIDATES = Table(
     "candidates", "one user × source; only where candidates.keep is set", ("user_idx", "source"), "overwrite",
     (
@@ -203,6 +212,6 @@ TABLES: dict[str, Table] = {
     table.name: table
     for table in (
         PLAYS, SIGNALS, PLAYS_REJECTED, TRACKS, USERS, USER_IDS, RECORDING_IDS, PLAYS_DAILY, INTERACTIONS, USER_FEATURES, RECORDING_FEATURES,
-        TRACK_CARDS, USER_FACTORS, RECORDING_FACTORS, RECORDING_FACTS, CANDIDATES, POOLS, POOL_METRICS, RELEASES, TRUTH,
+        TRACK_CARDS, USER_FACTORS, RECORDING_FACTORS, RECORDING_FACTS, FRESH_FACTORS, SOURCE_LISTS, CANDIDATES, POOLS, POOL_METRICS, RELEASES, TRUTH,
     )
 }

@@ -18,8 +18,9 @@ BAD_SETTINGS = {
     "unknown key": ("train.rnak=8", "train.rnak: unknown key; did you mean train.rank?"),
     "unknown section": ("trian.rank=8", "trian: unknown key; did you mean train?"),
     "unknown nested key": ("sources.als.wieght=1", "sources.als.wieght: unknown key; did you mean sources.als.weight?"),
-    "unknown source": ("sources.magic.k=1", "sources.magic: unknown key; known here: als, popular"),
-    "key of another section": ("train.k=500", "train.k: unknown key; did you mean sources.als.k or sources.popular.k or pools.k?"),
+    "unknown source": ("sources.magic.k=1", "sources: no core/sources/*.py for magic; known here: als, als_neighbours,"),
+    "source that is a path": ("sources.a/b.k=1", "sources: no core/sources/*.py for a/b; known here"),
+    "key of another section": ("train.k=500", "train.k: unknown key; did you mean sources.als.k or sources.als_neighbours.k or sources.cooccurrence.k?"),
     "look-alike letters": (f"{LOOKALIKE}.rank=8", r"tr\u0430in: unknown key; did you mean train?"),
     "no section": ("rank=8", "section.key=value", "'rank=8'"),
     "no value sign": ("train.rank", "section.key=value", "'train.rank'"),
@@ -172,12 +173,15 @@ def test_no_text_key_takes_quotes_controls_or_a_book(key, payload):
         load_config(settings=[f"{key}={yaml.safe_dump(payload, default_style=chr(34), width=10_000)}"])
 
 
+ALL_OFF = [f"sources.{name}.enabled=false" for name in load_config().sources.names]
+
+
 def test_one_message_holds_every_problem_of_fields_cross_fields_and_settings():
     with pytest.raises(ConfigError) as refusal:
         load_config(settings=["train.rank=0", "train.alpha=.nan", "train.nu=1", "train.alpha0=2", "store.catalog=main", "pools.kk=1", "nonsense", "pools.k=[1",
-                              "sources.als.enabled=false", "sources.popular.enabled=false"])
+                              *ALL_OFF])
     told = {problem.split(":")[0] for problem in refusal.value.problems}
-    assert told == {"train.rank", "train.alpha", "train.nu", "train.alpha0", "store.schema", "pools.kk", "sources.popular",
+    assert told == {"train.rank", "train.alpha", "train.nu", "train.alpha0", "store.schema", "pools.kk", "sources",
                     "--set takes section.key=value, for example train.rank=32; got 'nonsense'", "--set pools.k"}
     assert refusal.value.message == "the configuration has 9 problems"
 
@@ -204,8 +208,8 @@ def test_blocked_takes_any_nu_and_alpha0_and_lambda_follows_nu():
 
 
 def test_every_source_off_is_refused():
-    with pytest.raises(ConfigError, match=r"every source is off; set sources\.als\.enabled"):
-        load_config(settings=["sources.als.enabled=false", "sources.popular.enabled=false"])
+    with pytest.raises(ConfigError, match=r"every source is off; set one such as sources\.als\.enabled"):
+        load_config(settings=ALL_OFF)
 
 
 def test_whole_numbers_stand_for_fractions_and_null_where_a_key_may_be_unset():

@@ -16,7 +16,7 @@ from trackpools.core import rules
 from trackpools.core.bars import look_up, market_bars, table
 from trackpools.core.packing import Lists, block, packed, values
 from trackpools.core.pools import Candidates, PoolRequest, Pools, build_pools
-from trackpools.core.sources import SOURCES, enabled
+from trackpools.core.sources import SOURCES, enabled, lookups
 from trackpools.core.sources.inputs import SourceInputs
 from trackpools.core.topk import Ragged
 from trackpools.tables import PROFILE
@@ -38,15 +38,16 @@ POOL = f"candidates array<{CANDIDATE}>, drops map<string,int>, emitted int, shor
 
 def candidates(inputs: SourceInputs) -> DataFrame:
     """What the enabled sources propose: one row a user and source, `user_idx, source, recordings, scores, masked`."""
-    frames = [source.candidates(inputs) for source in enabled(inputs.config)]
-    return reduce(DataFrame.unionByName, frames)
+    sources = enabled(inputs.config)
+    own = [source.candidates(inputs, getattr(inputs.config.sources, source.name)) for source in sources if source.candidates is not None]
+    return reduce(DataFrame.unionByName, [*own, *lookups.candidates(inputs, sources)])
 
 
 def pools(inputs: SourceInputs, proposed: DataFrame, as_of: datetime, model_version: str) -> DataFrame:
     """One row an eligible user, as `tables.POOLS`; a user without candidates gets an empty pool and its shortfall."""
     config = inputs.config
     blocks = _blocks(inputs, proposed).join(F.broadcast(market_bars(inputs.cards)), "market", "left")
-    weights = {source.bit: getattr(config.sources, source.name).weight for source in SOURCES}
+    weights = {source.bit: getattr(config.sources, source.name).weight for source in SOURCES if source.name in config.sources.names}
     request = PoolRequest(config.pools.k, config.pools.rrf_k, tuple(weights.get(bit, 0.0) for bit in range(max(weights) + 1)))
     built = blocks.mapInArrow(_build(request, config.pools.heard), f"bucket int, user_idx int, {POOL}, profile {PROFILE.simpleString()}")
     return built.withColumns({

@@ -17,10 +17,10 @@ def market_group(groups: dict[str, str]) -> Column:
 
 
 def audience(user_ids: DataFrame, users: DataFrame, groups: dict[str, str]) -> DataFrame:
-    """`user_idx, market (group), clean`: one row a user; who has no profile is of unknown market and allows explicit tracks."""
-    profile = users.select("user_id", market_group(groups).alias("market"), (F.col("explicit_policy") == "clean").alias("clean"))
+    """`user_idx, market (group), clean, declared_tags`: one row a user; who has no profile is of unknown market and allows explicit tracks."""
+    profile = users.select("user_id", market_group(groups).alias("market"), (F.col("explicit_policy") == "clean").alias("clean"), "declared_tags")
     return user_ids.join(profile, "user_id", "left").select(
-        "user_idx", F.coalesce("market", F.lit(EVERYWHERE)).alias("market"), F.coalesce("clean", F.lit(False)).alias("clean")
+        "user_idx", F.coalesce("market", F.lit(EVERYWHERE)).alias("market"), F.coalesce("clean", F.lit(False)).alias("clean"), "declared_tags",
     )
 
 

@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from trackpools.config import RulesConfig
+from trackpools.config import RulesConfig, WeightsConfig
+from trackpools.core.weights import positive_weight
 
 # position is the bit in `flags` and so the order; a new rule is a name here and a column in `flags`
 RULES = ("taken_down", "rights", "explicit", "blocked", "heard", "below_cut")
@@ -25,12 +26,12 @@ def is_heard() -> Column:
     return (F.col("plays") > 0) | (F.col("counted") > 0) | F.col("rated").isNotNull()
 
 
-def history(interactions: DataFrame, *, heard: str, rules: RulesConfig, as_of: datetime) -> DataFrame:
+def history(interactions: DataFrame, *, heard: str, rules: RulesConfig, weights: WeightsConfig, as_of: datetime) -> DataFrame:
     """What the rules need to know of user × recording.
 
     Returns:
-        `user_idx, recording_idx, plays short, last_day int (days since 1970), heard, blocked, refused boolean`; refused is
-        the verdict of the heard policy on a recording that was heard.
+        `user_idx, recording_idx, plays short, first_day, last_day int (days since 1970), weight float (w⁺), heard, blocked, refused boolean`;
+        refused is the verdict of the heard policy on a recording that was heard.
     """
     recently = F.coalesce(F.datediff(F.lit(as_of.date()), F.col("last_day")) < rules.heard_days, F.lit(True))
     refused = {"mark": F.lit(False), "only": F.lit(False), "exclude": F.lit(True), "not_within": recently}[heard]
@@ -38,7 +39,7 @@ def history(interactions: DataFrame, *, heard: str, rules: RulesConfig, as_of: d
     return interactions.select(
         "user_idx", "recording_idx",
         F.least(F.col("plays") + F.col("counted"), F.lit(SHORT_MAX)).cast("short").alias("plays"),
-        F.unix_date("last_day").alias("last_day"),
+        F.unix_date("first_day").alias("first_day"), F.unix_date("last_day").alias("last_day"), positive_weight(as_of, weights).cast("float").alias("weight"),
         is_heard().alias("heard"), (F.col("blocked") | disliked).alias("blocked"), (is_heard() & refused).alias("refused"),
     )
 

@@ -1,5 +1,6 @@
 """The shelf: what tasks look up of any recording, as arrays by its number; it reaches every task once, with the first row it reads."""
 
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
@@ -15,6 +16,7 @@ from trackpools.core.packing import values
 STRIPE = 65_536  # recordings of a binary; nothing depends on it
 TAGS = 4  # tags that a recording is told apart by
 AXES = 16  # of its sketch
+MOST_TAGS = 2**31 - 1001  # what is above is for other charts, see sources/keys.py
 Array = NDArray[Any]
 # numbers a recording: type, and how many
 COLUMNS: Mapping[str, tuple[Any, int]] = {
@@ -98,8 +100,13 @@ def packed_shelf(facts: DataFrame) -> DataFrame:
 
 
 def tag_code(tag: Column) -> Column:
-    """A tag as a number above 0; two tags share one once in two billion."""
-    return (F.pmod(F.xxhash64(tag), F.lit(2**31 - 1)) + 1).cast("int")
+    """A tag as a number above 0, int: its CRC-32, which needs no JVM either; two tags share one once in two billion."""
+    return (F.pmod(F.crc32(tag), F.lit(MOST_TAGS)) + 1).cast("int")
+
+
+def code_of_tag(tag: str) -> int:
+    """The same, of one tag."""
+    return zlib.crc32(tag.encode()) % MOST_TAGS + 1
 
 
 def codes() -> list[Column]:

@@ -32,7 +32,7 @@ from trackpools.tables import TABLES
 
 PINNED = (
     t.TRACKS, t.USERS, t.USER_IDS, t.RECORDING_IDS, t.INTERACTIONS, t.USER_FEATURES, t.RECORDING_FEATURES, t.TRACK_CARDS,
-    t.USER_FACTORS, t.RECORDING_FACTORS, t.POOLS,
+    t.USER_FACTORS, t.RECORDING_FACTORS, t.RECORDING_FACTS, t.FRESH_FACTORS, t.SOURCE_LISTS, t.POOLS,
 )
 Progress = Callable[[str], None]
 
@@ -105,6 +105,7 @@ class Flow:
         rows, model = {}, key
         if t.RECORDING_FACTORS in stage.reads:
             rows[t.RECORDING_FACTORS.name] = self.stats(t.RECORDING_FACTORS.name, versions[t.RECORDING_FACTORS.name]).rows
+        if t.USER_FACTORS in stage.reads:
             model = one_model(self.store, versions)
         return Context(self.config, moment.as_of, moment.known_as_of, since, versions, key, model, rows, self.notes, keep)
 

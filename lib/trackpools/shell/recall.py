@@ -66,13 +66,12 @@ def _only(inputs: SourceInputs, users: list[int]) -> SourceInputs:
 
 def _choosing(inputs: SourceInputs, exact_max: int) -> SourceInputs:
     config = inputs.config
-    own = config.sources.als.model_copy(update={"k_heard": 0})
     topk = config.topk.model_copy(update={"exact_max": exact_max})
-    return replace(inputs, config=config.model_copy(update={"topk": topk, "sources": config.sources.model_copy(update={"als": own})}))
+    return replace(inputs, config=config.model_copy(update={"topk": topk}))
 
 
 def _new(inputs: SourceInputs) -> dict[int, set[int]]:
-    found = als.candidates(inputs).select("user_idx", "recordings").toArrow().to_pylist()
+    found = als.ranked(inputs, als.BIT, inputs.config.sources.als.k, 0).select("user_idx", "recordings").toArrow().to_pylist()
     return {row["user_idx"]: set(np.frombuffer(row["recordings"], np.int32).tolist()) for row in found}
 
 

@@ -126,14 +126,14 @@ def _unknown(key: str) -> str:
     parent, dot, last = key.rpartition(".")
     beside = [k.removeprefix(parent + dot) for k in _keys(Config) if k.startswith(parent + dot) and "." not in k.removeprefix(parent + dot)]
     close = difflib.get_close_matches(last, beside, n=1)
-    meant = [f"{parent}{dot}{name}" for name in close] or [k for k in _keys(Config) if k.endswith(f".{last}")]
+    meant = ([f"{parent}{dot}{name}" for name in close] or [k for k in _keys(Config) if k.endswith(f".{last}")])[:3]
     return f"did you mean {' or '.join(meant)}?" if meant else f"known here: {', '.join(beside)}"
 
 
 def _problems(error: ValidationError) -> Iterable[str]:
     for one in error.errors():
         key = ".".join(str(part) for part in one["loc"])
-        given = "" if isinstance(one["input"], BaseModel) else f"; got {one['input']!a:.80}"
+        given = "" if isinstance(one["input"], BaseModel | dict if one["type"] == "value_error" else BaseModel) else f"; got {one['input']!a:.80}"
         if one["type"] == "extra_forbidden":
             yield f"{_shown(key)}: unknown key; {_unknown(key)}"
         elif one["type"] == "value_error":

@@ -1,49 +1,25 @@
-"""Candidate sources: one file each, all of one shape.
+"""Candidate sources: one file each, found by themselves.
 
-A source is a function `(SourceInputs) -> DataFrame` of one row a user: `user_idx int, source tinyint, recordings binary, scores
-binary, masked int`: int32 and float32 side by side, best first. `items.packed` makes the two of `items array<struct<recording int,
-score float>>`. It may leave out users it knows nothing of. To add one: write its file, add it to SOURCES with the next free bit,
-and give it a section in `conf/base.yml` and `config.py`.
+A source is a module here with a `SOURCE`, see `source.Source`, and a section of its name under `sources` in `conf/base.yml`. What all of them propose is
+one frame, a row a user and source: `user_idx int, source tinyint, recordings binary, scores binary, masked int`: int32 and float32 side by side, best
+first. `items.packed` makes the two of `items array<struct<recording int, score float>>`. A source may leave out users it knows nothing of.
+docs/sources.md walks through one.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
-
-from pyspark.sql import DataFrame
+from importlib import import_module
+from pkgutil import iter_modules
 
 from trackpools.config import Config
-from trackpools.core.sources import als, popular
-from trackpools.core.sources.inputs import SourceInputs
+from trackpools.core.sources.source import Source
 
-
-@dataclass(frozen=True)
-class Source:
-    """A candidate source.
-
-    Attributes:
-        bit: its place in the `sources` bitmap and its `source` code; never reused.
-        emits: whether it proposes what the user has not heard, has heard, or both.
-        reasons: sentence for a new and for a heard candidate; `{n}` is the rank in this source or the number of plays.
-    """
-
-    name: str
-    bit: int
-    emits: Literal["new", "heard", "both"]
-    candidates: Callable[[SourceInputs], DataFrame]
-    new_reason: str
-    heard_reason: str
-
-
-SOURCES = (
-    Source("als", 0, "both", als.candidates, "number {n} of what is near your listening", "played {n} × and near your listening"),
-    Source("popular", 1, "both", popular.candidates, "number {n} in your market", "number {n} in your market, known to you"),
-)
+_MODULES = (import_module(f"{__name__}.{module.name}") for module in iter_modules(__path__))
+SOURCES: tuple[Source, ...] = tuple(sorted((m.SOURCE for m in _MODULES if hasattr(m, "SOURCE")), key=lambda source: source.bit))
 
 
 def enabled(config: Config) -> list[Source]:
-    """The sources that the configuration switches on, in bit order."""
-    return [source for source in SOURCES if getattr(config.sources, source.name).enabled]
+    """The sources that the configuration switches on, in bit order; those of new recordings only where the heard policy wants any."""
+    asked = [source for source in SOURCES if source.name in config.sources.names and getattr(config.sources, source.name).enabled]
+    return [source for source in asked if not (source.emits == "new" and config.pools.heard == "only")]
 
 
 def reason_code(bit: int, *, heard: bool) -> int:

@@ -11,9 +11,11 @@ from threadpoolctl import threadpool_limits
 
 from trackpools.core import ann
 from trackpools.core.als.factors import matrix
+from trackpools.core.audience import EVERYWHERE
 from trackpools.core.packing import Lists, block, packed, values
-from trackpools.core.sources.inputs import SourceInputs
+from trackpools.core.sources.inputs import ListInputs, Scoring, SourceInputs
 from trackpools.core.sources.merging import MERGED, PARTIAL, keys_of, merged, partial
+from trackpools.core.sources.source import Source
 from trackpools.core.topk import Allowed, Ints, Longs, Ragged, positions, top_listed
 from trackpools.errors import ConfigError
 
@@ -26,9 +28,33 @@ GIVEN = {"users": np.int32, "factors": np.float32, "group": np.int32, "past": np
 PACKED = "stripe long, ids binary, matrix binary, index binary"
 
 
-def candidates(inputs: SourceInputs) -> DataFrame:
-    """One row a trained user; see `sources`. What was heard or blocked, and what the market or the explicit policy refuses, is masked inside the top-k."""
-    k_new, k_heard = sizes(inputs)
+def candidates(inputs: SourceInputs, settings: Any) -> DataFrame:
+    """One row a trained user; see `sources`. Under the policy `only` all are heard ones."""
+    heard = inputs.config.pools.heard
+    k_heard = 0 if heard == "exclude" else max(settings.k_heard, settings.k if heard == "only" else 0)
+    return ranked(inputs, BIT, 0 if heard == "only" else settings.k, k_heard)
+
+
+def nearest(inputs: ListInputs, n: int) -> DataFrame:
+    """`user_idx, recordings, scores` of recordings as if they were users: those of greatest cosine to each, but itself; see `ranked`."""
+    norm = F.sqrt(F.aggregate("factors", F.lit(0.0), lambda total, x: total + x * x))
+    factors = inputs.recording_factors.select("idx", F.transform("factors", lambda x: (x / norm).cast("float")).alias("factors")).where(norm > 0)
+    users = factors.select(F.col("idx").alias("user_idx"), F.lit(EVERYWHERE).alias("market"), F.lit(False).alias("clean"))
+    itself = factors.select(
+        F.col("idx").alias("user_idx"), F.col("idx").alias("recording_idx"), F.lit(False).alias("heard"), F.lit(True).alias("blocked"),
+        F.lit(True).alias("refused"),
+    )
+    cards = inputs.cards.where(F.col("market") == EVERYWHERE)
+    scoring = Scoring(
+        users=users, history=itself, cards=cards, user_factors=factors, recording_factors=factors, recordings=inputs.recordings, config=inputs.config)
+    return ranked(scoring, BIT, n, 0)
+
+
+def ranked(inputs: Scoring, bit: int, k_new: int, k_heard: int) -> DataFrame:
+    """One row a user with factors, the recordings of largest inner product.
+
+    What was heard or blocked, and what the market or the explicit policy refuses, is masked inside the top-k.
+    """
     topk, near = inputs.config.topk, is_approximate(inputs)
     recordings = stripes(inputs) if inputs.stripes is None else inputs.stripes
     if inputs.recordings * inputs.config.train.rank * 4 < BROADCAST_BYTES:
@@ -41,7 +67,7 @@ def candidates(inputs: SourceInputs) -> DataFrame:
         found = given.mapInArrow(lambda batches: (merge(part) for part in score(batches)), MERGED)
     else:
         found = given.mapInArrow(score, PARTIAL).groupBy("block").applyInArrow(lambda parts: pa.Table.from_batches([merge(parts)]), MERGED)
-    return found.select("user_idx", F.lit(BIT).cast("byte").alias("source"), "recordings", "scores", "masked")
+    return found.select("user_idx", F.lit(bit).cast("byte").alias("source"), "recordings", "scores", "masked")
 
 
 def _group(clean: Column) -> Column:
@@ -49,30 +75,24 @@ def _group(clean: Column) -> Column:
     return F.concat("market", F.when(clean, "/clean").otherwise("/all"))
 
 
-def sizes(inputs: SourceInputs) -> tuple[int, int]:
-    """New and heard recordings to propose to a user."""
-    config, heard = inputs.config.sources.als, inputs.config.pools.heard
-    return 0 if heard == "only" else config.k, 0 if heard == "exclude" else max(config.k_heard, config.k if heard == "only" else 0)
-
-
-def is_approximate(inputs: SourceInputs) -> bool:
+def is_approximate(inputs: Scoring) -> bool:
     """Whether an index finds the new recordings; heard ones are few and always ranked exactly.
 
     Raises:
         ConfigError: where it should and faiss is not installed.
     """
-    near = sizes(inputs)[0] > 0 and inputs.recordings > inputs.config.topk.exact_max
+    near = inputs.recordings > inputs.config.topk.exact_max
     if near:
         ann.library()
     return near
 
 
-def _alone(inputs: SourceInputs) -> bool:
+def _alone(inputs: Scoring) -> bool:
     """Whether all recordings are one stripe, whichever way they are searched."""
     return inputs.recordings <= min(inputs.config.topk.stripe, inputs.config.topk.index_stripe)
 
 
-def stripes(inputs: SourceInputs) -> DataFrame:
+def stripes(inputs: Scoring) -> DataFrame:
     """Recordings in stripes, a row each: `ids binary (int32), matrix binary (float32), index binary, forbidden map<group, their idx array<int>>`.
 
     `index` is null where top-k is exact.
@@ -95,7 +115,7 @@ def stripes(inputs: SourceInputs) -> DataFrame:
     return rows.join(forbidden, "stripe", "left").select("ids", "matrix", "index", F.coalesce("forbidden", none).alias("forbidden"))
 
 
-def _blocks(inputs: SourceInputs, size: int) -> DataFrame:
+def _blocks(inputs: Scoring, size: int) -> DataFrame:
     """Users in blocks by idx: `block long, groups array<string>` and `GIVEN`; independent of partitions.
 
     `met` is what a user must not get as new; what he may get as heard stands there as its bitwise not.
@@ -177,3 +197,6 @@ def _score_pair(pair: Any, k_new: int, k_heard: int, effort: ann.Effort | None) 
     known = top_listed(x, y, idx, listed, k_heard, allowed=allowed) if k_heard else None
     masked = np.diff(mask.offsets) - np.diff(listed.offsets)
     return partial(pair["block"], given["users"], masked.astype(np.int32), keys_of(fresh, users, k_new), keys_of(known, users, k_heard))
+
+
+SOURCE = Source("als", BIT, "both", "number {n} of what is near your listening", "played {n} × and near your listening", candidates=candidates)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +18,18 @@ import pyarrow.parquet as pq
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from trackpools import tables as t
 from trackpools.config import Config
 from trackpools.core.als.factors import as_table
-from trackpools.core.sources.inputs import SourceInputs
+from trackpools.core.contract import conform
+from trackpools.core.shelf import packed_shelf
+from trackpools.core.sources import lookups, popular
+from trackpools.core.sources.inputs import ListInputs, SourceInputs
 from trackpools.shell.bench import Ratio
 from trackpools.shell.bench.logs import Log
-from trackpools.tables import PROFILE
 
 RANK = 64
+AS_OF = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def factors(users: int, recordings: int) -> tuple[Any, Any]:
@@ -82,10 +87,13 @@ class Inputs:
         self._write("user_factors", as_table(everybody, x))
         self._write("recording_factors", as_table(everything, y))
         self._write("users", pa.table({"user_idx": everybody, "market": _same("SE", len(x)), "clean": np.zeros(len(x), bool)}))
-        met = {"user_idx": made.user, "recording_idx": made.recording, "plays": np.full(pairs, 3, np.int16), "last_day": np.full(pairs, 20_000, np.int32)}
+        met = {"user_idx": made.user, "recording_idx": made.recording, "plays": np.full(pairs, 3, np.int16), "weight": np.ones(pairs, np.float32)}
+        met |= {"first_day": np.full(pairs, 19_900, np.int32), "last_day": np.full(pairs, 20_000, np.int32)}
         self._write("history", pa.table(met | {"heard": np.ones(pairs, bool), "blocked": np.zeros(pairs, bool), "refused": np.zeros(pairs, bool)}))
         names = pa.array(everything).cast(pa.string())
         listeners = np.bincount(made.recording, minlength=len(y)).astype(np.int32)
+        alone = dict.fromkeys(("recording_idx", "song", "artist", "album"), everything)
+        self._write("recording_facts", pa.table(alone | {"listeners": listeners, "inflated": np.zeros(len(y), bool)}))
         card = {"recording_idx": everything, "available": np.ones(len(y), bool), "track_id": names, "clean_track_id": names, "listeners": listeners}
         self._write("cards", pa.concat_tables([pa.table(card | {"market": _same(market, len(y))}) for market in ("SE", "*")]))
 
@@ -97,10 +105,16 @@ class Inputs:
         return self._spark.read.parquet(str(self.folder / f"{name}.parquet"))
 
     def inputs(self, config: Config) -> SourceInputs:
-        """All of them."""
-        names = ("history", "cards", "user_factors", "recording_factors")
-        users = self.read("users").withColumn("profile", F.lit(None).cast(PROFILE))
-        return SourceInputs(users=users, **{name: self.read(name) for name in names}, recordings=self._recordings, config=config)
+        """All of them; the only lists are those of `popular`."""
+        names = ("cards", "recording_factors")
+        facts, empty = conform(self.read("recording_facts"), t.RECORDING_FACTS), self.read("history").limit(0)
+        shared: dict[str, Any] = {name: self.read(name) for name in names} | {"recordings": self._recordings, "config": config, "as_of": AS_OF}
+        users = self.read("users").withColumns({"profile": F.lit(None).cast(t.PROFILE), "declared_tags": F.lit(None).cast("array<string>")})
+        lists = lookups.all_lists(ListInputs(interactions=empty, days=empty, facts=facts, **shared), [popular.SOURCE])
+        return SourceInputs(
+            users=users, history=self.read("history"), user_factors=self.read("user_factors"), shelf=packed_shelf(facts), lists=lists,
+            fresh_factors=self.read("recording_factors").limit(0), **shared,
+        )
 
     def drop(self) -> None:
         """Delete the folder."""

@@ -1,7 +1,6 @@
 """Factors to pools at growing numbers of users: does the time grow with them, and does the memory not?"""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -10,14 +9,13 @@ from trackpools import tables as t
 from trackpools.config import Config
 from trackpools.core import assemble
 from trackpools.shell.bench import Measured, Ratio, Size
-from trackpools.shell.bench.inputs import Inputs, factors, seconds
+from trackpools.shell.bench.inputs import AS_OF, Inputs, factors, seconds
 from trackpools.shell.bench.logs import log
 from trackpools.shell.bench.memory import peak
 from trackpools.shell.session import spark_session
 from trackpools.shell.store import Store
 
 K, HEARD_EACH, GIB = 200, 50, 2**30
-AS_OF = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def measure(config: Config, size: Size, rounds: int, tell: Callable[[str], None]) -> Measured:
@@ -48,10 +46,10 @@ def measure(config: Config, size: Size, rounds: int, tell: Callable[[str], None]
 
 
 def _pools(config: Config, inputs: Inputs) -> None:
-    als = config.sources.als.model_copy(update={"k": 2 * K, "k_heard": K})
-    popular = config.sources.popular.model_copy(update={"k": 2 * K})
+    told = {"als": {"k": 2 * K, "k_heard": K}, "popular": {"k": 2 * K}}
+    sources = {name: getattr(config.sources, name).model_copy(update=told.get(name, {"enabled": False})) for name in config.sources.names}
     settings = config.model_copy(update={
-        "pools": config.pools.model_copy(update={"k": K}), "sources": config.sources.model_copy(update={"als": als, "popular": popular}),
+        "pools": config.pools.model_copy(update={"k": K}), "sources": config.sources.model_copy(update=sources),
         "store": config.store.model_copy(update={"root": str(inputs.folder / "root")}),
     })
     given = inputs.inputs(settings)

@@ -90,9 +90,7 @@ def _implicit(matrix: Any, x: Any, y: Any) -> Callable[[], None]:
 
 def _source(tables: Inputs, config: Config) -> None:
     """The als source: factors and histories read, new recordings of every user written, both as parquet."""
-    own = config.sources.als.model_copy(update={"k": K, "k_heard": 0})
-    settings = config.model_copy(update={"sources": config.sources.model_copy(update={"als": own})})
-    als.candidates(tables.inputs(settings)).write.mode("overwrite").parquet(str(tables.folder / "candidates"))
+    als.ranked(tables.inputs(config), als.BIT, K, 0).write.mode("overwrite").parquet(str(tables.folder / "candidates"))
 
 
 def _mllib(tables: Inputs) -> Callable[[], None]:
