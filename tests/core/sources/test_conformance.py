@@ -8,12 +8,15 @@ import pytest
 
 from builders import rows
 from trackpools import tables as t
-from trackpools.core import cards, rules
+from trackpools.core import cards, facts, features, rules
 from trackpools.core.audience import audience
 from trackpools.core.contract import conform
-from trackpools.core.sources import SOURCES, dictionary, enabled, reason_code
-from trackpools.core.sources.inputs import SourceInputs
+from trackpools.core.shelf import packed_shelf
+from trackpools.core.sources import SOURCES, dictionary, enabled, fresh, lookups, reason_code
+from trackpools.core.sources.inputs import ListInputs, SourceInputs
 from trackpools.core.sources.items import PACKED, unpacked
+from trackpools.core.weights import positive_weight
+from trackpools.shell.settings import load_config
 
 AS_OF = dt.datetime(2025, 6, 30, tzinfo=dt.UTC)
 USERS, RECORDINGS, RANK = 12, 40, 4
@@ -36,6 +39,9 @@ def recent(recording):
     return recording % 2 == 0
 
 
+NEW = {36, 37, 38, 39}  # released a week ago; nobody heard 39, and it has no factors
+
+
 @pytest.fixture(scope="module")
 def frames(spark):
     """Tables of a world of 12 users in three markets, two of them clean; written down once."""
@@ -43,48 +49,85 @@ def frames(spark):
     for u in range(USERS):
         for r in heard_by(u):
             day = (AS_OF - dt.timedelta(days=3 if recent(r) else 300)).date()
-            met[u, r] = {"user_idx": u, "recording_idx": r, "plays": 2, "mass": 2.0, "first_day": day, "last_day": day}
+            met[u, r] = {"user_idx": u, "recording_idx": r, "plays": 2 + r % 3, "mass": 2.0e8, "first_day": day, "last_day": day}
         for r in blocked_by(u):
             met[u, r] = {"user_idx": u, "recording_idx": r} | met.get((u, r), {}) | {"blocked": True}
     ids = rows(spark, "user_ids", *({"user_id": f"u{u}", "user_idx": u} for u in range(USERS)))
     profiles = rows(spark, "users", *(
-        {"user_id": f"u{u}", "market": ("SE", "DE", None)[u % 3], "explicit_policy": "clean" if u in {5, 7} else "allow"} for u in range(1, USERS)
+        {"user_id": f"u{u}", "market": ("SE", "DE", None)[u % 3], "explicit_policy": "clean" if u in {5, 7} else "allow", "declared_tags": ["jazz"] if u == FACTORLESS else None}
+        for u in range(1, USERS)
     ))
+    week = (AS_OF - dt.timedelta(days=7)).date()
+    everywhere = [{"market": market, "from": week, "until": None} for market in ("SE", "DE")]
     tracks = rows(spark, "tracks", *(
-        {"track_id": f"t{r}", "available": r != 9, "explicit": r % 3 == 0, "rights": [{"market": "SE", "from": None, "until": None}] if r == 10 else None}
+        {"track_id": f"t{r}", "available": r != 9, "explicit": r % 3 == 0, "tags": [("rock", "jazz", "folk")[r % 3], f"scene {r % 5}"], "artist_ids": [f"a{r % 7}"],
+         "original_year": 1960 + r, "rights": everywhere if r in NEW else [{"market": "SE", "from": None, "until": None}] if r == 10 else None}
         for r in range(RECORDINGS)
     ))
     recordings = rows(spark, "recording_ids", *({"recording_id": f"t{r}", "recording_idx": r} for r in range(RECORDINGS)))
     interactions = rows(spark, "interactions", *met.values())
+    days = rows(spark, "plays_daily", *({"user_idx": u, "recording_idx": r, "day": row["last_day"], "plays": 2, "completions": 2} for (u, r), row in met.items() if "last_day" in row))
     everybody = audience(ids, profiles, {})
     rng = np.random.default_rng(5)
     # rounded, so that there are ties
     factors = {
         name: spark.createDataFrame([(i, np.round(rng.normal(size=RANK)).tolist()) for i in idx], "idx int, factors array<float>")
-        for name, idx in (("user_factors", [u for u in range(USERS) if u not in {COLD, FACTORLESS}]), ("recording_factors", range(RECORDINGS)))
+        for name, idx in (("user_factors", [u for u in range(USERS) if u not in {COLD, FACTORLESS}]), ("recording_factors", [r for r in range(RECORDINGS) if r != 39]))
     }
     known = cards.cards(tracks, recordings, everybody, interactions, as_of=AS_OF, groups={})
-    return {name: df.cache() for name, df in ({"users": everybody, "interactions": interactions, "cards": known} | factors).items()}
+    described = features.recording_features(interactions, days, load_config().weights, AS_OF)
+    nothing = spark.createDataFrame([], "recording_idx int, kind string")
+    told = facts.recording_facts(
+        tracks, recordings, cards=known, features=described, factors=factors["recording_factors"], functional=nothing, inflated=nothing)
+    made = {"users": everybody, "interactions": interactions, "days": days, "cards": known, "facts": told} | factors
+    return {name: df.cache() for name, df in made.items()}
+
+
+@pytest.fixture(scope="module")
+def looked_up(frames):
+    """What the index stage lays out, by the settings it was made with."""
+    made = {}
+
+    def build(c):
+        key = str(c.sources)
+        if key not in made:
+            weighed = frames["interactions"].select("user_idx", "recording_idx", "last_day", positive_weight(AS_OF, c.weights).alias("weight"))
+            given = ListInputs(
+                interactions=weighed.where("weight > 0"), days=frames["days"], facts=frames["facts"], cards=frames["cards"],
+                recording_factors=frames["recording_factors"], recordings=RECORDINGS, config=c, as_of=AS_OF)
+            made[key] = {"lists": lookups.all_lists(given, SOURCES).cache(), "fresh_factors": fresh.vectors(given).cache()}
+        return made[key]
+
+    return build
 
 
 @pytest.fixture
-def inputs(frames, config):
+def inputs(frames, looked_up, config):
     """Build inputs: a policy, settings, and how many partitions each frame has."""
 
     def build(policy="mark", *settings, partitions=2, history=True):
-        c = config(f"pools.heard={policy}", "sources.als.k=10", "sources.als.k_heard=6", "sources.popular.k=15", "topk.user_block=5", "topk.stripe=64", *settings)
-        at = {name: df.repartition(partitions) for name, df in frames.items()}
-        met = at.pop("interactions")
-        past = rules.history(met if history else met.where("false"), heard=policy, rules=c.rules, as_of=AS_OF)
-        return SourceInputs(history=past, recordings=RECORDINGS, config=c, **at)
+        c = config(
+            f"pools.heard={policy}", "pools.user_block=5", "sources.als.k=10", "sources.als.k_heard=6", "sources.popular.k=15", "topk.user_block=5", "topk.stripe=64",
+            "rules.min_listeners=1", *settings)
+        at = {name: df.repartition(partitions) for name, df in (frames | looked_up(c)).items()}
+        met, shelf = at.pop("interactions"), packed_shelf(at.pop("facts"))
+        at.pop("days")
+        past = rules.history(met if history else met.where("false"), heard=policy, rules=c.rules, weights=c.weights, as_of=AS_OF)
+        return SourceInputs(history=past, recordings=RECORDINGS, config=c, as_of=AS_OF, shelf=shelf, **at)
 
     return build
+
+
+def rows_of(source, given):
+    """What a source proposes, alone."""
+    own = getattr(given.config.sources, source.name)
+    return source.candidates(given, own) if source.candidates else lookups.candidates(given, [source])[0]
 
 
 def proposed(source, given):
     """{user: (recordings, scores, masked)} in the order of the source."""
     out = {}
-    for row in source.candidates(given).collect():
+    for row in rows_of(source, given).collect():
         assert row["user_idx"] not in out, "one row a user"
         assert row["source"] == source.bit
         out[row["user_idx"]] = (*(np.frombuffer(row[name], kind).tolist() for name, kind in PACKED.items()), row["masked"])
@@ -102,7 +145,7 @@ def source(request):
 
 
 def test_the_columns_are_as_documented(source, inputs):
-    got = source.candidates(inputs()).schema
+    got = rows_of(source, inputs()).schema
     assert [(f.name, f.dataType.simpleString()) for f in got] == [
         ("user_idx", "int"), ("source", "tinyint"), ("recordings", "binary"), ("scores", "binary"), ("masked", "int"),
     ]
@@ -110,7 +153,7 @@ def test_the_columns_are_as_documented(source, inputs):
 
 def test_people_read_them_as_the_table_of_candidates_has_them(source, inputs):
     given = inputs()
-    read = conform(unpacked(source.candidates(given)), t.CANDIDATES)
+    read = conform(unpacked(rows_of(source, given)), t.CANDIDATES)
     assert {row["user_idx"]: ([r for r, _ in row["items"]], [s for _, s in row["items"]], row["masked"]) for row in read.collect()} == proposed(source, given)
 
 
@@ -123,7 +166,7 @@ def test_items_are_ranked_bounded_distinct_and_only_what_the_source_declares(sou
         assert set(recordings) <= set(range(RECORDINGS))
         assert np.isfinite(scores).all()
         assert scores == sorted(scores, reverse=True)
-        if source.name == "als":  # popular breaks ties by listeners everywhere first
+        if source.name not in {"familiar", "rediscover"}:  # their scores are told as float32, and ranked as float64
             assert list(zip([-s for s in scores], recordings, strict=True)) == sorted(zip([-s for s in scores], recordings, strict=True))
         assert masked >= 0
         if source.emits == "new":
@@ -145,9 +188,10 @@ def test_nobody_to_propose_to_is_no_error(source, inputs):
 
 def test_an_empty_history_is_no_error_and_users_of_no_interest_stay_out(source, inputs):
     given = inputs(history=False)
-    some = replace(given, users=given.users.where("user_idx IN (1, 4)"))
+    some = replace(given, users=given.users.where("user_idx IN (1, 3, 4)"))
     found = proposed(source, some)
-    assert set(found) == {EMPTY, 4}
+    expected = {"als": {EMPTY, 4}, "fresh": {EMPTY, 4}, "popular": {EMPTY, FACTORLESS, 4}, "explore": {EMPTY, FACTORLESS, 4}, "tags": {FACTORLESS}}
+    assert set(found) == expected.get(source.name, set())
     assert all(recordings and masked == 0 for recordings, _, masked in found.values())
 
 
@@ -166,15 +210,24 @@ def test_bits_names_and_sentences_are_one_to_one():
 
 
 def test_only_what_is_switched_on_is_asked(config):
-    assert [s.name for s in enabled(config("sources.als.enabled=false"))] == ["popular"]
+    assert [s.name for s in enabled(config("sources.als.enabled=false", "sources.explore.enabled=false"))] == [s.name for s in SOURCES if s.name not in {"als", "explore"}]
+    assert {s.emits for s in enabled(config("pools.heard=only"))} == {"both", "heard"}
 
 
-ALS, POPULAR = SOURCES[0], SOURCES[1]
+def test_a_source_works_in_exactly_one_way_and_has_its_section(config):
+    c = config()
+    for s in SOURCES:
+        assert [s.candidates is not None, s.offers is not None, s.lists is not None and s.seeds is not None].count(True) == 1
+        assert getattr(c.sources, s.name).k > 0
+
+
+BY_NAME = {s.name: s for s in SOURCES}
+ALS, POPULAR = BY_NAME["als"], BY_NAME["popular"]
 
 
 def barred(user):
-    """9 is taken down, 10 is for SE alone, every third is explicit."""
-    return {9} | ({10} if user == 0 or user % 3 else set()) | ({r for r in range(RECORDINGS) if r % 3 == 0} if user in {5, 7} else set())
+    """9 is taken down, 10 is for SE alone, every third is explicit, the new ones are for SE and DE, and 39 has no factors."""
+    return {9, 39} | ({10} if user == 0 or user % 3 else set()) | (NEW if user == 0 or user % 3 == 2 else set()) | ({r for r in range(RECORDINGS) if r % 3 == 0} if user in {5, 7} else set())
 
 
 def allowed(user, policy):
@@ -205,15 +258,14 @@ def test_als_is_the_obvious_ranking_of_what_the_policy_allows_and_never_the_bloc
 def test_popular_follows_listeners_of_the_market_then_of_the_world_then_idx(inputs, frames):
     cards_of = {(row["market"], row["recording_idx"]): row for row in frames["cards"].collect()}
     people = {row["user_idx"]: row for row in frames["users"].collect()}
-    found = proposed(POPULAR, inputs())
+    found = proposed(POPULAR, inputs("mark", "sources.popular.tags=0", "sources.popular.decades=0"))
     assert set(found) == set(people)
     for user, (recordings, scores, masked) in found.items():
         market, clean = people[user]["market"], people[user]["clean"]
-        playable = [r for r in range(RECORDINGS) if cards_of[market, r]["clean_track_id" if clean else "track_id"] is not None]
+        playable = [r for r in range(RECORDINGS) if cards_of[market, r]["clean_track_id" if clean else "track_id"] is not None and r not in blocked_by(user)]
         expected = sorted((-cards_of[market, r]["listeners"], -cards_of["*", r]["listeners"], r) for r in playable)[:15]
         assert recordings == [r for *_, r in expected]
-        assert scores == [-n for n, *_ in expected]
-        assert masked == 0
+        assert masked <= len(blocked_by(user))
         assert 9 not in recordings
         assert market == "SE" or 10 not in recordings
         assert not clean or not any(r % 3 == 0 for r in recordings)

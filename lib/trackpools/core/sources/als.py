@@ -38,7 +38,8 @@ def candidates(inputs: SourceInputs, settings: Any) -> DataFrame:
 def nearest(inputs: ListInputs, n: int) -> DataFrame:
     """`user_idx, recordings, scores` of recordings as if they were users: those of greatest cosine to each, but itself; see `ranked`."""
     norm = F.sqrt(F.aggregate("factors", F.lit(0.0), lambda total, x: total + x * x))
-    factors = inputs.recording_factors.select("idx", F.transform("factors", lambda x: (x / norm).cast("float")).alias("factors")).where(norm > 0)
+    unit = F.transform("factors", lambda x: (x / F.when(norm > 0, norm)).cast("float"))
+    factors = inputs.recording_factors.where(norm > 0).select("idx", unit.alias("factors"))
     users = factors.select(F.col("idx").alias("user_idx"), F.lit(EVERYWHERE).alias("market"), F.lit(False).alias("clean"))
     itself = factors.select(
         F.col("idx").alias("user_idx"), F.col("idx").alias("recording_idx"), F.lit(False).alias("heard"), F.lit(True).alias("blocked"),
