@@ -179,21 +179,26 @@ def lay_out(read: Frames, c: Context) -> dict[str, DataFrame]:
     }
 
 
-def fill_pools(read: Frames, c: Context) -> dict[str, DataFrame]:
-    """Candidates of every source, rules, blend, exactly K or a shortfall."""
+def source_inputs(read: Frames, c: Context) -> SourceInputs:
+    """What candidate sources are given of the tables that the stage `pools` reads."""
     config = c.config
     history = rules.history(read["interactions"], heard=config.pools.heard, rules=config.rules, weights=config.weights, as_of=c.as_of)
     everybody = audience(read["user_ids"], read["users"], config.cards.market_groups)
-    inputs = SourceInputs(
+    return SourceInputs(
         users=eligible(everybody, read["user_features"], history, config.pools.active_days, c.as_of), history=history, cards=read["track_cards"],
         user_factors=read["user_factors"].select("idx", "factors"), recording_factors=read["recording_factors"].select("idx", "factors"),
         recordings=c.rows["recording_factors"], config=config, as_of=c.as_of, shelf=packed_shelf(read["recording_facts"]), lists=read["source_lists"],
         fresh_factors=read["fresh_factors"].select("idx", "factors"),
     )
-    if config.sources.als.enabled and als.is_approximate(inputs):
+
+
+def fill_pools(read: Frames, c: Context) -> dict[str, DataFrame]:
+    """Candidates of every source, rules, blend, exactly K or a shortfall."""
+    inputs = source_inputs(read, c)
+    if c.config.sources.als.enabled and als.is_approximate(inputs):
         inputs = _told(replace(inputs, stripes=c.keep(als.stripes(inputs))), c.notes)
     proposed = assemble.candidates(inputs)
-    kept = {"candidates": unpacked(proposed)} if config.candidates.keep else {}
+    kept = {"candidates": unpacked(proposed)} if c.config.candidates.keep else {}
     return kept | {"pools": assemble.pools(inputs, proposed, c.as_of, c.model_version)}
 
 
