@@ -15,6 +15,7 @@ RULES = ("taken_down", "rights", "explicit", "blocked", "heard", "below_cut")
 BELOW_CUT = len(RULES) - 1
 BARS = RULES[:3]  # what a market bars, whoever listens
 UNKNOWN = 2 ** len(BARS) - 1  # no card: all of them bind
+EXPLICIT = 1 << RULES.index("explicit")
 HEARD, BLOCKED, REFUSED = 1, 2, 4  # bits of a history, see `history`
 Bytes = NDArray[np.uint8]
 Flags = NDArray[np.bool_]

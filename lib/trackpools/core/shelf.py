@@ -23,6 +23,7 @@ COLUMNS: Mapping[str, tuple[Any, int]] = {
     "song": (np.int32, 1), "artist": (np.int32, 1), "album": (np.int32, 1), "listeners": (np.int32, 1), "released": (np.int32, 1), "tags": (np.int32, TAGS),
     "decade": (np.uint8, 1), "tempo": (np.uint8, 1), "group": (np.uint8, 1), "marks": (np.uint8, 1), "sketch": (np.int8, AXES),
 }
+FACTS = ("recording_idx", "song", "artist", "album", "listeners", "released", "tags", "decade", "tempo_band", "tag_group", "inflated", "functional", "sketch")
 INFLATED, FUNCTIONAL, KNOWN = 1, 2, 4  # marks
 OWN = ("song", "artist", "album")  # of a recording that nobody knows: its own number
 UNRELEASED = -(2**31)  # day of release that nobody knows
@@ -76,6 +77,15 @@ class Shelf:
                 getattr(made, name)[at] = told.reshape(-1, width) if width > 1 else told
         return made
 
+    @staticmethod
+    def of_table(facts: Any) -> "Shelf":
+        """From an Arrow table of `recording_facts`."""
+        idx = np.asarray(facts["recording_idx"], np.int64)
+        made = Shelf.blank(int(idx.max(initial=-1)) + 1)
+        for name, told in codes(facts).items():
+            getattr(made, name)[idx] = told
+        return made
+
     def at(self, recordings: Array) -> "Shelf":
         """The rows of these recordings; blank beyond the end of the shelf."""
         beyond = recordings >= len(self)
@@ -93,9 +103,8 @@ class Shelf:
 def packed_shelf(facts: DataFrame) -> DataFrame:
     """One row `shelf array<struct<stripe, place, …>>` of `recording_facts`: a binary a column and stripe, each in the order of `place`."""
     stripe = F.floor(F.col("recording_idx") / STRIPE).cast("int").alias("stripe")
-    rows = facts.select(stripe, F.pmod("recording_idx", F.lit(STRIPE)).cast("int").alias("place"), *codes())
     schema = ", ".join(["stripe int", "place binary", *(f"{name} binary" for name in COLUMNS)])
-    packed = rows.groupBy("stripe").applyInArrow(_pack, schema)
+    packed = facts.select(stripe, *FACTS).groupBy("stripe").applyInArrow(_pack, schema)
     return packed.groupBy().agg(F.array_sort(F.collect_list(F.struct("stripe", "place", *COLUMNS))).alias("shelf"))
 
 
@@ -109,31 +118,45 @@ def code_of_tag(tag: str) -> int:
     return zlib.crc32(tag.encode()) % MOST_TAGS + 1
 
 
-def codes() -> list[Column]:
-    """The columns of COLUMNS from those of `recording_facts`; `tags` and `sketch` as binary."""
-    marks = (
-        F.lit(KNOWN) + F.when(F.col("inflated"), INFLATED).otherwise(0) + F.when(F.col("functional").isNotNull(), FUNCTIONAL).otherwise(0)
-    )
-    decade = F.when(F.col("decade").between(1900, 2150), F.floor((F.col("decade") - 1900) / 10) + 1).otherwise(0)
-    padded = F.slice(F.concat(F.transform(F.coalesce("tags", F.array().cast("array<string>")), tag_code), F.array_repeat(F.lit(0), TAGS)), 1, TAGS)
-    return [
-        *(F.col(name) for name in ("song", "artist", "album", "listeners")),
-        F.coalesce(F.unix_date("released"), F.lit(UNRELEASED)).alias("released"), padded.alias("tags"),
-        decade.cast("short").alias("decade"), (F.coalesce("tempo_band", F.lit(-1)) + 1).cast("short").alias("tempo"),
-        F.coalesce("tag_group", F.lit(0)).cast("short").alias("group"), marks.cast("short").alias("marks"), F.col("sketch"),
-    ]
+def codes(facts: Any) -> dict[str, Array]:
+    """The columns of COLUMNS from an Arrow table of `recording_facts`, in its order."""
+    def numbers(name: str, blank: int) -> Any:
+        return np.asarray(facts[name].fill_null(blank), np.int64)
+
+    decade = numbers("decade", 0)
+    marks = KNOWN + INFLATED * np.asarray(facts["inflated"].cast(pa.int8())) + FUNCTIONAL * np.asarray(facts["functional"].is_valid().cast(pa.int8()))
+    made = {name: np.asarray(facts[name]) for name in ("song", "artist", "album", "listeners")} | {
+        "released": np.asarray(facts["released"].cast(pa.int32()).fill_null(UNRELEASED)), "tags": _tags(facts["tags"]),
+        "decade": np.where((decade >= 1900) & (decade <= 2150), (decade - 1900) // 10 + 1, 0), "tempo": numbers("tempo_band", -1) + 1,
+        "group": numbers("tag_group", 0), "marks": marks, "sketch": _sketches(facts["sketch"]),
+    }
+    return {name: made[name].astype(kind) for name, (kind, _) in COLUMNS.items()}
+
+
+def _tags(column: Any) -> Array:
+    """Codes [rows, TAGS] of lists of tags, 0 behind them."""
+    lists = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    sizes = np.asarray(lists.value_lengths().fill_null(0), np.int64)
+    told = lists.flatten().dictionary_encode()
+    names = np.array([code_of_tag(tag) for tag in told.dictionary.to_pylist()], np.int32)
+    row, place = np.repeat(np.arange(len(sizes)), sizes), np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    made = np.zeros((len(sizes), TAGS), np.int32)
+    some = place < TAGS
+    made[row[some], place[some]] = names[np.asarray(told.indices)[some]]
+    return made
+
+
+def _sketches(column: Any) -> Array:
+    known = np.asarray(column.is_valid())
+    made = np.zeros((len(known), AXES), np.int8)
+    made[known] = values(column.drop_null(), np.int8).reshape(-1, AXES)
+    return made
 
 
 def _pack(rows: Any) -> Any:
-    made = {"stripe": rows["stripe"][:1], "place": pa.array([np.asarray(rows["place"], np.int32).tobytes()], pa.binary())}
-    for name, (kind, width) in COLUMNS.items():
-        column = rows[name].combine_chunks()
-        if name == "sketch":
-            data = b"".join(one.as_py() or bytes(AXES) for one in column)
-        else:
-            data = np.asarray(column.flatten() if width > 1 else column, kind).tobytes()
-        made[name] = pa.array([data], pa.binary())
-    return pa.table(made)
+    made = {"place": np.asarray(rows["recording_idx"]) % STRIPE} | codes(rows)
+    kinds = {"place": np.int32} | {name: kind for name, (kind, _) in COLUMNS.items()}
+    return pa.table({"stripe": rows["stripe"][:1]} | {name: pa.array([data.astype(kinds[name]).tobytes()], pa.binary()) for name, data in made.items()})
 
 
 def with_shelf(rows: DataFrame, shelf: DataFrame) -> DataFrame:

@@ -93,14 +93,18 @@ def positions(idx: Ints, values: Ints) -> tuple[NDArray[np.bool_], Longs]:
 
 
 def top_k(x: Floats, y: Floats, idx: Ints, masked: Ragged, k: int, *, allowed: Allowed | None = None) -> Scored:
+    """`best_of` a catalogue that is asked once: recording factors `y` [recordings, rank], and the recording idx of its rows, ascending."""
+    return best_of(Catalogue.of(y, idx), x, masked, k, allowed=allowed)
+
+
+def best_of(catalogue: "Catalogue", x: Floats, masked: Ragged, k: int, *, allowed: Allowed | None = None) -> Scored:
     """The k recordings of largest inner product for each user, of those allowed and not masked.
 
     A user with fewer than k left gets fewer; a heavy listener costs only himself.
 
     Args:
+        catalogue: the recordings.
         x: user factors [users, rank].
-        y: recording factors [recordings, rank].
-        idx: recording idx of the rows of `y`, ascending.
         masked: recordings each user must not get.
         allowed: what the user's group may get; None is everything.
 
@@ -109,7 +113,7 @@ def top_k(x: Floats, y: Floats, idx: Ints, masked: Ragged, k: int, *, allowed: A
     """
     from trackpools.core.selection import unpack
 
-    k, catalogue, numbers = min(k, len(y)), _Catalogue.of(y, idx, allowed), np.finfo(np.float32)
+    k, masks, numbers = min(k, len(catalogue.idx)), catalogue.masks(allowed), np.finfo(np.float32)
     lengths = _lengths(x)
     if not float(lengths.max(initial=0)) * catalogue.longest < float(numbers.max) / 2:
         raise ModelError("factors hold NaN, infinite or enormous numbers; train again and look at the loss curve")
@@ -119,44 +123,49 @@ def top_k(x: Floats, y: Floats, idx: Ints, masked: Ragged, k: int, *, allowed: A
     for start in range(0, len(x), CHUNK):
         part = slice(start, min(start + CHUNK, len(x)))
         rows, values = masked.of(part.start, part.stop)
-        there, columns = positions(idx, values)
+        there, columns = positions(catalogue.known, values)
         group = None if allowed is None else allowed.group[part]
-        keys = _best_keys(x[part], catalogue, (rows[there], catalogue.place[columns]), group, k=k, error=error[part])
+        keys = _best_keys(x[part], catalogue, (rows[there], catalogue.place[columns]), (group, *masks), k=k, error=error[part])
         found = unpack(keys, k, start, found, made.row, made.idx, made.score)
     return Scored(made.row[:found], made.idx[:found], made.score[:found])
 
 
 @dataclass(frozen=True)
-class _Catalogue:
+class Catalogue:
     """Recordings by falling length: those of the best scores come early, and few of the others reach the cut.
 
     Attributes:
         longest: the largest length; NaN where a factor is.
+        known: idx as given, ascending.
         idx: by place.
-        place: of each row of the factors as given.
+        order, place: which row as given stands at a place, and the place of each row.
         y: factors by place.
         tiles: the same, transposed, TILE recordings each.
-        masks: of `Allowed`, by place.
-        whole: masks that allow everything.
     """
 
     longest: float
+    known: Ints
     idx: Ints
+    order: Longs
     place: Longs
     y: Floats
     tiles: list[Floats]
-    masks: NDArray[np.bool_]
-    whole: NDArray[np.bool_]
 
     @staticmethod
-    def of(y: Floats, idx: Ints, allowed: Allowed | None) -> "_Catalogue":
+    def of(y: Floats, idx: Ints) -> "Catalogue":
+        """Of recording factors [recordings, rank] and the recording idx of the rows, ascending."""
         from trackpools.core.selection import TILE
 
         lengths = _lengths(y)
         order = np.argsort(-lengths, kind="stable")
-        ordered, masks = y[order], np.ones((1, len(y)), np.bool_) if allowed is None else np.ascontiguousarray(allowed.masks[:, order])
+        ordered = y[order]
         tiles = [np.ascontiguousarray(ordered[first : first + TILE].T) for first in range(0, len(y), TILE)]
-        return _Catalogue(float(lengths.max(initial=0)), idx[order], np.argsort(order), ordered, tiles, masks, np.asarray(masks.all(axis=1)))
+        return Catalogue(float(lengths.max(initial=0)), idx, idx[order], order, np.argsort(order), ordered, tiles)
+
+    def masks(self, allowed: Allowed | None) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """What groups may get, by place, and of each group whether that is everything."""
+        masks = np.ones((1, len(self.idx)), np.bool_) if allowed is None else np.ascontiguousarray(allowed.masks[:, self.order])
+        return masks, np.asarray(masks.all(axis=1))
 
 
 def _lengths(factors: Floats) -> NDArray[np.float64]:
@@ -164,20 +173,21 @@ def _lengths(factors: Floats) -> NDArray[np.float64]:
     return np.sqrt(squares)
 
 
-def _best_keys(x: Floats, catalogue: _Catalogue, hidden: tuple[Longs, Longs], group: Ints | None, *, k: int, error: Any) -> Longs:
+def _best_keys(x: Floats, catalogue: Catalogue, hidden: tuple[Longs, Longs], allowed: tuple[Ints | None, Any, Any], *, k: int, error: Any) -> Longs:
     """Keys of each user's best, k at least where he has as many, best first.
 
     Args:
         x: factors of up to CHUNK users.
         catalogue: the recordings.
         hidden: row numbers and places of what the users must not get.
-        group: of each user, where there are masks.
+        allowed: group of each user where there are groups, and of `Catalogue.masks` what they may get.
         k: how many are wanted.
         error: how far a float32 score may be from the exact one, float64 [users].
     """
     from trackpools.core import selection as of
 
     users, width, count, wide = len(x), k + MARGIN, len(catalogue.idx), x.astype(np.float64)
+    group, masks, whole = allowed
     scores = np.empty((users, of.TILE), np.float32)
     cuts, counts = np.full(users, of.LOWEST), np.zeros(users, np.int64)
     values, columns = (np.empty((users, width + of.SPARE + of.TILE + 1), kind) for kind in (np.float32, np.int32))
@@ -186,13 +196,13 @@ def _best_keys(x: Floats, catalogue: _Catalogue, hidden: tuple[Longs, Longs], gr
         np.matmul(x, tile, out=scores[:, : tile.shape[1]])
         scores[:, tile.shape[1] :] = -np.inf
         if group is not None:
-            of.forbid(scores, number * of.TILE, group, catalogue.masks, catalogue.whole)
+            of.forbid(scores, number * of.TILE, group, masks, whole)
         of.keep(scores, flat[starts[number] : starts[number + 1]], number * of.TILE, width, cuts, counts, values, columns)
     keys = np.empty((users, width + of.SPARE), np.int64)
     most = of.rescore(wide, catalogue.y, catalogue.idx, width, cuts, counts, values, columns, keys)
     keys[:, :most].sort(axis=1)
     for user in of.doubtful(keys, k, cuts, error):
-        may = np.ones(count, np.bool_) if group is None else catalogue.masks[group[user]].copy()
+        may = np.ones(count, np.bool_) if group is None else masks[group[user]].copy()
         may[hidden[1][hidden[0] == user]] = False
         every = np.empty(count, np.int64)
         of.exact_keys(wide[user], catalogue.y, catalogue.idx, np.flatnonzero(may), every)

@@ -60,7 +60,7 @@ def frames(spark):
     week = (AS_OF - dt.timedelta(days=7)).date()
     everywhere = [{"market": market, "from": week, "until": None} for market in ("SE", "DE")]
     tracks = rows(spark, "tracks", *(
-        {"track_id": f"t{r}", "available": r != 9, "explicit": r % 3 == 0, "tags": [("rock", "jazz", "folk")[r % 3], f"scene {r % 5}"], "artist_ids": [f"a{r % 7}"],
+        {"track_id": f"t{r}", "available": r != 9, "explicit": r % 3 == 0, "tags": [("rock", "jazz", "folk")[r % 3], f"scene {r % 5}"], "artist_ids": [f"a{r % 7}"], "album_id": f"b{r % 9}",
          "original_year": 1960 + r, "rights": everywhere if r in NEW else [{"market": "SE", "from": None, "until": None}] if r == 10 else None}
         for r in range(RECORDINGS)
     ))
@@ -260,7 +260,7 @@ def test_popular_follows_listeners_of_the_market_then_of_the_world_then_idx(inpu
     people = {row["user_idx"]: row for row in frames["users"].collect()}
     found = proposed(POPULAR, inputs("mark", "sources.popular.tags=0", "sources.popular.decades=0"))
     assert set(found) == set(people)
-    for user, (recordings, scores, masked) in found.items():
+    for user, (recordings, _, masked) in found.items():
         market, clean = people[user]["market"], people[user]["clean"]
         playable = [r for r in range(RECORDINGS) if cards_of[market, r]["clean_track_id" if clean else "track_id"] is not None and r not in blocked_by(user)]
         expected = sorted((-cards_of[market, r]["listeners"], -cards_of["*", r]["listeners"], r) for r in playable)[:15]

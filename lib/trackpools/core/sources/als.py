@@ -9,6 +9,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from threadpoolctl import threadpool_limits
 
+from trackpools.config import Config
 from trackpools.core import ann
 from trackpools.core.als.factors import matrix
 from trackpools.core.audience import EVERYWHERE
@@ -30,9 +31,14 @@ PACKED = "stripe long, ids binary, matrix binary, index binary"
 
 def candidates(inputs: SourceInputs, settings: Any) -> DataFrame:
     """One row a trained user; see `sources`. Under the policy `only` all are heard ones."""
-    heard = inputs.config.pools.heard
+    return ranked(inputs, BIT, *sizes(inputs.config, settings))
+
+
+def sizes(config: Config, settings: Any) -> tuple[int, int]:
+    """New and heard recordings to propose to a user."""
+    heard = config.pools.heard
     k_heard = 0 if heard == "exclude" else max(settings.k_heard, settings.k if heard == "only" else 0)
-    return ranked(inputs, BIT, 0 if heard == "only" else settings.k, k_heard)
+    return 0 if heard == "only" else settings.k, k_heard
 
 
 def nearest(inputs: ListInputs, n: int) -> DataFrame:

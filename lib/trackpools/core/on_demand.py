@@ -1,0 +1,129 @@
+"""What the sources propose to one listener, without Spark: the functions of the batch's tasks, over the arrays of a release."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+
+from trackpools.config import Config
+from trackpools.core import rules
+from trackpools.core.bars import look_up
+from trackpools.core.past import EPOCH, Past
+from trackpools.core.shelf import Shelf, code_of_tag
+from trackpools.core.sources import als, enabled, fresh
+from trackpools.core.sources.asking import Proposed, Shelves, answered, barred, by_user, offered, seeds_of
+from trackpools.core.sources.keys import code_of_market
+from trackpools.core.sources.listeners import Listeners
+from trackpools.core.sources.merging import keys_of
+from trackpools.core.topk import Allowed, Catalogue, Ragged, best, best_of, exact_scores
+
+
+@dataclass(frozen=True)
+class Market:
+    """What a market bars: uint8 by recording_idx, see `bars`, and int64 by rule how many it bars first."""
+
+    bars: Any
+    withheld: Any
+
+
+@dataclass(frozen=True)
+class Release:
+    """The arrays of a release.
+
+    Attributes:
+        lists: by the bit of their source.
+        factors, fresh: of all recordings with factors, and of new releases.
+    """
+
+    config: Config
+    as_of: datetime
+    shelf: Shelf
+    markets: Mapping[str, Market]
+    lists: Mapping[int, Shelves]
+    factors: Catalogue
+    fresh: Catalogue
+
+
+@dataclass(frozen=True)
+class Person:
+    """Who asks.
+
+    Attributes:
+        factors: float32 [rank], or None for who has none.
+    """
+
+    idx: int
+    market: str
+    clean: bool
+    declared: tuple[str, ...]
+    past: Past
+    factors: Any
+
+
+def listeners(release: Release, person: Person) -> Listeners:
+    """The person as a block of one."""
+    past = person.past
+    declared = np.array([code_of_tag(tag) for tag in person.declared], np.int64)
+    return Listeners(
+        idx=np.array([person.idx], np.int32), market=np.array([code_of_market(person.market)]), clean=np.array([person.clean]),
+        declared=(np.array([0, len(declared)]), declared), ends=np.array([0, len(past.recording)]), recording=past.recording, plays=past.plays,
+        first_day=past.first_day, last_day=past.last_day, weight=past.weight.astype(np.float64), heard=past.heard, closed=past.blocked | past.refused,
+        facts=release.shelf.at(past.recording), today=(release.as_of.date() - EPOCH).days,
+    )
+
+
+def proposals(release: Release, person: Person) -> dict[int, Proposed]:
+    """What each source that is switched on proposes, by its bit; none of those that know nothing of the person."""
+    config, one, made = release.config, listeners(release, person), {}
+    for source in enabled(config):
+        settings = getattr(config.sources, source.name)
+        if source.lists is not None:
+            seeds = seeds_of(source, one, settings)
+            past = barred(one, new=source.emits == "new")
+            asked = (by_user(seeds.user, 1), seeds.key, seeds.weight)
+            found = answered(source, asked, release.lists[source.bit], past, users=one.idx, k=settings.k, today=one.today)
+        elif source.offers is not None:
+            found = offered(source, one, settings)
+        elif person.factors is None:
+            continue
+        elif source.bit == fresh.BIT:
+            found = ranked(release, release.fresh, person, settings.k, 0)
+        elif source.bit == als.BIT:
+            found = ranked(release, release.factors, person, *als.sizes(config, settings))
+        else:
+            raise NotImplementedError(f"source {source.name} is asked in its own way, which on demand does not know; switch it off or make it one of lists")
+        if len(found.recordings):
+            made[source.bit] = found
+    return made
+
+
+def ranked(release: Release, catalogue: Catalogue, person: Person, k_new: int, k_heard: int) -> Proposed:
+    """As `als.ranked`, of one."""
+    from trackpools.core.selection import unpack
+
+    past, x = person.past, person.factors[None].astype(np.float32)
+    met = past.heard | past.blocked
+    open_ = past.heard & ~past.blocked & ~past.refused
+    bars = look_up(release.markets[person.market].bars, catalogue.known.astype(np.int64))
+    allowed = Allowed(np.zeros(1, np.int32), ((bars & (rules.UNKNOWN if person.clean else rules.UNKNOWN & ~rules.EXPLICIT)) == 0)[None])
+    new = best_of(catalogue, x, _list(past.recording[met]), k_new, allowed=allowed) if k_new else None
+    known = _listed(catalogue, x, past.recording[open_], k_heard, allowed) if k_heard else None
+    keys = np.sort(np.concatenate([keys_of(new, 1, k_new), keys_of(known, 1, k_heard)], axis=1), axis=1)
+    row, idx, score = np.empty(keys.size, np.int64), np.empty(keys.size, np.int32), np.empty(keys.size, np.float32)
+    found = unpack(keys, keys.shape[1], 0, 0, row, idx, score)
+    return Proposed(np.array([0, found]), idx[:found], score[:found], np.array([met.sum() - open_.sum()], np.int32))
+
+
+def _list(recordings: Any) -> Ragged:
+    return Ragged(np.array([0, len(recordings)]), recordings.astype(np.int32))
+
+
+def _listed(catalogue: Catalogue, x: Any, recordings: Any, k: int, allowed: Allowed) -> Any:
+    """As `topk.top_listed`, of the recordings of a catalogue that lies by length."""
+    there = np.searchsorted(catalogue.known, recordings)
+    there = there[(there < len(catalogue.known)) & (catalogue.known[np.minimum(there, len(catalogue.known) - 1)] == recordings)]
+    there = there[allowed.masks[0, there]]
+    rows = np.zeros(len(there), np.int64)
+    return best(rows, catalogue.known[there], exact_scores(x, catalogue.y, rows, catalogue.place[there]), k)

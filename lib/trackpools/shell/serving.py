@@ -1,0 +1,115 @@
+"""A release held in memory, without a JVM: delta-rs reads its tables at their pinned versions, and one listener is answered in milliseconds."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pyarrow.compute as pc
+
+from trackpools.config import Config
+from trackpools.core import bars
+from trackpools.core.als.factors import matrix
+from trackpools.core.audience import EVERYWHERE
+from trackpools.core.on_demand import Market, Person, Release
+from trackpools.core.packing import values
+from trackpools.core.past import Event, Past
+from trackpools.core.shelf import Shelf
+from trackpools.core.sources.asking import Shelves
+from trackpools.core.topk import Catalogue
+from trackpools.errors import ConfigError, InputError
+
+
+def library() -> Any:
+    """The deltalake package.
+
+    Raises:
+        ConfigError: where it is not installed.
+    """
+    try:
+        import deltalake
+    except ImportError as error:
+        raise ConfigError("pools on demand read Delta tables by the package deltalake; install it: pip install 'trackpools[serve]'") from error
+    return deltalake
+
+
+@dataclass(frozen=True)
+class Opened:
+    """The pinned tables of one release under a root, and when it looked at the world."""
+
+    root: str
+    versions: Mapping[str, int]
+    as_of: datetime
+    release_id: str
+    config: Config
+
+    @staticmethod
+    def of(config: Config, seq: int | None = None) -> "Opened":
+        """The release in force, or that of a number.
+
+        Raises:
+            InputError: where there is none.
+        """
+        root = str(config.store.root)
+        rows = library().DeltaTable(f"{root}/tables/releases").to_pyarrow_table().to_pylist()
+        known = {row["seq"]: row for row in rows}
+        row = known.get(max(known, default=0) if seq is None else seq)
+        if row is None:
+            raise InputError(f"no release {seq or ''} under {root}; known: {', '.join(map(str, sorted(known))) or 'none'}")
+        return Opened(root, {table["name"]: table["version"] for table in row["tables"]}, row["as_of"].astimezone(UTC), row["release_id"], config)
+
+    def data(self, name: str) -> Any:
+        """A table at its pinned version, as a pyarrow dataset."""
+        return library().DeltaTable(f"{self.root}/tables/{name}", version=self.versions[name]).to_pyarrow_dataset()
+
+    def catalogue(self, name: str) -> Catalogue:
+        """Of a table of factors."""
+        rows = self.data(name).to_table(columns=["idx", "factors"]).sort_by("idx").combine_chunks()
+        idx = np.asarray(rows["idx"], np.int32)
+        return Catalogue.of(matrix(rows["factors"]) if len(idx) else np.empty((0, 1), np.float32), idx)
+
+    @cached_property
+    def release(self) -> Release:
+        """Its arrays: read once, some seconds a million recordings."""
+        cards = self.data("track_cards").to_table(columns=["recording_idx", "market", "available", "track_id", "clean_track_id"])
+        markets = {name: Market(*bars.of_cards(cards.filter(pc.equal(cards["market"], name)))) for name in pc.unique(cards["market"]).to_pylist()}
+        return Release(
+            config=self.config, as_of=self.as_of, shelf=Shelf.of_table(self.data("recording_facts").to_table().combine_chunks()), markets=markets,
+            lists=self._lists(), factors=self.catalogue("recording_factors"), fresh=self.catalogue("fresh_factors"),
+        )
+
+    def _lists(self) -> dict[int, Shelves]:
+        rows = self.data("source_lists").to_table().sort_by([("source", "ascending"), ("key", "ascending")]).combine_chunks()
+        of, made = np.asarray(rows["source"]), {}
+        for bit in np.unique(of):
+            mine = rows.slice(int(np.searchsorted(of, bit)), int((of == bit).sum()))
+            sizes = np.asarray(pc.binary_length(mine["recordings"]), np.int64) // 4
+            found = (values(mine[name], kind) for name, kind in (("recordings", np.int32), ("scores", np.float32)))
+            made[int(bit)] = Shelves(np.asarray(mine["key"], np.int64), np.concatenate([[0], np.cumsum(sizes)]), *found)
+        return made
+
+    @cached_property
+    def _people(self) -> dict[str, Any]:
+        return {name: self.data(name) for name in ("user_ids", "users", "interactions", "user_factors", "recording_ids")}
+
+    def person(self, user_id: str, events: tuple[Event, ...] = ()) -> Person:
+        """What the release knows of a listener, with events that no table has yet.
+
+        Raises:
+            InputError: where it knows no such user.
+        """
+        found = self._people["user_ids"].to_table(filter=pc.field("user_id") == user_id)["user_idx"].to_pylist()
+        if not found:
+            raise InputError(f"release {self.release_id} knows no such user; is the id right?", [user_id[:200]])
+        (idx,) = found
+        told = self._people["users"].to_table(filter=pc.field("user_id") == user_id).to_pylist()
+        profile = told[0] if told else {}
+        groups, market = self.config.cards.market_groups, str(profile.get("market") or EVERYWHERE)
+        past = Past.of(self._people["interactions"].to_table(filter=pc.field("user_idx") == idx), self.config, self.as_of, events)
+        factors = self._people["user_factors"].to_table(filter=pc.field("idx") == idx, columns=["factors"])["factors"]
+        return Person(
+            idx=idx, market=groups.get(market, market), clean=profile.get("explicit_policy") == "clean",
+            declared=tuple(profile.get("declared_tags") or ()), past=past, factors=matrix(factors)[0] if len(factors) else None,
+        )
