@@ -6,7 +6,7 @@ from datetime import date
 from pathlib import PurePosixPath
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 SCHEMES = {"file:": "/", "dbfs:": "/", "hdfs:": "//", "s3:": "//", "s3a:": "//", "abfss:": "//", "gs:": "//"}
@@ -67,3 +67,10 @@ Root = Annotated[str, AfterValidator(_root)]
 Day = Annotated[date, BeforeValidator(_day)]
 ColumnName = Annotated[str, text(r"[^`]{1,200}", "a column name of 1 to 200 characters without backquotes or control characters")]
 Uri = Annotated[str, text(r"[A-Za-z0-9_./:@%?&=+~,-]{1,1000}", "an address or path without spaces, quotes or control characters")]
+Contexts = Annotated[list[Annotated[str, text(r"[\w .:-]{1,64}", "a context of 1 to 64 letters, digits, spaces or _.:-")]], Field(max_length=100)]
+
+
+class Section(BaseModel):
+    """A section of the configuration: unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)

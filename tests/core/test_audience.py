@@ -20,9 +20,9 @@ def test_everybody_has_a_market_group_and_a_policy(spark):
     )
     grouped = [(0, "nordic", True), (1, "DE", False), (2, "*", True), (3, "*", False)]
     known = ids(spark, "a", "b", "c", "without profile")
-    assert_df_equality(audience(known, users, GROUPS), spark.createDataFrame(grouped, SCHEMA), ignore_row_order=True, ignore_nullable=True)
+    assert_df_equality(audience(known, users, GROUPS, ()), spark.createDataFrame(grouped, SCHEMA), ignore_row_order=True, ignore_nullable=True)
     single = [(0, "SE", True), *grouped[1:]]
-    assert_df_equality(audience(known, users, {}), spark.createDataFrame(single, SCHEMA), ignore_row_order=True, ignore_nullable=True)
+    assert_df_equality(audience(known, users, {}, ()), spark.createDataFrame(single, SCHEMA), ignore_row_order=True, ignore_nullable=True)
 
 
 def test_active_is_who_played_within_the_days_and_zero_days_is_everybody(spark):

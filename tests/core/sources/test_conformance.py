@@ -56,7 +56,7 @@ def frames(spark):
     ))
     recordings = rows(spark, "recording_ids", *({"recording_id": f"t{r}", "recording_idx": r} for r in range(RECORDINGS)))
     interactions = rows(spark, "interactions", *met.values())
-    everybody = audience(ids, profiles, {})
+    everybody = audience(ids, profiles, {}, ())
     rng = np.random.default_rng(5)
     # rounded, so that there are ties
     factors = {
