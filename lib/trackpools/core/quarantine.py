@@ -142,10 +142,11 @@ def listener() -> Column:
 def profile_reasons(max_length: int) -> list[Column]:
     """Why a profile cannot be one; two listeners must not come out as one id, and none longer than an id may be."""
     given = F.col("profile_id").isNotNull()
+    fit = (F.char_length("user_id") <= max_length) & (F.char_length("profile_id") <= max_length)
     return [
         reason("profile_id_has_slash", F.contains("profile_id", F.lit(PROFILE_MARK))),
         reason("user_id_has_slash", given & F.contains("user_id", F.lit(PROFILE_MARK))),
-        reason("user_id_too_long", given & (F.char_length("user_id") <= max_length) & (F.char_length(listener()) > max_length)),
+        reason("user_id_too_long", fit & (F.char_length(listener()) > max_length)),
     ]
 
 
