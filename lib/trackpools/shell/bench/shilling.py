@@ -30,7 +30,8 @@ from trackpools.shell.session import spark_session
 
 AS_OF = datetime(2026, 1, 1, tzinfo=UTC)
 FAKES, PUSH, HONEST, A_DAY = 0.01, 20, 3, 5  # fake accounts a real one; plays of the target by each, and by how many others; at most so many a day: no loop
-COVERS = {"no cover": 0, "cover of 30 hits": 30}  # other recordings that a fake plays, once each
+COVERS = {"no cover": (0, 1), "cover of 30 hits": (30, 1)}  # other recordings that a fake plays, and how often each
+BEYOND = {"cover as deep as the push": (6, PUSH)}  # what it does not stand: a figure, no claim
 HELD, EVERY, SHARE, RANK, TOP = 0.2, 4, 40, 32, 100  # a user's pairs held out; users looked at; recordings a pool's place
 
 
@@ -55,20 +56,22 @@ def measure(config: Config, size: Size, rounds: int, tell: Callable[[str], None]
     for name in COVERS:
         found.ratios += [Ratio(f"pools with the target, {name}", 0.02, at_most=True), Ratio(f"nDCG@{TOP}, protected ÷ not, {name}", 0.98)]
     for number in range(1, rounds + 1):
-        for at, (name, cover) in enumerate(COVERS.items()):
+        for at, (name, (cover, deep)) in enumerate((COVERS | BEYOND).items()):
             tell(f"round {number}: {name}")
-            made = attacked(users, recordings, cover, number)
+            made = attacked(users, recordings, cover, deep, seed=number)
             shares, ranked, flagged = _both(spark, made, config)
             found.note(f"pools with the target unprotected, {name}", shares[0])
+            found.note(f"pools with the target protected, {name}", shares[1])
             found.note(f"nDCG@{TOP} unprotected, {name}", ranked[0])
             found.note(f"nDCG@{TOP} protected, {name}", ranked[1])
             found.note(f"honest recordings flagged, {name}", len(set(flagged) - {made.target}))
-            found.ratios[2 * at].values.append(shares[1])
-            found.ratios[2 * at + 1].values.append(ranked[1] / ranked[0])
+            if name in COVERS:
+                found.ratios[2 * at].values.append(shares[1])
+                found.ratios[2 * at + 1].values.append(ranked[1] / ranked[0])
     return found
 
 
-def attacked(users: int, recordings: int, cover: int, seed: int) -> Attacked:
+def attacked(users: int, recordings: int, cover: int, deep: int, *, seed: int) -> Attacked:
     """An honest log with a fifth held out, and the push: `weight` is plays, log-normal where they are honest."""
     rng = np.random.default_rng(seed)
     made = log(users, recordings, 50 * users, seed, kinds=max(8, recordings // 500))
@@ -83,7 +86,7 @@ def attacked(users: int, recordings: int, cover: int, seed: int) -> Attacked:
     user = np.concatenate([made.user[known], fakes, np.repeat(fakes, cover)])
     recording = np.concatenate([made.recording[known], np.full(len(fakes), target), covers.ravel()])
     honest = np.ceil(rng.lognormal(0.5, 1.0, int(known.sum())))
-    plays = np.concatenate([honest, np.full(len(fakes), PUSH), np.ones(covers.size)])
+    plays = np.concatenate([honest, np.full(len(fakes), PUSH), np.full(covers.size, deep)])
     order = np.argsort(user, kind="stable")
     met = Log(users + len(fakes), recordings, user[order].astype(np.int32), recording[order].astype(np.int32), plays[order].astype(np.float32))
     return Attacked(met, users, target, Ragged(np.searchsorted(made.user[held], np.arange(users + 1)), made.recording[held]))
