@@ -127,7 +127,7 @@ def describe(read: Frames, c: Context) -> dict[str, DataFrame]:
     return {
         "user_features": features.user_features(met, days, known, odd, c.as_of),
         "recording_features": features.recording_features(met, days, odd, c.config.weights, c.as_of),
-        "track_cards": cards.cards(read["tracks"], read["recording_ids"], everybody, taste.without(met, odd), as_of=c.as_of, groups=groups),
+        "track_cards": cards.cards(read["tracks"], read["recording_ids"], everybody, taste.of_taste(met, odd), as_of=c.as_of, groups=groups),
     }
 
 

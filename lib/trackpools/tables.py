@@ -139,7 +139,7 @@ TRACK_CARDS = Table(
         col("title", STRING, ""), col("artist_ids", array(STRING), ""), col("artist_names", array(STRING), ""), col("original_year", INT, ""),
         col("duration_ms", LONG, ""), col("tempo", FLOAT, ""), col("energy", FLOAT, ""), col("explicit", BOOL, ""), col("language", STRING, ""),
         col("version_kind", STRING, ""), col("tags", array(STRING), ""),
-        col("listeners!", INT, "distinct listeners in the market; in all markets where it is *; 0 where it is no taste"),
+        col("listeners!", INT, "distinct listeners in the market to whom it is a taste; in all markets where it is *"),
         col("popularity!", FLOAT, "percentile of listeners in the market, 1 is the most heard"), col("artist_rank", INT, "1 is the artist's most heard"),
     ),
 )

@@ -136,6 +136,15 @@ def test_the_catalogue_goes_before_what_users_do(spark, config):
     assert told(spark, config, nights(9, 0), tags, settings_=bare).count() == 0
 
 
+def test_charts_count_who_has_more_than_masked_plays(spark):
+    met = rows(
+        spark, "interactions", {"user_idx": 0, "plays": 3}, {"user_idx": 1, "plays": 3, "mass": 1.0}, {"user_idx": 2, "plays": 3, "skips": 3},
+        {"user_idx": 3, "plays": 3, "counted": 1}, {"user_idx": 4, "plays": 3, "rated": 0}, {"user_idx": 5, "likes": 1}, {"user_idx": 6, "recording_idx": 9, "mass": 1.0},
+    )
+    got = taste.of_taste(met, rows(spark, "not_taste", {"recording_idx": 9}))
+    assert sorted(r["user_idx"] for r in got.collect()) == [1, 2, 3, 4, 5]
+
+
 def test_without_leaves_recordings_of_taste(spark):
     got = taste.without(spark.createDataFrame([(1,), (2,), (3,)], "recording_idx int"), rows(spark, "not_taste", {"recording_idx": 2}))
     assert sorted(r[0] for r in got.select(F.col("recording_idx")).collect()) == [1, 3]

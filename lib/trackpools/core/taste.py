@@ -70,6 +70,12 @@ def _kind_by_tag(taste: TasteConfig) -> Column:
     return F.coalesce(*(F.when(F.arrays_overlap(tags, F.array(*map(F.lit, words))), kind) for kind, words in named if words), F.lit(None).cast("string"))
 
 
+def of_taste(interactions: DataFrame, not_taste: DataFrame) -> DataFrame:
+    """The rows that charts count: of recordings that may be a taste, and not such whose every play was masked."""
+    masked_only = (F.col("plays") > 0) & (F.col("mass") == 0) & (F.col("skips") == 0) & (F.col("counted") == 0) & F.col("rated").isNull()
+    return without(interactions, not_taste).where(~masked_only)
+
+
 def without(rows: DataFrame, not_taste: DataFrame) -> DataFrame:
     """Rows of recordings that may be a taste; needs `recording_idx`."""
     return rows.join(not_taste, "recording_idx", "left_anti")

@@ -64,6 +64,7 @@ def measure(config: Config, size: Size, rounds: int, tell: Callable[[str], None]
             found.note(f"pools with the target protected, {name}", shares[1])
             found.note(f"nDCG@{TOP} unprotected, {name}", ranked[0])
             found.note(f"nDCG@{TOP} protected, {name}", ranked[1])
+            found.note(f"target flagged, {name}", made.target in flagged)
             found.note(f"honest recordings flagged, {name}", len(set(flagged) - {made.target}))
             if name in COVERS:
                 found.ratios[2 * at].values.append(shares[1])
