@@ -2,7 +2,9 @@
 
 import numpy as np
 import pytest
+from pyspark.sql import functions as F
 
+from conftest import shared_data
 from trackpools.core.inflation import inflated
 
 USERS, RECORDINGS, TARGET = 600, 200, 200
@@ -83,3 +85,12 @@ def test_verdicts_are_equal_whatever_the_partitions_and_nobody_is_judged_where_n
     pairs = honest(rng) + push(rng, 30, 20, 10)
     assert flagged(spark, config, pairs, partitions=1) == flagged(spark, config, pairs[::-1], partitions=7) == [TARGET]
     assert flagged(spark, config, []) == []
+
+
+@pytest.mark.parametrize(("folder", "file", "separator", "header"), [
+    ("lastfm-2k", "user_artists.dat", "\t", True), ("audioscrobbler_small", "user_artist_data_small.txt", " ", False),
+])
+def test_nothing_is_flagged_in_real_logs_that_nobody_attacked(spark, config, folder, file, separator, header):
+    path = str(shared_data(folder) / file)
+    found = spark.read.csv(path, sep=separator, header=header, schema="user_idx int, recording_idx int, counted long").withColumn("plays", F.lit(0))
+    assert inflated(found, config().taste).count() == 0
