@@ -30,7 +30,10 @@ BAD = [
     ({**COUNT, "plays": None}, "plays_missing"), ({**COUNT, "plays": "0"}, "plays_not_positive"), ({**COUNT, "plays": "-2"}, "plays_not_positive"),
     ({**COUNT, "plays": "1.5"}, "plays_not_integer"), ({**COUNT, "plays": "2147483648"}, "plays_too_large"), ({**COUNT, "plays": "many"}, "plays_wrong_type"),
     ({**COUNT, "plays": "NaN"}, "plays_wrong_type"), ({**RATING, "rating": None}, "rating_missing"), ({**RATING, "rating": "NaN"}, "rating_nan"),
-    ({**RATING, "rating": "good"}, "rating_wrong_type"), ({"broken": True, "user_id": None}, "broken_line"), ({"kind": "wish"}, "kind_unknown"),
+    ({**RATING, "rating": "good"}, "rating_wrong_type"), ({"profile_id": " "}, "profile_id_blank"), ({"profile_id": "p" * 257}, "profile_id_too_long"), ({"profile_id": "p\n"}, "profile_id_control_characters"),
+    ({"profile_id": "a/b"}, "profile_id_has_slash"), ({"profile_id": "p", "user_id": "a/b"}, "user_id_has_slash"),
+    ({"profile_id": "p" * 200, "user_id": "u" * 200}, "user_id_too_long"), ({"profile_id": "p", "user_id": None}, "user_id_null"),
+    ({"broken": True, "user_id": None}, "broken_line"), ({"kind": "wish"}, "kind_unknown"),
 ]
 
 
@@ -39,5 +42,5 @@ def bad_lines(kind="play"):
     columns = {"play": ("played_at", "ms_played", "private"), "count": ("plays",), "rating": ("played_at", "rating")}[kind]
     given = [row for row, reason in BAD if row.get("kind", "play") == kind and reason != "broken_line"]
     whole = [GOOD | {"received_at": NOW.isoformat()} | row for row in given]
-    lines = [json.dumps({name: row.get(name) for name in ("event_id", "user_id", "track_id", "received_at", *columns)}) for row in whole]
+    lines = [json.dumps({name: row.get(name) for name in ("event_id", "user_id", "profile_id", "track_id", "received_at", *columns)}) for row in whole]
     return [*lines, '{"user_id": "u", "track']

@@ -53,7 +53,7 @@ def test_both_engines_beat_popularity_2_4_times_and_agree_within_5_percent(spark
     c = config("train.rank=64")
     work.import_log(c, Options(quiet=True), "lastfm-2k", str(shared_data("lastfm-2k")))
     flow = Flow(c, spark, Tracker(c.mlflow, None, "t", "t"))
-    for name in ("ids", "daily", "interactions"):
+    for name in ("ids", "daily", "taste", "interactions"):
         flow.run(stages.BY_NAME[name])
     context = flow.context(stages.BY_NAME["train"])
     data = stages.training_set({name: flow.store.read(name, v) for name, v in context.versions.items()}, context).toPandas()

@@ -77,7 +77,7 @@ class Blocks:
 
     def inputs(self, spark, config, factors):
         """What sources are given, with `factors` as `(users, recordings)` of a fit."""
-        everybody = audience(self.user_ids(spark), rows(spark, "users"), {})
+        everybody = audience(self.user_ids(spark), rows(spark, "users"), {}, ())
         met = self.interactions(spark)
         known = cards.cards(self.tracks(spark), self.recording_ids(spark), everybody, met, as_of=AS_OF, groups={})
         return SourceInputs(

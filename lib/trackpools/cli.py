@@ -43,7 +43,10 @@ def import_(
     seed: Annotated[int | None, typer.Option(help="synthetic: same seed, same rows", show_default=False)] = None,
     root: Root = None, config: ConfigFile = None, set_: Settings = None, json: Json = False, quiet: Quiet = False,
 ) -> None:
-    """Read a listening log into `plays`; refused rows go to `plays_rejected` with every reason. The same file twice changes nothing."""
+    """Read a listening log into `plays`; refused rows go to `plays_rejected` with every reason. The same file twice changes nothing.
+
+    Where an own log (events) has a `profile_id`, the listener is ACCOUNT/PROFILE, also in the tables users and signals; without one, the account.
+    """
     world = {"users": users, "tracks": tracks, "days": days, "seed": seed}
     settings = [*(set_ or ()), *(f"synthetic.{key}={value}" for key, value in world.items() if value is not None)]
     options = _options(root, config, settings, json, quiet)
@@ -85,10 +88,10 @@ def stages_command(
     return perform(command, options, work)
 
 
-FLOW = ("ids", "daily", "interactions", "features", "train", "pools")
+FLOW = ("ids", "daily", "taste", "interactions", "features", "train", "pools")
 COMMANDS: dict[str, tuple[tuple[str, ...], str, bool]] = {
     "ids": (("ids",), "Number new users and recordings; nobody is ever renumbered.", False),
-    "interactions": (("daily", "interactions"), "Plays → days → one row a user × recording, with forward decay.", False),
+    "interactions": (("daily", "taste", "interactions"), "Plays → days, what is no taste masked → one row a user × recording, with forward decay.", False),
     "features": (("features",), "User and recording features, and the cards that prompts and people read.", False),
     "train": (("train",), "ALS factors by the configured engine (train.engine).", False),
     "pools": (("pools",), "Candidates of all sources → rules → blend → exactly K or a shortfall.", False),

@@ -10,7 +10,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from trackpools.config_sources import SourcesConfig
-from trackpools.config_values import ColumnName, Count, Day, Name, NonNegative, Positive, Root, Section, Share, Uri, finite, text
+from trackpools.config_taste import TasteConfig
+from trackpools.config_values import ColumnName, Contexts, Count, Day, Name, NonNegative, Positive, Root, Section, Share, Uri, finite, text
 
 ENGINES = ("implicit", "mllib", "blocked")
 NU = {"implicit": 0.0, "mllib": 1.0}  # the only ν of these engines; blocked does any
@@ -50,7 +51,7 @@ class IngestConfig(Section):
     @field_validator("columns")
     @classmethod
     def _columns(cls, columns: dict[str, str]) -> dict[str, str]:
-        known = {"event_id", "user_id", "track_id", "played_at", "received_at", "ms_played", "reason_start", "reason_end",
+        known = {"event_id", "user_id", "profile_id", "track_id", "played_at", "received_at", "ms_played", "reason_start", "reason_end",
                  "context_type", "private", "content_type", "plays", "title", "artist", "artist_id"}
         unknown = sorted(set(columns) - known)
         if unknown:
@@ -72,7 +73,7 @@ class DailyConfig(Section):
     max_plays_recording_day: Count
     max_plays_day: Count
     early_skip_ms: Annotated[int, Field(ge=0, le=600_000)]
-    lean_back: Annotated[list[Annotated[str, text(r"[\w .:-]{1,64}", "a context of 1 to 64 letters, digits, spaces or _.:-")]], Field(max_length=100)]
+    lean_back: Contexts
 
 
 class WeightsConfig(Section):
@@ -192,6 +193,7 @@ class Config(Section):
     ingest: IngestConfig
     synthetic: SyntheticConfig
     daily: DailyConfig
+    taste: TasteConfig
     weights: WeightsConfig
     cards: CardsConfig
     train: TrainConfig

@@ -67,6 +67,7 @@ Root = Annotated[str, AfterValidator(_root)]
 Day = Annotated[date, BeforeValidator(_day)]
 ColumnName = Annotated[str, text(r"[^`]{1,200}", "a column name of 1 to 200 characters without backquotes or control characters")]
 Uri = Annotated[str, text(r"[A-Za-z0-9_./:@%?&=+~,-]{1,1000}", "an address or path without spaces, quotes or control characters")]
+Contexts = Annotated[list[Annotated[str, text(r"[\w .:-]{1,64}", "a context of 1 to 64 letters, digits, spaces or _.:-")]], Field(max_length=100)]
 
 
 class Section(BaseModel):

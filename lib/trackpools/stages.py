@@ -13,9 +13,10 @@ from pyspark.sql import functions as F
 
 from trackpools import tables as t
 from trackpools.config import Config
-from trackpools.core import assemble, cards, features, ids, interactions, rules, weights
+from trackpools.core import assemble, cards, features, ids, interactions, rules, taste, weights
 from trackpools.core.audience import audience, eligible
 from trackpools.core.facts import recording_facts
+from trackpools.core.inflation import inflated
 from trackpools.core.shelf import packed_shelf
 from trackpools.core.sources import als, enabled, fresh, lookups
 from trackpools.core.sources.inputs import ListInputs, SourceInputs
@@ -88,7 +89,7 @@ def number_ids(read: Frames, c: Context) -> dict[str, DataFrame]:
     """New users and recordings get the next ints; nobody is ever renumbered."""
     plays, acts = _known(read, c), _acts(read, c)
     recordings = ids.recording_of(read["tracks"])
-    met = plays.select("track_id").union(acts.select("track_id")).distinct().join(recordings, "track_id", "left")
+    met = plays.where(interactions.is_music()).select("track_id").union(acts.select("track_id")).distinct().join(recordings, "track_id", "left")
     users = plays.select("user_id").union(read["signals"].where(F.col("at") < F.lit(c.as_of)).select("user_id")).union(read["users"].select("user_id"))
     seen = met.select(F.coalesce("recording_id", "track_id").alias("recording_id")).union(recordings.select("recording_id"))
     return {
@@ -98,9 +99,14 @@ def number_ids(read: Frames, c: Context) -> dict[str, DataFrame]:
 
 
 def count_days(read: Frames, c: Context) -> dict[str, DataFrame]:
-    """Plays by user, recording and UTC day, bots capped; only days that may have changed."""
+    """Plays by user, recording and UTC day, bots capped, what is no taste masked; only days that may have changed."""
     plays = interactions.with_idx(_known(read, c), read["tracks"], read["user_ids"], read["recording_ids"])
-    return {"plays_daily": interactions.plays_daily(plays, c.config.daily, c.since)}
+    return {"plays_daily": interactions.plays_daily(plays, c.config.daily, c.config.taste, c.since)}
+
+
+def tell_taste(read: Frames, c: Context) -> dict[str, DataFrame]:
+    """Recordings that are nobody's taste: sleep, kids, noise, functional audio."""
+    return {"not_taste": taste.not_taste(read["plays_daily"], features.facts(read["tracks"], read["recording_ids"]), c.config.taste)}
 
 
 def fold_interactions(read: Frames, c: Context) -> dict[str, DataFrame]:
@@ -109,26 +115,28 @@ def fold_interactions(read: Frames, c: Context) -> dict[str, DataFrame]:
     def indexed(rows: DataFrame) -> DataFrame:
         return interactions.with_idx(rows, read["tracks"], read["user_ids"], read["recording_ids"])
 
-    untimed = indexed(_known(read, c).where("kind <> 'play' OR played_at IS NULL"))
+    of_taste = interactions.is_music() & interactions.is_public()
+    untimed = indexed(_known(read, c).where("kind <> 'play' OR played_at IS NULL").where(of_taste))
     acts = interactions.explicit_acts(indexed(_acts(read, c)))
     return {"interactions": interactions.interactions(read["plays_daily"], untimed, acts, c.config.weights)}
 
 
 def describe(read: Frames, c: Context) -> dict[str, DataFrame]:
-    """What listeners and recordings are like, and the cards that prompts and people read."""
+    """What listeners and recordings are like, and the cards that prompts and people read; charts count taste only."""
     known = features.facts(read["tracks"], read["recording_ids"])
     groups = c.config.cards.market_groups
-    everybody = audience(read["user_ids"], read["users"], groups)
+    everybody = audience(read["user_ids"], read["users"], groups, c.config.taste.minor_bands)
+    met, days, odd = read["interactions"], read["plays_daily"], read["not_taste"]
     return {
-        "user_features": features.user_features(read["interactions"], read["plays_daily"], known, c.as_of),
-        "recording_features": features.recording_features(read["interactions"], read["plays_daily"], c.config.weights, c.as_of),
-        "track_cards": cards.cards(read["tracks"], read["recording_ids"], everybody, read["interactions"], as_of=c.as_of, groups=groups),
+        "user_features": features.user_features(met, days, known, odd, c.as_of),
+        "recording_features": features.recording_features(met, days, odd, c.config.weights, c.as_of),
+        "track_cards": cards.cards(read["tracks"], read["recording_ids"], everybody, taste.of_taste(met, odd), as_of=c.as_of, groups=groups),
     }
 
 
 def training_set(read: Frames, c: Context) -> DataFrame:
-    """`user_idx, recording_idx, positive, negative` doubles: rows with evidence at as_of."""
-    weighed = read["interactions"].select(
+    """`user_idx, recording_idx, positive, negative` doubles: rows with evidence of taste at as_of."""
+    weighed = taste.without(read["interactions"], read["not_taste"]).select(
         "user_idx", "recording_idx",
         weights.positive_weight(c.as_of, c.config.weights).alias("positive"), weights.negative_weight(c.as_of, c.config.weights).alias("negative"),
     )
@@ -161,12 +169,12 @@ def lay_out(read: Frames, c: Context) -> dict[str, DataFrame]:
     """What sources and blend look up: facts of recordings, vectors of new releases, ranked lists."""
     config = c.config
     factors = read["recording_factors"].select("idx", "factors")
-    nothing = read["recording_ids"].select("recording_idx", F.lit("").alias("kind")).limit(0)
     facts = c.keep(recording_facts(
-        read["tracks"], read["recording_ids"], cards=read["track_cards"], features=read["recording_features"], factors=factors, functional=nothing,
-        inflated=nothing,
+        read["tracks"], read["recording_ids"], cards=read["track_cards"], features=read["recording_features"], factors=factors, functional=read["not_taste"],
+        inflated=inflated(read["interactions"], config.taste),
     ))
-    heard = read["interactions"].select("user_idx", "recording_idx", "last_day", weights.positive_weight(c.as_of, config.weights).alias("weight"))
+    met = taste.without(read["interactions"], read["not_taste"])
+    heard = met.select("user_idx", "recording_idx", "last_day", weights.positive_weight(c.as_of, config.weights).alias("weight"))
     inputs = ListInputs(
         interactions=heard.where(F.col("weight") > 0), days=read["plays_daily"], facts=facts, cards=read["track_cards"], recording_factors=factors,
         recordings=c.rows["recording_factors"], config=config, as_of=c.as_of,
@@ -183,7 +191,7 @@ def source_inputs(read: Frames, c: Context) -> SourceInputs:
     """What candidate sources are given of the tables that the stage `pools` reads."""
     config = c.config
     history = rules.history(read["interactions"], heard=config.pools.heard, rules=config.rules, weights=config.weights, as_of=c.as_of)
-    everybody = audience(read["user_ids"], read["users"], config.cards.market_groups)
+    everybody = audience(read["user_ids"], read["users"], config.cards.market_groups, config.taste.minor_bands)
     return SourceInputs(
         users=eligible(everybody, read["user_features"], history, config.pools.active_days, c.as_of), history=history, cards=read["track_cards"],
         user_factors=read["user_factors"].select("idx", "factors"), recording_factors=read["recording_factors"].select("idx", "factors"),
@@ -217,29 +225,30 @@ STAGES = (
         "ids", "number new users and recordings", (t.PLAYS, t.SIGNALS, t.TRACKS, t.USERS, t.USER_IDS, t.RECORDING_IDS), (t.USER_IDS, t.RECORDING_IDS),
         (), number_ids,
     ),
-    Stage("daily", "count plays by day", (t.PLAYS, t.TRACKS, t.USER_IDS, t.RECORDING_IDS), (t.PLAYS_DAILY,), ("daily",), count_days),
+    Stage("daily", "count plays by day", (t.PLAYS, t.TRACKS, t.USER_IDS, t.RECORDING_IDS), (t.PLAYS_DAILY,), ("daily", "taste"), count_days),
+    Stage("taste", "recognise audio that is no taste", (t.TRACKS, t.RECORDING_IDS, t.PLAYS_DAILY), (t.NOT_TASTE,), ("taste",), tell_taste),
     Stage(
         "interactions", "fold days, totals and acts", (t.PLAYS, t.SIGNALS, t.TRACKS, t.USER_IDS, t.RECORDING_IDS, t.PLAYS_DAILY), (t.INTERACTIONS,),
         ("weights",), fold_interactions,
     ),
     Stage(
-        "features", "describe users and recordings", (t.TRACKS, t.USERS, t.USER_IDS, t.RECORDING_IDS, t.PLAYS_DAILY, t.INTERACTIONS),
-        (t.USER_FEATURES, t.RECORDING_FEATURES, t.TRACK_CARDS), ("weights", "cards"), describe,
+        "features", "describe users and recordings", (t.TRACKS, t.USERS, t.USER_IDS, t.RECORDING_IDS, t.PLAYS_DAILY, t.NOT_TASTE, t.INTERACTIONS),
+        (t.USER_FEATURES, t.RECORDING_FEATURES, t.TRACK_CARDS), ("taste", "weights", "cards"), describe,
     ),
     Stage(
-        "train", "fit ALS factors", (t.TRACKS, t.INTERACTIONS, t.USER_IDS, t.RECORDING_IDS), (t.USER_FACTORS, t.RECORDING_FACTORS), ("weights", "train"),
-        fit_factors,
+        "train", "fit ALS factors", (t.TRACKS, t.NOT_TASTE, t.INTERACTIONS, t.USER_IDS, t.RECORDING_IDS), (t.USER_FACTORS, t.RECORDING_FACTORS),
+        ("weights", "train"), fit_factors,
     ),
     Stage(
         "index", "lay out what sources and blend look up",
-        (t.TRACKS, t.RECORDING_IDS, t.PLAYS_DAILY, t.INTERACTIONS, t.TRACK_CARDS, t.RECORDING_FEATURES, t.RECORDING_FACTORS),
-        (t.RECORDING_FACTS, t.FRESH_FACTORS, t.SOURCE_LISTS), ("weights", "topk", "sources", "rules", "pools"), lay_out,
+        (t.TRACKS, t.RECORDING_IDS, t.PLAYS_DAILY, t.NOT_TASTE, t.INTERACTIONS, t.TRACK_CARDS, t.RECORDING_FEATURES, t.RECORDING_FACTORS),
+        (t.RECORDING_FACTS, t.FRESH_FACTORS, t.SOURCE_LISTS), ("taste", "weights", "topk", "sources", "rules", "pools"), lay_out,
     ),
     Stage(
         "pools", "propose, rule, blend, cut",
         (t.USER_IDS, t.USERS, t.USER_FEATURES, t.INTERACTIONS, t.TRACK_CARDS, t.USER_FACTORS, t.RECORDING_FACTORS, t.RECORDING_FACTS, t.FRESH_FACTORS,
          t.SOURCE_LISTS), (t.CANDIDATES, t.POOLS),
-        ("weights", "cards", "topk", "sources", "rules", "pools", "candidates"), fill_pools,
+        ("weights", "taste", "cards", "topk", "sources", "rules", "pools", "candidates"), fill_pools,
     ),
 )
 BY_NAME = {stage.name: stage for stage in STAGES}

@@ -84,14 +84,24 @@ PLAYS_DAILY = Table(
         col("user_idx!", INT, ""), col("recording_idx!", INT, ""), col("day!", DATE, "UTC day of the plays"),
         col("plays!", INT, "after the bot caps"), col("completions!", INT, "plays heard to the end, or of unknown length"),
         col("early_skips!", INT, "left within the skip window in a lean-back context"), col("ms!", LONG, "milliseconds listened"),
+        col("masked!", INT, "of completions, those that are no taste: of a loop, or in an excluded context"),
+        col("masked_as", STRING, "where half the completions or more are masked: loop, or the excluded context; null is taste"),
     ),
-    cluster_by=("day",), checks={"plays_positive": "plays > 0"},
+    cluster_by=("day",), checks={"plays_positive": "plays > 0", "masked_is_a_part": "masked BETWEEN 0 AND completions"},
+)
+NOT_TASTE = Table(
+    "not_taste", "one recording recognised as audio that is no taste", ("recording_idx",), "overwrite",
+    (
+        col("recording_idx!", INT, ""), col("kind!", STRING, "sleep | kids | noise | functional"),
+        col("why!", STRING, "tag | context | loop: what told it"), col("share", FLOAT, "of its user-days, those masked for the most part; null where nobody played it"),
+    ),
+    checks={"kind_known": "kind IN ('sleep', 'kids', 'noise', 'functional')", "why_known": "why IN ('tag', 'context', 'loop')"},
 )
 INTERACTIONS = Table(
     "interactions", "one user × recording ever met", ("user_idx", "recording_idx"), "overwrite",
     (
         col("user_idx!", INT, ""), col("recording_idx!", INT, ""),
-        col("mass!", DOUBLE, "Σ good plays · 2^((day − landmark)/half-life): forward decay, so it is final per day"),
+        col("mass!", DOUBLE, "Σ (completions − masked) · 2^((day − landmark)/half-life): forward decay, so it is final per day"),
         col("skip_mass!", DOUBLE, "the same sum over early skips"),
         col("counted!", LONG, "plays known only as a total"), col("rated", BYTE, "1 liked, 0 rated below the threshold; null is unrated"),
         col("plays!", INT, "timed plays"), col("skips!", INT, "early skips"),
@@ -117,7 +127,7 @@ RECORDING_FEATURES = Table(
     "recording_features", "one recording with any interaction", ("recording_idx",), "overwrite",
     (
         col("recording_idx!", INT, ""), col("listeners!", INT, "distinct users"), col("plays!", LONG, "plays, totals and ratings"),
-        col("plays_28d!", LONG, ""), col("weight!", DOUBLE, "Σ w⁺ at as_of"), col("skip_rate", FLOAT, ""), col("first_day", DATE, ""), col("last_day", DATE, ""),
+        col("plays_28d!", LONG, ""), col("weight!", DOUBLE, "Σ w⁺ at as_of; 0 where it is no taste"), col("skip_rate", FLOAT, ""), col("first_day", DATE, ""), col("last_day", DATE, ""),
     ),
 )
 TRACK_CARDS = Table(
@@ -129,7 +139,7 @@ TRACK_CARDS = Table(
         col("title", STRING, ""), col("artist_ids", array(STRING), ""), col("artist_names", array(STRING), ""), col("original_year", INT, ""),
         col("duration_ms", LONG, ""), col("tempo", FLOAT, ""), col("energy", FLOAT, ""), col("explicit", BOOL, ""), col("language", STRING, ""),
         col("version_kind", STRING, ""), col("tags", array(STRING), ""),
-        col("listeners!", INT, "distinct listeners in the market; in all markets where it is *"),
+        col("listeners!", INT, "distinct listeners in the market to whom it is a taste; in all markets where it is *"),
         col("popularity!", FLOAT, "percentile of listeners in the market, 1 is the most heard"), col("artist_rank", INT, "1 is the artist's most heard"),
     ),
 )
@@ -211,7 +221,7 @@ TRUTH = Table(
 TABLES: dict[str, Table] = {
     table.name: table
     for table in (
-        PLAYS, SIGNALS, PLAYS_REJECTED, TRACKS, USERS, USER_IDS, RECORDING_IDS, PLAYS_DAILY, INTERACTIONS, USER_FEATURES, RECORDING_FEATURES,
+        PLAYS, SIGNALS, PLAYS_REJECTED, TRACKS, USERS, USER_IDS, RECORDING_IDS, PLAYS_DAILY, NOT_TASTE, INTERACTIONS, USER_FEATURES, RECORDING_FEATURES,
         TRACK_CARDS, USER_FACTORS, RECORDING_FACTORS, RECORDING_FACTS, FRESH_FACTORS, SOURCE_LISTS, CANDIDATES, POOLS, POOL_METRICS, RELEASES, TRUTH,
     )
 }

@@ -1,5 +1,6 @@
 import datetime as dt
 
+import pytest
 from chispa import assert_df_equality
 
 from builders import rows
@@ -20,9 +21,22 @@ def test_everybody_has_a_market_group_and_a_policy(spark):
     )
     grouped = [(0, "nordic", True), (1, "DE", False), (2, "*", True), (3, "*", False)]
     known = ids(spark, "a", "b", "c", "without profile")
-    assert_df_equality(audience(known, users, GROUPS), spark.createDataFrame(grouped, SCHEMA), ignore_row_order=True, ignore_nullable=True)
+    assert_df_equality(audience(known, users, GROUPS, ()), spark.createDataFrame(grouped, SCHEMA), ignore_row_order=True, ignore_nullable=True)
     single = [(0, "SE", True), *grouped[1:]]
-    assert_df_equality(audience(known, users, {}), spark.createDataFrame(single, SCHEMA), ignore_row_order=True, ignore_nullable=True)
+    assert_df_equality(audience(known, users, {}, ()), spark.createDataFrame(single, SCHEMA), ignore_row_order=True, ignore_nullable=True)
+
+
+BANDS = {
+    "13-17": True, "0-12": True, "13 – 17": True, "14": True, "<18": True, "under 16": True, "kid": True, "16-18": False, "18-24": False, "55+": False, "17+": False,
+    "<=18": False, "<19": False, "": False, "unknown": False, "1990-1999": False, None: False,
+}
+
+
+@pytest.mark.parametrize("policy", ["allow", "clean"])
+def test_a_minors_policy_is_clean_whatever_the_profile_says(spark, policy):
+    users = rows(spark, "users", *({"user_id": f"u{i}", "explicit_policy": policy, "birth_band": band} for i, band in enumerate(BANDS)))
+    got = audience(ids(spark, *(f"u{i}" for i in range(len(BANDS)))), users, {}, ["kid"]).orderBy("user_idx").collect()
+    assert [row["clean"] for row in got] == [minor or policy == "clean" for minor in BANDS.values()]
 
 
 def test_active_is_who_played_within_the_days_and_zero_days_is_everybody(spark):

@@ -70,13 +70,13 @@ def expected_users(spark):
 def test_user_features_of_a_tiny_world_whatever_the_partitions(spark, partitions):
     """User 2 has totals and a rating and no day; user 3 only ever blocked something and is no listener."""
     frames = (frame.repartition(partitions) for frame in (met(spark), days_of(spark), known(spark)))
-    got = conform(features.user_features(*frames, AS_OF), t.USER_FEATURES)
+    got = conform(features.user_features(*frames, rows(spark, "not_taste"), AS_OF), t.USER_FEATURES)
     assert_df_equality(got, expected_users(spark), ignore_row_order=True, ignore_nullable=True, ignore_metadata=True)
 
 
 def test_recording_features_of_a_tiny_world(spark, config):
     weights = config("weights.half_life_days=10000.0", f"weights.landmark={AS_OF.date()}", "weights.saturation=1.0").weights
-    got = conform(features.recording_features(met(spark), days_of(spark), weights, AS_OF), t.RECORDING_FEATURES)
+    got = conform(features.recording_features(met(spark), days_of(spark), rows(spark, "not_taste"), weights, AS_OF), t.RECORDING_FEATURES)
     expected = rows(
         spark, "recording_features",
         {"recording_idx": 0, "listeners": 2, "plays": 7, "plays_28d": 4, "weight": 2.791759, "skip_rate": 1 / 6, "first_day": ANCIENT, "last_day": NEW},
@@ -91,7 +91,7 @@ def test_recording_features_of_a_tiny_world(spark, config):
 def test_tops_are_cut_and_ties_go_by_name(spark):
     facts = spark.createDataFrame([(r, f"artist {9 - r}", ["same", f"tag {r}"], 1900 + 10 * r, None) for r in range(9)], FACTS)
     heard = rows(spark, "interactions", *({"recording_idx": r, "plays": 2 if r == 8 else 1} for r in range(9)))
-    profile = features.user_features(heard, rows(spark, "plays_daily"), facts, AS_OF).first()["profile"]
+    profile = features.user_features(heard, rows(spark, "plays_daily"), facts, rows(spark, "not_taste"), AS_OF).first()["profile"]
     assert profile["artists_life"] == ["artist 1", "artist 2", "artist 3", "artist 4", "artist 5"]
     assert profile["tags_life"] == ["same", "tag 8", "tag 0", "tag 1", "tag 2"]
     assert (profile["decades"], profile["languages"], profile["artists_28d"]) == ([1980, 1900, 1910], [], [])
@@ -99,14 +99,14 @@ def test_tops_are_cut_and_ties_go_by_name(spark):
 
 def test_activity_deciles_cut_the_listeners_into_tenths(spark):
     heard = rows(spark, "interactions", *({"user_idx": u, "plays": u + 1} for u in range(100)))
-    got = features.user_features(heard, rows(spark, "plays_daily"), known(spark), AS_OF).select("activity_decile", "plays")
+    got = features.user_features(heard, rows(spark, "plays_daily"), known(spark), rows(spark, "not_taste"), AS_OF).select("activity_decile", "plays")
     assert {(row["activity_decile"], row["count"]) for row in got.groupBy("activity_decile").count().collect()} == {(d, 10) for d in range(1, 11)}
     assert got.where(F.col("activity_decile") != F.ceil(F.col("plays") / 10)).count() == 0
 
 
 def test_listeners_of_equal_activity_share_a_decile(spark):
     heard = rows(spark, "interactions", *({"user_idx": u, "plays": 3} for u in range(12)))
-    got = features.user_features(heard, rows(spark, "plays_daily"), known(spark), AS_OF)
+    got = features.user_features(heard, rows(spark, "plays_daily"), known(spark), rows(spark, "not_taste"), AS_OF)
     assert [row[0] for row in got.select("activity_decile").distinct().collect()] == [1]
 
 

@@ -74,8 +74,8 @@ BOT = [{"user_idx": 0, "recording_idx": 0, "played_at": START, "ms_played": None
 @example(BOT, (30, 1000), None)
 def test_days_are_the_obvious_answer_for_bots_private_sessions_podcasts_and_skips(spark, config, log, caps, since):
     cap, day_cap = caps
-    daily = config(f"daily.max_plays_recording_day={cap}", f"daily.max_plays_day={day_cap}", "daily.lean_back=[radio]").daily
-    got = one.plays_daily(plays(spark, log).repartition(3), daily, since).collect()
+    c = config(f"daily.max_plays_recording_day={cap}", f"daily.max_plays_day={day_cap}", "daily.lean_back=[radio]")
+    got = one.plays_daily(plays(spark, log).repartition(3), c.daily, c.taste, since).collect()
     days = {(r["user_idx"], r["recording_idx"], r["day"]): (r["plays"], r["completions"], r["early_skips"], r["ms"]) for r in got}
     assert len(days) == len(got)
     assert days == oracle_days(log, cap=cap, day_cap=day_cap, since=since)
@@ -84,23 +84,23 @@ def test_days_are_the_obvious_answer_for_bots_private_sessions_podcasts_and_skip
 def test_what_is_rounded_up_stays_within_the_caps(spark, config):
     """30/58 of 58 plays is 30, not 31: in floating point it is a hair above."""
     log = [{"recording_idx": r, "plays": r} for r in range(31, 400)]
-    days = one.plays_daily(plays(spark, log), config("daily.max_plays_day=100000").daily, None)
+    days = one.plays_daily(plays(spark, log), config("daily.max_plays_day=100000").daily, config().taste, None)
     assert days.where("plays <> 30 OR completions <> 30").count() == 0
 
 
 def test_one_absurd_duration_does_not_stop_the_flow(spark, config):
     log = [{"ms_played": 2**62 - 1}] * 5
-    assert one.plays_daily(plays(spark, log), config().daily, None).first()["ms"] == 5 * 86_400_000
+    assert one.plays_daily(plays(spark, log), config().daily, config().taste, None).first()["ms"] == 5 * 86_400_000
 
 
 def test_a_row_that_counts_no_play_is_no_day(spark, config):
-    assert one.plays_daily(plays(spark, [{"plays": 0}, {"user_idx": 1, "plays": 0}, {"user_idx": 1, "recording_idx": 1}]), config().daily, None).count() == 1
+    assert one.plays_daily(plays(spark, [{"plays": 0}, {"user_idx": 1, "plays": 0}, {"user_idx": 1, "recording_idx": 1}]), config().daily, config().taste, None).count() == 1
 
 
 def test_the_day_is_the_utc_day(spark, config):
     midnight = dt.datetime(2025, 3, 2, tzinfo=dt.UTC)
     log = [{"played_at": midnight - dt.timedelta(microseconds=1)}, {"played_at": midnight}, {"played_at": dt.datetime(2025, 3, 1, 23, tzinfo=dt.timezone(dt.timedelta(hours=-3)))}]
-    got = one.plays_daily(plays(spark, log), config().daily, None).select("day", "plays")
+    got = one.plays_daily(plays(spark, log), config().daily, config().taste, None).select("day", "plays")
     assert_df_equality(got, spark.createDataFrame([(dt.date(2025, 3, 1), 1), (dt.date(2025, 3, 2), 2)], "day date, plays int"), ignore_row_order=True, ignore_nullable=True)
 
 

@@ -12,7 +12,7 @@ from trackpools.shell.settings import load_config
 from trackpools.tables import PLAYS
 
 INGEST = load_config().ingest
-COLUMNS = ("event_id", "user_id", "track_id", "played_at", "received_at", "ms_played", "private", "plays", "rating", "kind")
+COLUMNS = ("event_id", "user_id", "profile_id", "track_id", "played_at", "received_at", "ms_played", "private", "plays", "rating", "kind")
 STRINGS = T.StructType([T.StructField(name, T.BooleanType() if name == "broken" else T.StringType()) for name in (*COLUMNS, "broken", "row_text", "source")])
 
 

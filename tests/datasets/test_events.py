@@ -120,3 +120,15 @@ def test_counts_and_ratings_enter_without_code(spark, config, write):
     assert (counts["kind"], counts["plays"], counts["played_at"], counts["reasons"]) == ("count", 5, None, [])
     rated = judged(spark, config, write("r.csv", "user_id,track_id,stars\nu,t,4\nu,s,x\n"), "ingest.rating_column=stars").orderBy("track_id").collect()
     assert [(row["kind"], row["plays"], row["reasons"]) for row in rated] == [("rating", 0, ["rating_wrong_type"]), ("rating", 1, [])]
+
+
+def test_a_profile_is_a_listener_of_its_own_and_an_empty_one_is_the_account(spark, config, write):
+    """Equal plays of two profiles are two plays; without the column, or before it was known, the account listens."""
+    lines = ["acc,kid,t,2025-05-01T10:00:00Z", "acc,mum,t,2025-05-01T10:00:00Z", "acc,,t,2025-05-01T10:00:00Z", "a/b,,t,2025-05-01T10:00:00Z", "a,b/c,t,2025-05-01T10:00:00Z"]
+    rows = judged(spark, config, write("p.csv", "\n".join(["uid,who,track_id,played_at", *lines])), "ingest.columns={user_id: uid, profile_id: who}").collect()
+    good = [row for row in rows if not row["reasons"]]
+    assert sorted(row["user_id"] for row in good) == ["a/b", "acc", "acc/kid", "acc/mum"]
+    assert len({row["play_key"] for row in good}) == 4
+    assert [row["reasons"] for row in rows if row["reasons"]] == [["profile_id_has_slash"]]
+    late = ['{"user_id": "u", "track_id": "t", "played_at": "2025-05-01T10:00:00Z"}'] * 201 + ['{"user_id": "u", "profile_id": 7, "track_id": "t", "played_at": "2025-05-01T10:00:00Z"}']
+    assert {row["user_id"] for row in judged(spark, config, write("p.json", "\n".join(late))).collect()} == {"u", "u/7"}

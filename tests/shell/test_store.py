@@ -18,6 +18,17 @@ def test_a_table_is_created_with_comments_keys_and_checks_and_reads_back(spark, 
         store.overwrite(TABLES["user_ids"], rows(spark, "user_ids", {"user_idx": -1}), {})
 
 
+def test_nothing_written_over_nothing_still_says_whose_work_it_is(spark, store):
+    empty, one = rows(spark, "not_taste"), rows(spark, "not_taste", {"recording_idx": 1, "kind": "sleep", "why": "tag"})
+    for number, frame in enumerate((empty, empty, one, empty, empty)):
+        version = store.overwrite(TABLES["not_taste"], frame, {"run_key": f"r{number}"})
+        assert (store.commit("not_taste").version, store.commit("not_taste").metadata) == (version, {"run_key": f"r{number}"})
+        assert store.read("not_taste").count() == frame.count()
+    assert not store.read("not_taste").schema["recording_idx"].nullable
+    with pytest.raises(Exception, match="kind_known"):
+        store.overwrite(TABLES["not_taste"], rows(spark, "not_taste", {"kind": "talk", "why": "tag"}), {})
+
+
 def test_inserting_the_same_keys_twice_changes_nothing(spark, store):
     ids = rows(spark, "user_ids", {"user_id": "a", "user_idx": 0}, {"user_id": "b", "user_idx": 1})
     assert store.insert(TABLES["user_ids"], ids, {}) == 2

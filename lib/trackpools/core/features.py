@@ -11,14 +11,14 @@ from trackpools.core.weights import positive_weight
 
 TOP_ARTISTS, TOP_TAGS, TOP_DECADES, TOP_LANGUAGES = 5, 5, 3, 2
 WINDOWS = {"28d": 28, "180d": 180}
-PLAYS_IN = ("p28d", "p180d", "plife")  # plays of a user × recording in the windows and ever
+PLAYS_IN = ("p28d", "p180d", "plife")  # plays of a user × recording in the windows and ever, without the masked
 
 
 def _total_plays() -> Column:
     return F.col("plays").cast("long") + F.col("counted") + F.when(F.col("rated").isNotNull(), 1).otherwise(0)
 
 
-def recording_features(interactions: DataFrame, days: DataFrame, weights: WeightsConfig, as_of: datetime) -> DataFrame:
+def recording_features(interactions: DataFrame, days: DataFrame, not_taste: DataFrame, weights: WeightsConfig, as_of: datetime) -> DataFrame:
     """One row a recording; see `tables.RECORDING_FEATURES`. The weight is summed as a decimal, so order leaves no trace."""
     since = F.lit((as_of - timedelta(days=28)).date())
     recent = days.where(F.col("day") > since).groupBy("recording_idx").agg(F.sum("plays").alias("plays_28d"))
@@ -28,24 +28,25 @@ def recording_features(interactions: DataFrame, days: DataFrame, weights: Weight
         F.when(F.sum("plays") > 0, F.sum("skips") / F.sum("plays")).cast("float").alias("skip_rate"),
         F.min("first_day").alias("first_day"), F.max("last_day").alias("last_day"),
     )
-    return summed.join(recent, "recording_idx", "left").fillna({"plays_28d": 0})
+    described = summed.join(recent, "recording_idx", "left").fillna({"plays_28d": 0}).join(_odd(not_taste), "recording_idx", "left")
+    return described.withColumn("weight", F.when(F.col("_odd"), 0.0).otherwise(F.col("weight"))).drop("_odd")
 
 
-def user_features(interactions: DataFrame, days: DataFrame, facts: DataFrame, as_of: datetime) -> DataFrame:
-    """One row a user; see `tables.USER_FEATURES`.
+def _odd(not_taste: DataFrame) -> DataFrame:
+    return not_taste.select("recording_idx", F.lit(True).alias("_odd"))
+
+
+def user_features(interactions: DataFrame, days: DataFrame, facts: DataFrame, not_taste: DataFrame, as_of: datetime) -> DataFrame:
+    """One row a user; see `tables.USER_FEATURES`. Activity counts all that was heard, the profile only what is taste.
 
     Args:
         facts: `recording_idx, artist, tags, original_year, language`: what catalogues say of a recording.
     """
-    today = as_of.date()
-    window = {name: F.sum(F.when(F.col("day") > F.lit(today - timedelta(days=n)), F.col("plays")).otherwise(0)) for name, n in WINDOWS.items()}
-    recent = days.groupBy("user_idx", "recording_idx").agg(*(total.alias(f"p{name}") for name, total in window.items()))
-    met = interactions.where(is_heard()).select("user_idx", "recording_idx", "first_day", "plays", "skips", _total_plays().alias("plife"))
-    met = met.join(recent, ["user_idx", "recording_idx"], "left").fillna({"p28d": 0, "p180d": 0})
+    met = _met(interactions, days, not_taste, as_of.date())
     active = days.groupBy("user_idx").agg(F.count_distinct("day").cast("int").alias("active_days"))
-    fresh = F.when(F.col("first_day") > F.lit(today - timedelta(days=28)), F.col("p28d")).otherwise(0)
+    fresh = F.when(F.col("first_day") > F.lit(as_of.date() - timedelta(days=28)), F.col("p28d")).otherwise(0)
     base = met.groupBy("user_idx").agg(
-        F.count(F.lit(1)).cast("int").alias("recordings"), F.sum("plife").alias("plays"), F.sum("p28d").alias("plays_28d"),
+        F.count(F.lit(1)).cast("int").alias("recordings"), F.sum("total").alias("plays"), F.sum("recent").alias("plays_28d"),
         F.when(F.sum("plays") > 0, F.sum("skips") / F.sum("plays")).cast("float").alias("skip_rate"),
         F.when(F.sum("p28d") > 0, F.sum(fresh) / F.sum("p28d")).cast("float").alias("novelty"),
     )
@@ -62,6 +63,22 @@ def user_features(interactions: DataFrame, days: DataFrame, facts: DataFrame, as
         .withColumn("activity_decile", (1 + F.size(F.filter("_at", lambda at: at < F.col("plays")))).cast("byte"))
         .withColumn("profile", profile)
     )
+
+
+def _met(interactions: DataFrame, days: DataFrame, not_taste: DataFrame, today: date) -> DataFrame:
+    """User × recording heard: `first_day, plays, skips`, all plays ever (`total`) and in 28 days (`recent`), and those of taste by window (PLAYS_IN)."""
+    key = ["user_idx", "recording_idx"]
+
+    def since(window: str, plays: Column) -> Column:
+        return F.sum(F.when(F.col("day") > F.lit(today - timedelta(days=WINDOWS[window])), plays).otherwise(0))
+
+    taste = F.col("plays") - F.col("masked")
+    windows = (since(name, taste).alias(f"p{name}") for name in WINDOWS)
+    counted = days.groupBy(*key).agg(*windows, since("28d", F.col("plays")).alias("recent"), F.sum("masked").alias("_masked"))
+    heard = interactions.where(is_heard()).select(*key, "first_day", "plays", "skips", _total_plays().alias("total"))
+    met = heard.join(counted, key, "left").fillna(0, ["p28d", "p180d", "recent", "_masked"]).join(_odd(not_taste), "recording_idx", "left")
+    met = met.withColumn("plife", F.col("total") - F.col("_masked"))
+    return met.withColumns({name: F.when(F.col("_odd"), 0).otherwise(F.col(name)) for name in PLAYS_IN}).drop("_odd", "_masked")
 
 
 def _thresholds(users: DataFrame) -> DataFrame:

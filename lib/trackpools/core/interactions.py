@@ -6,7 +6,9 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from trackpools.config import DailyConfig, WeightsConfig
+from trackpools.config_taste import TasteConfig
 from trackpools.core.ids import recording_of
+from trackpools.core.taste import excluded_in, masked, masked_as
 from trackpools.core.weights import landmark_factor
 
 DAY_MS = 86_400_000  # no play lasts longer; a broken clock must not overflow the sum of a day
@@ -17,6 +19,16 @@ def known_by(as_of: datetime, known_as_of: datetime) -> Column:
     happened = F.col("played_at").isNull() | (F.col("played_at") < F.lit(as_of))
     received = F.coalesce("received_at", "played_at")
     return happened & (received.isNull() | (received < F.lit(known_as_of)))
+
+
+def is_music() -> Column:
+    """Podcasts, audiobooks and whatever else the log says is no music are not."""
+    return F.coalesce("content_type", F.lit("music")) == "music"
+
+
+def is_public() -> Column:
+    """Not played in a private session."""
+    return ~F.coalesce("private", F.lit(False))
 
 
 def with_idx(rows: DataFrame, tracks: DataFrame, user_ids: DataFrame, recording_ids: DataFrame) -> DataFrame:
@@ -35,25 +47,27 @@ def is_early_skip(daily: DailyConfig) -> Column:
     return lean_back & F.coalesce(F.col("ms_played") < daily.early_skip_ms, F.lit(False))
 
 
-def plays_daily(plays: DataFrame, daily: DailyConfig, since: date | None) -> DataFrame:
-    """One row a user × recording × UTC day, bots capped; private sessions and other content than music are no taste.
+def plays_daily(plays: DataFrame, daily: DailyConfig, taste: TasteConfig, since: date | None) -> DataFrame:
+    """One row a user × recording × UTC day, bots capped, loops and excluded contexts masked; only music, and none of private sessions.
 
     Args:
         plays: timed plays with `user_idx, recording_idx`.
         since: first day to compute; None is all.
     """
-    music = (F.coalesce("content_type", F.lit("music")) == "music") & ~F.coalesce("private", F.lit(False))
-    timed = plays.where((F.col("kind") == "play") & F.col("played_at").isNotNull() & (F.col("plays") > 0) & music).withColumn("day", F.to_date("played_at"))
+    counts = (F.col("kind") == "play") & F.col("played_at").isNotNull() & (F.col("plays") > 0)
+    timed = plays.where(counts & is_music() & is_public()).withColumn("day", F.to_date("played_at"))
     if since is not None:
         timed = timed.where(F.col("day") >= F.lit(since))
     skip = is_early_skip(daily)
+    excluded = {context: F.sum(F.when(~skip & there, F.col("plays")).otherwise(0)) for context, there in excluded_in(taste).items()}
     days = timed.groupBy("user_idx", "recording_idx", "day").agg(
         F.sum("plays").alias("plays"),
         F.sum(F.when(skip, 0).otherwise(F.col("plays"))).alias("completions"),
         F.sum(F.when(skip, F.col("plays")).otherwise(0)).alias("early_skips"),
         F.sum(F.least(F.coalesce("ms_played", F.lit(0)), F.lit(DAY_MS))).alias("ms"),
+        F.array(*(F.struct(plays.alias("plays"), F.lit(context).alias("context")) for context, plays in excluded.items())).alias("_excluded"),
     )
-    return _capped(days, daily)
+    return _capped(days.withColumns({"masked": masked(taste), "masked_as": masked_as(taste)}), daily)
 
 
 def _capped(days: DataFrame, daily: DailyConfig) -> DataFrame:
@@ -63,9 +77,10 @@ def _capped(days: DataFrame, daily: DailyConfig) -> DataFrame:
     total = F.sum(own).over(user_day)
     # whole numbers are multiplied before they are divided: 58 · (30/58) is above 30 in floating point, and would be rounded up
     capped = F.when(total <= daily.max_plays_day, own).otherwise(F.ceil(own * daily.max_plays_day / total))
-    scaled = (F.ceil(F.col(name) * F.col("_capped") / F.col("plays")).cast("int").alias(name) for name in ("completions", "early_skips"))
+    parts = {name: F.ceil(F.col(name) * F.col("_capped") / F.col("plays")).cast("int") for name in ("completions", "early_skips", "masked")}
     return days.withColumn("_capped", capped).select(
-        "user_idx", "recording_idx", "day", F.col("_capped").cast("int").alias("plays"), *scaled, F.col("ms").cast("long").alias("ms")
+        "user_idx", "recording_idx", "day", F.col("_capped").cast("int").alias("plays"), *(part.alias(name) for name, part in parts.items()),
+        F.col("ms").cast("long").alias("ms"), "masked_as",
     )
 
 
@@ -97,13 +112,13 @@ def interactions(days: DataFrame, untimed: DataFrame, acts: DataFrame, weights: 
         acts: result of `explicit_acts`.
     """
     key = ["user_idx", "recording_idx"]
-    factor = landmark_factor(F.col("day"), weights)
+    factor, liked = landmark_factor(F.col("day"), weights), F.col("completions") - F.col("masked")
     # sums of floats depend on the order, and the order on the partitions: sum integers a day, then days in day order
     timed = days.groupBy(*key).agg(
-        F.array_sort(F.collect_list(F.struct("day", factor.alias("f"), "completions", "early_skips"))).alias("_days"),
+        F.array_sort(F.collect_list(F.struct("day", factor.alias("f"), liked.alias("liked"), "early_skips"))).alias("_days"),
         F.sum("plays").alias("plays"), F.sum("early_skips").alias("skips"), F.min("day").alias("first_day"), F.max("day").alias("last_day"),
     )
-    masses = (_ordered_sum(name).alias(mass) for name, mass in (("completions", "mass"), ("early_skips", "skip_mass")))
+    masses = (_ordered_sum(name).alias(mass) for name, mass in (("liked", "mass"), ("early_skips", "skip_mass")))
     timed = timed.select(*key, *masses, "plays", "skips", "first_day", "last_day")
     rating_day = F.when(F.col("kind") == "rating", F.to_date("played_at"))
     totals = untimed.groupBy(*key).agg(

@@ -15,7 +15,7 @@ from trackpools.core.shelf import Shelf, code_of_tag
 from trackpools.core.sources import als, enabled, fresh
 from trackpools.core.sources.asking import Proposed, Shelves, answered, barred, by_user, offered, seeds_of
 from trackpools.core.sources.keys import code_of_market
-from trackpools.core.sources.listeners import Listeners
+from trackpools.core.sources.listeners import Listeners, taste_only
 from trackpools.core.sources.merging import keys_of
 from trackpools.core.topk import Allowed, Catalogue, Ragged, best, best_of, exact_scores
 
@@ -65,12 +65,13 @@ class Person:
 def listeners(release: Release, person: Person) -> Listeners:
     """The person as a block of one."""
     past = person.past
+    facts = release.shelf.at(past.recording)
     declared = np.array([code_of_tag(tag) for tag in person.declared], np.int64)
     return Listeners(
         idx=np.array([person.idx], np.int32), market=np.array([code_of_market(person.market)]), clean=np.array([person.clean]),
         declared=(np.array([0, len(declared)]), declared), ends=np.array([0, len(past.recording)]), recording=past.recording, plays=past.plays,
-        first_day=past.first_day, last_day=past.last_day, weight=past.weight.astype(np.float64), heard=past.heard, closed=past.blocked | past.refused,
-        facts=release.shelf.at(past.recording), today=(release.as_of.date() - EPOCH).days,
+        first_day=past.first_day, last_day=past.last_day, weight=taste_only(past.weight.astype(np.float64), facts), heard=past.heard,
+        closed=past.blocked | past.refused, facts=facts, today=(release.as_of.date() - EPOCH).days,
     )
 
 

@@ -18,18 +18,20 @@ from trackpools.datasets.files import BROKEN, first_line, list_files, name_of, q
 from trackpools.errors import InputError
 
 ENDINGS = {"csv": (".csv", ".csv.gz", ".tsv", ".tsv.gz"), "json": (".json", ".jsonl", ".ndjson", ".json.gz", ".jsonl.gz"), "parquet": (".parquet",)}
-IDS = ("event_id", "user_id", "track_id", "artist_id")
+IDS = ("event_id", "user_id", "profile_id", "track_id", "artist_id")
 TEXTS = ("reason_start", "reason_end", "context_type", "content_type", "title", "artist")
 TIMES = ("played_at", "received_at")
 NUMBERS = ("ms_played", "plays", "rating")
 OURS = (*IDS, *TEXTS, *TIMES, *NUMBERS, "private")
-LATER = ("event_id", "received_at", "ms_played", "reason_start", "reason_end", "context_type", "content_type", "private")
+LATER = ("event_id", "profile_id", "received_at", "ms_played", "reason_start", "reason_end", "context_type", "content_type", "private")
 PEEKED_LINES = 200  # JSON lines looked at for names and types; the rest is judged row by row
 INTEGERS = (T.ByteType, T.ShortType, T.IntegerType, T.LongType)
 
 
 def read(spark: SparkSession, path: str, config: Config) -> Imported:
     """Raw rows of a listening log; grain: one row of the input.
+
+    Where a row has a `profile_id`, its user is account/profile.
 
     A log with `played_at` holds plays; with `ingest.rating_column` ratings; with `plays` and no time counts.
 

@@ -142,7 +142,7 @@ class Flow:
     def _tell_training(self, c: Context, told: Any) -> None:
         for iteration, loss in enumerate(c.notes.curve, 1):
             told.metrics({"loss": loss}, step=iteration)
-        versions = self.pin((t.INTERACTIONS, t.USER_FACTORS, t.RECORDING_FACTORS))
+        versions = self.pin((t.NOT_TASTE, t.INTERACTIONS, t.USER_FACTORS, t.RECORDING_FACTORS))
         read = {name: self.store.read(name, version) for name, version in versions.items()}
         loss = final_loss(training_set(read, c), read["user_factors"], read["recording_factors"], self.config.train)
         self.notes.metrics["final_loss"] = loss

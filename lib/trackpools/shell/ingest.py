@@ -12,6 +12,7 @@ from pyspark.sql import functions as F
 
 from trackpools.config import Config
 from trackpools.core.contract import conform
+from trackpools.core.interactions import is_music
 from trackpools.core.quarantine import id_reasons, judge
 from trackpools.datasets import Imported
 from trackpools.datasets.files import first_line
@@ -118,10 +119,10 @@ def _insert_plays(store: Store, judged: DataFrame, facts: Mapping[str, Any], met
 
 
 def _catalogue(imported: Imported, judged: DataFrame | None) -> DataFrame | None:
-    """Tracks of the catalogue file and of accepted plays; a refused row adds nothing."""
+    """Tracks of the catalogue file and of accepted plays of music; a refused row adds nothing, and a podcast is no track."""
     frames = [] if imported.tracks is None else [imported.tracks]
     if judged is not None and "track" in judged.columns:
-        frames.append(judged.where((F.size("reasons") == 0) & F.col("track").isNotNull()).select("track_id", "track.*"))
+        frames.append(judged.where((F.size("reasons") == 0) & F.col("track").isNotNull() & is_music()).select("track_id", "track.*"))
     complete = [conform(f if "available" in f.columns else f.withColumn("available", F.lit(True)), TRACKS) for f in frames]
     return None if not complete else complete[0] if len(complete) == 1 else complete[0].unionByName(complete[1])
 

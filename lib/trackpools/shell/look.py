@@ -19,7 +19,7 @@ MAX_USERS = 10_000  # decoded pools go through the driver; beyond this read the 
 def decoded(store: Store, release: Release, config: Config, ids: DataFrame) -> DataFrame:
     """`decode.pools_long` of the users in `ids` (`user_id, user_idx`), lazy."""
     profiles, cards, pools = (released(store, release, name) for name in ("users", "track_cards", "pools"))
-    listeners = ids.join(audience(ids, profiles, config.cards.market_groups), "user_idx")
+    listeners = ids.join(audience(ids, profiles, config.cards.market_groups, config.taste.minor_bands), "user_idx")
     return pools_long(pools, listeners, cards, release.dictionary)
 
 

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from trackpools.config import Config
 from trackpools.core import bars
 from trackpools.core.als.factors import matrix
-from trackpools.core.audience import EVERYWHERE
+from trackpools.core.audience import EVERYWHERE, minor
 from trackpools.core.on_demand import Market, Person, Release
 from trackpools.core.packing import values
 from trackpools.core.past import Event, Past
@@ -110,6 +110,6 @@ class Opened:
         past = Past.of(self._people["interactions"].to_table(filter=pc.field("user_idx") == idx), self.config, self.as_of, events)
         factors = self._people["user_factors"].to_table(filter=pc.field("idx") == idx, columns=["factors"])["factors"]
         return Person(
-            idx=idx, market=groups.get(market, market), clean=profile.get("explicit_policy") == "clean",
+            idx=idx, market=groups.get(market, market), clean=profile.get("explicit_policy") == "clean" or minor(profile.get("birth_band"), self.config.taste.minor_bands),
             declared=tuple(profile.get("declared_tags") or ()), past=past, factors=matrix(factors)[0] if len(factors) else None,
         )

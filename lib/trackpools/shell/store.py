@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from delta.tables import DeltaTable
+from delta.tables import DeltaTable, DeltaTableBuilder
 from pyspark.errors import AnalysisException
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -104,8 +104,10 @@ class Store:
         """Create by DDL, with comments, NOT NULL and CHECK; does nothing where it exists."""
         if self.exists(table.name):
             return
+        self._declare(DeltaTable.createIfNotExists(self.spark), table)
+
+    def _declare(self, builder: DeltaTableBuilder, table: Table) -> None:
         where = self.where(table.name)
-        builder = DeltaTable.createIfNotExists(self.spark)
         # outside Databricks this builder knows the session catalog alone, and only without its name
         builder = builder.tableName(where.removeprefix("spark_catalog.")) if self._by_name else builder.location(where)
         builder = builder.addColumns(table.schema).comment(table.grain)
@@ -185,6 +187,7 @@ class Store:
 
     def _save(self, table: Table, df: DataFrame, metadata: Mapping[str, Any], replace_where: str | None) -> int:
         self.create(table)
+        before = self.commit(table.name).version
         writer = conform(df, table).write.format("delta").mode("overwrite").option("compression", "zstd")
         writer = writer.option("userMetadata", json.dumps(dict(metadata), sort_keys=True))
         if replace_where is not None:
@@ -193,7 +196,12 @@ class Store:
             writer.saveAsTable(self.where(table.name))
         else:
             writer.save(self.where(table.name))
-        self._commits.pop(table.name, None)
+        del self._commits[table.name]
+        if replace_where is None and self.commit(table.name).version == before:
+            # nothing in place of nothing is no commit, but whose work it is must be told
+            with confs(self.spark, {USER_METADATA: json.dumps(dict(metadata), sort_keys=True)}):
+                self._declare(DeltaTable.replace(self.spark), table)
+            del self._commits[table.name]
         return self.commit(table.name).version
 
     def insert(self, table: Table, df: DataFrame, metadata: Mapping[str, Any], extra: Column | None = None) -> int:

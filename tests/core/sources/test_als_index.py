@@ -43,7 +43,7 @@ def frames(spark):
     ]
     schema = "user_idx int, recording_idx int, heard boolean, blocked boolean, refused boolean"
     return {
-        "users": audience(ids, profiles, {}), "cards": rows(spark, TRACK_CARDS.name, *cards).cache(),
+        "users": audience(ids, profiles, {}, ()), "cards": rows(spark, TRACK_CARDS.name, *cards).cache(),
         "history": spark.createDataFrame([(LISTENER, int(r), True, False, False) for r in best], schema),
         "user_factors": spark.createDataFrame(as_table(np.arange(USERS), x)), "recording_factors": spark.createDataFrame(as_table(np.arange(RECORDINGS), y)),
     }

@@ -67,7 +67,7 @@ def frames(spark):
     recordings = rows(spark, "recording_ids", *({"recording_id": f"t{r}", "recording_idx": r} for r in range(RECORDINGS)))
     interactions = rows(spark, "interactions", *met.values())
     days = rows(spark, "plays_daily", *({"user_idx": u, "recording_idx": r, "day": row["last_day"], "plays": 2, "completions": 2} for (u, r), row in met.items() if "last_day" in row))
-    everybody = audience(ids, profiles, {})
+    everybody = audience(ids, profiles, {}, ())
     rng = np.random.default_rng(5)
     # rounded, so that there are ties
     factors = {

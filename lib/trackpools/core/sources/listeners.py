@@ -1,12 +1,11 @@
 """A block of listeners as arrays: who they are and what they heard, with the facts of it; what sources that look things up are shown."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trackpools.core.shelf import Shelf
+from trackpools.core.shelf import FUNCTIONAL, Shelf
 
 Longs = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -24,7 +23,7 @@ class Listeners:
         declared: (int64 ends [users + 1], int64 tag codes): tastes told at sign-up.
         ends: int64 [users + 1] of the histories; those of a user by recording.
         recording, plays, first_day, last_day: int64, of what they met; days since 1970, NEVER where unknown.
-        weight: float64, w⁺ at as_of; 0 where there is no positive evidence.
+        weight: float64, w⁺ at as_of; 0 where there is no positive evidence, see also `taste_only`.
         heard, closed: bool: heard it; blocked it, or the heard policy refuses it.
         facts: the shelf's rows of the recordings.
         today: as_of, in days since 1970.
@@ -57,6 +56,11 @@ class Listeners:
     def age(self) -> Floats:
         """Days since the last play, at least half a one; a year where it has no date."""
         return np.maximum(np.where(self.last_day == NEVER, 365.0, self.today - self.last_day), 0.5)
+
+
+def taste_only(weight: Floats, facts: Shelf) -> Floats:
+    """The weights, 0 for audio that is no taste: it is heard, and stays so, but nothing follows from it."""
+    return np.where(facts.marks & FUNCTIONAL > 0, 0.0, weight)
 
 
 @dataclass(frozen=True)
@@ -125,8 +129,3 @@ def tag_profile(listeners: Listeners, declared: float) -> tuple[Longs, Longs, Fl
     user, tag, value = summed(user, tag, np.concatenate([spread[rows, columns], np.full(sizes.sum(), declared)]))
     total = np.bincount(user, value, minlength=listeners.users)
     return user, tag, value / total[user]
-
-
-def empty() -> tuple[Any, Any, Any]:
-    """No seeds and no offers."""
-    return np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float64)

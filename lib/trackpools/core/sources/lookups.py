@@ -14,7 +14,7 @@ from trackpools.core.shelf import Reader, tag_code, with_shelf
 from trackpools.core.sources.asking import Proposed, Shelves, answered, asked_by, barred, by_user, offered, seeds_of
 from trackpools.core.sources.inputs import ListInputs, SourceInputs
 from trackpools.core.sources.keys import market_code
-from trackpools.core.sources.listeners import NEVER, Listeners
+from trackpools.core.sources.listeners import NEVER, Listeners, taste_only
 from trackpools.core.sources.source import Source
 
 HEARD, CLOSED = 1, 2
@@ -94,10 +94,11 @@ def _each(work: Callable[[Listeners], Any], today: int) -> Callable[[Iterator[An
                 kinds = WHO | PAST | {"ends": np.int64}
                 held = {name: values(row[name], kinds[name]) for name in HELD}
                 recording, bits = held["recording"].astype(np.int64), held["bits"]
+                facts = reader.of(row).at(recording)
                 made = work(Listeners(
                     idx=held["idx"], market=held["market"], clean=held["clean"].astype(bool), declared=(held["declared_ends"], held["declared"]),
                     ends=held["ends"], recording=recording, **{name: held[name].astype(np.int64) for name in ("plays", "first_day", "last_day")},
-                    weight=held["weight"].astype(np.float64), heard=bits & HEARD > 0, closed=bits & CLOSED > 0, facts=reader.of(row).at(recording), today=today,
+                    weight=taste_only(held["weight"].astype(np.float64), facts), heard=bits & HEARD > 0, closed=bits & CLOSED > 0, facts=facts, today=today,
                 ))
                 yield from made.to_batches() if isinstance(made, pa.Table) else [pa.RecordBatch.from_pydict({"block": row["block"]} | made)]
 

@@ -77,10 +77,10 @@ Benchmark = Callable[[Config, Size, int, Callable[[str], None]], Measured]
 
 def benchmarks() -> dict[str, Benchmark]:
     """Name → benchmark; imported late, for they load heavy libraries."""
-    from trackpools.shell.bench import ann, flow, foldin, quality, sample, scale, topk, train
+    from trackpools.shell.bench import ann, flow, foldin, quality, sample, scale, shilling, topk, train
 
-    modules = {"train": train, "topk": topk, "ann": ann, "foldin": foldin, "flow": flow, "scale": scale, "sample": sample, "quality": quality}
-    return {name: module.measure for name, module in modules.items()}
+    modules = (train, topk, ann, foldin, flow, scale, sample, shilling, quality)
+    return {module.__name__.rpartition(".")[2]: module.measure for module in modules}
 
 
 def machine() -> dict[str, Any]:
