@@ -7,6 +7,7 @@ from functools import cached_property
 from builders import rows
 from trackpools.core import cards, rules
 from trackpools.core.audience import audience
+from trackpools.core.shelf import packed_shelf
 from trackpools.core.sources.inputs import SourceInputs
 
 AS_OF = dt.datetime(2025, 6, 1, tzinfo=dt.UTC)
@@ -82,6 +83,7 @@ class Blocks:
         known = cards.cards(self.tracks(spark), self.recording_ids(spark), everybody, met, as_of=AS_OF, groups={})
         return SourceInputs(
             users=everybody.join(rows(spark, "user_features").select("user_idx", "profile"), "user_idx", "left"),
-            history=rules.history(met, heard=config.pools.heard, rules=config.rules, as_of=AS_OF), cards=known,
+            history=rules.history(met, heard=config.pools.heard, rules=config.rules, weights=config.weights, as_of=AS_OF), cards=known,
+            shelf=packed_shelf(rows(spark, "recording_facts")),
             user_factors=factors[0], recording_factors=factors[1], recordings=self.recordings, config=config,
         )

@@ -187,6 +187,12 @@ class SourcesConfig(Section):
 class RulesConfig(Section):
     heard_days: Annotated[int, Field(ge=1, le=36_500)]
     block_disliked: bool
+    min_listeners: Annotated[int, Field(ge=0, le=1_000_000)]
+    new_days: Annotated[int, Field(ge=0, le=36_500)]
+    functional: Literal["drop", "allow"]
+    versions: Literal["original", "best"]
+    artist_cap: Count
+    album_cap: Count
 
 
 class PoolsConfig(Section):
@@ -194,7 +200,13 @@ class PoolsConfig(Section):
     heard: Literal["mark", "exclude", "only", "not_within"]
     buckets: Annotated[int, Field(ge=1, le=100_000)]
     user_block: Annotated[int, Field(ge=1, le=65_536)]
+    blend: Literal["rrf", "quota"]
     rrf_k: Annotated[int, Field(ge=1, le=10_000)]
+    mmr: Share
+    calibration: Share
+    floor: Annotated[int, Field(ge=0, le=10_000)]
+    floor_share: Share
+    reserve: Share
     valid_days: Annotated[int, Field(ge=1, le=365)]
     active_days: Annotated[int, Field(ge=0, le=36_500)]
 

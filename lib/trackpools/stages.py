@@ -15,6 +15,7 @@ from trackpools import tables as t
 from trackpools.config import Config
 from trackpools.core import assemble, cards, features, ids, interactions, rules, weights
 from trackpools.core.audience import audience, eligible
+from trackpools.core.shelf import packed_shelf
 from trackpools.core.sources import als
 from trackpools.core.sources.inputs import SourceInputs
 from trackpools.core.sources.items import unpacked
@@ -158,12 +159,12 @@ def fit_factors(read: Frames, c: Context) -> dict[str, DataFrame]:
 def fill_pools(read: Frames, c: Context) -> dict[str, DataFrame]:
     """Candidates of every source, rules, blend, exactly K or a shortfall."""
     config = c.config
-    history = rules.history(read["interactions"], heard=config.pools.heard, rules=config.rules, as_of=c.as_of)
+    history = rules.history(read["interactions"], heard=config.pools.heard, rules=config.rules, weights=config.weights, as_of=c.as_of)
     everybody = audience(read["user_ids"], read["users"], config.cards.market_groups)
     inputs = SourceInputs(
         users=eligible(everybody, read["user_features"], history, config.pools.active_days, c.as_of), history=history, cards=read["track_cards"],
         user_factors=read["user_factors"].select("idx", "factors"), recording_factors=read["recording_factors"].select("idx", "factors"),
-        recordings=c.rows["recording_factors"], config=config,
+        shelf=packed_shelf(read["recording_facts"]), recordings=c.rows["recording_factors"], config=config,
     )
     if config.sources.als.enabled and als.is_approximate(inputs):
         inputs = _told(replace(inputs, stripes=c.keep(als.stripes(inputs))), c.notes)
@@ -202,8 +203,8 @@ STAGES = (
     ),
     Stage(
         "pools", "propose, rule, blend, cut",
-        (t.USER_IDS, t.USERS, t.USER_FEATURES, t.INTERACTIONS, t.TRACK_CARDS, t.USER_FACTORS, t.RECORDING_FACTORS), (t.CANDIDATES, t.POOLS),
-        ("cards", "topk", "sources", "rules", "pools", "candidates"), fill_pools,
+        (t.USER_IDS, t.USERS, t.USER_FEATURES, t.INTERACTIONS, t.TRACK_CARDS, t.USER_FACTORS, t.RECORDING_FACTORS, t.RECORDING_FACTS), (t.CANDIDATES, t.POOLS),
+        ("weights", "cards", "topk", "sources", "rules", "pools", "candidates"), fill_pools,
     ),
 )
 BY_NAME = {stage.name: stage for stage in STAGES}

@@ -28,7 +28,7 @@ REFUSED = {"mark": set(), "only": set(), "exclude": {0, 1, 2, 3, 4, 6}, "not_wit
 def test_history_says_what_was_heard_blocked_and_refused_by_the_policy(spark, config, heard):
     """30 days before June 30 is May 31: refused are June 1 and later, and what has no date."""
     given = config("rules.heard_days=30").rules
-    got = rules.history(rows(spark, "interactions", *MET), heard=heard, rules=given, as_of=AS_OF)
+    got = rules.history(rows(spark, "interactions", *MET), heard=heard, rules=given, weights=config().weights, as_of=AS_OF)
     june = (dt.date(2025, 6, 29) - dt.date(1970, 1, 1)).days
     expected = [
         (0, 3, june, True, False), (1, 1, june - 29, True, False), (2, 1, june - 28, True, False), (3, 32767, None, True, False), (4, 0, None, True, False),
@@ -44,7 +44,7 @@ def test_history_says_what_was_heard_blocked_and_refused_by_the_policy(spark, co
 def test_a_dislike_keeps_out_only_where_it_is_said_to(spark, config):
     frame = rows(spark, "interactions", {"likes": -1}, {"recording_idx": 1, "blocked": True})
     for disliked in (True, False):
-        got = rules.history(frame, heard="mark", rules=config(f"rules.block_disliked={str(disliked).lower()}").rules, as_of=AS_OF)
+        got = rules.history(frame, heard="mark", rules=config(f"rules.block_disliked={str(disliked).lower()}").rules, weights=config().weights, as_of=AS_OF)
         assert [row["blocked"] for row in got.orderBy("recording_idx").collect()] == [disliked, True]
 
 

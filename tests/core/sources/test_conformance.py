@@ -75,8 +75,8 @@ def inputs(frames, config):
         c = config(f"pools.heard={policy}", "sources.als.k=10", "sources.als.k_heard=6", "sources.popular.k=15", "topk.user_block=5", "topk.stripe=64", *settings)
         at = {name: df.repartition(partitions) for name, df in frames.items()}
         met = at.pop("interactions")
-        past = rules.history(met if history else met.where("false"), heard=policy, rules=c.rules, as_of=AS_OF)
-        return SourceInputs(history=past, recordings=RECORDINGS, config=c, **at)
+        past = rules.history(met if history else met.where("false"), heard=policy, rules=c.rules, weights=c.weights, as_of=AS_OF)
+        return SourceInputs(history=past, shelf=None, recordings=RECORDINGS, config=c, **at)
 
     return build
 

@@ -16,6 +16,7 @@ class SourceInputs:
         history: result of `rules.history`.
         cards: `track_cards`.
         user_factors, recording_factors: `idx int, factors array<float>`.
+        shelf: of `shelf.packed_shelf`: facts of every recording.
         recordings: number of trained recordings, to plan with.
         stripes: of `als.stripes`, where the caller keeps them to use them more than once.
     """
@@ -25,6 +26,7 @@ class SourceInputs:
     cards: DataFrame
     user_factors: DataFrame
     recording_factors: DataFrame
+    shelf: DataFrame
     recordings: int
     config: Config
     stripes: DataFrame | None = None
