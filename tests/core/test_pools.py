@@ -12,7 +12,8 @@ from blend_oracle import World, pool_of
 from trackpools.core.fusing import meet
 from trackpools.core.pools import Candidates, PoolRequest, Tastes, build_pool, build_pools
 from trackpools.core.rules import BIT, RULES
-from trackpools.core.shelf import Shelf
+from trackpools.core.shelf import FUNCTIONAL, Shelf
+from trackpools.core.tastes import tastes
 
 WEIGHTS = (1.0, 0.3, 0.7)
 PLAIN = {"flags": 0, "heard": False, "plays": 0, "last_day": -1}
@@ -143,6 +144,102 @@ def test_a_user_gets_the_same_row_alone_and_in_any_company_and_order(users, requ
         assert alone["drops"] == {rule: n for rule, n in zip(RULES, pools.drops[u].tolist(), strict=True) if n}
         assert alone["emitted"] == pools.emitted[u]
         assert (alone["shortfall"] or {"rule": ""})["rule"] == pools.shortfall[u]
+
+
+EVERYTHING = PoolRequest(
+    50, 60, WEIGHTS, mmr=0.2, calibration=0.2, floor=5, floor_share=0.3, reserve=0.1, artist_cap=9, album_cap=5, explore=(2, 5),
+)
+
+
+def test_users_of_nobody_one_ten_and_100_000_candidates_share_a_batch():
+    rng, size = np.random.default_rng(8), 120_000
+    shelf = replace(Shelf.blank(size), artist=rng.integers(0, 2_000, size).astype(np.int32), album=rng.integers(0, 9_000, size).astype(np.int32),
+                    sketch=rng.integers(-31, 32, (size, 16)).astype(np.int8), decade=rng.integers(0, 9, size).astype(np.uint8))
+    many = [0, 1, 10, 100_000, 0, 300]
+    recordings = [rng.permutation(size)[:n] for n in many]
+
+    def candidates(lists):
+        user, flat = np.repeat(np.arange(len(lists)), [len(one) for one in lists]), np.concatenate(lists).astype(np.int64)
+        rank, none = np.concatenate([np.arange(1, len(one) + 1) for one in lists]), np.zeros(len(flat), np.int64)
+        past = np.searchsorted(user, np.arange(len(lists) + 1))
+        return Candidates(user, flat, flat % 3, rank, none, none, none - 1, flat % 2 > 0, np.zeros(len(lists), np.int64),
+                          np.zeros((len(lists), len(RULES)), np.int64), shelf, tastes(past, flat, np.ones(len(flat), np.float32), shelf))
+
+    pools = build_pools(candidates(recordings), EVERYTHING)
+    assert np.diff(pools.picks.offsets).tolist() == [0, 1, 10, 50, 0, 50]
+    assert np.diff(pools.reserve.offsets).tolist() == [0, 0, 0, 5, 0, 5]
+    assert (pools.drops.sum(axis=1) + np.diff(pools.picks.offsets)).tolist() == many
+    assert pools.shortfall == ["catalogue"] * 3 + ["", "catalogue", ""]
+    for u, mine in enumerate(recordings):
+        alone = build_pools(candidates([mine]), EVERYTHING)
+        for name in ("picks", "reserve"):
+            whole, own = getattr(pools, name), getattr(alone, name)
+            assert own.recording.tolist() == whole.recording[whole.offsets[u] : whole.offsets[u + 1]].tolist()
+            assert own.propensity.tobytes() == whole.propensity[whole.offsets[u] : whole.offsets[u + 1]].tobytes()
+
+
+def of(pool, name="candidates"):
+    return [row["recording"] for row in pool[name]]
+
+
+def test_what_is_only_explored_stands_last_with_its_propensity_and_fills_up_where_others_are_short():
+    world = World({0: [0, 1, 2, 3, 4, 5], 2: [10, 0, 11, 12, 13]}, dict.fromkeys([*range(6), *range(10, 14)], PLAIN))
+    pool = build_pool(batch([world]), PoolRequest(5, 60, WEIGHTS, reserve=0.2, explore=(2, 2)))
+    assert (of(pool), of(pool, "reserve")) == ([0, 1, 2, 10, 11], [3])
+    assert [row["propensity"] for row in pool["candidates"]] == [1, 1, 1, 0.5, 0.5]
+    assert pool["drops"] == {"below_cut": 5}
+    pool = build_pool(batch([world]), PoolRequest(9, 60, WEIGHTS, explore=(2, 2)))
+    assert of(pool) == [0, 1, 2, 3, 4, 5, 10, 11, 12]
+    assert [row["propensity"] for row in pool["candidates"]] == [1] * 6 + [0.75] * 3
+    assert of(build_pool(batch([world]), PoolRequest(5, 60, WEIGHTS)))[:2] == [0, 1]
+
+
+def test_the_original_stays_with_the_score_of_its_best_version():
+    world = World({0: [5, 4, 3]}, dict.fromkeys((3, 4, 5), PLAIN), {5: {"song": 3}, 4: {"song": 4}, 3: {"song": 3}})
+    pool = build_pool(batch([world]), PoolRequest(3, 60, WEIGHTS))
+    assert (of(pool), pool["drops"]) == ([3, 4], {"duplicate": 1})
+    assert pool["candidates"][0]["score"] == float(np.float32(1 / 61))
+    assert of(build_pool(batch([world]), PoolRequest(3, 60, WEIGHTS, versions="best"))) == [5, 4]
+
+
+def test_a_quota_gives_each_source_its_share_of_every_stretch():
+    world = World({0: list(range(10)), 1: list(range(10, 20))}, dict.fromkeys(range(20), PLAIN))
+    got = of(build_pool(batch([world]), PoolRequest(8, 60, (3.0, 1.0, 1.0), blend="quota")))
+    assert [sum(r < 10 for r in got[:n]) for n in (4, 8)] == [3, 6]
+    world = World({0: [0], 1: list(range(10, 20))}, dict.fromkeys([0, *range(10, 20)], PLAIN))
+    assert of(build_pool(batch([world]), PoolRequest(4, 60, (3.0, 1.0, 1.0), blend="quota"))) == [0, 10, 11, 12]
+
+
+def test_floors_complete_the_decade_that_relevance_leaves_out():
+    shelf = {r: {"decade": 8 if r >= 18 else 12} for r in range(20)}
+    world = World({0: list(range(20))}, dict.fromkeys(range(20), PLAIN), shelf)
+    assert of(build_pool(batch([world]), PoolRequest(10, 60, WEIGHTS, floor=2, floor_share=0.2))) == [*range(8), 18, 19]
+    assert of(build_pool(batch([world]), PoolRequest(10, 60, WEIGHTS, floor=3, floor_share=0.3))) == list(range(10)), "only two there are"
+
+
+def test_mmr_passes_over_the_likeness_of_what_is_chosen():
+    first, second = [127] + [0] * 15, [0, 127] + [0] * 14
+    shelf = {0: {"sketch": first}, 1: {"sketch": first}, 2: {"sketch": second}}
+    world = World({0: [0, 1, 2]}, dict.fromkeys(range(3), PLAIN), shelf)
+    assert of(build_pool(batch([world]), PoolRequest(3, 60, WEIGHTS, mmr=0.3))) == [0, 2, 1]
+
+
+def test_calibration_follows_the_tags_of_the_listener():
+    """Three quarters of what is played is tag 1: of each four tracks three are."""
+    shelf = {r: {"tags": [1 if r < 12 else 2]} for r in range(24)}
+    world = World({0: list(range(24))}, dict.fromkeys(range(24), PLAIN), shelf, {1: 0.75, 2: 0.25})
+    got = of(build_pool(batch([world]), PoolRequest(12, 60, WEIGHTS, calibration=1.0)))
+    assert sum(r < 12 for r in got) == 9
+
+
+def test_tastes_spread_weights_over_tags_in_any_order_and_leave_functional_audio_out():
+    shelf = shelf_of({0: {"tags": [7, 9]}, 1: {"tags": [9]}, 2: {"tags": [5], "marks": FUNCTIONAL}, 3: {}}, 4)
+    past, weight = np.array([0, 1, 2, 3, 3, 1]), np.array([2, 1, 8, 1, 0, 5], np.float32)
+    for order in ([0, 1, 2, 3], [3, 2, 1, 0]):
+        found = tastes(np.array([0, 0, 4, 4, 6]), np.r_[past[:4][order], past[4:]], np.r_[weight[:4][order], weight[4:]], shelf)
+        assert found.ends.tolist() == [0, 0, 3, 3, 4]
+        assert dict(zip(found.tag[:3].tolist(), found.share[:3].tolist(), strict=True)) == {7: 0.25, 9: 0.5, 0: 0.25}
+        assert (found.tag[3], found.share[3]) == (9, 1.0)
 
 
 def test_a_user_whom_nobody_proposes_anything_gets_an_empty_pool_that_says_so():

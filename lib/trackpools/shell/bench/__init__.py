@@ -77,9 +77,9 @@ Benchmark = Callable[[Config, Size, int, Callable[[str], None]], Measured]
 
 def benchmarks() -> dict[str, Benchmark]:
     """Name → benchmark; imported late, for they load heavy libraries."""
-    from trackpools.shell.bench import ann, flow, foldin, sample, scale, topk, train
+    from trackpools.shell.bench import ann, blend, flow, foldin, sample, scale, topk, train
 
-    modules = {"train": train, "topk": topk, "ann": ann, "foldin": foldin, "flow": flow, "scale": scale, "sample": sample}
+    modules = {"train": train, "topk": topk, "ann": ann, "blend": blend, "foldin": foldin, "flow": flow, "scale": scale, "sample": sample}
     return {name: module.measure for name, module in modules.items()}
 
 

@@ -19,6 +19,7 @@ from pyspark.sql import functions as F
 
 from trackpools.config import Config
 from trackpools.core.als.factors import as_table
+from trackpools.core.shelf import COLUMNS
 from trackpools.core.sources.inputs import SourceInputs
 from trackpools.shell.bench import Ratio
 from trackpools.shell.bench.logs import Log
@@ -90,6 +91,8 @@ class Inputs:
         card = {"recording_idx": everything, "available": np.ones(len(y), bool), "track_id": names, "clean_track_id": names, "listeners": listeners}
         self._write("cards", pa.concat_tables([pa.table(card | {"market": _same(market, len(y))}) for market in ("SE", "*")]))
 
+        self._write("shelf", pa.table({"shelf": pa.array([[]], pa.list_(_STRIPE))}))  # nothing is known of recordings
+
     def _write(self, name: str, table: Any) -> None:
         pq.write_table(table, self.folder / f"{name}.parquet", row_group_size=1 << 18)
 
@@ -99,13 +102,16 @@ class Inputs:
 
     def inputs(self, config: Config) -> SourceInputs:
         """All of them."""
-        names = ("history", "cards", "user_factors", "recording_factors")
+        names = ("history", "cards", "user_factors", "recording_factors", "shelf")
         users = self.read("users").withColumn("profile", F.lit(None).cast(PROFILE))
         return SourceInputs(users=users, **{name: self.read(name) for name in names}, recordings=self._recordings, config=config)
 
     def drop(self) -> None:
         """Delete the folder."""
         shutil.rmtree(self.folder)
+
+
+_STRIPE = pa.struct([("stripe", pa.int32()), ("place", pa.binary()), *((name, pa.binary()) for name in COLUMNS)])
 
 
 def _same(text: str, count: int) -> Any:
