@@ -4,10 +4,14 @@ import datetime as dt
 from dataclasses import dataclass
 from functools import cached_property
 
+from pyspark.sql import functions as F
+
 from builders import rows
 from trackpools.core import cards, rules
 from trackpools.core.audience import audience
-from trackpools.core.sources.inputs import SourceInputs
+from trackpools.core.shelf import packed_shelf
+from trackpools.core.sources import enabled, lookups
+from trackpools.core.sources.inputs import ListInputs, SourceInputs
 
 AS_OF = dt.datetime(2025, 6, 1, tzinfo=dt.UTC)
 
@@ -80,8 +84,16 @@ class Blocks:
         everybody = audience(self.user_ids(spark), rows(spark, "users"), {}, ())
         met = self.interactions(spark)
         known = cards.cards(self.tracks(spark), self.recording_ids(spark), everybody, met, as_of=AS_OF, groups={})
+        facts = rows(spark, "recording_facts", *(
+            {"recording_idx": r, "song": r, "artist": self.block(r), "album": r, "listeners": self.users} for r in range(self.recordings)))
+        weighed = met.select("user_idx", "recording_idx", "last_day", F.lit(1.0).alias("weight"))
+        given = ListInputs(
+            interactions=weighed, days=rows(spark, "plays_daily"), facts=facts, cards=known, recording_factors=factors[1], recordings=self.recordings,
+            config=config, as_of=AS_OF)
         return SourceInputs(
+            as_of=AS_OF, lists=lookups.all_lists(given, enabled(config)), fresh_factors=factors[1].limit(0),
             users=everybody.join(rows(spark, "user_features").select("user_idx", "profile"), "user_idx", "left"),
-            history=rules.history(met, heard=config.pools.heard, rules=config.rules, as_of=AS_OF), cards=known,
+            history=rules.history(met, heard=config.pools.heard, rules=config.rules, weights=config.weights, as_of=AS_OF), cards=known,
+            shelf=packed_shelf(facts),
             user_factors=factors[0], recording_factors=factors[1], recordings=self.recordings, config=config,
         )

@@ -158,9 +158,14 @@ class TopkConfig(Section):
 
 
 class RulesConfig(Section):
-    min_listeners: Annotated[int, Field(ge=0, le=1_000_000)]
     heard_days: Annotated[int, Field(ge=1, le=36_500)]
     block_disliked: bool
+    min_listeners: Annotated[int, Field(ge=0, le=1_000_000)]
+    new_days: Annotated[int, Field(ge=0, le=36_500)]
+    functional: Literal["drop", "allow"]
+    versions: Literal["original", "best"]
+    artist_cap: Count
+    album_cap: Count
 
 
 class PoolsConfig(Section):
@@ -168,7 +173,13 @@ class PoolsConfig(Section):
     heard: Literal["mark", "exclude", "only", "not_within"]
     buckets: Annotated[int, Field(ge=1, le=100_000)]
     user_block: Annotated[int, Field(ge=1, le=65_536)]
+    blend: Literal["rrf", "quota"]
     rrf_k: Annotated[int, Field(ge=1, le=10_000)]
+    mmr: Share
+    calibration: Share
+    floor: Annotated[int, Field(ge=0, le=10_000)]
+    floor_share: Share
+    reserve: Share
     valid_days: Annotated[int, Field(ge=1, le=365)]
     active_days: Annotated[int, Field(ge=0, le=36_500)]
 

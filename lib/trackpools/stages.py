@@ -204,20 +204,15 @@ def fill_pools(read: Frames, c: Context) -> dict[str, DataFrame]:
     """Candidates of every source, rules, blend, exactly K or a shortfall."""
     inputs = source_inputs(read, c)
     if c.config.sources.als.enabled and als.is_approximate(inputs):
-        inputs = _told(replace(inputs, stripes=c.keep(als.stripes(inputs))), c.notes)
+        from trackpools.shell.recall import told
+
+        inputs = replace(inputs, stripes=c.keep(als.stripes(inputs)))
+        metrics, warnings = told(inputs)
+        c.notes.metrics |= metrics
+        c.notes.warnings.extend(warnings)
     proposed = assemble.candidates(inputs)
     kept = {"candidates": unpacked(proposed)} if c.config.candidates.keep else {}
     return kept | {"pools": assemble.pools(inputs, proposed, c.as_of, c.model_version)}
-
-
-def _told(inputs: SourceInputs, notes: Notes) -> SourceInputs:
-    """The inputs; how near their index comes to the exact answer stands in the notes."""
-    from trackpools.shell.recall import below, recall
-
-    found = recall(inputs)
-    notes.metrics |= {f"recall_{name}": share for name, share in found.items()}
-    notes.warnings.extend(below(found, inputs.config.topk.min_recall, inputs.config.sources.als.k))
-    return inputs
 
 
 STAGES = (

@@ -188,7 +188,8 @@ SHORTFALL = struct(wanted=INT, got=INT, rule=STRING)
 POOLS = Table(
     "pools", "one user", ("user_idx",), "overwrite",
     (
-        col("bucket!", INT, "hash of user_idx"), col("user_idx!", INT, ""), col("candidates!", array(CANDIDATE), "best first; sources is a bitmap, last_day days since 1970"),
+        col("bucket!", INT, "hash of user_idx"), col("user_idx!", INT, ""), col("candidates!", array(CANDIDATE), "in the order of choice, what was only explored last; sources is a bitmap, last_day days since 1970"),
+        col("reserve", array(CANDIDATE), "the next of the order, to stand in for who is taken down; counted as below_cut"),
         col("drops!", T.MapType(STRING, INT), "removed candidates by rule; Σ + pool size = emitted"),
         col("emitted!", INT, "distinct recordings that any source proposed"), col("shortfall", SHORTFALL, "null when the pool is full; else the rule that bound"),
         col("profile", PROFILE, "what the listener is like; null for one without plays"),

@@ -9,7 +9,7 @@ from builders import rows
 from trackpools.core.checks import activity, pool_violations
 
 ONE = {"recording": 1, "score": 0.5, "sources": 1, "reason": 0, "reason_arg": 1, "plays": 0, "last_day": None, "propensity": 1.0}
-FULL = {"candidates": [ONE, ONE | {"recording": 2}], "drops": {"rights": 3}, "emitted": 5}
+FULL = {"candidates": [ONE, ONE | {"recording": 2}], "reserve": [ONE | {"recording": 3}], "drops": {"rights": 3}, "emitted": 5}
 SHORT = {"candidates": [ONE], "drops": {}, "emitted": 1, "shortfall": {"wanted": 2, "got": 1, "rule": "catalogue"}}
 EMPTY = {"candidates": [], "drops": {"blocked": 4, "heard": 1}, "emitted": 5, "shortfall": {"wanted": 2, "got": 0, "rule": "blocked"}}
 
@@ -28,11 +28,13 @@ def test_good_pools_break_nothing(spark):
 @pytest.mark.parametrize(("pool", "what"), [
     (FULL | {"emitted": 6}, "drops + pool size differ from emitted"), (FULL | {"drops": {"rights": 2}}, "drops + pool size differ from emitted"),
     (SHORT | {"shortfall": None}, "short without a shortfall, or full with one"), (FULL | {"shortfall": SHORT["shortfall"]}, "short without a shortfall, or full with one"),
-    (FULL | {"candidates": [ONE, ONE]}, "a recording twice"), (SHORT | {"candidates": [ONE | {"sources": 0}]}, "a candidate without a source"),
+    (FULL | {"candidates": [ONE, ONE]}, "a recording twice"), (FULL | {"reserve": [ONE]}, "a reserve that holds a recording of the pool, or one twice"),
+    (FULL | {"reserve": [ONE | {"recording": 7}] * 2}, "a reserve that holds a recording of the pool, or one twice"),
+    (SHORT | {"candidates": [ONE | {"propensity": 0.0}]}, "a propensity that is not above 0 and at most 1"), (SHORT | {"candidates": [ONE | {"sources": 0}]}, "a candidate without a source"),
     (SHORT | {"candidates": [ONE | {"score": math.nan}]}, "a score that is not a finite number"),
     (SHORT | {"candidates": [ONE | {"score": None}]}, "a score that is not a finite number"),
     (SHORT | {"candidates": [ONE | {"score": math.inf}]}, "a score that is not a finite number"),
-    (FULL | {"candidates": [ONE, ONE | {"recording": 2}, ONE | {"recording": 3}], "emitted": 6}, "more than k=2 candidates"),
+    (FULL | {"candidates": [ONE, ONE | {"recording": 2}, ONE | {"recording": 4}], "emitted": 6}, "more than k=2 candidates"),
 ])
 def test_each_broken_promise_is_counted_under_its_name(spark, pool, what):
     assert broken(spark, FULL, pool, EMPTY) == {what: 1}

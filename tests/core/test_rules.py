@@ -9,6 +9,7 @@ from chispa import assert_df_equality
 from builders import rows
 from trackpools.core import rules
 from trackpools.core.features import rights_hold
+from trackpools.core.shelf import FUNCTIONAL, INFLATED, KNOWN, Shelf
 
 AS_OF = dt.datetime(2025, 6, 30, 12, tzinfo=dt.UTC)
 MET = (
@@ -28,7 +29,7 @@ REFUSED = {"mark": set(), "only": set(), "exclude": {0, 1, 2, 3, 4, 6}, "not_wit
 def test_history_says_what_was_heard_blocked_and_refused_by_the_policy(spark, config, heard):
     """30 days before June 30 is May 31: refused are June 1 and later, and what has no date."""
     given = config("rules.heard_days=30").rules
-    got = rules.history(rows(spark, "interactions", *MET), heard=heard, rules=given, as_of=AS_OF)
+    got = rules.history(rows(spark, "interactions", *MET), heard=heard, rules=given, weights=config().weights, as_of=AS_OF).drop("first_day", "weight")
     june = (dt.date(2025, 6, 29) - dt.date(1970, 1, 1)).days
     expected = [
         (0, 3, june, True, False), (1, 1, june - 29, True, False), (2, 1, june - 28, True, False), (3, 32767, None, True, False), (4, 0, None, True, False),
@@ -41,10 +42,20 @@ def test_history_says_what_was_heard_blocked_and_refused_by_the_policy(spark, co
     assert_df_equality(got, frame, ignore_row_order=True, ignore_nullable=True)
 
 
+def test_history_brings_the_weight_and_the_first_day(spark, config):
+    """One play today of saturation 1 weighs ln 2 at its own day, half of its mass a half-life later; what is disliked weighs nothing."""
+    weights = config("weights.landmark=2025-06-30", "weights.half_life_days=10", "weights.saturation=1.0").weights
+    met = ({"mass": 1.0, "plays": 1, "first_day": dt.date(2025, 6, 30)}, {"recording_idx": 1, "mass": 1.0, "likes": -1})
+    for days, weight in ((0, np.log(2)), (10, np.log(1.5))):
+        got = rules.history(rows(spark, "interactions", *met), heard="mark", rules=config().rules, weights=weights, as_of=AS_OF + dt.timedelta(days=days))
+        found = {row["recording_idx"]: (row["first_day"], row["weight"]) for row in got.collect()}
+        assert found == {0: (20269, np.float32(weight)), 1: (None, 0.0)}
+
+
 def test_a_dislike_keeps_out_only_where_it_is_said_to(spark, config):
     frame = rows(spark, "interactions", {"likes": -1}, {"recording_idx": 1, "blocked": True})
     for disliked in (True, False):
-        got = rules.history(frame, heard="mark", rules=config(f"rules.block_disliked={str(disliked).lower()}").rules, as_of=AS_OF)
+        got = rules.history(frame, heard="mark", rules=config(f"rules.block_disliked={str(disliked).lower()}").rules, weights=config().weights, as_of=AS_OF)
         assert [row["blocked"] for row in got.orderBy("recording_idx").collect()] == [disliked, True]
 
 
@@ -62,7 +73,7 @@ def flagged(spark, policy, *given):
     found = frame.select(rules.bars().alias("bars"), rules.history_bits().alias("past")).collect()
     bars, past = (np.array([row[name] for row in found], np.uint8) for name in ("bars", "past"))
     clean = np.array([row.get("clean", False) for row in given])
-    return [named(int(flags)) for flags in rules.flags(bars, clean, past, heard=policy)]
+    return [named(int(flags)) for flags in rules.flags(bars, clean, past, np.zeros(len(given), np.int64), heard=policy)]
 
 
 def test_each_rule_binds_for_its_own_reason(spark):
@@ -71,7 +82,7 @@ def test_each_rule_binds_for_its_own_reason(spark):
         ({}, []), ({"available": False}, ["taken_down"]), ({"track_id": None}, ["rights"]),
         ({"clean": True}, []), ({"clean": True, "clean_track_id": None}, ["explicit"]), ({"clean_track_id": None}, []),
         ({"blocked": True}, ["blocked"]), (heard, []), (heard | {"refused": True}, ["heard"]),
-        ({"available": False, "track_id": None, "clean": True, "clean_track_id": None, "blocked": True, "refused": True}, list(rules.RULES[:-1])),
+        ({"available": False, "track_id": None, "clean": True, "clean_track_id": None, "blocked": True, "refused": True}, list(rules.RULES[:5])),
     ]
     assert flagged(spark, "mark", *(case for case, _ in cases)) == [names for _, names in cases]
     assert flagged(spark, "only", {}, heard, {}) == [["heard"], [], ["heard"]]
@@ -79,13 +90,53 @@ def test_each_rule_binds_for_its_own_reason(spark):
 
 def test_what_has_no_card_never_passes():
     for clean, names in ((False, ["taken_down", "rights"]), (True, ["taken_down", "rights", "explicit"])):
-        (flags,) = rules.flags(np.array([rules.UNKNOWN], np.uint8), np.array([clean]), np.zeros(1, np.uint8), heard="mark")
+        (flags,) = rules.flags(np.array([rules.UNKNOWN], np.uint8), np.array([clean]), np.zeros(1, np.uint8), np.zeros(1, np.int64), heard="mark")
         assert named(int(flags)) == names
 
 
 def test_the_order_of_the_rules_is_part_of_the_published_data():
-    assert rules.RULES == ("taken_down", "rights", "explicit", "blocked", "heard", "below_cut")
+    assert rules.RULES == (
+        "taken_down", "rights", "explicit", "blocked", "heard", "request", "few_listeners", "bot_inflated", "functional", "duplicate", "artist_cap",
+        "album_cap", "below_cut",
+    )
+    assert rules.BARS == ("taken_down", "rights", "explicit")
     assert rules.RULES[rules.BELOW_CUT] == "below_cut"
+
+
+def below(recordings, past=0, settings=(), **facts):
+    """Names of the shelf's rules that bind recordings of a shelf of two, of which the first is as `facts` says and the second is unknown."""
+    shelf = Shelf.blank(2)
+    for name, value in ({"marks": KNOWN, "listeners": 4} | facts).items():
+        getattr(shelf, name)[0] = value
+    standards = rules.Standards.of(settings, AS_OF)
+    past = np.full(len(recordings), past, np.uint8)
+    found = rules.below_standard(shelf, np.array(recordings), past, standards)
+    return [named(int(flags)) for flags in rules.flags(np.zeros(len(past), np.uint8), np.zeros(len(past), bool), past, found, heard="mark")]
+
+
+def test_few_listeners_bind_unless_heard_or_new_and_never_the_unknown(config):
+    given = config("rules.min_listeners=5", "rules.new_days=28").rules
+    few, today = ["few_listeners"], 20269
+    assert below([0, 1, 2, 9], settings=given) == [few, [], [], []]
+    assert below([0], settings=given, listeners=5) == [[]]
+    assert below([0], rules.HEARD, given) == [[]]
+    assert below([0], rules.BLOCKED, given) == [["blocked", "few_listeners"]]
+    assert below([0], settings=given, released=today - 27) == [[]]
+    assert below([0], settings=given, released=today - 28) == [few]
+    assert below([0], settings=config("rules.min_listeners=0").rules, listeners=0) == [[]]
+
+
+def test_bought_plays_and_functional_audio_bind_whoever_heard_them(config):
+    marks = {"listeners": 9, "marks": KNOWN | INFLATED | FUNCTIONAL}
+    for past in (0, rules.HEARD):
+        assert below([0], past, config().rules, **marks) == [["bot_inflated", "functional"]]
+        assert below([0], past, config("rules.functional=allow").rules, **marks) == [["bot_inflated"]]
+
+
+def test_a_request_rules_out_what_it_says():
+    none = np.zeros(2, np.uint8)
+    found = rules.flags(none, none.astype(bool), none, np.zeros(2, np.int64), heard="mark", unasked=np.array([False, True]))
+    assert [named(int(flags)) for flags in found] == [[], ["request"]]
 
 
 DAY = dt.date(2025, 6, 30)

@@ -1,6 +1,7 @@
 """Pools as a Spark frame: sources → blocks of users → rules and `build_pools` in a task → one row a user."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import reduce
 from typing import Any
@@ -12,11 +13,13 @@ from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from trackpools.config import Config
 from trackpools.core import rules
 from trackpools.core.bars import look_up, market_bars, table
 from trackpools.core.packing import Lists, block, packed, values
-from trackpools.core.pools import Candidates, PoolRequest, Pools, build_pools
-from trackpools.core.sources import SOURCES, enabled, lookups
+from trackpools.core.pools import Candidates, Picks, PoolRequest, Pools, Tastes, build_pools
+from trackpools.core.shelf import Reader, Shelf, with_shelf
+from trackpools.core.sources import SOURCES, enabled, explore, lookups
 from trackpools.core.sources.inputs import SourceInputs
 from trackpools.core.topk import Ragged
 from trackpools.tables import PROFILE
@@ -25,15 +28,15 @@ CANDIDATE = "struct<recording:int,score:float,sources:int,reason:tinyint,reason_
 Longs = NDArray[np.int64]
 Bytes = NDArray[np.uint8]
 Flags = NDArray[np.bool_]
-MET = {"user_idx": np.int32, "recording_idx": np.int32, "plays": np.int16, "last_day": np.int32, "bits": np.uint8}
+MET = {"user_idx": np.int32, "recording_idx": np.int32, "plays": np.int16, "last_day": np.int32, "bits": np.uint8, "weight": np.float32}
 OFFERS = {"offered": np.int32, "source": np.int8, "masked": np.int32, "bytes": np.int32, "recordings": bytes}
 # of users by idx: what sources masked, −1 where none proposes anything; of their lists, by user and source: to which user, the source, how long;
 # all lists one behind the other; the ends [users + 1] of the histories, and these
 GIVEN = {
     "masked": np.int32, "offered_to": np.int32, "source": np.int8, "length": np.int32, "offered": np.int32,
-    "past": np.int64, "recording_idx": np.int32, "plays": np.int16, "last_day": np.int32, "bits": np.uint8,
+    "past": np.int64, "recording_idx": np.int32, "plays": np.int16, "last_day": np.int32, "bits": np.uint8, "weight": np.float32,
 }
-POOL = f"candidates array<{CANDIDATE}>, drops map<string,int>, emitted int, shortfall struct<wanted:int,got:int,rule:string>"
+POOL = f"candidates array<{CANDIDATE}>, reserve array<{CANDIDATE}>, drops map<string,int>, emitted int, shortfall struct<wanted:int,got:int,rule:string>"
 
 
 def candidates(inputs: SourceInputs) -> DataFrame:
@@ -47,19 +50,31 @@ def pools(inputs: SourceInputs, proposed: DataFrame, as_of: datetime, model_vers
     """One row an eligible user, as `tables.POOLS`; a user without candidates gets an empty pool and its shortfall."""
     config = inputs.config
     blocks = _blocks(inputs, proposed).join(F.broadcast(market_bars(inputs.cards)), "market", "left")
-    weights = {source.bit: getattr(config.sources, source.name).weight for source in SOURCES if source.name in config.sources.names}
-    request = PoolRequest(config.pools.k, config.pools.rrf_k, tuple(weights.get(bit, 0.0) for bit in range(max(weights) + 1)))
-    built = blocks.mapInArrow(_build(request, config.pools.heard), f"bucket int, user_idx int, {POOL}, profile {PROFILE.simpleString()}")
+    standards = rules.Standards.of(config.rules, as_of)
+    # nothing may stand between: a task keeps the shelf of its first row
+    whole = with_shelf(blocks, inputs.shelf)
+    built = whole.mapInArrow(_build(pool_request(config), standards, config.pools.heard), f"bucket int, user_idx int, {POOL}, profile {PROFILE.simpleString()}")
     return built.withColumns({
         "as_of": F.lit(as_of), "valid_until": F.lit(as_of + timedelta(days=config.pools.valid_days)), "model_version": F.lit(model_version),
     })
+
+
+def pool_request(config: Config) -> PoolRequest:
+    """How to blend where nobody asks for anything else."""
+    weights = {source.bit: getattr(config.sources, source.name).weight for source in SOURCES if source.name in config.sources.names}
+    pools, own = config.pools, config.rules
+    return PoolRequest(
+        pools.k, pools.rrf_k, tuple(weights.get(bit, 0.0) for bit in range(max(weights) + 1)), blend=pools.blend, mmr=pools.mmr,
+        calibration=pools.calibration, floor=pools.floor, floor_share=pools.floor_share, reserve=pools.reserve,
+        artist_cap=own.artist_cap, album_cap=own.album_cap, versions=own.versions, explore=(explore.BIT, config.sources.explore.slots),
+    )
 
 
 def _blocks(inputs: SourceInputs, proposed: DataFrame) -> DataFrame:
     """Eligible users of a block and market, with what is proposed to them and what they met: `market string, users binary (Arrow)` and `GIVEN`."""
     size = inputs.config.pools.user_block
     day, length = F.coalesce("last_day", F.lit(-1)).alias("last_day"), F.octet_length("recordings").alias("bytes")
-    met = packed(inputs.history.select("user_idx", "recording_idx", "plays", day, rules.history_bits().alias("bits")), size, MET)
+    met = packed(inputs.history.select("user_idx", "recording_idx", "plays", day, rules.history_bits().alias("bits"), "weight"), size, MET)
     offers = packed(proposed.select("user_idx", F.col("user_idx").alias("offered"), "source", "masked", length, "recordings"), size, OFFERS)
     bucket = F.pmod(F.xxhash64("user_idx"), F.lit(inputs.config.pools.buckets)).cast("int").alias("bucket")
     people = inputs.users.select(block(size).alias("block"), "market", bucket, "user_idx", "clean", "profile").groupBy("block")
@@ -98,9 +113,9 @@ def _stream(table: Any) -> bytes:
     return bytes(sink.getvalue())
 
 
-def _build(request: PoolRequest, heard: str) -> Callable[[Iterator[Any]], Iterator[Any]]:
+def _build(request: PoolRequest, standards: rules.Standards, heard: str) -> Callable[[Iterator[Any]], Iterator[Any]]:
     def run(batches: Iterator[Any]) -> Iterator[Any]:
-        names = ["bucket", "user_idx", "candidates", "drops", "emitted", "shortfall", "profile"]
+        reader, names = Reader(), ["bucket", "user_idx", "candidates", "reserve", "drops", "emitted", "shortfall", "profile"]
         for batch in batches:
             for i in range(batch.num_rows):
                 row = batch.slice(i, 1)
@@ -108,15 +123,23 @@ def _build(request: PoolRequest, heard: str) -> Callable[[Iterator[Any]], Iterat
                 given = {name: values(row[name], kind) for name, kind in GIVEN.items()}
                 clean = np.asarray(users["clean"].cast(pa.int8())).astype(bool)
                 bars, withheld = table(row["bars"].flatten()), np.asarray(row["withheld"].flatten(), np.int64)
-                made = build_pools(_candidates(given, clean, bars, withheld, heard), request)
+                given_to = _candidates(given, clean, (bars, withheld), reader.of(row), (standards, heard))
+                made = build_pools(replace(given_to, tastes=_tastes(given, given_to.shelf)) if request.calibration > 0 else given_to, request)
                 columns = [users["bucket"], users["user_idx"], *_columns(made, request.k), users["profile"]]
                 yield from pa.table(dict(zip(names, columns, strict=True))).to_batches()
 
     return run
 
 
-def _candidates(given: dict[str, Any], clean: Flags, bars: Bytes, withheld: Longs, heard: str) -> Candidates:
-    """Candidates of the users of one market, from `GIVEN`."""
+def _tastes(given: dict[str, Any], shelf: Shelf) -> Tastes:
+    from trackpools.core.tastes import tastes
+
+    return tastes(given["past"].copy(), given["recording_idx"].astype(np.int64), given["weight"], shelf)
+
+
+def _candidates(given: dict[str, Any], clean: Flags, market: tuple[Bytes, Longs], shelf: Shelf, policy: tuple[rules.Standards, str]) -> Candidates:
+    """Candidates of the users of one market, from `GIVEN` and what the market bars and withholds; their tastes are unknown."""
+    (bars, withheld), (standards, heard) = market, policy
     sizes, recording = given["length"], given["offered"].astype(np.int64)
     user, source = (np.repeat(given[name].astype(np.int64), sizes) for name in ("offered_to", "source"))
     rank = np.arange(len(user)) - np.repeat(np.cumsum(sizes) - sizes, sizes) + 1
@@ -126,9 +149,11 @@ def _candidates(given: dict[str, Any], clean: Flags, bars: Bytes, withheld: Long
         explicit = np.arange(len(rules.RULES)) == rules.RULES.index("explicit")
         barred[:] = np.where(explicit & ~clean[:, None], 0, withheld)
     barred[given["masked"] < 0] = 0  # to whom nobody proposes anything, rules did nothing
+    below = rules.below_standard(shelf, recording, bits, standards)
     return Candidates(
-        user=user, recording=recording, source=source, rank=rank, flags=rules.flags(look_up(bars, recording), clean[user], bits, heard=heard),
+        user=user, recording=recording, source=source, rank=rank, flags=rules.flags(look_up(bars, recording), clean[user], bits, below, heard=heard),
         plays=plays, last_day=last_day, heard=(bits & rules.HEARD).astype(bool), masked=np.maximum(given["masked"], 0).astype(np.int64), withheld=barred,
+        shelf=shelf, tastes=Tastes.unknown(len(clean)),
     )
 
 
@@ -143,19 +168,21 @@ def _met(given: dict[str, Any], user: Longs, recording: Longs) -> tuple[Longs, L
     return plays.astype(np.int64), last_day.astype(np.int64), bits.astype(np.uint8)
 
 
-def _columns(made: Pools, k: int) -> list[Any]:
-    offsets = pa.array(made.offsets.astype(np.int32))
+def _list(picks: Picks) -> Any:
     fields = {
-        "recording": pa.array(made.recording.astype(np.int32)), "score": pa.array(made.score), "sources": pa.array(made.sources.astype(np.int32)),
-        "reason": pa.array(made.reason.astype(np.int8)), "reason_arg": pa.array(made.reason_arg.astype(np.int32)),
-        "plays": pa.array(made.plays.astype(np.int16)), "last_day": pa.array(made.last_day.astype(np.int32), mask=made.last_day < 0),
-        "propensity": pa.array(np.ones(len(made.recording), np.float32)),
+        "recording": pa.array(picks.recording.astype(np.int32)), "score": pa.array(picks.score), "sources": pa.array(picks.sources.astype(np.int32)),
+        "reason": pa.array(picks.reason.astype(np.int8)), "reason_arg": pa.array(picks.reason_arg.astype(np.int32)),
+        "plays": pa.array(picks.plays.astype(np.int16)), "last_day": pa.array(picks.last_day.astype(np.int32), mask=picks.last_day < 0),
+        "propensity": pa.array(picks.propensity),
     }
-    pool = pa.ListArray.from_arrays(offsets, pa.StructArray.from_arrays(list(fields.values()), list(fields)))
+    return pa.ListArray.from_arrays(pa.array(picks.offsets.astype(np.int32)), pa.StructArray.from_arrays(list(fields.values()), list(fields)))
+
+
+def _columns(made: Pools, k: int) -> list[Any]:
     row, rule = np.nonzero(made.drops)
     ends = pa.array(np.searchsorted(row, np.arange(len(made.drops) + 1)).astype(np.int32))
     drops = pa.MapArray.from_arrays(ends, pa.array([rules.RULES[r] for r in rule], pa.string()), pa.array(made.drops[row, rule].astype(np.int32)))
-    got = np.diff(made.offsets)
+    got = np.diff(made.picks.offsets)
     short = [{"wanted": k, "got": int(n), "rule": name} if name else None for n, name in zip(got, made.shortfall, strict=True)]
     shortfall = pa.array(short, pa.struct([("wanted", pa.int32()), ("got", pa.int32()), ("rule", pa.string())]))
-    return [pool, drops, pa.array(made.emitted.astype(np.int32)), shortfall]
+    return [_list(made.picks), _list(made.reserve), drops, pa.array(made.emitted.astype(np.int32)), shortfall]

@@ -10,12 +10,15 @@ def pool_violations(pools: DataFrame, k: int) -> DataFrame:
     """One row of counts: `rows` and how many of them break each promise of a pool."""
     size = F.size("candidates")
     dropped = F.aggregate(F.map_values("drops"), F.lit(0), lambda total, n: total + n)
-    recordings = F.transform("candidates", lambda c: c["recording"])
+    recordings, spare = (F.transform(name, lambda c: c["recording"]) for name in ("candidates", "reserve"))
     broken = {
         "drops + pool size differ from emitted": dropped + size != F.col("emitted"),
         f"more than k={k} candidates": size > k,
         "short without a shortfall, or full with one": (size < k) != F.col("shortfall").isNotNull(),
         "a recording twice": F.size(F.array_distinct(recordings)) != size,
+        "a reserve that holds a recording of the pool, or one twice":
+            F.size(F.array_distinct(F.concat(recordings, spare))) != F.size(F.array_distinct(recordings)) + F.size(spare),
+        "a propensity that is not above 0 and at most 1": F.exists("candidates", lambda c: ~F.coalesce(c["propensity"].between(1e-9, 1), F.lit(False))),
         "a candidate without a source": F.exists("candidates", lambda c: c["sources"] <= 0),
         "a score that is not a finite number": F.exists("candidates", lambda c: F.isnan(c["score"]) | c["score"].isNull() | (F.abs(c["score"]) == math.inf)),
     }

@@ -1,11 +1,11 @@
-"""The loops of pool building, compiled by numba: a user's recordings are told apart in a small hash table, so that nothing but the pool is sorted."""
+"""Meeting and fusing, compiled by numba: a user's recordings are told apart in a small hash table."""
 
 from typing import Any
 
 import numpy as np
 from numba import njit
 
-from trackpools.core.selection import key, score_of
+AGREED = 2.0**-16  # what a further source adds to a place in the interleave: enough to win ties of float32, too little to win a place
 
 
 @njit(nogil=True, cache=True)
@@ -56,52 +56,32 @@ def meet(ends: Any, recording: Any, past_ends: Any, past: Any, found: Any) -> No
 
 
 @njit(nogil=True, cache=True)
-def fuse(ends: Any, recording: Any, source: Any, share: Any, flags: Any, k: int, pools: Any, emitted: Any, drops: Any) -> int:
-    """Pools of candidates, one behind the other; returns how long they are together.
+def fuse(user: int, start: int, end: int, flat: Any, quota: bool, index: Any, fused: Any) -> int:
+    """The distinct recordings among the candidates `start` to `end` of one user, to `fused`; returns how many.
 
     Args:
-        ends: int64 [users + 1], ends of the users' candidates; of each user by rising source.
-        recording, source, flags: int64, of each candidate.
-        share: float64, what it adds to its recording's score.
-        k: the longest pool.
-        pools: arrays to fill, at least [users · k] or as long as the candidates: score float32, sources int64 (bitmap), and the candidate that
-            is the first of its recording and the one that adds most, int64.
-        emitted: int64 [users], distinct recordings; to fill.
-        drops: int64 [users, rules], 0; counts the first rule that binds, the last where the pool is full.
+        flat: `lineup.Flat`, candidates of all users; of each user by rising source.
+        quota: whether the greatest share counts, with a little for each further source, and not the sum.
+        index: a table and what its slots hold, int64.
+        fused: `lineup.Fused`, to fill.
     """
-    score, sources, first, main = pools
-    table, most, made = empty_table(ends), 0, 0
-    for u in range(len(emitted)):
-        most = max(most, ends[u + 1] - ends[u])
-    group, total = np.empty(len(table), np.int64), np.empty(most)
-    head, lead, bits, keys = np.empty(most, np.int64), np.empty(most, np.int64), np.empty(most, np.int64), np.empty(most, np.int64)
-    for u in range(len(emitted)):
-        count, kept = 0, 0
-        for f in range(ends[u], ends[u + 1]):
-            at = slot(table, u, recording[f])
-            if table[at] != named(u, recording[f]):
-                table[at], group[at] = named(u, recording[f]), count
-                head[count], lead[count], total[count], bits[count] = f, f, share[f], 1 << source[f]
-                count += 1
-            else:
-                g = group[at]
-                total[g] += share[f]
-                bits[g] |= 1 << source[f]
-                lead[g] = f if share[f] > share[lead[g]] else lead[g]
+    table, group = index
+    count = 0
+    for f in range(start, end):
+        at = slot(table, user, flat.recording[f])
+        if table[at] != named(user, flat.recording[f]):
+            table[at], group[at] = named(user, flat.recording[f]), count
+            fused.head[count], fused.lead[count], fused.total[count] = f, f, flat.share[f]
+            fused.bits[count], fused.votes[count] = 1 << flat.source[f], 1
+            count += 1
+            continue
+        g = group[at]
+        share = flat.share[f]
+        fused.total[g] = max(fused.total[g], share) if quota else fused.total[g] + share
+        fused.lead[g] = f if share > flat.share[fused.lead[g]] else fused.lead[g]
+        fused.bits[g] |= 1 << flat.source[f]
+        fused.votes[g] += 1
+    if quota:
         for g in range(count):
-            flag, rule = flags[head[g]], 0
-            if flag == 0:
-                keys[kept] = key(np.float32(total[g]), recording[head[g]])
-                kept += 1
-                continue
-            while flag >> rule & 1 == 0:
-                rule += 1
-            drops[u, rule] += 1
-        emitted[u] = count
-        drops[u, -1] += max(0, kept - k)
-        keys[:kept].sort()
-        for f in range(min(k, kept)):
-            g = group[slot(table, u, keys[f] & 0x7FFFFFFF)]
-            score[made], sources[made], first[made], main[made] = score_of(keys[f]), bits[g], head[g], lead[g]
-            made += 1
-    return made
+            fused.total[g] *= 1 + (fused.votes[g] - 1) * AGREED
+    return count

@@ -108,7 +108,7 @@ def ranked(release: Release, catalogue: Catalogue, person: Person, k_new: int, k
     met = past.heard | past.blocked
     open_ = past.heard & ~past.blocked & ~past.refused
     bars = look_up(release.markets[person.market].bars, catalogue.known.astype(np.int64))
-    allowed = Allowed(np.zeros(1, np.int32), ((bars & (rules.UNKNOWN if person.clean else rules.UNKNOWN & ~rules.EXPLICIT)) == 0)[None])
+    allowed = Allowed(np.zeros(1, np.int32), ((bars & (rules.UNKNOWN if person.clean else rules.UNKNOWN & ~rules.BIT["explicit"])) == 0)[None])
     new = best_of(catalogue, x, _list(past.recording[met]), k_new, allowed=allowed) if k_new else None
     known = _listed(catalogue, x, past.recording[open_], k_heard, allowed) if k_heard else None
     keys = np.sort(np.concatenate([keys_of(new, 1, k_new), keys_of(known, 1, k_heard)], axis=1), axis=1)

@@ -3,26 +3,69 @@
 One vectorised function over a batch of users; a single user on demand is a batch of one and gets the same row.
 """
 
-from dataclasses import dataclass, replace
-from typing import Any
+import math
+from dataclasses import dataclass, fields, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trackpools.core.rules import BELOW_CUT, RULES
+from trackpools.core.shelf import Shelf
 
 Array = NDArray[Any]
 Ints = NDArray[np.int64]
 CATALOGUE = "catalogue"  # shortfall: the sources had no more, whatever the rules
+FLAT = ("user", "recording", "source", "rank", "flags", "plays", "last_day", "heard")
 
 
 @dataclass(frozen=True)
 class PoolRequest:
-    """How to blend: K, the constant of reciprocal-rank fusion, and the weight of each source by its bit."""
+    """How to blend.
+
+    Attributes:
+        k: candidates of a pool.
+        rrf_k: constant of reciprocal-rank fusion.
+        weights: of each source, by its bit.
+        blend: rrf or quota.
+        mmr, calibration: strengths, 0 to 1; 0 is off.
+        floor: recordings that complete a facet cell; `floor_share` of the slots are spent on that.
+        reserve: share of K kept beyond it.
+        versions: original or best: which of a song's recordings stays.
+        explore: bit of the explore source and its slots.
+    """
 
     k: int
     rrf_k: int
     weights: tuple[float, ...]
+    blend: str = "rrf"
+    mmr: float = 0.0
+    calibration: float = 0.0
+    floor: int = 0
+    floor_share: float = 0.0
+    reserve: float = 0.0
+    artist_cap: int = 2**31 - 1
+    album_cap: int = 2**31 - 1
+    versions: str = "original"
+    explore: tuple[int, int] | None = None
+
+
+class Tastes(NamedTuple):
+    """Of each user, what share of the taste each tag has; see `tastes.tastes`.
+
+    Attributes:
+        ends: int64 [users + 1].
+        tag: int64, as in `Shelf.tags`; 0 is what has none.
+        share: float64, of a user they add to 1.
+    """
+
+    ends: Ints
+    tag: Ints
+    share: NDArray[np.float64]
+
+    @staticmethod
+    def unknown(users: int) -> "Tastes":
+        return Tastes(np.zeros(users + 1, np.int64), np.empty(0, np.int64), np.empty(0))
 
 
 @dataclass(frozen=True)
@@ -38,6 +81,8 @@ class Candidates:
         masked: per user, candidates that sources kept back because they were heard or blocked.
         withheld: [users, rules]: recordings that the rules of the user's market and explicit policy bar, proposed or not; 0 for whom nobody
             proposes anything.
+        shelf: facts of all recordings.
+        tastes: of the users, to calibrate to.
     """
 
     user: Ints
@@ -50,6 +95,8 @@ class Candidates:
     heard: NDArray[np.bool_]
     masked: Ints
     withheld: Ints
+    shelf: Shelf
+    tastes: Tastes
 
     @property
     def users(self) -> int:
@@ -65,13 +112,12 @@ class Candidates:
         if (place[1:] >= place[:-1]).all():
             return self
         order = np.argsort(place, kind="stable")
-        flat = ("user", "recording", "source", "rank", "flags", "plays", "last_day", "heard")
-        return replace(self, **{name: getattr(self, name)[order] for name in flat})
+        return replace(self, **{name: getattr(self, name)[order] for name in FLAT})
 
 
 @dataclass(frozen=True)
-class Pools:
-    """Pools of a batch: `offsets` [users + 1] into the candidate columns; `drops` [users, rules]; shortfall rule or ''."""
+class Picks:
+    """Recordings chosen for the users of a batch: `offsets` [users + 1] into the columns of `tables.CANDIDATE`."""
 
     offsets: Ints
     recording: Ints
@@ -81,34 +127,69 @@ class Pools:
     reason_arg: Ints
     plays: Ints
     last_day: Ints
+    propensity: NDArray[np.float32]
+
+    def some(self, kept: NDArray[np.bool_], sizes: Ints) -> "Picks":
+        """Those that are kept, so many a user."""
+        columns = {f.name: getattr(self, f.name)[kept] for f in fields(self) if f.name != "offsets"}
+        return Picks(offsets=np.concatenate([[0], np.cumsum(sizes)]), **columns)
+
+
+@dataclass(frozen=True)
+class Pools:
+    """Pools of a batch and what stands in for who is taken down; `drops` [users, rules]; shortfall rule or ''."""
+
+    picks: Picks
+    reserve: Picks
     emitted: Ints
     drops: Ints
     shortfall: list[str]
 
 
 def build_pools(candidates: Candidates, request: PoolRequest) -> Pools:
-    """Fuse, drop by the first rule that binds, rank, cut at K and account for everything.
+    """Fuse, drop by the first rule that binds, choose K and a reserve, and account for everything.
 
-    Score = Σ over sources weight / (rrf_k + rank) (Cormack et al. 2009): ranks, never raw scores, are compared. Ties go to
-    the lower recording idx. Per user: Σ drops + pool size = emitted.
+    Score, from ranks, never from raw scores: rrf, Σ over sources weight / (rrf_k + rank) (Cormack et al. 2009); or quota, the greatest weight / rank:
+    every source fills its share of the places, and the others fill up where it has no more. Ties go to the lower recording idx. The order is that
+    of choice: by score, where that is all; else by what each adds to those before it, see `choosing`; then what completes facet cells, see
+    `facets`; then what was only explored, as probable as `propensity` says. Per user: Σ drops + pool size = emitted.
     """
-    from trackpools.core.fusing import fuse
+    from trackpools.core.blending import Made, blend
+    from trackpools.core.lineup import Facts, Flat
 
-    c, users = candidates.by_source(), candidates.users
-    ends = c.ends()
-    share = np.asarray(request.weights)[c.source] / (request.rrf_k + c.rank)
-    drops, emitted, most = np.zeros((users, len(RULES)), np.int64), np.zeros(users, np.int64), int(np.minimum(np.diff(ends), request.k).sum())
-    score, sources, first, main = np.empty(most, np.float32), np.empty(most, np.int64), np.empty(most, np.int64), np.empty(most, np.int64)
-    made = fuse(ends, c.recording, c.source, share, c.flags, request.k, (score, sources, first, main), emitted, drops)
-    score, sources, first, main = score[:made], sources[:made], first[:made], main[:made]
-    size = emitted - drops.sum(axis=1)
+    c, users, settings = candidates.by_source(), candidates.users, _settings(request)
+    ends, quota = c.ends(), request.blend == "quota"
+    share = np.asarray(request.weights)[c.source] / (c.rank if quota else request.rrf_k + c.rank)
+    most = int(np.minimum(np.diff(ends), settings.k + settings.reserve).sum())
+    (score, propensity), (sources, first, main) = np.empty((2, most), np.float32), np.empty((3, most), np.int64)
+    size, reserved, emitted = np.empty((3, users), np.int64)
+    made = Made(score, propensity, sources, first, main, size, reserved, emitted, np.zeros((users, len(RULES)), np.int64))
+    facts = Facts(*(getattr(c.shelf, name) for name in Facts._fields))
+    count = blend(ends, Flat(c.recording, c.source, c.rank, share, c.flags, c.heard), facts, c.tastes, settings, made)
+    first, main = first[:count], main[:count]
     plays, carrier = c.plays[first], c.source[main]
     # a new or charted candidate is explained by its rank in the source that carried it, a familiar one by its plays
     played = c.heard[first] & (plays > 0)  # what is known by a rating alone has no plays to tell of
+    both = Picks(
+        offsets=np.empty(0, np.int64), recording=c.recording[first], score=score[:count], sources=sources[:count], reason=2 * carrier + played,
+        reason_arg=np.where(played & (carrier == 0), plays, c.rank[main]), plays=plays, last_day=c.last_day[first], propensity=propensity[:count],
+    )
+    in_pool = np.repeat(np.tile([True, False], users), np.stack([size, reserved], axis=1).ravel())
     return Pools(
-        offsets=np.concatenate([[0], np.cumsum(size)]), recording=c.recording[first], score=score, sources=sources,
-        reason=2 * carrier + played, reason_arg=np.where(played & (carrier == 0), plays, c.rank[main]), plays=plays, last_day=c.last_day[first],
-        emitted=emitted, drops=drops, shortfall=_shortfalls(size, drops, c, request.k),
+        picks=both.some(in_pool, size), reserve=both.some(~in_pool, reserved), emitted=emitted, drops=made.drops,
+        shortfall=_shortfalls(size, made.drops, c, request.k),
+    )
+
+
+def _settings(request: PoolRequest) -> Any:
+    from trackpools.core.choosing import Settings
+
+    bit, slots = request.explore or (-1, 0)
+    floor_slots = int(request.k * request.floor_share) if request.floor > 0 else 0
+    return Settings(
+        k=request.k, reserve=math.ceil(request.k * request.reserve), quota=request.blend == "quota", original=request.versions == "original",
+        mmr=float(request.mmr), calibration=float(request.calibration), floor=request.floor, floor_slots=floor_slots,
+        artist_cap=request.artist_cap, album_cap=request.album_cap, explore_bit=bit, explore_slots=slots,
     )
 
 
@@ -134,11 +215,15 @@ def build_pool(candidates: Candidates, request: PoolRequest) -> dict[str, object
     if candidates.users != 1:
         raise ValueError(f"build_pool takes one user, got {candidates.users}; use build_pools")
     p = build_pools(candidates, request)
-    columns = (p.recording, p.score, p.sources, p.reason, p.reason_arg, p.plays, p.last_day)
-    names = ("recording", "score", "sources", "reason", "reason_arg", "plays", "last_day")
-    rows = [dict(zip(names, values, strict=True)) | {"propensity": 1.0} for values in zip(*(column.tolist() for column in columns), strict=True)]
+    drops = {name: int(n) for name, n in zip(RULES, p.drops[0], strict=True) if n}
+    pool = _rows(p.picks)
+    shortfall = {"wanted": request.k, "got": len(pool), "rule": p.shortfall[0]} if p.shortfall[0] else None
+    return {"candidates": pool, "reserve": _rows(p.reserve), "drops": drops, "emitted": int(p.emitted[0]), "shortfall": shortfall}
+
+
+def _rows(picks: Picks) -> list[dict[str, Any]]:
+    names = [f.name for f in fields(picks)][1:]
+    rows = [dict(zip(names, values, strict=True)) for values in zip(*(getattr(picks, name).tolist() for name in names), strict=True)]
     for row in rows:
         row["last_day"] = None if row["last_day"] < 0 else row["last_day"]
-    drops = {name: int(n) for name, n in zip(RULES, p.drops[0], strict=True) if n}
-    shortfall = {"wanted": request.k, "got": len(rows), "rule": p.shortfall[0]} if p.shortfall[0] else None
-    return {"candidates": rows, "drops": drops, "emitted": int(p.emitted[0]), "shortfall": shortfall}
+    return rows

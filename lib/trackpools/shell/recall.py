@@ -26,6 +26,12 @@ def recall(inputs: SourceInputs) -> dict[str, float]:
     return {name: float(np.mean([_share(exact.get(user, set()), near.get(user, set())) for user in users])) for name, users in slices.items()}
 
 
+def told(inputs: SourceInputs) -> tuple[dict[str, float], list[str]]:
+    """How near the index comes to the exact answer, as metrics and warnings."""
+    found = recall(inputs)
+    return {f"recall_{name}": share for name, share in found.items()}, below(found, inputs.config.topk.min_recall, inputs.config.sources.als.k)
+
+
 def below(found: dict[str, float], least: float, k: int) -> list[str]:
     """A warning for every slice below `least`."""
     return [

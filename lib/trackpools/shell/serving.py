@@ -107,9 +107,10 @@ class Opened:
         told = self._people["users"].to_table(filter=pc.field("user_id") == user_id).to_pylist()
         profile = told[0] if told else {}
         groups, market = self.config.cards.market_groups, str(profile.get("market") or EVERYWHERE)
+        clean = profile.get("explicit_policy") == "clean" or minor(profile.get("birth_band"), self.config.taste.minor_bands)
         past = Past.of(self._people["interactions"].to_table(filter=pc.field("user_idx") == idx), self.config, self.as_of, events)
         factors = self._people["user_factors"].to_table(filter=pc.field("idx") == idx, columns=["factors"])["factors"]
         return Person(
-            idx=idx, market=groups.get(market, market), clean=profile.get("explicit_policy") == "clean" or minor(profile.get("birth_band"), self.config.taste.minor_bands),
-            declared=tuple(profile.get("declared_tags") or ()), past=past, factors=matrix(factors)[0] if len(factors) else None,
+            idx=idx, market=groups.get(market, market), clean=clean, declared=tuple(profile.get("declared_tags") or ()), past=past,
+            factors=matrix(factors)[0] if len(factors) else None,
         )

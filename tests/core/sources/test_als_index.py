@@ -1,5 +1,6 @@
 """The als source above `topk.exact_max`, through Spark: what an index finds, how near that is, what is said of it."""
 
+import datetime as dt
 import sys
 from dataclasses import replace
 
@@ -53,13 +54,13 @@ def frames(spark):
 def inputs(frames, config):
     def build(*settings):
         c = config(f"sources.als.k={K}", "sources.als.k_heard=3", "topk.exact_max=2000", "topk.index_stripe=2048", "topk.index_user_block=16", *settings)
-        return SourceInputs(**frames, recordings=RECORDINGS, config=c)
+        return SourceInputs(**frames, shelf=None, lists=None, fresh_factors=None, as_of=dt.datetime(2025, 6, 1, tzinfo=dt.UTC), recordings=RECORDINGS, config=c)
 
     return build
 
 
 def found(given):
-    return {row["user_idx"]: [tuple(item) for item in row["items"]] for row in unpacked(als.candidates(given)).collect()}
+    return {row["user_idx"]: [tuple(item) for item in row["items"]] for row in unpacked(als.candidates(given, given.config.sources.als)).collect()}
 
 
 def test_an_index_finds_nearly_the_exact_candidates_and_keeps_the_filters(inputs, frames):
@@ -88,7 +89,7 @@ def test_recall_is_measured_for_everybody_and_where_it_breaks_first(inputs):
 def test_without_faiss_nothing_starts(inputs, monkeypatch):
     monkeypatch.setitem(sys.modules, "faiss", None)
     with pytest.raises(ConfigError, match=r"pip install 'trackpools\[ann\]'"):
-        als.candidates(inputs())
+        als.candidates(inputs(), inputs().config.sources.als)
     assert als.is_approximate(inputs("topk.exact_max=3000")) is False
 
 

@@ -17,6 +17,8 @@ from trackpools.core.sources.popular import charted
 from trackpools.core.sources.ranking import ranked
 from trackpools.core.sources.source import Source
 
+BIT = 9
+
 
 def lists(inputs: ListInputs, settings: Any) -> DataFrame:
     """By market and policy: recordings that enough have heard, drawn by the day."""
@@ -32,4 +34,4 @@ def seeds(listeners: Listeners, settings: Any) -> Seeds:  # noqa: ARG001 - every
     return Seeds(np.arange(listeners.users), chart_keys(listeners.market, listeners.clean, everything), np.ones(listeners.users))
 
 
-SOURCE = Source("explore", 9, "new", "drawn by lot to learn your taste", "played {n} ×, drawn by lot", lists=lists, seeds=seeds, lots=True)
+SOURCE = Source("explore", BIT, "new", "drawn by lot to learn your taste", "played {n} ×, drawn by lot", lists=lists, seeds=seeds, lots=True)

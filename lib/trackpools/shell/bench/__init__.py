@@ -77,9 +77,9 @@ Benchmark = Callable[[Config, Size, int, Callable[[str], None]], Measured]
 
 def benchmarks() -> dict[str, Benchmark]:
     """Name → benchmark; imported late, for they load heavy libraries."""
-    from trackpools.shell.bench import ann, flow, foldin, quality, sample, scale, shilling, topk, train
+    from trackpools.shell.bench import ann, blend, flow, foldin, quality, sample, scale, shilling, topk, train
 
-    modules = (train, topk, ann, foldin, flow, scale, sample, shilling, quality)
+    modules = (train, topk, ann, blend, foldin, flow, scale, sample, shilling, quality)
     return {module.__name__.rpartition(".")[2]: module.measure for module in modules}
 
 

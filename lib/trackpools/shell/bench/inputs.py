@@ -87,7 +87,7 @@ class Inputs:
         self._write("user_factors", as_table(everybody, x))
         self._write("recording_factors", as_table(everything, y))
         self._write("users", pa.table({"user_idx": everybody, "market": _same("SE", len(x)), "clean": np.zeros(len(x), bool)}))
-        met = {"user_idx": made.user, "recording_idx": made.recording, "plays": np.full(pairs, 3, np.int16), "weight": np.ones(pairs, np.float32)}
+        met = {"user_idx": made.user, "recording_idx": made.recording, "plays": np.full(pairs, 3, np.int16), "weight": made.weight}
         met |= {"first_day": np.full(pairs, 19_900, np.int32), "last_day": np.full(pairs, 20_000, np.int32)}
         self._write("history", pa.table(met | {"heard": np.ones(pairs, bool), "blocked": np.zeros(pairs, bool), "refused": np.zeros(pairs, bool)}))
         names = pa.array(everything).cast(pa.string())
