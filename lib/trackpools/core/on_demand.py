@@ -1,6 +1,6 @@
-"""What the sources propose to one listener, without Spark: the functions of the batch's tasks, over the arrays of a release."""
+"""A pool for one listener, without Spark: the functions of the batch's tasks, over the arrays of a release."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -9,15 +9,21 @@ import numpy as np
 
 from trackpools.config import Config
 from trackpools.core import rules
+from trackpools.core.assemble import pool_request
 from trackpools.core.bars import look_up
 from trackpools.core.past import EPOCH, Past
+from trackpools.core.pools import Candidates, Tastes, build_pool
 from trackpools.core.shelf import Shelf, code_of_tag
 from trackpools.core.sources import als, enabled, fresh
 from trackpools.core.sources.asking import Proposed, Shelves, answered, barred, by_user, offered, seeds_of
 from trackpools.core.sources.keys import code_of_market
-from trackpools.core.sources.listeners import Listeners, taste_only
+from trackpools.core.sources.listeners import NEVER, Listeners, taste_only
 from trackpools.core.sources.merging import keys_of
+from trackpools.core.tastes import tastes
 from trackpools.core.topk import Allowed, Catalogue, Ragged, best, best_of, exact_scores
+
+
+NO_LISTS = Shelves(np.empty(0, np.int64), np.zeros(1, np.int64), np.empty(0, np.int32), np.empty(0, np.float32))
 
 
 @dataclass(frozen=True)
@@ -84,7 +90,7 @@ def proposals(release: Release, person: Person) -> dict[int, Proposed]:
             seeds = seeds_of(source, one, settings)
             past = barred(one, new=source.emits == "new")
             asked = (by_user(seeds.user, 1), seeds.key, seeds.weight)
-            found = answered(source, asked, release.lists[source.bit], past, users=one.idx, k=settings.k, today=one.today)
+            found = answered(source, asked, release.lists.get(source.bit, NO_LISTS), past, users=one.idx, k=settings.k, today=one.today)
         elif source.offers is not None:
             found = offered(source, one, settings)
         elif person.factors is None:
@@ -98,6 +104,40 @@ def proposals(release: Release, person: Person) -> dict[int, Proposed]:
         if len(found.recordings):
             made[source.bit] = found
     return made
+
+
+def pool(release: Release, person: Person, unasked: Callable[[Shelf], Any] | None = None) -> dict[str, object]:
+    """The row of `tables.POOLS` that the batch would write, without what is the same for all; see `pools.build_pool`.
+
+    Args:
+        unasked: of facts of recordings, which of them the request does not want: bool; they are dropped as `request`.
+    """
+    config, past, found = release.config, person.past, proposals(release, person)
+    sizes = [len(one.recordings) for one in found.values()]
+    recording = np.concatenate([np.empty(0, np.int64), *(one.recordings for one in found.values())]).astype(np.int64)
+    source = np.repeat(np.array(list(found), np.int64), sizes)
+    rank = np.concatenate([np.empty(0, np.int64), *(np.arange(1, n + 1) for n in sizes)])
+    at = np.searchsorted(past.recording, recording)
+    met = at < len(past.recording)
+    met[met] = past.recording[at[met]] == recording[met]
+
+    def of_past(values: Any, never: int) -> Any:
+        return np.where(met, np.append(values, never)[np.where(met, at, len(values))], never)
+
+    bits = of_past(rules.HEARD * past.heard + rules.BLOCKED * past.blocked + rules.REFUSED * past.refused, 0).astype(np.uint8)
+    market, clean = release.markets[person.market], np.full(len(recording), person.clean)
+    below = rules.below_standard(release.shelf, recording, bits, rules.Standards.of(config.rules, release.as_of))
+    refused = None if unasked is None else unasked(release.shelf.at(recording))
+    explicit = np.arange(len(rules.RULES)) == rules.RULES.index("explicit")
+    withheld = np.where(explicit & (not person.clean), 0, market.withheld) if found else np.zeros(len(rules.RULES), np.int64)
+    weight = np.array(past.weight)
+    return build_pool(Candidates(
+        user=np.zeros(len(recording), np.int64), recording=recording, source=source, rank=rank,
+        flags=rules.flags(look_up(market.bars, recording), clean, bits, below, heard=config.pools.heard, unasked=refused),
+        plays=of_past(past.plays, 0), last_day=of_past(past.last_day, NEVER), heard=bits & rules.HEARD > 0,
+        masked=np.array([max((int(one.masked[0]) for one in found.values()), default=0)]), withheld=withheld[None].astype(np.int64), shelf=release.shelf,
+        tastes=tastes(np.array([0, len(past.recording)]), past.recording, weight, release.shelf) if config.pools.calibration > 0 else Tastes.unknown(1),
+    ), pool_request(config))
 
 
 def ranked(release: Release, catalogue: Catalogue, person: Person, k_new: int, k_heard: int) -> Proposed:
