@@ -20,7 +20,7 @@ class Made(NamedTuple):
     Attributes:
         score, propensity: float32.
         sources: int64, bitmap.
-        first, main: int64, the candidate that is the first of its recording and the one that adds most.
+        entry, main: int64, the candidate that is the first of its recording and the one that adds most.
         size, reserved, emitted: int64 [users].
         drops: int64 [users, rules], 0.
     """
@@ -28,7 +28,7 @@ class Made(NamedTuple):
     score: Any
     propensity: Any
     sources: Any
-    first: Any
+    entry: Any
     main: Any
     size: Any
     reserved: Any
@@ -82,7 +82,7 @@ def blend(ends: Any, flat: Any, facts: Any, tastes: Any, s: Any, made: Any) -> i
 def drop(user: int, groups: int, flat: Any, fused: Any, drops: Any) -> None:
     """Count what rules bind, under the first."""
     for g in range(groups):
-        flag, rule = flat.flags[fused.head[g]], 0
+        flag, rule = flat.flags[fused.entry[g]], 0
         fused.alive[g] = flag == 0
         if flag != 0:
             while flag >> rule & 1 == 0:
@@ -119,7 +119,7 @@ def choose(user: int, count: int, everybody: int, fused: Any, s: Any, line: Any,
     for place in range(chosen):
         c = place + explored if place < ordinary else place - ordinary if place < explored + ordinary else place
         g = line.recording[line.chosen[c]]
-        made.score[at], made.sources[at], made.first[at], made.main[at] = fused.total[g], fused.bits[g], fused.head[g], fused.lead[g]
+        made.score[at], made.sources[at], made.entry[at], made.main[at] = fused.total[g], fused.bits[g], fused.entry[g], fused.lead[g]
         made.propensity[at] = (size - ordinary) / (everybody - count) if line.chosen[c] >= count else 1.0
         at += 1
     return at

@@ -71,7 +71,7 @@ def fuse(user: int, start: int, end: int, flat: Any, quota: bool, index: Any, fu
         at = slot(table, user, flat.recording[f])
         if table[at] != named(user, flat.recording[f]):
             table[at], group[at] = named(user, flat.recording[f]), count
-            fused.head[count], fused.lead[count], fused.total[count] = f, f, flat.share[f]
+            fused.entry[count], fused.lead[count], fused.total[count] = f, f, flat.share[f]
             fused.bits[count], fused.votes[count] = 1 << flat.source[f], 1
             count += 1
             continue

@@ -28,13 +28,13 @@ class Fused(NamedTuple):
     """The distinct recordings of a user; room for the longest.
 
     Attributes:
-        head, lead: int64, the first candidate of it and the one that adds most.
+        entry, lead: int64, the first candidate of it and the one that adds most.
         total: float64, its score.
         bits: int64, bitmap of sources; `votes` how many.
         alive: bool, no rule bound yet.
     """
 
-    head: Any
+    entry: Any
     lead: Any
     total: Any
     bits: Any
@@ -71,14 +71,14 @@ def one_version(user: int, groups: int, flat: Any, fused: Any, facts: Any, s: An
     for g in range(groups):
         if not fused.alive[g]:
             continue
-        recording = flat.recording[fused.head[g]]
+        recording = flat.recording[fused.entry[g]]
         song = np.int64(facts.song[recording]) if recording < len(facts.song) else recording
         at = slot(table, user, song)
         if table[at] != named(user, song):
             table[at], kept[at], best[at] = named(user, song), g, fused.total[g]
             continue
         other, best[at] = kept[at], max(best[at], fused.total[g])
-        first = flat.recording[fused.head[other]]
+        first = flat.recording[fused.entry[other]]
         wins = key(np.float32(fused.total[g]), recording) < key(np.float32(fused.total[other]), first)
         if s.original and song in (recording, first):
             wins = recording == song
@@ -89,7 +89,7 @@ def one_version(user: int, groups: int, flat: Any, fused: Any, facts: Any, s: An
         drops[user, DUPLICATE] += 1
     for g in range(groups):
         if fused.alive[g]:
-            recording = flat.recording[fused.head[g]]
+            recording = flat.recording[fused.entry[g]]
             song = np.int64(facts.song[recording]) if recording < len(facts.song) else recording
             fused.total[g] = best[slot(table, user, song)]
 
@@ -101,10 +101,10 @@ def line_up(user: int, groups: int, flat: Any, fused: Any, s: Any, index: Any, k
     for g in range(groups):
         if not fused.alive[g]:
             continue
-        recording = flat.recording[fused.head[g]]
+        recording = flat.recording[fused.entry[g]]
         if is_explored(fused, s, g):
             back -= 1
-            keys[back] = flat.rank[fused.head[g]] << 32 | recording
+            keys[back] = flat.rank[fused.entry[g]] << 32 | recording
         else:
             keys[count] = key(np.float32(fused.total[g]), recording)
             count += 1
@@ -126,7 +126,7 @@ def describe(user: int, everybody: int, flat: Any, fused: Any, facts: Any, line:
     line.tags[:everybody], line.facets[:everybody], line.sketch[:everybody] = -1, 0, 0
     many = np.zeros(2, np.int64)
     for j in range(everybody):
-        head = fused.head[line.recording[j]]
+        head = fused.entry[line.recording[j]]
         recording = flat.recording[head]
         known = recording < len(facts.song)
         artist, album = (np.int64(facts.artist[recording]), np.int64(facts.album[recording])) if known else (recording, recording)
