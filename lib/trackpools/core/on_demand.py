@@ -22,7 +22,6 @@ from trackpools.core.sources.merging import keys_of
 from trackpools.core.tastes import tastes
 from trackpools.core.topk import Allowed, Catalogue, Ragged, best, best_of, exact_scores
 
-
 NO_LISTS = Shelves(np.empty(0, np.int64), np.zeros(1, np.int64), np.empty(0, np.int32), np.empty(0, np.float32))
 
 
