@@ -56,7 +56,7 @@ def same(one, other):
 @pytest.fixture(scope="module")
 def without(spark, tmp_path_factory):
     """The world in which everybody sleeps in silence, up to its pools."""
-    return flow_of(spark, tmp_path_factory.mktemp("without"), music(), (*TASTE, "train", "pools"))
+    return flow_of(spark, tmp_path_factory.mktemp("without"), music(), (*TASTE, "train", "index", "pools"))
 
 
 def compared(flow, without):
@@ -74,7 +74,7 @@ def kinds(flow):
 
 
 def test_one_listener_who_loops_a_recording_all_night_for_weeks_moves_nobodys_pool(spark, tmp_path, without):
-    flow = flow_of(spark, tmp_path, music() + nights("u000", 100), (*TASTE, "train", "pools"))
+    flow = flow_of(spark, tmp_path, music() + nights("u000", 100), (*TASTE, "train", "index", "pools"))
     assert compared(flow, without) == 1
     assert kinds(flow) == [], "the loop alone told: masked for the listener, no verdict on the recording"
     pool = "user_idx", "candidates", "profile", "shortfall"
@@ -118,7 +118,7 @@ def test_a_minor_is_offered_no_explicit_track_whatever_the_policy_says(spark, tm
     flow.store.upsert(t.TRACKS, catalogue.withColumn("explicit", F.substring("track_id", -1, 1).isin("0", "1", "2")), {})
     bands = ("13-17", "0-12", "16", "18-24", None)
     flow.store.upsert(t.USERS, rows(spark, "users", *({"user_id": f"u{u:03}", "explicit_policy": "allow", "birth_band": band} for u, band in enumerate(bands))), {})
-    for name in (*TASTE, "train", "pools"):
+    for name in (*TASTE, "train", "index", "pools"):
         flow.run(stages.BY_NAME[name])
     explicit = flow.store.read("track_cards").where("explicit AND market = '*'").select("recording_idx")
     offered = flow.store.read("pools").select("user_idx", F.explode("candidates.recording").alias("recording_idx")).join(explicit, "recording_idx", "left_semi")

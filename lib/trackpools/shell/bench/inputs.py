@@ -104,11 +104,13 @@ class Inputs:
         """A table of `SourceInputs` as it lies."""
         return self._spark.read.parquet(str(self.folder / f"{name}.parquet"))
 
-    def inputs(self, config: Config) -> SourceInputs:
-        """All of them; the only lists are those of `popular`."""
-        names = ("cards", "recording_factors")
-        facts, empty = conform(self.read("recording_facts"), t.RECORDING_FACTS), self.read("history").limit(0)
-        shared: dict[str, Any] = {name: self.read(name) for name in names} | {"recordings": self._recordings, "config": config, "as_of": AS_OF}
+    def inputs(self, config: Config, barred: DataFrame | None = None) -> SourceInputs:
+        """All of them, without the recordings `barred`; the only lists are those of `popular`."""
+        told = {name: self.read(name) for name in ("cards", "recording_factors", "recording_facts")}
+        if barred is not None:
+            told = {name: rows.join(barred, rows[rows.columns[0]] == barred["recording_idx"], "left_anti") for name, rows in told.items()}
+        facts, empty = conform(told.pop("recording_facts"), t.RECORDING_FACTS), self.read("history").limit(0)
+        shared: dict[str, Any] = told | {"recordings": self._recordings, "config": config, "as_of": AS_OF}
         users = self.read("users").withColumns({"profile": F.lit(None).cast(t.PROFILE), "declared_tags": F.lit(None).cast("array<string>")})
         lists = lookups.all_lists(ListInputs(interactions=empty, days=empty, facts=facts, **shared), [popular.SOURCE])
         return SourceInputs(

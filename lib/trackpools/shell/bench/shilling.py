@@ -96,11 +96,11 @@ def attacked(users: int, recordings: int, cover: int, deep: int, *, seed: int) -
 def _sized(config: Config, recordings: int) -> Config:
     """Pools that hold one recording in 40, and sources in proportion."""
     k = max(20, recordings // SHARE)
-    own = config.sources
-    als = own.als.model_copy(update={"enabled": True, "k": round(1.4 * k), "k_heard": round(0.4 * k)})
-    sources = own.model_copy(update={"als": als, "popular": own.popular.model_copy(update={"enabled": True, "k": round(1.6 * k)})})
+    chart = round(1.6 * k)
+    told = {"als": {"enabled": True, "k": round(1.4 * k), "k_heard": round(0.4 * k)}, "popular": {"enabled": True, "k": chart, "list_length": chart}}
+    sources = {name: getattr(config.sources, name).model_copy(update=told.get(name, {"enabled": False})) for name in config.sources.names}
     fitting = config.train.model_copy(update={"engine": "implicit", "nu": None, "reg": None, "rank": RANK, "alpha0": 0.0})
-    return config.model_copy(update={"train": fitting, "sources": sources, "pools": config.pools.model_copy(update={"k": k})})
+    return config.model_copy(update={"train": fitting, "sources": config.sources.model_copy(update=sources), "pools": config.pools.model_copy(update={"k": k})})
 
 
 def _both(spark: SparkSession, made: Attacked, config: Config) -> tuple[list[float], list[float], list[int]]:
@@ -145,12 +145,8 @@ def _pools(met: DataFrame, made: Attacked, config: Config, barred: list[int]) ->
     x, y = (_whole(side, count, fit.rank) for side, count in ((fit.users, made.met.users), (fit.recordings, made.met.recordings)))
     tables = Inputs(spark, made.met, x, y)
     try:
-        given = tables.inputs(config)
-        real = given.users.where((F.col("user_idx") < made.real) & (F.col("user_idx") % EVERY == 0))
-        given = replace(
-            given, users=real, cards=given.cards.join(out, "recording_idx", "left_anti"),
-            recording_factors=given.recording_factors.join(out.withColumnRenamed("recording_idx", "idx"), "idx", "left_anti"),
-        )
+        given = tables.inputs(config, out)
+        given = replace(given, users=given.users.where((F.col("user_idx") < made.real) & (F.col("user_idx") % EVERY == 0)))
         built = assemble.pools(given, assemble.candidates(given), AS_OF + timedelta(days=1), "bench")
         new = F.transform(F.filter("candidates", lambda c: c["plays"] == 0), lambda c: c["recording"])
         return dict(built.select(F.col("user_idx").alias("user"), F.col("candidates.recording").alias("all"), new.alias("new")).toArrow().to_pydict())
