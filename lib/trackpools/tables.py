@@ -154,7 +154,7 @@ RECORDING_FACTS = Table(
         col("group_name", STRING, "that tag"), col("tags", array(STRING), "four at most"),
         col("released", DATE, "the earliest day it may be played, else its first play"), col("listeners!", INT, "distinct users"),
         col("functional", STRING, "sleep, kids, noise …: audio that is no taste; null is music"), col("inflated!", BOOL, "its plays look bought"),
-        col("sketch", BINARY, "int8: its unit factors on their 16 main axes, × 127; null where it has no factors"),
+        col("sketch", BINARY, "int8: its factors on the 16 main axes of all, as a unit vector there, × 127; null where it has no factors"),
     ),
 )
 FACTORS = (

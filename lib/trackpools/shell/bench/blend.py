@@ -101,7 +101,8 @@ class World:
         rng, n = np.random.default_rng(2), len(self.y)
         idx = np.arange(n, dtype=np.int32)
         axes = np.linalg.eigh(self.unit.T.astype(np.float64) @ self.unit)[1][:, ::-1][:, :AXES]
-        self.sketch = np.rint(self.unit @ axes * 127).astype(np.int8)
+        seen = self.unit @ axes  # of unit length again: else what lies off the axes would seem unlike everything
+        self.sketch = np.rint(seen / np.maximum(np.linalg.norm(seen, axis=1, keepdims=True), 1e-9) * 127).astype(np.int8)
         names = np.array([f"tag{i}" for i in range(200)])
         tags = names[np.stack([idx % 20, 20 + rng.zipf(1.5, n).clip(1, 100), 120 + rng.integers(0, 70, n)], axis=1)]
         facts = {
@@ -152,12 +153,15 @@ def _heaviest(found: Measured, shelf: Shelf) -> float:
 
 
 def _diversity(found: Measured, world: World) -> float:
-    """Mean distance 1 − cos between all of a pool, by exact vectors: chosen by sketches ÷ chosen by exact vectors, both at λ = 0.3."""
-    users, k, mmr = 32, 500, 0.3
+    """Mean distance 1 − cos between all of a pool, by exact vectors: chosen by sketches ÷ chosen by exact vectors, at the default strength.
+
+    The distance to the nearest, which is what MMR is about, and the relevance kept are figures beside it.
+    """
+    users, k, mmr = 32, 500, STRENGTHS["with both"]["mmr"]
     lists = [row[: sum(OFFERED)] for row in np.argsort(-(world.x[:users] @ world.y.T), axis=1)]
     plain = replace(world.shelf, artist=np.arange(len(world.y), dtype=np.int32), album=np.arange(len(world.y), dtype=np.int32))
     pools = build_pools(_candidates(lists, plain), PoolRequest(k, 60, (1.0,), mmr=mmr)).picks
-    distance: dict[str, list[float]] = {"sketches": [], "exact vectors": [], "none": []}
+    distance: dict[str, list[tuple[float, ...]]] = {"sketches": [], "exact vectors": [], "none": []}
     for u, mine in enumerate(lists):
         unit = world.unit[mine].astype(np.float64)
         relevance, alike, chosen = 61.0 / (60 + np.arange(1, len(mine) + 1)), np.zeros(len(mine)), np.zeros(len(mine), bool)
@@ -165,7 +169,13 @@ def _diversity(found: Measured, world: World) -> float:
             one = int(np.argmax(np.where(chosen, -np.inf, (1 - mmr) * relevance - mmr * alike)))
             chosen[one], alike = True, np.maximum(alike, unit @ unit[one])
         ours = pools.recording[pools.offsets[u] : pools.offsets[u + 1]]
-        for name, vectors in (("sketches", world.unit[ours]), ("exact vectors", unit[chosen]), ("none", unit[:k])):
-            distance[name].append(1 - float((np.linalg.norm(vectors.sum(axis=0)) ** 2 - k) / (k * (k - 1))))
-    means = {name: found.note(f"diversity by {name}", float(np.mean(values))) for name, values in distance.items()}
-    return means["sketches"] / means["exact vectors"]
+        for name, picked in (("sketches", np.isin(mine, ours)), ("exact vectors", chosen), ("none", np.arange(len(mine)) < k)):
+            cosines = unit[picked] @ unit[picked].T
+            mean = (cosines.sum() - np.trace(cosines)) / (k * (k - 1))
+            np.fill_diagonal(cosines, -1)
+            distance[name].append((1 - float(mean), 1 - float(cosines.max(axis=1).mean()), float(relevance[picked].mean())))
+    means = {}
+    for name, values in distance.items():
+        for what, value in zip(("diversity", "distance to the nearest", "relevance"), np.mean(values, axis=0), strict=True):
+            means[what, name] = found.note(f"{what} by {name}", float(value))
+    return means["diversity", "sketches"] / means["diversity", "exact vectors"]
