@@ -6,7 +6,7 @@ import pytest
 from pyspark.sql import functions as F
 
 from bad_rows import bad_lines
-from flows import AS_OF, SMALL, START, events, hashes, import_events, run
+from flows import AS_OF, FEW, SMALL, START, events, hashes, import_events, run
 from trackpools import stages
 from trackpools.core.contract import repeated_keys
 from trackpools.errors import BusyError, InputError
@@ -44,7 +44,7 @@ def test_pools_are_equal_whatever_the_partitions(spark, config, tmp_path, engine
         for parts in (1, 2, 7):
             spark.conf.set("spark.sql.adaptive.enabled", "false")
             spark.conf.set("spark.sql.shuffle.partitions", parts)
-            c = config(*SMALL, f"train.engine={engine}", "topk.user_block=8", "pools.user_block=1", f"store.root={tmp_path / str(parts)}")
+            c = config(*(SMALL if engine == "implicit" else FEW), f"train.engine={engine}", "topk.user_block=8", "pools.user_block=1", f"store.root={tmp_path / str(parts)}")
             import_events(c, tmp_path, events()[:: 1 if parts != 2 else -1], f"events-{parts}", files=parts)
             run(c)
             flow = Flow(c, spark, Tracker(c.mlflow, None, "t", "t"))
@@ -99,9 +99,9 @@ def test_bad_rows_among_good_ones_change_no_table_of_the_release(spark, config, 
 @pytest.mark.soak
 def test_plays_that_arrive_late_rewrite_only_their_days_and_equal_a_full_build(spark, config, tmp_path):
     rows = sorted(events(), key=lambda row: row["played_at"])
-    whole = config(*SMALL, f"store.root={tmp_path / 'whole'}", "daily.lookback_days=10")
+    whole = config(*FEW, f"store.root={tmp_path / 'whole'}", "daily.lookback_days=10")
     import_events(whole, tmp_path, rows, "all")
-    parts = config(*SMALL, f"store.root={tmp_path / 'parts'}", "daily.lookback_days=10")
+    parts = config(*FEW, f"store.root={tmp_path / 'parts'}", "daily.lookback_days=10")
     import_events(parts, tmp_path, rows[:2000], "first")
     run(parts)
     import_events(parts, tmp_path, rows[2000:], "second")

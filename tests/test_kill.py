@@ -10,7 +10,7 @@ import time
 
 import psutil
 
-from flows import SMALL, events, hashes, import_events, run
+from flows import FEW, events, hashes, import_events, run
 from trackpools.core.contract import repeated_keys
 from trackpools.shell import look, releases
 from trackpools.shell.store import Store
@@ -18,7 +18,7 @@ from trackpools.tables import TABLES
 
 
 def command(root, *words):
-    settings = [part for setting in ("mlflow.enabled=false", "session.memory=1g", *SMALL) for part in ("--set", setting)]
+    settings = [part for setting in ("mlflow.enabled=false", "session.memory=1g", *FEW) for part in ("--set", setting)]
     return [sys.executable, "-m", "trackpools", *words, "--root", root, *settings]
 
 
@@ -49,7 +49,7 @@ def test_kill_9_at_three_moments_loses_nothing_and_the_rerun_publishes(spark, co
     root = c.store.root
     old = releases.latest(Store(spark, c.store))
     import_events(c, tmp_path, [row | {"event_id": f"more-{row['event_id']}"} for row in events(plays=500, seed=1)], "more")
-    calm = config(*SMALL, f"store.root={shutil.copytree(root, tmp_path / 'calm')}")
+    calm = config(*FEW, f"store.root={shutil.copytree(root, tmp_path / 'calm')}")
     before = hashes(spark, c)
     for line, delay in (("interactions:", 1.0), ("train:", 2.0), ("publish:", 0.1)):
         kill_at(start(root, "run"), line, delay)
@@ -72,7 +72,7 @@ def test_kill_9_at_three_moments_loses_nothing_and_the_rerun_publishes(spark, co
 
 
 def test_of_two_publishers_at_once_one_wins_and_the_other_exits_75(config, spark, tmp_path):
-    c = config(*SMALL)
+    c = config(*FEW)
     import_events(c, tmp_path, events())
     rivals = [start(c.store.root, "run", "--json") for _ in range(2)]
     ended = [(rival.communicate(timeout=400), rival.returncode) for rival in rivals]

@@ -10,7 +10,7 @@ from builders import rows
 from trackpools.core import cards, rules
 from trackpools.core.audience import audience
 from trackpools.core.shelf import packed_shelf
-from trackpools.core.sources import enabled, lookups
+from trackpools.core.sources import lookups, switched_on
 from trackpools.core.sources.inputs import ListInputs, SourceInputs
 
 AS_OF = dt.datetime(2025, 6, 1, tzinfo=dt.UTC)
@@ -91,7 +91,7 @@ class Blocks:
             interactions=weighed, days=rows(spark, "plays_daily"), facts=facts, cards=known, recording_factors=factors[1], recordings=self.recordings,
             config=config, as_of=AS_OF)
         return SourceInputs(
-            as_of=AS_OF, lists=lookups.all_lists(given, enabled(config)), fresh_factors=factors[1].limit(0),
+            as_of=AS_OF, lists=lookups.all_lists(given, switched_on(config)), fresh_factors=factors[1].limit(0),
             users=everybody.join(rows(spark, "user_features").select("user_idx", "profile"), "user_idx", "left"),
             history=rules.history(met, heard=config.pools.heard, rules=config.rules, weights=config.weights, as_of=AS_OF), cards=known,
             shelf=packed_shelf(facts),

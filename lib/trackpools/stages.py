@@ -18,7 +18,7 @@ from trackpools.core.audience import audience, eligible
 from trackpools.core.facts import recording_facts
 from trackpools.core.inflation import inflated
 from trackpools.core.shelf import packed_shelf
-from trackpools.core.sources import als, enabled, fresh, lookups
+from trackpools.core.sources import als, fresh, lookups, switched_on
 from trackpools.core.sources.inputs import ListInputs, SourceInputs
 from trackpools.core.sources.items import unpacked
 from trackpools.table import Table
@@ -183,7 +183,7 @@ def lay_out(read: Frames, c: Context) -> dict[str, DataFrame]:
     return {
         "recording_facts": facts,
         "fresh_factors": fresh.vectors(inputs).crossJoin(F.broadcast(stamp)),
-        "source_lists": lookups.all_lists(inputs, enabled(config)),
+        "source_lists": lookups.all_lists(inputs, switched_on(config)),
     }
 
 
@@ -237,7 +237,7 @@ STAGES = (
     Stage(
         "index", "lay out what sources and blend look up",
         (t.TRACKS, t.RECORDING_IDS, t.PLAYS_DAILY, t.NOT_TASTE, t.INTERACTIONS, t.TRACK_CARDS, t.RECORDING_FEATURES, t.RECORDING_FACTORS),
-        (t.RECORDING_FACTS, t.FRESH_FACTORS, t.SOURCE_LISTS), ("taste", "weights", "topk", "sources", "rules", "pools"), lay_out,
+        (t.RECORDING_FACTS, t.FRESH_FACTORS, t.SOURCE_LISTS), ("taste", "weights", "topk", "sources", "rules"), lay_out,
     ),
     Stage(
         "pools", "propose, rule, blend, cut",

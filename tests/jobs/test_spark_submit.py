@@ -18,7 +18,8 @@ from trackpools.shell.settings import load_config
 from trackpools.shell.store import Store
 
 ROOT = Path(__file__).resolve().parents[2]
-SMALL = [f"--set={key}" for key in ("pools.k=20", "sources.als.k=40", "sources.als.k_heard=20", "sources.popular.k=60", "train.rank=8", "train.iterations=3")]
+OFF = [f"sources.{name}.enabled=false" for name in ("als_neighbours", "cooccurrence", "artist_graph", "tags", "fresh")]
+SMALL = [f"--set={key}" for key in (*OFF, "pools.k=20", "sources.als.k=40", "sources.als.k_heard=20", "sources.popular.k=60", "train.rank=8", "train.iterations=3")]
 SHORT_LIVED = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"  # these JVMs end before the second compiler pays
 
 

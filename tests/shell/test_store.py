@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from builders import rows
@@ -27,6 +29,19 @@ def test_nothing_written_over_nothing_still_says_whose_work_it_is(spark, store):
     assert not store.read("not_taste").schema["recording_idx"].nullable
     with pytest.raises(Exception, match="kind_known"):
         store.overwrite(TABLES["not_taste"], rows(spark, "not_taste", {"kind": "talk", "why": "tag"}), {})
+
+
+def test_a_table_of_an_older_trackpools_takes_the_columns_of_this_one_and_its_old_versions_stay(spark, store):
+    pools = TABLES["pools"]
+    older = replace(pools, columns=tuple(column for column in pools.columns if column.name != "reserve"))
+    row = rows(spark, "pools", {"user_idx": 1, "candidates": [], "drops": {}})
+    before = store.overwrite(older, row, {"run_key": "old"})
+    after = store.overwrite(pools, row, {"run_key": "new"})
+    assert "reserve" not in store.read("pools", before).columns
+    assert (store.read("pools", before).count(), store.read("pools", after).count()) == (1, 1)
+    assert store.read("pools", after).columns == pools.schema.names
+    assert not store.read("pools").schema["user_idx"].nullable
+    assert store.commit("pools").metadata == {"run_key": "new"}
 
 
 def test_inserting_the_same_keys_twice_changes_nothing(spark, store):

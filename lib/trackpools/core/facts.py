@@ -92,7 +92,7 @@ def _grouped(rows: DataFrame) -> DataFrame:
 
 
 def sketches(factors: DataFrame) -> DataFrame:
-    """`idx int, sketch binary`: unit factors on the main axes of all of them, int8, × 127; of fewer axes than 16 the rest is 0."""
+    """`idx int, sketch binary`: factors on the main axes of all of them, of unit length there, int8, × 127; of fewer axes than 16 the rest is 0."""
     stripe = F.floor(F.col("idx") / STRIPE).cast("int").alias("stripe")
     rows = factors.select(stripe, "idx", "factors")
     grams = rows.groupBy("stripe").applyInArrow(_gram, "stripe int, gram binary")
@@ -132,7 +132,9 @@ def _project(batches: Any) -> Any:
             continue
         axes = np.frombuffer(batch["axes"][0].as_buffer()).reshape(x.shape[1], -1)
         # einsum and not a GEMM, whose sums depend on how many rows there are
-        found = np.rint(127 * np.einsum("ir,ra->ia", x, axes)).astype(np.int8)
+        near = np.einsum("ir,ra->ia", x, axes)
+        # of unit length again: else what lies off the axes would seem unlike everything
+        found = np.rint(127 * near / np.maximum(np.sqrt((near * near).sum(axis=1, keepdims=True)), 1e-9)).astype(np.int8)
         made = np.zeros((len(x), AXES), np.int8)
         made[:, : found.shape[1]] = found
         yield pa.RecordBatch.from_pydict({"idx": batch["idx"], "sketch": pa.FixedSizeBinaryArray.from_buffers(

@@ -187,6 +187,10 @@ class Store:
 
     def _save(self, table: Table, df: DataFrame, metadata: Mapping[str, Any], replace_where: str | None) -> int:
         self.create(table)
+        if replace_where is None and self.read(table.name).columns != table.schema.names:
+            # of an older trackpools: readers hold versions, and what follows writes all of it
+            self._declare(DeltaTable.replace(self.spark), table)
+            self._commits.pop(table.name, None)
         before = self.commit(table.name).version
         writer = conform(df, table).write.format("delta").mode("overwrite").option("compression", "zstd")
         writer = writer.option("userMetadata", json.dumps(dict(metadata), sort_keys=True))

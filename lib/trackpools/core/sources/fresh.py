@@ -15,8 +15,13 @@ BIT = 8
 
 
 def vectors(inputs: ListInputs) -> DataFrame:
-    """`idx int, factors array<float>` of the recordings released within `sources.fresh.days`: their own, or those of `coldmap` where they have none."""
+    """`idx int, factors array<float>` of the recordings released within `sources.fresh.days`; none where the source is off.
+
+    Their own factors, or those of `coldmap` where they have none.
+    """
     settings = inputs.config.sources.fresh
+    if not settings.enabled:
+        return inputs.recording_factors.select("idx", "factors").limit(0)
     today = inputs.as_of.date()
     recent = F.col("released").between(F.date_sub(F.lit(today), settings.days), F.lit(today))
     new = inputs.facts.where(recent & F.col("functional").isNull() & ~F.col("inflated"))

@@ -33,7 +33,9 @@ def all_lists(inputs: ListInputs, sources: Sequence[Source]) -> DataFrame:
         s.lists(inputs, getattr(inputs.config.sources, s.name)).select(F.lit(s.bit).cast("byte").alias("source"), "key", "recordings", "scores")
         for s in sources if s.lists is not None
     ]
-    return reduce(DataFrame.unionByName, frames)
+    bits, keys, items = F.lit(0).cast("byte").alias("source"), F.lit(0).cast("long").alias("key"), (F.lit(b"").alias(name) for name in ("recordings", "scores"))
+    nothing = inputs.facts.select(bits, keys, *items)
+    return reduce(DataFrame.unionByName, frames, nothing.limit(0))
 
 
 def candidates(inputs: SourceInputs, sources: Sequence[Source]) -> list[DataFrame]:
