@@ -26,7 +26,7 @@ def spark():
     from trackpools.shell.session import local_session
     from trackpools.shell.settings import load_config
 
-    session = local_session(load_config(settings=["session.memory=2g", "session.quick_start=false"]).session)
+    session = local_session(load_config(settings=["session.memory=3g", "session.quick_start=false"]).session)
     # tests plan much and compute little: interpreted plans of two partitions halve the time
     session.conf.set("spark.sql.codegen.wholeStage", "false")
     session.conf.set("spark.sql.codegen.factoryMode", "NO_CODEGEN")

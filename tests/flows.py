@@ -11,7 +11,8 @@ from trackpools.shell.store import Store
 
 START = dt.datetime(2025, 3, 1, tzinfo=dt.UTC)
 AS_OF = (START + dt.timedelta(days=40)).isoformat()
-SMALL = ("train.rank=8", "train.iterations=5", "pools.k=40", "sources.als.k=60", "sources.als.k_heard=20", "sources.popular.k=120")
+SMALL = ("train.rank=8", "train.iterations=5", "pools.k=40", "sources.als.k=60", "sources.als.k_heard=20", "sources.popular.k=120",
+         "rules.min_listeners=1")  # of 40 listeners five are many
 # the same with three sources: for tests of something else, at half the time
 FEW = (*SMALL, *(f"sources.{name}.enabled=false" for name in ("als_neighbours", "cooccurrence", "artist_graph", "rediscover", "tags", "fresh", "explore")))
 

@@ -131,7 +131,7 @@ def test_users_of_no_one_and_a_hundred_thousand_plays_share_a_batch_and_a_full_p
         for n in range(100_000)
     ]
     one = [{"event_id": "one", "user_id": "one", "track_id": "t0001", "played_at": START.isoformat()}]
-    c = config("train.rank=16", "train.iterations=4", "pools.heard=exclude", "daily.max_plays_day=2000")
+    c = config("train.rank=16", "train.iterations=4", "pools.heard=exclude", "daily.max_plays_day=2000", "rules.min_listeners=1")
     import_events(c, tmp_path, events(users=200, recordings=2400, plays=30_000) + heavy + one)
     store = Store(spark, c.store)
     users = spark.createDataFrame([("nobody", "allow")], "user_id string, explicit_policy string")

@@ -7,7 +7,7 @@ from builders import rows
 from trackpools.core.audience import audience, eligible
 
 GROUPS = {"SE": "nordic", "NO": "nordic"}
-SCHEMA = "user_idx int, market string, clean boolean"
+SCHEMA = "user_idx int, market string, clean boolean, declared_tags array<string>"
 
 
 def ids(spark, *names):
@@ -16,13 +16,13 @@ def ids(spark, *names):
 
 def test_everybody_has_a_market_group_and_a_policy(spark):
     users = rows(
-        spark, "users", {"user_id": "a", "market": "SE", "explicit_policy": "clean"}, {"user_id": "b", "market": "DE", "explicit_policy": "allow"},
+        spark, "users", {"user_id": "a", "market": "SE", "explicit_policy": "clean", "declared_tags": ["jazz"]}, {"user_id": "b", "market": "DE", "explicit_policy": "allow"},
         {"user_id": "c", "explicit_policy": "clean"}, {"user_id": "stranger", "market": "NO", "explicit_policy": "allow"},
     )
-    grouped = [(0, "nordic", True), (1, "DE", False), (2, "*", True), (3, "*", False)]
+    grouped = [(0, "nordic", True, ["jazz"]), (1, "DE", False, None), (2, "*", True, None), (3, "*", False, None)]
     known = ids(spark, "a", "b", "c", "without profile")
     assert_df_equality(audience(known, users, GROUPS, ()), spark.createDataFrame(grouped, SCHEMA), ignore_row_order=True, ignore_nullable=True)
-    single = [(0, "SE", True), *grouped[1:]]
+    single = [(0, "SE", True, ["jazz"]), *grouped[1:]]
     assert_df_equality(audience(known, users, {}, ()), spark.createDataFrame(single, SCHEMA), ignore_row_order=True, ignore_nullable=True)
 
 
@@ -41,7 +41,7 @@ def test_a_minors_policy_is_clean_whatever_the_profile_says(spark, policy):
 
 def test_active_is_who_played_within_the_days_and_zero_days_is_everybody(spark):
     as_of = dt.datetime(2025, 6, 30, 12, tzinfo=dt.UTC)
-    everybody = spark.createDataFrame([(i, "*", False) for i in range(4)], SCHEMA)
+    everybody = spark.createDataFrame([(i, "*", False, None) for i in range(4)], SCHEMA)
     history = spark.createDataFrame([(0, 20239), (0, 20269), (1, 20262), (2, 20261), (3, None)], "user_idx int, last_day int")  # 20269 is June 30
     features = rows(spark, "user_features", {"user_idx": 0}).select("user_idx", "profile")
     for days, expected in ((0, [0, 1, 2, 3]), (7, [0, 1]), (8, [0, 1, 2]), (1, [0])):

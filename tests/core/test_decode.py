@@ -48,7 +48,7 @@ def test_a_pool_reads_as_tracks_names_of_sources_and_sentences(spark):
 
 
 def test_codes_that_the_release_does_not_know_are_null_and_bits_are_passed_over(spark):
-    frame = spark.createDataFrame([(1, 0, 3), (8, 99, 3), (0, 3, 5)], "sources int, reason int, n int")
+    frame = spark.createDataFrame([(1, 0, 3), (1 << 20, 99, 3), (0, 3, 5)], "sources int, reason int, n int")
     names = decode.source_names(frame["sources"], dictionary())
     sentence = decode.reason_sentence(frame["reason"], frame["n"], dictionary())
     assert [tuple(row) for row in frame.select(names, sentence).collect()] == [

@@ -75,8 +75,8 @@ def frames(spark):
         for name, idx in (("user_factors", [u for u in range(USERS) if u not in {COLD, FACTORLESS}]), ("recording_factors", [r for r in range(RECORDINGS) if r != 39]))
     }
     known = cards.cards(tracks, recordings, everybody, interactions, as_of=AS_OF, groups={})
-    described = features.recording_features(interactions, days, load_config().weights, AS_OF)
     nothing = spark.createDataFrame([], "recording_idx int, kind string")
+    described = features.recording_features(interactions, days, nothing, load_config().weights, AS_OF)
     told = facts.recording_facts(
         tracks, recordings, cards=known, features=described, factors=factors["recording_factors"], functional=nothing, inflated=nothing)
     made = {"users": everybody, "interactions": interactions, "days": days, "cards": known, "facts": told} | factors
