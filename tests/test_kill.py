@@ -45,7 +45,7 @@ def kill_at(process, line, delay):
 
 
 def test_kill_9_at_three_moments_loses_nothing_and_the_rerun_publishes(spark, config, tmp_path, released):
-    c = released
+    c = config(*FEW, f"store.root={released.store.root}")
     root = c.store.root
     old = releases.latest(Store(spark, c.store))
     import_events(c, tmp_path, [row | {"event_id": f"more-{row['event_id']}"} for row in events(plays=500, seed=1)], "more")

@@ -4,7 +4,7 @@ import pytest
 from chispa import assert_df_equality
 
 from builders import rows
-from trackpools.core.audience import audience, eligible
+from trackpools.core.audience import audience, eligible, minor
 
 GROUPS = {"SE": "nordic", "NO": "nordic"}
 SCHEMA = "user_idx int, market string, clean boolean, declared_tags array<string>"
@@ -36,7 +36,8 @@ BANDS = {
 def test_a_minors_policy_is_clean_whatever_the_profile_says(spark, policy):
     users = rows(spark, "users", *({"user_id": f"u{i}", "explicit_policy": policy, "birth_band": band} for i, band in enumerate(BANDS)))
     got = audience(ids(spark, *(f"u{i}" for i in range(len(BANDS)))), users, {}, ["kid"]).orderBy("user_idx").collect()
-    assert [row["clean"] for row in got] == [minor or policy == "clean" for minor in BANDS.values()]
+    assert [row["clean"] for row in got] == [young or policy == "clean" for young in BANDS.values()]
+    assert {band: minor(band, ["kid"]) for band in BANDS} == BANDS, "without Spark the same"
 
 
 def test_active_is_who_played_within_the_days_and_zero_days_is_everybody(spark):
@@ -46,5 +47,5 @@ def test_active_is_who_played_within_the_days_and_zero_days_is_everybody(spark):
     features = rows(spark, "user_features", {"user_idx": 0}).select("user_idx", "profile")
     for days, expected in ((0, [0, 1, 2, 3]), (7, [0, 1]), (8, [0, 1, 2]), (1, [0])):
         got = eligible(everybody, features, history, days, as_of)
-        assert got.columns == ["user_idx", "market", "clean", "profile"]
+        assert got.columns == ["user_idx", "market", "clean", "declared_tags", "profile"]
         assert sorted(row["user_idx"] for row in got.collect()) == expected
