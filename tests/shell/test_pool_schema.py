@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 import trackpools
+from pool_faults import faults
 from trackpools.shell import look, releases
-from trackpools.shell.pool_schema import faults, pool_schema
+from trackpools.shell.pool_schema import pool_schema
 from trackpools.shell.store import Store
 
 DOCS = Path(trackpools.__file__).parent / "docs"

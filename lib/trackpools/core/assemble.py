@@ -1,7 +1,6 @@
 """Pools as a Spark frame: sources → blocks of users → rules and `build_pools` in a task → one row a user."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import reduce
 from typing import Any
@@ -123,22 +122,28 @@ def _build(request: PoolRequest, standards: rules.Standards, heard: str) -> Call
                 given = {name: values(row[name], kind) for name, kind in GIVEN.items()}
                 clean = np.asarray(users["clean"].cast(pa.int8())).astype(bool)
                 bars, withheld = table(row["bars"].flatten()), np.asarray(row["withheld"].flatten(), np.int64)
-                given_to = _candidates(given, clean, (bars, withheld), reader.of(row), (standards, heard))
-                made = build_pools(replace(given_to, tastes=_tastes(given, given_to.shelf)) if request.calibration > 0 else given_to, request)
+                made = build_pools(offered_to(given, clean, (bars, withheld), reader.of(row), (standards, heard), calibrated=request.calibration > 0), request)
                 columns = [users["bucket"], users["user_idx"], *_columns(made, request.k), users["profile"]]
                 yield from pa.table(dict(zip(names, columns, strict=True))).to_batches()
 
     return run
 
 
-def _tastes(given: dict[str, Any], shelf: Shelf) -> Tastes:
+def offered_to(
+    given: dict[str, Any], clean: Flags, market: tuple[Bytes, Longs], shelf: Shelf, policy: tuple[rules.Standards, str], *,
+    calibrated: bool, unasked: Callable[[Shelf], Flags] | None = None,
+) -> Candidates:
+    """Candidates of the users of one market.
+
+    Args:
+        given: `GIVEN`.
+        market: what it bars and withholds.
+        policy: standards, and the heard policy.
+        calibrated: whether their tastes must be known.
+        unasked: on demand, of facts of recordings which of them a constraint of the request rules out.
+    """
     from trackpools.core.tastes import tastes
 
-    return tastes(given["past"].copy(), given["recording_idx"].astype(np.int64), given["weight"], shelf)
-
-
-def _candidates(given: dict[str, Any], clean: Flags, market: tuple[Bytes, Longs], shelf: Shelf, policy: tuple[rules.Standards, str]) -> Candidates:
-    """Candidates of the users of one market, from `GIVEN` and what the market bars and withholds; their tastes are unknown."""
     (bars, withheld), (standards, heard) = market, policy
     sizes, recording = given["length"], given["offered"].astype(np.int64)
     user, source = (np.repeat(given[name].astype(np.int64), sizes) for name in ("offered_to", "source"))
@@ -151,9 +156,11 @@ def _candidates(given: dict[str, Any], clean: Flags, market: tuple[Bytes, Longs]
     barred[given["masked"] < 0] = 0  # to whom nobody proposes anything, rules did nothing
     below = rules.below_standard(shelf, recording, bits, standards)
     return Candidates(
-        user=user, recording=recording, source=source, rank=rank, flags=rules.flags(look_up(bars, recording), clean[user], bits, below, heard=heard),
+        user=user, recording=recording, source=source, rank=rank,
+        flags=rules.flags(look_up(bars, recording), clean[user], bits, below, heard=heard, unasked=unasked and unasked(shelf.at(recording))),
         plays=plays, last_day=last_day, heard=(bits & rules.HEARD).astype(bool), masked=np.maximum(given["masked"], 0).astype(np.int64), withheld=barred,
-        shelf=shelf, tastes=Tastes.unknown(len(clean)),
+        shelf=shelf,
+        tastes=tastes(given["past"].copy(), given["recording_idx"].astype(np.int64), given["weight"], shelf) if calibrated else Tastes.unknown(len(clean)),
     )
 
 

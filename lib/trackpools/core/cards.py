@@ -6,7 +6,7 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from trackpools.core.audience import EVERYWHERE
-from trackpools.core.features import preferred, rights_hold
+from trackpools.core.features import is_version, preferred, rights_hold
 from trackpools.core.rules import is_heard
 
 WORDS = ("title", "artist_ids", "artist_names", "original_year", "duration_ms", "tempo", "energy", "explicit", "language", "version_kind", "tags")
@@ -44,8 +44,7 @@ def _playable(tracks: DataFrame, everywhere: DataFrame, as_of: datetime, groups:
     if groups:
         market = F.create_map(*(F.lit(word) for pair in sorted(groups.items()) for word in pair))
         grouped = grouped.withColumn("rights", F.transform("rights", lambda r: r.withField("market", F.coalesce(market[r["market"]], r["market"]))))
-    version = F.when(F.coalesce("version_kind", F.lit("original")) == "original", 0).otherwise(1)
-    choice = F.struct(version.alias("version"), (-F.coalesce("popularity", F.lit(-1.0))).alias("popularity"), "track_id")
+    choice = F.struct(is_version().alias("version"), (-F.coalesce("popularity", F.lit(-1.0))).alias("popularity"), "track_id")
     may = F.col("available") & rights_hold("market", as_of.date())
     return grouped.crossJoin(F.broadcast(everywhere)).groupBy("recording_id", "market").agg(
         F.min(F.when(may, choice))["track_id"].alias("track_id"),

@@ -10,7 +10,7 @@ from pyspark.sql import functions as F
 
 from trackpools.core.als.factors import matrix
 from trackpools.core.audience import EVERYWHERE
-from trackpools.core.features import preferred
+from trackpools.core.features import is_version, preferred
 from trackpools.core.shelf import AXES, TAGS
 
 STRIPE = 65_536
@@ -75,8 +75,7 @@ def _songs(rows: DataFrame) -> DataFrame:
     by_length = Window.partitionBy("_name").orderBy("duration_ms", "recording_idx")
     gap = F.coalesce(F.col("duration_ms") - F.lag("duration_ms").over(by_length) > SAME_MS, F.lit(True))
     parted = rows.withColumn("_name", name).withColumn("_gap", gap.cast("int")).withColumn("_part", F.sum("_gap").over(by_length))
-    version = F.when(F.coalesce("version_kind", F.lit("original")) == "original", 0).otherwise(1)
-    choice = F.struct(version.alias("v"), (-F.col("listeners")).alias("l"), "recording_idx")
+    choice = F.struct(is_version().alias("v"), (-F.col("listeners")).alias("l"), "recording_idx")
     return parted.withColumn("song", F.min(choice).over(Window.partitionBy("_name", "_part"))["recording_idx"]).drop("_name", "_gap", "_part")
 
 

@@ -107,10 +107,14 @@ def _tops(described: DataFrame) -> DataFrame:
     return counted.groupBy("user_idx").agg(*recent, top("decades", "plife", TOP_DECADES), top("languages", "plife", TOP_LANGUAGES))
 
 
+def is_version() -> Column:
+    """0 for an original, which an unknown kind is taken for, and 1 for a remaster, live or other version: what sorts versions of a recording."""
+    return F.when(F.coalesce("version_kind", F.lit("original")) == "original", 0).otherwise(1)
+
+
 def preferred(tracks: DataFrame) -> DataFrame:
     """The track that speaks for its recording: `recording_id` and the columns of the most original version."""
-    version = F.when(F.coalesce("version_kind", F.lit("original")) == "original", 0).otherwise(1)
-    order = Window.partitionBy("_recording").orderBy(version, F.desc_nulls_last("popularity"), "track_id")
+    order = Window.partitionBy("_recording").orderBy(is_version(), F.desc_nulls_last("popularity"), "track_id")
     best = tracks.withColumn("_recording", F.coalesce("recording_id", "track_id")).withColumn("_n", F.row_number().over(order)).where("_n = 1")
     return best.drop("_n", "recording_id").withColumnRenamed("_recording", "recording_id")
 

@@ -9,18 +9,18 @@ import numpy as np
 
 from trackpools.config import Config
 from trackpools.core import rules
-from trackpools.core.assemble import pool_request
+from trackpools.core.assemble import GIVEN, offered_to, pool_request
 from trackpools.core.bars import look_up
-from trackpools.core.past import EPOCH, Past
-from trackpools.core.pools import Candidates, Tastes, build_pool
+from trackpools.core.past import Past
+from trackpools.core.pools import build_pool
 from trackpools.core.shelf import Shelf, code_of_tag
 from trackpools.core.sources import als, enabled, fresh
 from trackpools.core.sources.asking import Proposed, Shelves, answered, barred, by_user, offered, seeds_of
 from trackpools.core.sources.keys import code_of_market
-from trackpools.core.sources.listeners import NEVER, Listeners, taste_only
+from trackpools.core.sources.listeners import Listeners, day_number, taste_only
 from trackpools.core.sources.merging import keys_of
-from trackpools.core.tastes import tastes
 from trackpools.core.topk import Allowed, Catalogue, Ragged, best, best_of, exact_scores
+from trackpools.errors import ConfigError
 
 NO_LISTS = Shelves(np.empty(0, np.int64), np.zeros(1, np.int64), np.empty(0, np.int32), np.empty(0, np.float32))
 
@@ -76,7 +76,7 @@ def listeners(release: Release, person: Person) -> Listeners:
         idx=np.array([person.idx], np.int32), market=np.array([code_of_market(person.market)]), clean=np.array([person.clean]),
         declared=(np.array([0, len(declared)]), declared), ends=np.array([0, len(past.recording)]), recording=past.recording, plays=past.plays,
         first_day=past.first_day, last_day=past.last_day, weight=taste_only(past.weight.astype(np.float64), facts), heard=past.heard,
-        closed=past.blocked | past.refused, facts=facts, today=(release.as_of.date() - EPOCH).days,
+        closed=past.blocked | past.refused, facts=facts, today=day_number(release.as_of.date()),
     )
 
 
@@ -99,7 +99,7 @@ def proposals(release: Release, person: Person) -> dict[int, Proposed]:
         elif source.bit == als.BIT:
             found = ranked(release, release.factors, person, *als.sizes(config, settings))
         else:
-            raise NotImplementedError(f"source {source.name} is asked in its own way, which on demand does not know; switch it off or make it one of lists")
+            raise ConfigError(f"source {source.name} proposes in its own way, which pools on demand do not know; switch it off, or make it one of lists")
         if len(found.recordings):
             made[source.bit] = found
     return made
@@ -112,31 +112,18 @@ def pool(release: Release, person: Person, unasked: Callable[[Shelf], Any] | Non
         unasked: of facts of recordings, which of them the request does not want: bool; they are dropped as `request`.
     """
     config, past, found = release.config, person.past, proposals(release, person)
-    sizes = [len(one.recordings) for one in found.values()]
-    recording = np.concatenate([np.empty(0, np.int64), *(one.recordings for one in found.values())]).astype(np.int64)
-    source = np.repeat(np.array(list(found), np.int64), sizes)
-    rank = np.concatenate([np.empty(0, np.int64), *(np.arange(1, n + 1) for n in sizes)])
-    at = np.searchsorted(past.recording, recording)
-    met = at < len(past.recording)
-    met[met] = past.recording[at[met]] == recording[met]
-
-    def of_past(values: Any, never: int) -> Any:
-        return np.where(met, np.append(values, never)[np.where(met, at, len(values))], never)
-
-    bits = of_past(rules.HEARD * past.heard + rules.BLOCKED * past.blocked + rules.REFUSED * past.refused, 0).astype(np.uint8)
-    market, clean = release.markets[person.market], np.full(len(recording), person.clean)
-    below = rules.below_standard(release.shelf, recording, bits, rules.Standards.of(config.rules, release.as_of))
-    refused = None if unasked is None else unasked(release.shelf.at(recording))
-    explicit = np.arange(len(rules.RULES)) == rules.RULES.index("explicit")
-    withheld = np.where(explicit & (not person.clean), 0, market.withheld) if found else np.zeros(len(rules.RULES), np.int64)
-    weight = np.array(past.weight)
-    return build_pool(Candidates(
-        user=np.zeros(len(recording), np.int64), recording=recording, source=source, rank=rank,
-        flags=rules.flags(look_up(market.bars, recording), clean, bits, below, heard=config.pools.heard, unasked=refused),
-        plays=of_past(past.plays, 0), last_day=of_past(past.last_day, NEVER), heard=bits & rules.HEARD > 0,
-        masked=np.array([max((int(one.masked[0]) for one in found.values()), default=0)]), withheld=withheld[None].astype(np.int64), shelf=release.shelf,
-        tastes=tastes(np.array([0, len(past.recording)]), past.recording, weight, release.shelf) if config.pools.calibration > 0 else Tastes.unknown(1),
-    ), pool_request(config))
+    offered = np.concatenate([np.empty(0, np.int32), *(one.recordings for one in found.values())])
+    bits = rules.HEARD * past.heard + rules.BLOCKED * past.blocked + rules.REFUSED * past.refused
+    given = {
+        "masked": [max((int(one.masked[0]) for one in found.values()), default=-1)], "offered_to": [0] * len(found), "source": list(found),
+        "length": [len(one.recordings) for one in found.values()], "offered": offered,
+        "past": [0, len(past.recording)], "recording_idx": past.recording, "plays": past.plays, "last_day": past.last_day, "bits": bits, "weight": past.weight,
+    }
+    market, request = release.markets[person.market], pool_request(config)
+    return build_pool(offered_to(
+        {name: np.asarray(given[name], kind) for name, kind in GIVEN.items()}, np.array([person.clean]), (market.bars, market.withheld), release.shelf,
+        (rules.Standards.of(config.rules, release.as_of), config.pools.heard), calibrated=request.calibration > 0, unasked=unasked,
+    ), request)
 
 
 def ranked(release: Release, catalogue: Catalogue, person: Person, k_new: int, k_heard: int) -> Proposed:

@@ -9,10 +9,9 @@ import numpy as np
 
 from trackpools.config import Config
 from trackpools.core.rules import SHORT_MAX
-from trackpools.core.sources.listeners import NEVER
+from trackpools.core.sources.listeners import NEVER, day_number
 from trackpools.core.weights import as_of_factor
 
-EPOCH = date(1970, 1, 1)
 # columns of `interactions`, and what they are where there is nothing: NaN and NEVER stand for null
 BLANK: dict[str, tuple[Any, Any]] = {
     "mass": (np.float64, 0.0), "counted": (np.int64, 0), "rated": (np.float64, np.nan), "plays": (np.int64, 0), "first_day": (np.int64, NEVER),
@@ -57,7 +56,7 @@ class Past:
         timed = np.log1p(rows["mass"] * as_of_factor(as_of, config.weights) / config.weights.saturation)
         liked = np.nan_to_num(rows["rated"]) + np.maximum(rows["likes"], 0)
         weight = np.where(rows["blocked"] | disliked, 0.0, timed + np.log1p(rows["counted"].astype(np.float64)) + liked)
-        today = (as_of.date() - EPOCH).days
+        today = day_number(as_of.date())
         recently = (rows["last_day"] == NEVER) | (today - rows["last_day"] < config.rules.heard_days)
         refused = {"mark": False, "only": False, "exclude": True, "not_within": recently}[config.pools.heard]
         return Past(
@@ -85,7 +84,7 @@ def _with(rows: dict[str, Any], events: Sequence[Event], config: Config) -> dict
         blank = {name: np.insert(rows[name], place, value) for name, (_, value) in BLANK.items()}
         rows = {"recording": np.insert(rows["recording"], place, new)} | blank
     for event in events:
-        at, day = int(np.searchsorted(rows["recording"], event.recording)), (event.day - EPOCH).days
+        at, day = int(np.searchsorted(rows["recording"], event.recording)), day_number(event.day)
         rows["plays"][at] += 1
         rows["mass"][at] += event.completed * 2.0 ** ((event.day - config.weights.landmark).days / config.weights.half_life_days)
         rows["last_day"][at] = max(rows["last_day"][at], day)

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from trackpools.core.fusing import named, slot
+from trackpools.core.fusing import empty_table, named, slot
 from trackpools.core.selection import key, score_of
 
 
@@ -41,10 +41,8 @@ def spread(asked: Any, lists: Any, past: Any, k: int, day: int, users: Any, out:
             if which[s] >= 0:
                 size += list_ends[which[s] + 1] - list_ends[which[s]]
         most = max(most, size)
-    slots = 4
-    while slots < 2 * most:
-        slots *= 2
-    table, group = np.zeros(slots, np.int64), np.empty(slots, np.int64)
+    table = empty_table(np.array([0, most]))
+    group = np.empty(len(table), np.int64)
     total, item, keys = np.empty(most), np.empty(most, np.int64), np.empty(most, np.int64)
     for u in range(len(users)):
         for p in range(past_ends[u], past_ends[u + 1]):

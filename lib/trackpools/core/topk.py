@@ -74,11 +74,16 @@ def exact_scores(x: Floats, y: Floats, rows: Longs, columns: Longs) -> Floats:
 
 def best(row: Longs, idx: Ints, score: Floats, k: int) -> Scored:
     """The k best of each row of flat triples; ties by idx."""
-    order = np.lexsort((idx, -score, row))
-    row, idx, score = row[order], idx[order], score[order]
-    first = np.searchsorted(row, row, side="left")
-    keep = np.arange(len(row)) - first < k
-    return Scored(row[keep], idx[keep], score[keep])
+    kept = leading(row, score, idx, k)
+    return Scored(row[kept], idx[kept], score[kept])
+
+
+def leading(row: Longs, score: NDArray[Any], tie: NDArray[Any], k: int) -> Longs:
+    """Places of the k greatest scores of each row, by row, then score descending, then tie ascending."""
+    order = np.lexsort((tie, -score, row))
+    sorted_ = row[order]
+    chosen: Longs = order[np.arange(len(order)) - np.searchsorted(sorted_, sorted_, side="left") < k]
+    return chosen
 
 
 def positions(idx: Ints, values: Ints) -> tuple[NDArray[np.bool_], Longs]:

@@ -44,24 +44,3 @@ def _of(kind: T.DataType, meaning: str) -> dict[str, Any]:
         return told | {"type": ["array", "null"], "items": {"type": JSON[type(kind.elementType)]}}
     day = {"format": "date"} if isinstance(kind, T.DateType) else {}
     return told | {"type": [JSON[type(kind)], "null"]} | day
-
-
-def faults(pool: dict[str, Any]) -> list[str]:
-    """Where a decoded pool is not as the schema says, by key."""
-    return list(_faults(pool, pool_schema(), "pool"))
-
-
-def _faults(value: Any, schema: dict[str, Any], where: str) -> Any:
-    kinds = {"string": str, "integer": int, "number": (int, float), "boolean": bool, "array": list, "object": dict, "null": type(None)}
-    wanted = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
-    if not any(isinstance(value, kinds[kind]) for kind in wanted):  # type: ignore[arg-type]
-        yield f"{where}: {value!a:.60} is not {' or '.join(wanted)}"
-    elif isinstance(value, dict):
-        yield from (f"{where}: no {key}" for key in schema.get("required", ()) if key not in value)
-        for key, one in value.items():
-            told = schema.get("properties", {}).get(key) or schema.get("additionalProperties")
-            if told:
-                yield from _faults(one, told, f"{where}.{key}")
-    elif isinstance(value, list):
-        for number, one in enumerate(value):
-            yield from _faults(one, schema["items"], f"{where}[{number}]")

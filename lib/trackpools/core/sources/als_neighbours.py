@@ -7,7 +7,7 @@ from pyspark.sql import functions as F
 
 from trackpools.core.sources import als
 from trackpools.core.sources.inputs import ListInputs
-from trackpools.core.sources.listeners import Listeners, Seeds, recent_and_loved
+from trackpools.core.sources.listeners import recent_and_loved
 from trackpools.core.sources.source import Source
 
 
@@ -16,12 +16,7 @@ def lists(inputs: ListInputs, settings: Any) -> DataFrame:
     return als.nearest(inputs, settings.list_length).select(F.col("user_idx").cast("long").alias("key"), "recordings", "scores")
 
 
-def seeds(listeners: Listeners, settings: Any) -> Seeds:
-    """The recordings that are recent or loved."""
-    rows, counts = recent_and_loved(listeners, settings.seeds, settings.recent_days)
-    return Seeds(listeners.owner[rows], listeners.recording[rows], counts)
-
-
 SOURCE = Source(
-    "als_neighbours", 2, "new", "number {n} near recordings you play", "played {n} × and near recordings you play", lists=lists, seeds=seeds,
+    "als_neighbours", 2, "new", "number {n} near recordings you play", "played {n} × and near recordings you play", lists=lists,
+    seeds=recent_and_loved,
 )

@@ -7,10 +7,11 @@ from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
 from trackpools.core.sources.inputs import ListInputs
-from trackpools.core.sources.listeners import Listeners, Seeds, best, summed
+from trackpools.core.sources.listeners import Listeners, Seeds, summed
 from trackpools.core.sources.pairing import shrunk_lift
 from trackpools.core.sources.ranking import by_rank, ranked
 from trackpools.core.sources.source import Source
+from trackpools.core.topk import leading
 
 ARTISTS = 40  # of a listener that count for what goes with what
 
@@ -42,7 +43,7 @@ def _related(inputs: ListInputs, settings: Any) -> DataFrame:
 def seeds(listeners: Listeners, settings: Any) -> Seeds:
     """The artists of most weight; each counts by the root of its share of the first one's, so that the first does not take all."""
     user, artist, weight = summed(listeners.owner, listeners.facts.artist.astype(np.int64), listeners.weight)
-    top = best(user, weight, artist, settings.seeds)
+    top = leading(user, weight, artist, settings.seeds)
     top = top[weight[top] > 0]
     first = np.searchsorted(user[top], user[top], side="left")
     return Seeds(user[top], artist[top], np.sqrt(weight[top] / weight[top][first]) if len(top) else weight[top])

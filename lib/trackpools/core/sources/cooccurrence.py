@@ -6,7 +6,7 @@ from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
 from trackpools.core.sources.inputs import ListInputs
-from trackpools.core.sources.listeners import Listeners, Seeds, recent_and_loved
+from trackpools.core.sources.listeners import recent_and_loved
 from trackpools.core.sources.pairing import shrunk_lift
 from trackpools.core.sources.ranking import ranked
 from trackpools.core.sources.source import Source
@@ -30,12 +30,7 @@ def _windows(inputs: ListInputs, days: int) -> DataFrame:
     return recent.where(F.col("_n") <= days).drop("_n").unionByName(undated)
 
 
-def seeds(listeners: Listeners, settings: Any) -> Seeds:
-    """The recordings that are recent or loved."""
-    rows, counts = recent_and_loved(listeners, settings.seeds, settings.recent_days)
-    return Seeds(listeners.owner[rows], listeners.recording[rows], counts)
-
-
 SOURCE = Source(
-    "cooccurrence", 3, "new", "number {n} of what goes with what you play", "played {n} × and goes with what you play", lists=lists, seeds=seeds,
+    "cooccurrence", 3, "new", "number {n} of what goes with what you play", "played {n} × and goes with what you play", lists=lists,
+    seeds=recent_and_loved,
 )

@@ -3,14 +3,15 @@
 from typing import Any
 
 from trackpools.core.sources.activation import activation
-from trackpools.core.sources.listeners import Listeners, Offers, best
+from trackpools.core.sources.listeners import Listeners, Offers
 from trackpools.core.sources.source import Source
+from trackpools.core.topk import leading
 
 
 def offers(listeners: Listeners, settings: Any) -> Offers:
     """Recordings heard, by activation; a dislike or block keeps one out, and weighs nothing."""
     active = activation(listeners, settings.decay)
-    rows = best(listeners.owner, active, listeners.recording, len(active))
+    rows = leading(listeners.owner, active, listeners.recording, len(active))
     rows = rows[(listeners.heard & ~listeners.closed & (listeners.weight > 0))[rows]]
     return Offers(listeners.owner[rows], listeners.recording[rows], active[rows])
 

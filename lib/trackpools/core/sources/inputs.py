@@ -6,8 +6,7 @@ from datetime import datetime
 from pyspark.sql import DataFrame
 
 from trackpools.config import Config
-
-EPOCH = datetime(1970, 1, 1).date()
+from trackpools.core.sources.listeners import day_number
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,4 +74,4 @@ class SourceInputs(Scoring):
     @property
     def today(self) -> int:
         """as_of in days since 1970."""
-        return (self.as_of.date() - EPOCH).days
+        return day_number(self.as_of.date())

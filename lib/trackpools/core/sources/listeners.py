@@ -1,15 +1,23 @@
 """A block of listeners as arrays: who they are and what they heard, with the facts of it; what sources that look things up are shown."""
 
 from dataclasses import dataclass
+from datetime import date
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trackpools.core.shelf import FUNCTIONAL, Shelf
+from trackpools.core.topk import leading
 
 Longs = NDArray[np.int64]
 Floats = NDArray[np.float64]
 NEVER = -1  # day of what has no date
+
+
+def day_number(day: date) -> int:
+    """Days since 1970."""
+    return (day - date(1970, 1, 1)).days
 
 
 @dataclass(frozen=True)
@@ -81,15 +89,6 @@ class Offers:
     score: Floats
 
 
-def best(user: Longs, value: Floats, tie: Longs, n: int) -> Longs:
-    """Places of the n greatest values of each user, by user, then value descending, then tie ascending."""
-    order = np.lexsort((tie, -value, user))
-    sorted_ = user[order]
-    place = np.arange(len(order)) - np.searchsorted(sorted_, sorted_, side="left")
-    chosen: Longs = order[place < n]
-    return chosen
-
-
 def summed(user: Longs, key: Longs, value: Floats) -> tuple[Longs, Longs, Floats]:
     """(user, key, Σ value) of each pair, by user and key; added in the order given."""
     order = np.lexsort((key, user))
@@ -98,15 +97,15 @@ def summed(user: Longs, key: Longs, value: Floats) -> tuple[Longs, Longs, Floats
     return user[starts], key[starts], np.add.reduceat(value, starts) if len(user) else value
 
 
-def recent_and_loved(listeners: Listeners, n: int, recent_days: float) -> tuple[Longs, Floats]:
-    """Rows of history to start from, by user, and what each counts, up to 1: half of n of most weight, half of most weight lately, some both.
+def recent_and_loved(listeners: Listeners, settings: Any) -> Seeds:
+    """The recordings to start from, and what each counts, up to 1: half of `seeds` of most weight, half of most weight lately, some both.
 
     Weight lately is halved every `recent_days` since the last play.
     """
-    of, weight = listeners.owner, np.where(listeners.closed & ~listeners.heard, 0.0, listeners.weight)
+    n, of, weight = settings.seeds, listeners.owner, np.where(listeners.closed & ~listeners.heard, 0.0, listeners.weight)
     parts = []
-    for value, count in ((weight, n - n // 2), (weight * np.exp2(-listeners.age() / recent_days), n // 2)):
-        rows = best(of, value, listeners.recording, count)
+    for value, count in ((weight, n - n // 2), (weight * np.exp2(-listeners.age() / settings.recent_days), n // 2)):
+        rows = leading(of, value, listeners.recording, count)
         rows = rows[value[rows] > 0]
         first = np.searchsorted(of[rows], of[rows], side="left")
         parts.append((rows, value[rows] / value[rows[first]] if len(rows) else value[rows]))
@@ -114,7 +113,7 @@ def recent_and_loved(listeners: Listeners, n: int, recent_days: float) -> tuple[
     order = np.lexsort((-counts, rows))
     rows, counts = rows[order], counts[order]
     once = np.diff(rows, prepend=-1) > 0
-    return rows[once], counts[once]
+    return Seeds(of[rows[once]], listeners.recording[rows[once]], counts[once])
 
 
 def tag_profile(listeners: Listeners, declared: float) -> tuple[Longs, Longs, Floats]:

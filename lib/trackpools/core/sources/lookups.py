@@ -9,6 +9,7 @@ import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from trackpools.core import rules
 from trackpools.core.packing import Lists, binaries, block, packed, values
 from trackpools.core.shelf import Reader, tag_code, with_shelf
 from trackpools.core.sources.asking import Proposed, Shelves, answered, asked_by, barred, by_user, offered, seeds_of
@@ -17,7 +18,6 @@ from trackpools.core.sources.keys import market_code
 from trackpools.core.sources.listeners import NEVER, Listeners, taste_only
 from trackpools.core.sources.source import Source
 
-HEARD, CLOSED = 1, 2
 PAST = {"user_idx": np.int32, "recording": np.int32, "plays": np.int16, "first_day": np.int32, "last_day": np.int32, "weight": np.float32, "bits": np.uint8}
 WHO = {"idx": np.int32, "market": np.int64, "clean": np.uint8, "declared_ends": np.int64, "declared": np.int64}
 HELD = [*WHO, "ends", *list(PAST)[1:]]
@@ -58,9 +58,9 @@ def candidates(inputs: SourceInputs, sources: Sequence[Source]) -> list[DataFram
 def _listeners(inputs: SourceInputs) -> DataFrame:
     """Users in blocks with their histories: `block long` and `HELD`, a row a block; independent of partitions."""
     size = inputs.config.pools.user_block
-    heard = F.when(F.col("heard"), HEARD).otherwise(0) + F.when(F.col("blocked") | F.col("refused"), CLOSED).otherwise(0)
     days = [F.coalesce(name, F.lit(NEVER)).alias(name) for name in ("first_day", "last_day")]
-    past = packed(inputs.history.select("user_idx", F.col("recording_idx").alias("recording"), "plays", *days, "weight", heard.alias("bits")), size, PAST)
+    recording, bits = F.col("recording_idx").alias("recording"), rules.history_bits().alias("bits")
+    past = packed(inputs.history.select("user_idx", recording, "plays", *days, "weight", bits), size, PAST)
     people = inputs.users.select(
         block(size).alias("block"), "user_idx", market_code(F.col("market")).alias("market"), "clean",
         F.transform(F.coalesce("declared_tags", F.array().cast("array<string>")), lambda tag: tag_code(tag).cast("long")).alias("declared"),
@@ -100,7 +100,8 @@ def _each(work: Callable[[Listeners], Any], today: int) -> Callable[[Iterator[An
                 made = work(Listeners(
                     idx=held["idx"], market=held["market"], clean=held["clean"].astype(bool), declared=(held["declared_ends"], held["declared"]),
                     ends=held["ends"], recording=recording, **{name: held[name].astype(np.int64) for name in ("plays", "first_day", "last_day")},
-                    weight=taste_only(held["weight"].astype(np.float64), facts), heard=bits & HEARD > 0, closed=bits & CLOSED > 0, facts=facts, today=today,
+                    weight=taste_only(held["weight"].astype(np.float64), facts), heard=bits & rules.HEARD > 0,
+                    closed=bits & (rules.BLOCKED | rules.REFUSED) > 0, facts=facts, today=today,
                 ))
                 yield from made.to_batches() if isinstance(made, pa.Table) else [pa.RecordBatch.from_pydict({"block": row["block"]} | made)]
 

@@ -9,9 +9,10 @@ from pyspark.sql import functions as F
 from trackpools.core.shelf import tag_code
 from trackpools.core.sources.inputs import ListInputs
 from trackpools.core.sources.keys import DECADES, EVERYTHING, chart_key, chart_keys
-from trackpools.core.sources.listeners import Listeners, Seeds, best, summed, tag_profile
+from trackpools.core.sources.listeners import Listeners, Seeds, summed, tag_profile
 from trackpools.core.sources.ranking import ranked
 from trackpools.core.sources.source import Source
+from trackpools.core.topk import leading
 
 PART = 4  # a chart of a tag or decade is so many times shorter than that of all
 DECLARED = 1.0  # what a declared tag weighs, in recordings loved
@@ -54,7 +55,7 @@ def seeds(listeners: Listeners, settings: Any) -> Seeds:
     share = weight / np.bincount(decade_user, weight, minlength=listeners.users)[decade_user]
     parts = [(users, np.full(listeners.users, EVERYTHING), np.ones(listeners.users))]
     for owner, what, value, n in ((tag_user, tag, tag_share, settings.tags), (decade_user, when, share, settings.decades)):
-        top = best(owner, value, what, n)
+        top = leading(owner, value, what, n)
         parts.append((owner[top], what[top], value[top]))
     user, what, value = (np.concatenate(column) for column in zip(*parts, strict=True))
     order = np.argsort(user, kind="stable")

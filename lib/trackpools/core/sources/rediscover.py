@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 
 from trackpools.core.sources.activation import activation
-from trackpools.core.sources.listeners import NEVER, Listeners, Offers, best
+from trackpools.core.sources.listeners import NEVER, Listeners, Offers
 from trackpools.core.sources.source import Source
+from trackpools.core.topk import leading
 
 
 def offers(listeners: Listeners, settings: Any) -> Offers:
@@ -15,7 +16,7 @@ def offers(listeners: Listeners, settings: Any) -> Offers:
     # a play more outweighs any difference of activation
     active = activation(listeners, settings.decay)
     loved = listeners.plays + np.clip((active + 10.0) / 20.0, 0.0, 0.999)
-    rows = best(listeners.owner, loved, listeners.recording, len(loved))
+    rows = leading(listeners.owner, loved, listeners.recording, len(loved))
     rows = rows[(listeners.heard & ~listeners.closed & quiet & (listeners.weight > 0))[rows]]
     return Offers(listeners.owner[rows], listeners.recording[rows], loved[rows])
 

@@ -7,9 +7,10 @@ from pyspark.sql import functions as F
 
 from trackpools.core.shelf import tag_code
 from trackpools.core.sources.inputs import ListInputs
-from trackpools.core.sources.listeners import Listeners, Seeds, best, tag_profile
+from trackpools.core.sources.listeners import Listeners, Seeds, tag_profile
 from trackpools.core.sources.ranking import ranked
 from trackpools.core.sources.source import Source
+from trackpools.core.topk import leading
 
 DECLARED = 1.0  # what a declared tag weighs, in recordings loved
 
@@ -31,7 +32,7 @@ def lists(inputs: ListInputs, settings: Any) -> DataFrame:
 def seeds(listeners: Listeners, settings: Any) -> Seeds:
     """The tags of greatest share in the listener's profile."""
     user, tag, share = tag_profile(listeners, DECLARED)
-    top = best(user, share, tag, settings.tags)
+    top = leading(user, share, tag, settings.tags)
     return Seeds(user[top], tag[top], share[top])
 
 

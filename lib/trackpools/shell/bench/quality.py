@@ -6,6 +6,7 @@ The world, the split and the seed stand here and are not tuned; weights of sourc
 import shutil
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from pyspark.sql import functions as F
 from trackpools import stages, tables
 from trackpools.config import Config
 from trackpools.core import assemble
-from trackpools.core.interactions import with_idx
+from trackpools.core.interactions import is_public, with_idx
 from trackpools.core.rules import is_heard
 from trackpools.core.sources import enabled
 from trackpools.core.sources.inputs import SourceInputs
@@ -110,7 +111,7 @@ def _alone(inputs: SourceInputs) -> SourceInputs:
     sources = {name: getattr(config.sources, name) for name in config.sources.names}
     longer = {name: own.model_copy(update={"k": max(own.k, 2 * K)}) for name, own in sources.items()}
     told = config.model_copy(update={"sources": config.sources.model_copy(update=longer)})
-    return SourceInputs(**(vars(inputs) | {"config": told}))
+    return replace(inputs, config=told)
 
 
 def first_times(flow: Flow, read: dict[str, DataFrame]) -> DataFrame:
@@ -118,7 +119,7 @@ def first_times(flow: Flow, read: dict[str, DataFrame]) -> DataFrame:
     store = flow.store
     versions = flow.pin((tables.PLAYS, tables.TRACKS, tables.RECORDING_IDS))
     after = F.col("played_at").between(F.lit(flow.moment.as_of), F.lit(flow.moment.as_of + timedelta(days=TEST_DAYS)))
-    plays = store.read("plays", versions["plays"]).where(after & ~F.coalesce("private", F.lit(False)))
+    plays = store.read("plays", versions["plays"]).where(after & is_public())
     heard = with_idx(plays, store.read("tracks", versions["tracks"]), read["user_ids"], store.read("recording_ids", versions["recording_ids"]))
     before = read["interactions"].where(is_heard())
     trained = read["user_factors"].select(F.col("idx").alias("user_idx"))

@@ -9,7 +9,7 @@ from trackpools import tables as t
 from trackpools.config import Config
 from trackpools.core import assemble
 from trackpools.shell.bench import Measured, Ratio, Size
-from trackpools.shell.bench.inputs import AS_OF, Inputs, factors, seconds
+from trackpools.shell.bench.inputs import AS_OF, Inputs, factors, only, seconds
 from trackpools.shell.bench.logs import log
 from trackpools.shell.bench.memory import peak
 from trackpools.shell.session import spark_session
@@ -46,10 +46,8 @@ def measure(config: Config, size: Size, rounds: int, tell: Callable[[str], None]
 
 
 def _pools(config: Config, inputs: Inputs) -> None:
-    told = {"als": {"k": 2 * K, "k_heard": K}, "popular": {"k": 2 * K}}
-    sources = {name: getattr(config.sources, name).model_copy(update=told.get(name, {"enabled": False})) for name in config.sources.names}
-    settings = config.model_copy(update={
-        "pools": config.pools.model_copy(update={"k": K}), "sources": config.sources.model_copy(update=sources),
+    settings = only(config, {"als": {"k": 2 * K, "k_heard": K}, "popular": {"k": 2 * K}}).model_copy(update={
+        "pools": config.pools.model_copy(update={"k": K}),
         "store": config.store.model_copy(update={"root": str(inputs.folder / "root")}),
     })
     given = inputs.inputs(settings)

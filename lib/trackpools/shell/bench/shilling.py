@@ -22,7 +22,7 @@ from trackpools.core.als.factors import matrix
 from trackpools.core.inflation import inflated
 from trackpools.core.topk import Ragged
 from trackpools.shell.bench import Measured, Ratio, Size
-from trackpools.shell.bench.inputs import Inputs
+from trackpools.shell.bench.inputs import Inputs, only
 from trackpools.shell.bench.logs import Log, log
 from trackpools.shell.engines import train
 from trackpools.shell.kept import kept
@@ -98,9 +98,8 @@ def _sized(config: Config, recordings: int) -> Config:
     k = max(20, recordings // SHARE)
     chart = round(1.6 * k)
     told = {"als": {"enabled": True, "k": round(1.4 * k), "k_heard": round(0.4 * k)}, "popular": {"enabled": True, "k": chart, "list_length": chart}}
-    sources = {name: getattr(config.sources, name).model_copy(update=told.get(name, {"enabled": False})) for name in config.sources.names}
     fitting = config.train.model_copy(update={"engine": "implicit", "nu": None, "reg": None, "rank": RANK, "alpha0": 0.0})
-    return config.model_copy(update={"train": fitting, "sources": config.sources.model_copy(update=sources), "pools": config.pools.model_copy(update={"k": k})})
+    return only(config, told).model_copy(update={"train": fitting, "pools": config.pools.model_copy(update={"k": k})})
 
 
 def _both(spark: SparkSession, made: Attacked, config: Config) -> tuple[list[float], list[float], list[int]]:
