@@ -95,5 +95,5 @@ class Blocks:
             users=everybody.join(rows(spark, "user_features").select("user_idx", "profile"), "user_idx", "left"),
             history=rules.history(met, heard=config.pools.heard, rules=config.rules, weights=config.weights, as_of=AS_OF), cards=known,
             shelf=packed_shelf(facts),
-            user_factors=factors[0], recording_factors=factors[1], recordings=self.recordings, config=config,
+            user_factors=factors[0], recording_factors=factors[1], recordings=self.recordings, rank=config.train.rank, config=config,
         )

@@ -35,17 +35,21 @@ def _end(code: int) -> None:
 
 @app.command("import")
 def import_(
-    name: Annotated[str, typer.Argument(help="events, synthetic, listenbrainz, lastfm-1k, lastfm-2k, audioscrobbler, movielens, amazon, spotify-songs")],
-    path: Annotated[str | None, typer.Argument(help="file, folder or URI; none for synthetic", show_default=False)] = None,
+    name: Annotated[str, typer.Argument(
+        help="events, synthetic, listenbrainz, lastfm-1k, lastfm-2k, audioscrobbler, movielens, amazon, spotify-songs; vectors, text-vectors")],
+    path: Annotated[str | None, typer.Argument(help="file, folder or URI; none for synthetic; a model2vec model for text-vectors", show_default=False)] = None,
     users: Annotated[int | None, typer.Option(help="synthetic: listeners", show_default=False)] = None,
     tracks: Annotated[int | None, typer.Option(help="synthetic: tracks", show_default=False)] = None,
     days: Annotated[int | None, typer.Option(help="synthetic: length of the log", show_default=False)] = None,
     seed: Annotated[int | None, typer.Option(help="synthetic: same seed, same rows", show_default=False)] = None,
+    user_vectors: Annotated[str | None, typer.Option(help="vectors: the table of users; PATH is that of tracks", show_default=False)] = None,
     root: Root = None, config: ConfigFile = None, set_: Settings = None, json: Json = False, quiet: Quiet = False,
 ) -> None:
     """Read a listening log into `plays`; refused rows go to `plays_rejected` with every reason. The same file twice changes nothing.
 
     Where an own log (events) has a `profile_id`, the listener is ACCOUNT/PROFILE, also in the tables users and signals; without one, the account.
+
+    Vectors of your own, for the source `vectors`: a Delta or Parquet table of `track_id, vector`, and one of `user_id, vector` by --user-vectors.
     """
     world = {"users": users, "tracks": tracks, "days": days, "seed": seed}
     settings = [*(set_ or ()), *(f"synthetic.{key}={value}" for key, value in world.items() if value is not None)]
@@ -54,6 +58,8 @@ def import_(
     def work(merged: Any) -> Answer:
         from trackpools.shell import work as w
 
+        if user_vectors is not None:
+            return w.import_vectors(merged, options, name, path, user_vectors)
         return w.import_log(merged, options, name, path)
 
     _end(perform("import", options, work))

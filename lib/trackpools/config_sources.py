@@ -4,7 +4,7 @@ A source of yours is a file in `core/sources` and a section of the same name wit
 """
 
 from importlib.util import find_spec
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, StrictStr, model_validator
 
@@ -83,6 +83,11 @@ class ExploreSourceConfig(SourceConfig):
     list_length: Items
 
 
+class VectorsSourceConfig(SourceConfig):
+    length: Annotated[int, Field(ge=1, le=4096)]
+    metric: Literal["inner", "cosine"]
+
+
 class SourcesConfig(Section):
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, OwnSourceConfig]
@@ -97,6 +102,7 @@ class SourcesConfig(Section):
     tags: TagsSourceConfig
     fresh: FreshSourceConfig
     explore: ExploreSourceConfig
+    vectors: VectorsSourceConfig
 
     @property
     def names(self) -> tuple[str, ...]:

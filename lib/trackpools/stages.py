@@ -4,77 +4,21 @@ A body takes frames at pinned versions and returns lazy frames by table name; `s
 tracks. A stage whose inputs, configuration, code and as_of are those of its last run does nothing.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from datetime import date, datetime
+from dataclasses import replace
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from trackpools import tables as t
-from trackpools.config import Config
-from trackpools.core import assemble, cards, features, ids, interactions, rules, taste, weights
+from trackpools.core import assemble, cards, features, ids, interactions, rules, taste, vectors, weights
 from trackpools.core.audience import audience, eligible
 from trackpools.core.facts import recording_facts
 from trackpools.core.inflation import inflated
 from trackpools.core.shelf import packed_shelf
 from trackpools.core.sources import als, fresh, lookups, switched_on
-from trackpools.core.sources.inputs import ListInputs, SourceInputs
+from trackpools.core.sources.inputs import ListInputs, SourceInputs, Vectors
 from trackpools.core.sources.items import unpacked
-from trackpools.table import Table
-
-Frames = Mapping[str, DataFrame]
-
-
-@dataclass
-class Notes:
-    """What a stage has to say beside its tables."""
-
-    warnings: list[str] = field(default_factory=list)
-    metrics: dict[str, float] = field(default_factory=dict)
-    curve: list[float] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class Context:
-    """When and how a stage runs.
-
-    Attributes:
-        as_of: only plays before it count.
-        known_as_of: only plays received before it count.
-        since: first day that `daily` recomputes; None is all.
-        versions: pinned version of each table read.
-        run_key: identity of this work; the model version of what it trains.
-        rows: table → rows where that is known, to plan with.
-        keep: holds the rows of a frame that is read more than once until the stage is written.
-    """
-
-    config: Config
-    as_of: datetime
-    known_as_of: datetime
-    since: date | None
-    versions: Mapping[str, int]
-    run_key: str
-    model_version: str
-    rows: Mapping[str, int]
-    notes: Notes
-    keep: Callable[[DataFrame], DataFrame]
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One step of the flow.
-
-    Attributes:
-        sections: configuration sections that its result depends on.
-    """
-
-    name: str
-    does: str
-    reads: tuple[Table, ...]
-    writes: tuple[Table, ...]
-    sections: tuple[str, ...]
-    run: Callable[[Frames, Context], dict[str, DataFrame]]
+from trackpools.stage import Context, Frames, Stage
 
 
 def _known(read: Frames, c: Context) -> DataFrame:
@@ -184,7 +128,14 @@ def lay_out(read: Frames, c: Context) -> dict[str, DataFrame]:
         "recording_facts": facts,
         "fresh_factors": fresh.vectors(inputs).crossJoin(F.broadcast(stamp)),
         "source_lists": lookups.all_lists(inputs, switched_on(config)),
-    }
+    } | _own_vectors(read, c, inputs.interactions)
+
+
+def _own_vectors(read: Frames, c: Context, taste_of: DataFrame) -> dict[str, DataFrame]:
+    """Somebody's own vectors by our numbers; none where the source is off."""
+    brought = read["vectors"] if c.config.sources.vectors.enabled else read["vectors"].limit(0)
+    recordings = vectors.recording_vectors(brought, read["tracks"], read["recording_ids"], c.config.sources.vectors)
+    return {"recording_vectors": recordings, "user_vectors": vectors.user_vectors(brought, read["user_ids"], recordings, taste_of)}
 
 
 def source_inputs(read: Frames, c: Context) -> SourceInputs:
@@ -192,11 +143,15 @@ def source_inputs(read: Frames, c: Context) -> SourceInputs:
     config = c.config
     history = rules.history(read["interactions"], heard=config.pools.heard, rules=config.rules, weights=config.weights, as_of=c.as_of)
     everybody = audience(read["user_ids"], read["users"], config.cards.market_groups, config.taste.minor_bands)
+    own = None
+    if config.sources.vectors.enabled:
+        own = Vectors(users=read["user_vectors"], recordings=read["recording_vectors"], count=c.rows["recording_vectors"])
     return SourceInputs(
         users=eligible(everybody, read["user_features"], history, config.pools.active_days, c.as_of), history=history, cards=read["track_cards"],
         user_factors=read["user_factors"].select("idx", "factors"), recording_factors=read["recording_factors"].select("idx", "factors"),
-        recordings=c.rows["recording_factors"], config=config, as_of=c.as_of, shelf=packed_shelf(read["recording_facts"]), lists=read["source_lists"],
-        fresh_factors=read["fresh_factors"].select("idx", "factors"),
+        recordings=c.rows["recording_factors"], rank=config.train.rank, config=config, as_of=c.as_of,
+        shelf=packed_shelf(read["recording_facts"]), lists=read["source_lists"],
+        fresh_factors=read["fresh_factors"].select("idx", "factors"), vectors=own,
     )
 
 
@@ -236,13 +191,14 @@ STAGES = (
     ),
     Stage(
         "index", "lay out what sources and blend look up",
-        (t.TRACKS, t.RECORDING_IDS, t.PLAYS_DAILY, t.NOT_TASTE, t.INTERACTIONS, t.TRACK_CARDS, t.RECORDING_FEATURES, t.RECORDING_FACTORS),
-        (t.RECORDING_FACTS, t.FRESH_FACTORS, t.SOURCE_LISTS), ("taste", "weights", "topk", "sources", "rules"), lay_out,
+        (t.TRACKS, t.VECTORS, t.USER_IDS, t.RECORDING_IDS, t.PLAYS_DAILY, t.NOT_TASTE, t.INTERACTIONS, t.TRACK_CARDS, t.RECORDING_FEATURES,
+         t.RECORDING_FACTORS),
+        (t.RECORDING_FACTS, t.FRESH_FACTORS, t.USER_VECTORS, t.RECORDING_VECTORS, t.SOURCE_LISTS), ("taste", "weights", "topk", "sources", "rules"), lay_out,
     ),
     Stage(
         "pools", "propose, rule, blend, cut",
         (t.USER_IDS, t.USERS, t.USER_FEATURES, t.INTERACTIONS, t.TRACK_CARDS, t.USER_FACTORS, t.RECORDING_FACTORS, t.RECORDING_FACTS, t.FRESH_FACTORS,
-         t.SOURCE_LISTS), (t.CANDIDATES, t.POOLS),
+         t.USER_VECTORS, t.RECORDING_VECTORS, t.SOURCE_LISTS), (t.CANDIDATES, t.POOLS),
         ("weights", "taste", "cards", "topk", "sources", "rules", "pools", "candidates"), fill_pools,
     ),
 )

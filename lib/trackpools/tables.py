@@ -68,6 +68,11 @@ USERS = Table(
     ),
     checks={"explicit_policy_known": "explicit_policy IN ('allow', 'clean')"},
 )
+VECTORS = Table(
+    "vectors", "one user or track: a vector of your own", ("of", "id"), "overwrite",
+    (col("of!", STRING, "user | track"), col("id!", STRING, "raw user or track id"), col("vector!", array(FLOAT), "as long as sources.vectors.length says")),
+    checks={"of_known": "of IN ('user', 'track')"},
+)
 USER_IDS = Table(
     "user_ids", "one user", ("user_id",), "merge",
     (col("user_id!", STRING, "raw user id"), col("user_idx!", INT, "dense, never renumbered")),
@@ -164,6 +169,8 @@ FACTORS = (
 USER_FACTORS = Table("user_factors", "one trained user", ("idx",), "overwrite", FACTORS, ("model_version", "id_version"))
 RECORDING_FACTORS = Table("recording_factors", "one trained recording", ("idx",), "overwrite", FACTORS, ("model_version", "id_version"))
 FRESH_FACTORS = Table("fresh_factors", "one new release", ("idx",), "overwrite", FACTORS, ("model_version", "id_version"))
+USER_VECTORS = Table("user_vectors", "one user with a vector of your own", ("idx",), "overwrite", FACTORS[:2])
+RECORDING_VECTORS = Table("recording_vectors", "one recording with a vector of your own", ("idx",), "overwrite", FACTORS[:2])
 SOURCE_LISTS = Table(
     "source_lists", "one list that a source looks up", ("source", "key"), "overwrite",
     (
@@ -222,7 +229,8 @@ TRUTH = Table(
 TABLES: dict[str, Table] = {
     table.name: table
     for table in (
-        PLAYS, SIGNALS, PLAYS_REJECTED, TRACKS, USERS, USER_IDS, RECORDING_IDS, PLAYS_DAILY, NOT_TASTE, INTERACTIONS, USER_FEATURES, RECORDING_FEATURES,
-        TRACK_CARDS, USER_FACTORS, RECORDING_FACTORS, RECORDING_FACTS, FRESH_FACTORS, SOURCE_LISTS, CANDIDATES, POOLS, POOL_METRICS, RELEASES, TRUTH,
+        PLAYS, SIGNALS, PLAYS_REJECTED, TRACKS, USERS, VECTORS, USER_IDS, RECORDING_IDS, PLAYS_DAILY, NOT_TASTE, INTERACTIONS, USER_FEATURES, RECORDING_FEATURES,
+        TRACK_CARDS, USER_FACTORS, RECORDING_FACTORS, RECORDING_FACTS, FRESH_FACTORS, USER_VECTORS, RECORDING_VECTORS, SOURCE_LISTS,
+        CANDIDATES, POOLS, POOL_METRICS, RELEASES, TRUTH,
     )
 }

@@ -34,7 +34,7 @@ def given(spark, config, users, history, *settings, facts=()):
     people = spark.createDataFrame(users, USERS).join(rows(spark, "user_features").select("user_idx", "profile"), "user_idx", "left")
     return SourceInputs(
         users=people, history=spark.createDataFrame([(*row, 1.0 + row[1]) for row in history], HISTORY), cards=rows(spark, "track_cards", *cards),
-        user_factors=None, recording_factors=None, recordings=0, shelf=packed_shelf(rows(spark, "recording_facts", *facts)), config=config(*settings), as_of=AS_OF,
+        user_factors=None, recording_factors=None, recordings=0, rank=0, shelf=packed_shelf(rows(spark, "recording_facts", *facts)), config=config(*settings), as_of=AS_OF,
         lists=None, fresh_factors=None,
     )
 

@@ -14,7 +14,7 @@ from trackpools.core.bars import look_up
 from trackpools.core.past import Past
 from trackpools.core.pools import build_pool
 from trackpools.core.shelf import Shelf, code_of_tag
-from trackpools.core.sources import als, enabled, fresh
+from trackpools.core.sources import als, enabled
 from trackpools.core.sources.asking import Proposed, Shelves, answered, barred, by_user, offered, seeds_of
 from trackpools.core.sources.keys import code_of_market
 from trackpools.core.sources.listeners import Listeners, day_number, taste_only
@@ -39,7 +39,7 @@ class Release:
 
     Attributes:
         lists: by the bit of their source.
-        factors, fresh: of all recordings with factors, and of new releases.
+        spaces: by the bit of a source that ranks by vectors, those of recordings.
     """
 
     config: Config
@@ -47,8 +47,7 @@ class Release:
     shelf: Shelf
     markets: Mapping[str, Market]
     lists: Mapping[int, Shelves]
-    factors: Catalogue
-    fresh: Catalogue
+    spaces: Mapping[int, Catalogue]
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,7 @@ class Person:
     """Who asks.
 
     Attributes:
-        factors: float32 [rank], or None for who has none.
+        vectors: float32, by the bit of a source that ranks by them; none of those who have none.
     """
 
     idx: int
@@ -64,7 +63,7 @@ class Person:
     clean: bool
     declared: tuple[str, ...]
     past: Past
-    factors: Any
+    vectors: Mapping[int, Any]
 
 
 def listeners(release: Release, person: Person) -> Listeners:
@@ -92,14 +91,13 @@ def proposals(release: Release, person: Person) -> dict[int, Proposed]:
             found = answered(source, asked, release.lists.get(source.bit, NO_LISTS), past, users=one.idx, k=settings.k, today=one.today)
         elif source.offers is not None:
             found = offered(source, one, settings)
-        elif person.factors is None:
-            continue
-        elif source.bit == fresh.BIT:
-            found = ranked(release, release.fresh, person, settings.k, 0)
-        elif source.bit == als.BIT:
-            found = ranked(release, release.factors, person, *als.sizes(config, settings))
-        else:
+        elif source.bit not in release.spaces:
             raise ConfigError(f"source {source.name} proposes in its own way, which pools on demand do not know; switch it off, or make it one of lists")
+        elif source.bit not in person.vectors:
+            continue
+        else:
+            sizes = als.sizes(config, settings) if source.bit == als.BIT else (settings.k, 0)
+            found = ranked(release, person, source.bit, *sizes)
         if len(found.recordings):
             made[source.bit] = found
     return made
@@ -126,11 +124,11 @@ def pool(release: Release, person: Person, unasked: Callable[[Shelf], Any] | Non
     ), request)
 
 
-def ranked(release: Release, catalogue: Catalogue, person: Person, k_new: int, k_heard: int) -> Proposed:
+def ranked(release: Release, person: Person, bit: int, k_new: int, k_heard: int) -> Proposed:
     """As `als.ranked`, of one."""
     from trackpools.core.selection import unpack
 
-    past, x = person.past, person.factors[None].astype(np.float32)
+    catalogue, past, x = release.spaces[bit], person.past, person.vectors[bit][None].astype(np.float32)
     met = past.heard | past.blocked
     open_ = past.heard & ~past.blocked & ~past.refused
     bars = look_up(release.markets[person.market].bars, catalogue.known.astype(np.int64))

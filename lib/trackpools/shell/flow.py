@@ -26,13 +26,14 @@ from trackpools.shell.lock import local_path
 from trackpools.shell.moment import Moment, days_to_redo, require_utc, resolve
 from trackpools.shell.store import Stats, Store
 from trackpools.shell.tracking import Tracker
-from trackpools.stages import Context, Frames, Notes, Stage, training_set
+from trackpools.stage import Context, Frames, Notes, Stage
+from trackpools.stages import training_set
 from trackpools.table import Table
 from trackpools.tables import TABLES
 
 PINNED = (
     t.TRACKS, t.USERS, t.USER_IDS, t.RECORDING_IDS, t.INTERACTIONS, t.USER_FEATURES, t.RECORDING_FEATURES, t.TRACK_CARDS,
-    t.USER_FACTORS, t.RECORDING_FACTORS, t.RECORDING_FACTS, t.FRESH_FACTORS, t.SOURCE_LISTS, t.POOLS,
+    t.USER_FACTORS, t.RECORDING_FACTORS, t.RECORDING_FACTS, t.FRESH_FACTORS, t.USER_VECTORS, t.RECORDING_VECTORS, t.SOURCE_LISTS, t.POOLS,
 )
 Progress = Callable[[str], None]
 
@@ -103,8 +104,9 @@ class Flow:
         if t.PLAYS_DAILY in stage.writes:
             since = days_to_redo(self.store, moment, self.config.daily.lookback_days, self._same(stage, versions))
         rows, model = {}, key
-        if t.RECORDING_FACTORS in stage.reads:
-            rows[t.RECORDING_FACTORS.name] = self.stats(t.RECORDING_FACTORS.name, versions[t.RECORDING_FACTORS.name]).rows
+        for table in (t.RECORDING_FACTORS, t.RECORDING_VECTORS):
+            if table in stage.reads:
+                rows[table.name] = self.stats(table.name, versions[table.name]).rows
         if t.USER_FACTORS in stage.reads:
             model = one_model(self.store, versions)
         return Context(self.config, moment.as_of, moment.known_as_of, since, versions, key, model, rows, self.notes, keep)

@@ -17,9 +17,15 @@ from trackpools.core.on_demand import Market, Person, Release
 from trackpools.core.packing import values
 from trackpools.core.past import Event, Past
 from trackpools.core.shelf import Shelf
+from trackpools.core.sources import als, fresh, vectors
 from trackpools.core.sources.asking import Shelves
 from trackpools.core.topk import Catalogue
 from trackpools.errors import ConfigError, InputError
+
+# bit of a source that ranks by vectors → tables of those of users and of recordings
+SPACES = {
+    als.BIT: ("user_factors", "recording_factors"), fresh.BIT: ("user_factors", "fresh_factors"), vectors.BIT: ("user_vectors", "recording_vectors"),
+}
 
 
 def library() -> Any:
@@ -77,7 +83,7 @@ class Opened:
         markets = {name: Market(*bars.of_cards(cards.filter(pc.equal(cards["market"], name)))) for name in pc.unique(cards["market"]).to_pylist()}
         return Release(
             config=self.config, as_of=self.as_of, shelf=Shelf.of_table(self.data("recording_facts").to_table().combine_chunks()), markets=markets,
-            lists=self._lists(), factors=self.catalogue("recording_factors"), fresh=self.catalogue("fresh_factors"),
+            lists=self._lists(), spaces={bit: self.catalogue(recordings) for bit, (_, recordings) in SPACES.items()},
         )
 
     def _lists(self) -> dict[int, Shelves]:
@@ -92,7 +98,7 @@ class Opened:
 
     @cached_property
     def _people(self) -> dict[str, Any]:
-        return {name: self.data(name) for name in ("user_ids", "users", "interactions", "user_factors", "recording_ids")}
+        return {name: self.data(name) for name in ("user_ids", "users", "interactions", "user_factors", "user_vectors", "recording_ids")}
 
     def person(self, user_id: str, events: tuple[Event, ...] = ()) -> Person:
         """What the release knows of a listener, with events that no table has yet.
@@ -109,8 +115,8 @@ class Opened:
         groups, market = self.config.cards.market_groups, str(profile.get("market") or EVERYWHERE)
         clean = profile.get("explicit_policy") == "clean" or minor(profile.get("birth_band"), self.config.taste.minor_bands)
         past = Past.of(self._people["interactions"].to_table(filter=pc.field("user_idx") == idx), self.config, self.as_of, events)
-        factors = self._people["user_factors"].to_table(filter=pc.field("idx") == idx, columns=["factors"])["factors"]
+        own = {name: self._people[name].to_table(filter=pc.field("idx") == idx, columns=["factors"])["factors"] for name in ("user_factors", "user_vectors")}
         return Person(
             idx=idx, market=groups.get(market, market), clean=clean, declared=tuple(profile.get("declared_tags") or ()), past=past,
-            factors=matrix(factors)[0] if len(factors) else None,
+            vectors={bit: matrix(own[users])[0] for bit, (users, _) in SPACES.items() if len(own[users])},
         )

@@ -18,13 +18,18 @@ from trackpools.shell.releases import Release
 from trackpools.shell.session import spark_session
 from trackpools.shell.store import Store, require_place
 from trackpools.shell.tracking import Tracker, replay_pending
+from trackpools.stage import Stage
 from trackpools.tables import TRUTH
+
+VECTORS = ("vectors", "text-vectors")
 
 
 def import_log(config: Config, options: Options, name: str, path: str | None) -> Answer:
     """Import a log into plays, tracks, users and signals."""
+    if name in VECTORS:
+        return import_vectors(config, options, name, path)
     if name != "synthetic" and name not in IMPORTERS:
-        raise ConfigError(f"no importer {name!r:.60}; there are: {', '.join(sorted([*IMPORTERS, 'synthetic']))}")
+        raise ConfigError(f"no importer {name!r:.60}; there are: {', '.join(sorted([*IMPORTERS, *VECTORS, 'synthetic']))}")
     if name != "synthetic" and path is None:
         raise ConfigError(f"import {name} needs the PATH of its file or folder")
     require_place(config.store)
@@ -32,6 +37,24 @@ def import_log(config: Config, options: Options, name: str, path: str | None) ->
         store = Store(spark_session(config.session), config.store)
         tell(f"import: read {name}")
         return _import_answer(_ingest(store, config, name, path), store, options, name)
+
+
+def import_vectors(config: Config, options: Options, name: str, path: str | None, users: str | None = None) -> Answer:
+    """Put vectors of your own in the place of those there: `vectors` from tables, `text-vectors` from the catalogue by a model in a folder."""
+    from trackpools.shell import vectors
+
+    if path is None:
+        raise ConfigError(f"import {name} needs the PATH of {'the table of track vectors' if name == 'vectors' else 'the folder of a model2vec model'}")
+    require_place(config.store)
+    with telling(options, 1) as tell, writer_lock(config.store.root):
+        store = Store(spark_session(config.session), config.store)
+        tell(f"import: read {name}")
+        counts = vectors.brought(store, config, path, users) if name == "vectors" else vectors.of_texts(store, config, path)
+        kinds = {kind: counts.pop(kind, 0) for kind in ("track", "user")}
+        told = f"{kinds['track']:,} vectors of tracks and {kinds['user']:,} of users → {store.where('vectors')}"
+        refused = [f"  left out: {count:,} × {reason}" for reason, count in sorted(counts.items())]
+        after = f"next: trackpools run --set sources.vectors.enabled=true --root {options.root or '…'}"
+        return Answer(lines=[told, *refused, after], more={"tracks": kinds["track"], "users": kinds["user"], "reasons": counts})
 
 
 def _ingest(store: Store, config: Config, name: str, path: str | None) -> IngestResult:
@@ -55,7 +78,7 @@ def _import_answer(result: IngestResult, store: Store, options: Options, name: s
     return Answer(warnings=list(result.notes), lines=[told, *reasons, after], more=more)
 
 
-def dry_run(config: Config, chosen: Sequence[s.Stage]) -> Answer:
+def dry_run(config: Config, chosen: Sequence[Stage]) -> Answer:
     """What would be done, and the merged configuration; nothing is touched."""
     plan: list[Any] = [
         f"{stage.name}: {stage.does}; reads {', '.join(t.name for t in stage.reads)}; writes {', '.join(t.name for t in stage.writes)}" for stage in chosen
@@ -77,14 +100,14 @@ def _opened(config: Config, options: Options, name: str, steps: int, *, as_of: s
 
 
 def run_stages(
-    config: Config, options: Options, name: str, chosen: Sequence[s.Stage], *, publish: bool, as_of: str | None, known_as_of: str | None
+    config: Config, options: Options, name: str, chosen: Sequence[Stage], *, publish: bool, as_of: str | None, known_as_of: str | None
 ) -> Answer:
     """Run stages in order; with `publish`, also publish, register the model and write the report."""
     with _opened(config, options, name, len(chosen) + 2 * publish, as_of=as_of, known_as_of=known_as_of) as flow:
         return _run(flow, options, chosen, publish=publish)
 
 
-def _run(flow: Flow, options: Options, chosen: Sequence[s.Stage], *, publish: bool, imported: IngestResult | None = None) -> Answer:
+def _run(flow: Flow, options: Options, chosen: Sequence[Stage], *, publish: bool, imported: IngestResult | None = None) -> Answer:
     flow.tracker.params(flow.config.flat())
     for stage in chosen:
         flow.run(stage)
@@ -103,7 +126,7 @@ def _run(flow: Flow, options: Options, chosen: Sequence[s.Stage], *, publish: bo
     )
 
 
-def _next(stage: s.Stage) -> str:
+def _next(stage: Stage) -> str:
     names = [one.name for one in s.STAGES if one.name not in {"daily", "taste", "index"}]  # `interactions` runs them first
     after = names.index(stage.name) + 1
     return names[after] if after < len(names) else "publish"

@@ -54,7 +54,7 @@ def frames(spark):
 def inputs(frames, config):
     def build(*settings):
         c = config(f"sources.als.k={K}", "sources.als.k_heard=3", "topk.exact_max=2000", "topk.index_stripe=2048", "topk.index_user_block=16", *settings)
-        return SourceInputs(**frames, shelf=None, lists=None, fresh_factors=None, as_of=dt.datetime(2025, 6, 1, tzinfo=dt.UTC), recordings=RECORDINGS, config=c)
+        return SourceInputs(**frames, shelf=None, lists=None, fresh_factors=None, as_of=dt.datetime(2025, 6, 1, tzinfo=dt.UTC), recordings=RECORDINGS, rank=RANK, config=c)
 
     return build
 

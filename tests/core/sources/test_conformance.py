@@ -5,15 +5,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from pyspark.sql import functions as F
 
 from builders import rows
 from trackpools import tables as t
-from trackpools.core import cards, facts, features, rules
+from trackpools.core import cards, facts, features, rules, vectors
 from trackpools.core.audience import audience
 from trackpools.core.contract import conform
 from trackpools.core.shelf import packed_shelf
 from trackpools.core.sources import SOURCES, dictionary, enabled, fresh, lookups, reason_code
-from trackpools.core.sources.inputs import ListInputs, SourceInputs
+from trackpools.core.sources.inputs import ListInputs, SourceInputs, Vectors
 from trackpools.core.sources.items import PACKED, unpacked
 from trackpools.core.weights import positive_weight
 from trackpools.shell.settings import load_config
@@ -79,6 +80,12 @@ def frames(spark):
     described = features.recording_features(interactions, days, nothing, load_config().weights, AS_OF)
     told = facts.recording_facts(
         tracks, recordings, cards=known, features=described, factors=factors["recording_factors"], functional=nothing, inflated=nothing)
+    own = spark.createDataFrame(
+        [*(("user", f"u{u}", np.round(rng.normal(size=RANK)).tolist()) for u in range(4, 8)),
+         *(("track", f"t{r}", np.round(rng.normal(size=RANK)).tolist()) for r in range(RECORDINGS))], "of string, id string, vector array<float>")
+    known_vectors = vectors.recording_vectors(own, tracks, recordings, load_config().sources.vectors)
+    weighed = interactions.where("mass > 0").select("user_idx", "recording_idx", F.lit(1.0).alias("weight"))
+    factors |= {"recording_vectors": known_vectors, "user_vectors": vectors.user_vectors(own, ids, known_vectors, weighed)}
     made = {"users": everybody, "interactions": interactions, "days": days, "cards": known, "facts": told} | factors
     return {name: df.cache() for name, df in made.items()}
 
@@ -108,12 +115,13 @@ def inputs(frames, looked_up, config):
     def build(policy="mark", *settings, partitions=2, history=True):
         c = config(
             f"pools.heard={policy}", "pools.user_block=5", "sources.als.k=10", "sources.als.k_heard=6", "sources.popular.k=15", "topk.user_block=5", "topk.stripe=64",
-            "rules.min_listeners=1", *settings)
+            "rules.min_listeners=1", f"sources.vectors.length={RANK}", "sources.vectors.enabled=true", *settings)
         at = {name: df.repartition(partitions) for name, df in (frames | looked_up(c)).items()}
         met, shelf = at.pop("interactions"), packed_shelf(at.pop("facts"))
         at.pop("days")
+        own = Vectors(users=at.pop("user_vectors"), recordings=at.pop("recording_vectors"), count=RECORDINGS)
         past = rules.history(met if history else met.where("false"), heard=policy, rules=c.rules, weights=c.weights, as_of=AS_OF)
-        return SourceInputs(history=past, recordings=RECORDINGS, config=c, as_of=AS_OF, shelf=shelf, **at)
+        return SourceInputs(history=past, recordings=RECORDINGS, rank=RANK, config=c, as_of=AS_OF, shelf=shelf, vectors=own, **at)
 
     return build
 
@@ -190,7 +198,7 @@ def test_an_empty_history_is_no_error_and_users_of_no_interest_stay_out(source, 
     given = inputs(history=False)
     some = replace(given, users=given.users.where("user_idx IN (1, 3, 4)"))
     found = proposed(source, some)
-    expected = {"als": {EMPTY, 4}, "fresh": {EMPTY, 4}, "popular": {EMPTY, FACTORLESS, 4}, "explore": {EMPTY, FACTORLESS, 4}, "tags": {FACTORLESS}}
+    expected = {"als": {EMPTY, 4}, "fresh": {EMPTY, 4}, "popular": {EMPTY, FACTORLESS, 4}, "explore": {EMPTY, FACTORLESS, 4}, "tags": {FACTORLESS}, "vectors": {FACTORLESS, 4}}
     assert set(found) == expected.get(source.name, set())
     assert all(recordings and masked == 0 for recordings, _, masked in found.values())
 
@@ -210,7 +218,7 @@ def test_bits_names_and_sentences_are_one_to_one():
 
 
 def test_only_what_is_switched_on_is_asked(config):
-    assert [s.name for s in enabled(config("sources.als.enabled=false", "sources.explore.enabled=false"))] == [s.name for s in SOURCES if s.name not in {"als", "explore"}]
+    assert [s.name for s in enabled(config("sources.als.enabled=false", "sources.explore.enabled=false"))] == [s.name for s in SOURCES if s.name not in {"als", "explore", "vectors"}], "vectors are off until somebody brings some"
     assert {s.emits for s in enabled(config("pools.heard=only"))} == {"both", "heard"}
 
 

@@ -53,7 +53,8 @@ def nearest(inputs: ListInputs, n: int) -> DataFrame:
     )
     cards = inputs.cards.where(F.col("market") == EVERYWHERE)
     scoring = Scoring(
-        users=users, history=itself, cards=cards, user_factors=factors, recording_factors=factors, recordings=inputs.recordings, config=inputs.config)
+        users=users, history=itself, cards=cards, user_factors=factors, recording_factors=factors, recordings=inputs.recordings,
+        rank=inputs.config.train.rank, config=inputs.config)
     return ranked(scoring, BIT, n, 0)
 
 
@@ -64,7 +65,7 @@ def ranked(inputs: Scoring, bit: int, k_new: int, k_heard: int) -> DataFrame:
     """
     topk, near = inputs.config.topk, is_approximate(inputs)
     recordings = stripes(inputs) if inputs.stripes is None else inputs.stripes
-    if inputs.recordings * inputs.config.train.rank * 4 < BROADCAST_BYTES:
+    if inputs.recordings * inputs.rank * 4 < BROADCAST_BYTES:
         recordings = F.broadcast(recordings)
     pairs = _blocks(inputs, topk.index_user_block if near else topk.user_block).crossJoin(recordings)
     forbidden = F.map_entries(F.map_filter("forbidden", lambda group, _: F.array_contains("groups", group)))
@@ -109,8 +110,8 @@ def stripes(inputs: Scoring) -> DataFrame:
     """
     topk, near = inputs.config.topk, is_approximate(inputs)
     name, size = ("index_stripe", topk.index_stripe) if near else ("stripe", topk.stripe)
-    if (held := min(size, inputs.recordings) * inputs.config.train.rank * 4) > ROW_BYTES:
-        told = f"{min(size, inputs.recordings):,} recordings × {inputs.config.train.rank} factors × 4 bytes = {held / 2**30:.1f} GiB"
+    if (held := min(size, inputs.recordings) * inputs.rank * 4) > ROW_BYTES:
+        told = f"{min(size, inputs.recordings):,} recordings × {inputs.rank} factors × 4 bytes = {held / 2**30:.1f} GiB"
         raise ConfigError(f"topk.{name}={size} makes rows too large: {told}, above {ROW_BYTES / 2**30:.2f} GiB; lower it")
     cards, stripe = inputs.cards, (F.lit(0).cast("long") if _alone(inputs) else F.floor(F.col("idx") / size)).alias("stripe")
     rows = inputs.recording_factors.select(stripe, "idx", "factors").groupBy("stripe").applyInArrow(_pack(indexed=near), PACKED)

@@ -41,7 +41,7 @@ class Scoring:
         history: result of `rules.history`.
         cards: `track_cards`.
         user_factors, recording_factors: `idx int, factors array<float>`.
-        recordings: number of recordings with factors, to plan with.
+        recordings, rank: number of recordings with factors, and of factors, to plan with.
         stripes: of `als.stripes`, where the caller keeps them to use them more than once.
     """
 
@@ -51,8 +51,18 @@ class Scoring:
     user_factors: DataFrame
     recording_factors: DataFrame
     recordings: int
+    rank: int
     config: Config
     stripes: DataFrame | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Vectors:
+    """Vectors of somebody's own: `idx int, factors array<float>` of users and of recordings, and how many recordings have one, to plan with."""
+
+    users: DataFrame
+    recordings: DataFrame
+    count: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,12 +74,14 @@ class SourceInputs(Scoring):
         shelf: of `shelf.packed_shelf`.
         lists: `source_lists`.
         fresh_factors: `idx int, factors array<float>` of new releases.
+        vectors: those of the source `vectors`; None where it is off.
     """
 
     as_of: datetime
     shelf: DataFrame
     lists: DataFrame
     fresh_factors: DataFrame
+    vectors: Vectors | None = None
 
     @property
     def today(self) -> int:

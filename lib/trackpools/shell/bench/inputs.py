@@ -121,7 +121,7 @@ class Inputs:
         lists = lookups.all_lists(ListInputs(interactions=empty, days=empty, facts=facts, **shared), [popular.SOURCE])
         return SourceInputs(
             users=users, history=self.read("history"), user_factors=self.read("user_factors"), shelf=packed_shelf(facts), lists=lists,
-            fresh_factors=self.read("recording_factors").limit(0), **shared,
+            fresh_factors=self.read("recording_factors").limit(0), rank=RANK, **shared,
         )
 
     def drop(self) -> None:
