@@ -109,6 +109,12 @@ def pools_long(config: Config, release: Release | None = None, users: Sequence[s
     return look.decoded(store, release, config, ids.where(F.col("user_id").isin(list(users))) if users else ids)
 
 
+def pools_audit(config: Config, release: Release | None = None) -> DataFrame:
+    """Of the users of the audit sample everything that was proposed: by which source at which rank, and what became of it; see `core.audit`."""
+    store = open_store(config)
+    return look.audited(store, release or r.latest(store), config)
+
+
 def report_data(config: Config, release: Release | None = None) -> ReportData:
     """The small aggregates that the plots of `trackpools.shell.plots` draw."""
     store = open_store(config)

@@ -181,6 +181,7 @@ class PoolsConfig(Section):
     floor: Annotated[int, Field(ge=0, le=10_000)]
     floor_share: Share
     reserve: Share
+    audit_share: Share
     valid_days: Annotated[int, Field(ge=1, le=365)]
     active_days: Annotated[int, Field(ge=0, le=36_500)]
 

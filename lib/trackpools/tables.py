@@ -191,6 +191,7 @@ CANDIDATE = T.StructType([
     T.StructField("reason", BYTE), T.StructField("reason_arg", INT), T.StructField("plays", SHORT),
     T.StructField("last_day", INT), T.StructField("propensity", FLOAT),
 ])
+AUDIT = T.ArrayType(struct(recording=INT, source=BYTE, rank=INT, place=SHORT, rule=STRING))
 SHORTFALL = struct(wanted=INT, got=INT, rule=STRING)
 POOLS = Table(
     "pools", "one user", ("user_idx",), "overwrite",
@@ -201,6 +202,7 @@ POOLS = Table(
         col("emitted!", INT, "distinct recordings that any source proposed"), col("shortfall", SHORTFALL, "null when the pool is full; else the rule that bound"),
         col("profile", PROFILE, "what the listener is like; null for one without plays"),
         col("as_of!", TIME, ""), col("valid_until!", TIME, ""), col("model_version!", STRING, ""),
+        col("audit", AUDIT, "of pools.audit_share of the users all that was proposed: by which source at which rank, its place in the pool, the rule that kept it out; null for the others"),
     ),
     unhashed=("as_of", "valid_until", "model_version"), partitioned_by=("bucket",),
 )

@@ -1,6 +1,7 @@
 """Pools as a frame: the same as `build_pool` one user at a time, and the right answer where it can be proved."""
 
 import datetime as dt
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -185,3 +186,22 @@ def test_users_of_a_block_get_the_rest_of_their_block_first(spark, config, engin
         assert not set(got) & world.heard(user)
         assert (len(got), pool["shortfall"]) == (12, None)
         assert all(one["sources"] & 3 == 3 for one in pool["candidates"])
+
+
+def test_the_audit_tells_everything_proposed_to_the_sampled_and_nothing_of_the_others(spark, config):
+    _, _, offers, inputs = random_world(spark, config, "pools.audit_share=0.5")
+    made = {row["user_idx"]: row for row in assemble.pools(inputs, proposals(spark, *offers), AS_OF, "m").collect()}
+    sampled = {u for u, row in made.items() if row["audit"] is not None}
+    assert 8 < len(sampled) < 32
+    for u in sampled:
+        audit = [row.asDict() for row in made[u]["audit"]]
+        place = {one["recording"]: n for n, one in enumerate(made[u]["candidates"], 1)}
+        assert [(one["recording"], one["source"], one["rank"]) for one in audit] == sorted((r, s, n) for user, s, items, _ in offers if user == u for n, r in enumerate(items, 1))
+        assert all(one["place"] == place.get(one["recording"]) for one in audit)
+        ruled = {one["recording"]: one["rule"] for one in audit if one["rule"] is not None}
+        assert not ruled.keys() & place.keys()
+        counted = Counter(ruled.values())
+        assert {rule: n for rule, n in made[u]["drops"].items() if rules.RULES.index(rule) < rules.RULES.index("duplicate")} == counted
+    other = {row["user_idx"]: row for row in assemble.pools(random_world(spark, config, "pools.audit_share=1.0")[3], proposals(spark, *offers), AS_OF, "m").collect()}
+    assert all(row["audit"] is not None for row in other.values())
+    assert all(other[u]["audit"] == made[u]["audit"] for u in sampled)

@@ -14,6 +14,7 @@ from pyspark.sql import functions as F
 
 from trackpools.config import Config
 from trackpools.core import rules
+from trackpools.core.audit import audits, in_sample
 from trackpools.core.bars import look_up, market_bars, table
 from trackpools.core.packing import Lists, block, packed, values
 from trackpools.core.pools import Candidates, Picks, PoolRequest, Pools, Tastes, build_pools
@@ -21,7 +22,7 @@ from trackpools.core.shelf import Reader, Shelf, with_shelf
 from trackpools.core.sources import SOURCES, enabled, explore, lookups
 from trackpools.core.sources.inputs import SourceInputs
 from trackpools.core.topk import Ragged
-from trackpools.tables import PROFILE
+from trackpools.tables import AUDIT, PROFILE
 
 CANDIDATE = "struct<recording:int,score:float,sources:int,reason:tinyint,reason_arg:int,plays:smallint,last_day:int,propensity:float>"
 Longs = NDArray[np.int64]
@@ -52,7 +53,8 @@ def pools(inputs: SourceInputs, proposed: DataFrame, as_of: datetime, model_vers
     standards = rules.Standards.of(config.rules, as_of)
     # nothing may stand between: a task keeps the shelf of its first row
     whole = with_shelf(blocks, inputs.shelf)
-    built = whole.mapInArrow(_build(pool_request(config), standards, config.pools.heard), f"bucket int, user_idx int, {POOL}, profile {PROFILE.simpleString()}")
+    schema = f"bucket int, user_idx int, {POOL}, profile {PROFILE.simpleString()}, audit {AUDIT.simpleString()}"
+    built = whole.mapInArrow(_build(pool_request(config), standards, config.pools.heard), schema)
     return built.withColumns({
         "as_of": F.lit(as_of), "valid_until": F.lit(as_of + timedelta(days=config.pools.valid_days)), "model_version": F.lit(model_version),
     })
@@ -76,7 +78,8 @@ def _blocks(inputs: SourceInputs, proposed: DataFrame) -> DataFrame:
     met = packed(inputs.history.select("user_idx", "recording_idx", "plays", day, rules.history_bits().alias("bits"), "weight"), size, MET)
     offers = packed(proposed.select("user_idx", F.col("user_idx").alias("offered"), "source", "masked", length, "recordings"), size, OFFERS)
     bucket = F.pmod(F.xxhash64("user_idx"), F.lit(inputs.config.pools.buckets)).cast("int").alias("bucket")
-    people = inputs.users.select(block(size).alias("block"), "market", bucket, "user_idx", "clean", "profile").groupBy("block")
+    sampled = in_sample(inputs.config.pools.audit_share).alias("sampled")
+    people = inputs.users.select(block(size).alias("block"), "market", bucket, "user_idx", "clean", sampled, "profile").groupBy("block")
     facts = met.unionByName(offers, allowMissingColumns=True).groupBy("block")
     return people.cogroup(facts).applyInArrow(_gather, ", ".join(["market string", "users binary", *(f"{name} binary" for name in GIVEN)]))
 
@@ -99,7 +102,7 @@ def _gather(people: Any, facts: Any) -> Any:
             "masked": masked, "offered_to": to, "source": offers["source"][which], "length": np.diff(items.offsets)[which],
             "offered": items.pick(which).values, "past": past.offsets, **{name: met[name][past.rows] for name in list(MET)[1:]},
         }
-        rows["users"].append(_stream(users.select(["bucket", "user_idx", "clean", "profile"])))
+        rows["users"].append(_stream(users.select(["bucket", "user_idx", "clean", "sampled", "profile"])))
         for name, kind in GIVEN.items():
             rows[name].append(np.asarray(made[name], kind).tobytes())
     return pa.table({"market": markets} | {name: pa.array(data, pa.binary()) for name, data in rows.items()})
@@ -114,16 +117,17 @@ def _stream(table: Any) -> bytes:
 
 def _build(request: PoolRequest, standards: rules.Standards, heard: str) -> Callable[[Iterator[Any]], Iterator[Any]]:
     def run(batches: Iterator[Any]) -> Iterator[Any]:
-        reader, names = Reader(), ["bucket", "user_idx", "candidates", "reserve", "drops", "emitted", "shortfall", "profile"]
+        reader, names = Reader(), ["bucket", "user_idx", "candidates", "reserve", "drops", "emitted", "shortfall", "profile", "audit"]
         for batch in batches:
             for i in range(batch.num_rows):
                 row = batch.slice(i, 1)
                 users = pa.ipc.open_stream(row["users"][0].as_buffer()).read_all().combine_chunks()
                 given = {name: values(row[name], kind) for name, kind in GIVEN.items()}
-                clean = np.asarray(users["clean"].cast(pa.int8())).astype(bool)
+                clean, sampled = (np.asarray(users[name].cast(pa.int8())).astype(bool) for name in ("clean", "sampled"))
                 bars, withheld = table(row["bars"].flatten()), np.asarray(row["withheld"].flatten(), np.int64)
-                made = build_pools(offered_to(given, clean, (bars, withheld), reader.of(row), (standards, heard), calibrated=request.calibration > 0), request)
-                columns = [users["bucket"], users["user_idx"], *_columns(made, request.k), users["profile"]]
+                found = offered_to(given, clean, (bars, withheld), reader.of(row), (standards, heard), calibrated=request.calibration > 0)
+                made = build_pools(found, request)
+                columns = [users["bucket"], users["user_idx"], *_columns(made, request.k), users["profile"], audits(found, made.picks, sampled)]
                 yield from pa.table(dict(zip(names, columns, strict=True))).to_batches()
 
     return run

@@ -8,7 +8,8 @@ from pyspark.sql import functions as F
 
 from trackpools.config import Config
 from trackpools.core.audience import audience
-from trackpools.core.decode import pools_long
+from trackpools.core.audit import pools_audit
+from trackpools.core.decode import named, pools_long
 from trackpools.errors import InputError
 from trackpools.shell.releases import Release, released
 from trackpools.shell.store import Store
@@ -21,6 +22,13 @@ def decoded(store: Store, release: Release, config: Config, ids: DataFrame) -> D
     profiles, cards, pools = (released(store, release, name) for name in ("users", "track_cards", "pools"))
     listeners = ids.join(audience(ids, profiles, config.cards.market_groups, config.taste.minor_bands), "user_idx")
     return pools_long(pools, listeners, cards, release.dictionary)
+
+
+def audited(store: Store, release: Release, config: Config) -> DataFrame:
+    """`audit.pools_audit` of a release, lazy."""
+    ids, profiles, cards, pools = (released(store, release, name) for name in ("user_ids", "users", "track_cards", "pools"))
+    listeners = ids.join(audience(ids, profiles, config.cards.market_groups, config.taste.minor_bands), "user_idx")
+    return pools_audit(pools, listeners, cards, named(release.dictionary, "source"))
 
 
 def show_pools(store: Store, release: Release, config: Config, users: Sequence[str], limit: int) -> list[dict[str, Any]]:
