@@ -36,8 +36,9 @@ def test_every_pool_is_the_batch_s(spark, released):
 
 
 @pytest.mark.soak
-def test_a_thousand_pools_with_everything_on_are_the_batch_s(spark, config):
-    c = config("synthetic.users=1000", "synthetic.tracks=4000", "synthetic.days=60", "train.rank=32")
+@pytest.mark.parametrize("exact_max", [250_000, 1000])
+def test_a_thousand_pools_with_everything_on_are_the_batch_s(spark, config, exact_max):
+    c = config(f"topk.exact_max={exact_max}", "synthetic.users=1000", "synthetic.tracks=4000", "synthetic.days=60", "train.rank=32")
     work.demo(c, Options(quiet=True))
     assert assert_equal_to_the_batch(spark, c) == 1000
 

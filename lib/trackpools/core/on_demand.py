@@ -1,14 +1,16 @@
 """A pool for one listener, without Spark: the functions of the batch's tasks, over the arrays of a release."""
 
+import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from trackpools.config import Config
-from trackpools.core import rules
+from trackpools.core import ann, rules
 from trackpools.core.assemble import GIVEN, offered_to, pool_request
 from trackpools.core.bars import look_up
 from trackpools.core.past import Past
@@ -23,6 +25,30 @@ from trackpools.core.topk import Allowed, Catalogue, Ragged, best, best_of, exac
 from trackpools.errors import ConfigError
 
 NO_LISTS = Shelves(np.empty(0, np.int64), np.zeros(1, np.int64), np.empty(0, np.int32), np.empty(0, np.float32))
+
+
+@dataclass(frozen=True)
+class Space:
+    """Recordings with vectors.
+
+    Attributes:
+        exact: all of them, by length.
+        stripes: (idx int32, factors float32, index) of each stripe, where an index finds new ones; see `als.stripes`. Empty where search is exact.
+    """
+
+    exact: Catalogue
+    stripes: tuple[tuple[Any, Any, Any], ...] = ()
+
+    @staticmethod
+    def of(y: Any, idx: Any, stripe: int | None) -> "Space":
+        """Of vectors and ascending idx; with an index for each so many recordings, built here again and the same as the batch's, or None."""
+        if stripe is None:
+            return Space(Catalogue.of(y, idx))
+        ann.library().omp_set_num_threads(1)  # as in the batch's tasks, and for good: a request has one core
+        with threadpool_limits(1):
+            ends = np.searchsorted(idx // stripe, np.arange(idx[-1] // stripe + 2))
+            parts = [(idx[a:b], y[a:b]) for a, b in itertools.pairwise(ends) if b > a]
+            return Space(Catalogue.of(y, idx), tuple((own, some, ann.load(ann.build(some))) for own, some in parts))
 
 
 @dataclass(frozen=True)
@@ -47,7 +73,7 @@ class Release:
     shelf: Shelf
     markets: Mapping[str, Market]
     lists: Mapping[int, Shelves]
-    spaces: Mapping[int, Catalogue]
+    spaces: Mapping[int, Space]
 
 
 @dataclass(frozen=True)
@@ -128,17 +154,32 @@ def ranked(release: Release, person: Person, bit: int, k_new: int, k_heard: int)
     """As `als.ranked`, of one."""
     from trackpools.core.selection import unpack
 
-    catalogue, past, x = release.spaces[bit], person.past, person.vectors[bit][None].astype(np.float32)
+    space, past, x = release.spaces[bit], person.past, person.vectors[bit][None].astype(np.float32)
     met = past.heard | past.blocked
     open_ = past.heard & ~past.blocked & ~past.refused
-    bars = look_up(release.markets[person.market].bars, catalogue.known.astype(np.int64))
-    allowed = Allowed(np.zeros(1, np.int32), ((bars & (rules.UNKNOWN if person.clean else rules.UNKNOWN & ~rules.BIT["explicit"])) == 0)[None])
-    new = best_of(catalogue, x, _list(past.recording[met]), k_new, allowed=allowed) if k_new else None
-    known = _listed(catalogue, x, past.recording[open_], k_heard, allowed) if k_heard else None
-    keys = np.sort(np.concatenate([keys_of(new, 1, k_new), keys_of(known, 1, k_heard)], axis=1), axis=1)
+    new = _new(release, person, space, x, k_new) if k_new else np.empty((1, 0), np.int64)
+    allowed = _allowed(release, person, space.exact.known)
+    known = _listed(space.exact, x, past.recording[open_], k_heard, allowed) if k_heard else None
+    keys = np.sort(np.concatenate([new, keys_of(known, 1, k_heard)], axis=1), axis=1)
     row, idx, score = np.empty(keys.size, np.int64), np.empty(keys.size, np.int32), np.empty(keys.size, np.float32)
     found = unpack(keys, keys.shape[1], 0, 0, row, idx, score)
     return Proposed(np.array([0, found]), idx[:found], score[:found], np.array([met.sum() - open_.sum()], np.int32))
+
+
+def _allowed(release: Release, person: Person, idx: Any) -> Allowed:
+    """What the person's market and explicit policy let pass of these recordings."""
+    bars = look_up(release.markets[person.market].bars, idx.astype(np.int64))
+    return Allowed(np.zeros(1, np.int32), ((bars & (rules.UNKNOWN if person.clean else rules.UNKNOWN & ~rules.BIT["explicit"])) == 0)[None])
+
+
+def _new(release: Release, person: Person, space: Space, x: Any, k: int) -> Any:
+    """Keys int64 [1, k] of the best that the person has not met, as the batch finds them: stripe by stripe where it has an index."""
+    met, topk = _list(person.past.recording[person.past.heard | person.past.blocked]), release.config.topk
+    if not space.stripes:
+        return keys_of(best_of(space.exact, x, met, k, allowed=_allowed(release, person, space.exact.known)), 1, k)
+    effort = ann.Effort(topk.reach, topk.fetch)
+    found = [ann.top_k(x, y, idx, met, k, index=index, effort=effort, allowed=_allowed(release, person, idx)) for idx, y, index in space.stripes]
+    return np.sort(np.concatenate([keys_of(part, 1, k) for part in found], axis=1), axis=1)[:, :k]
 
 
 def _list(recordings: Any) -> Ragged:

@@ -13,13 +13,12 @@ from trackpools.config import Config
 from trackpools.core import bars
 from trackpools.core.als.factors import matrix
 from trackpools.core.audience import EVERYWHERE, minor
-from trackpools.core.on_demand import Market, Person, Release
+from trackpools.core.on_demand import Market, Person, Release, Space
 from trackpools.core.packing import values
 from trackpools.core.past import Event, Past
 from trackpools.core.shelf import Shelf
 from trackpools.core.sources import als, fresh, vectors
 from trackpools.core.sources.asking import Shelves
-from trackpools.core.topk import Catalogue
 from trackpools.errors import ConfigError, InputError
 
 # bit of a source that ranks by vectors → tables of those of users and of recordings
@@ -70,11 +69,12 @@ class Opened:
         """A table at its pinned version, as a pyarrow dataset."""
         return library().DeltaTable(f"{self.root}/tables/{name}", version=self.versions[name]).to_pyarrow_dataset()
 
-    def catalogue(self, name: str) -> Catalogue:
-        """Of a table of factors."""
-        rows = self.data(name).to_table(columns=["idx", "factors"]).sort_by("idx").combine_chunks()
+    def _space(self, bit: int, name: str) -> Space:
+        """Of a table of factors; with indexes where the batch has some."""
+        rows, topk = self.data(name).to_table(columns=["idx", "factors"]).sort_by("idx").combine_chunks(), self.config.topk
         idx = np.asarray(rows["idx"], np.int32)
-        return Catalogue.of(matrix(rows["factors"]) if len(idx) else np.empty((0, 1), np.float32), idx)
+        y = matrix(rows["factors"]) if len(idx) else np.empty((0, 1), np.float32)
+        return Space.of(y, idx, None if bit == fresh.BIT or len(idx) <= topk.exact_max else topk.index_stripe)
 
     @cached_property
     def release(self) -> Release:
@@ -83,7 +83,7 @@ class Opened:
         markets = {name: Market(*bars.of_cards(cards.filter(pc.equal(cards["market"], name)))) for name in pc.unique(cards["market"]).to_pylist()}
         return Release(
             config=self.config, as_of=self.as_of, shelf=Shelf.of_table(self.data("recording_facts").to_table().combine_chunks()), markets=markets,
-            lists=self._lists(), spaces={bit: self.catalogue(recordings) for bit, (_, recordings) in SPACES.items()},
+            lists=self._lists(), spaces={bit: self._space(bit, recordings) for bit, (_, recordings) in SPACES.items()},
         )
 
     def _lists(self) -> dict[int, Shelves]:

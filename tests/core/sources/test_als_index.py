@@ -5,11 +5,14 @@ import sys
 from dataclasses import replace
 
 import numpy as np
+import pyarrow.compute as pc
 import pytest
 
 from builders import rows
-from trackpools.core.als.factors import as_table
+from trackpools.core import bars, on_demand
+from trackpools.core.als.factors import as_table, matrix
 from trackpools.core.audience import audience
+from trackpools.core.past import Past
 from trackpools.core.sources import als
 from trackpools.core.sources.inputs import SourceInputs
 from trackpools.core.sources.items import unpacked
@@ -77,6 +80,24 @@ def test_an_index_finds_nearly_the_exact_candidates_and_keeps_the_filters(inputs
     assert found(split) == near
 
 
+def test_on_demand_finds_by_the_same_index_the_same(inputs, frames):
+    given = inputs()
+    x, y = (frames[name].toArrow().sort_by("idx") for name in ("user_factors", "recording_factors"))
+    space = on_demand.Space.of(matrix(y["factors"]), np.asarray(y["idx"], np.int32), 2048)
+    assert len(space.stripes) == 2
+    cards, people = frames["cards"].toArrow(), {row["user_idx"]: row for row in frames["users"].collect()}
+    markets = {name: on_demand.Market(*bars.of_cards(cards.filter(pc.equal(cards["market"], name)))) for name in ("SE", "DE")}
+    release = on_demand.Release(config=given.config, as_of=given.as_of, shelf=None, markets=markets, lists={}, spaces={als.BIT: space})
+    listened = np.sort([row["recording_idx"] for row in frames["history"].collect()])
+    for user, items in found(given).items():
+        recordings = listened if user == LISTENER else listened[:0]
+        yes, no = np.ones(len(recordings), bool), np.zeros(len(recordings), bool)
+        past = Past(recordings, *[None] * 4, heard=yes, blocked=no, refused=no)
+        person = on_demand.Person(user, people[user]["market"], people[user]["clean"], (), past, {als.BIT: matrix(x["factors"])[user]})
+        made = on_demand.ranked(release, person, als.BIT, *als.sizes(given.config, given.config.sources.als))
+        assert list(zip(made.recordings.tolist(), made.scores.tolist(), strict=True)) == items
+
+
 def test_recall_is_measured_for_everybody_and_where_it_breaks_first(inputs):
     given = inputs()
     told = recall(replace(given, stripes=als.stripes(given).cache()))
@@ -94,6 +115,6 @@ def test_without_faiss_nothing_starts(inputs, monkeypatch):
 
 
 def test_rows_that_spark_cannot_hold_are_refused_with_the_arithmetic(inputs):
-    given = replace(inputs("train.rank=2048", "topk.index_stripe=1000000"), recordings=10**6)
+    given = replace(inputs("topk.index_stripe=1000000"), recordings=10**6, rank=2048)
     with pytest.raises(ConfigError, match=r"topk.index_stripe=1000000.*1,000,000 recordings × 2048 factors × 4 bytes = 7.6 GiB"):
         als.stripes(given)

@@ -1,8 +1,8 @@
-"""By the listener's tags, played or declared: also what few have heard, where a chart holds hits."""
+"""By the listener's tags, played or declared: what is probably heard next by who hears so much of each."""
 
 from typing import Any
 
-from pyspark.sql import DataFrame, Window
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from trackpools.core.shelf import tag_code
@@ -13,19 +13,22 @@ from trackpools.core.sources.source import Source
 from trackpools.core.topk import leading
 
 DECLARED = 1.0  # what a declared tag weighs, in recordings loved
+PARTS = 1_000_000  # of a listener
 
 
 def lists(inputs: ListInputs, settings: Any) -> DataFrame:
-    """By tag: recordings by how much they are of it and how many heard them, times the tag's idf: a tag that all bear says nothing."""
+    """By tag: recordings by their share of what is heard of it.
+
+    With the shares of tags in a profile as weights, the score of a recording is Σ P(tag | listener) · P(recording | tag): a mixture of unigram models. A
+    recording counts for each of its tags in equal parts, and a tag that all bear gives each of them next to nothing.
+    """
     music = inputs.facts.where("functional IS NULL AND NOT inflated")
-    every = music.groupBy().agg(F.count(F.lit(1)).alias("n"))
-    rows = music.select(F.col("recording_idx").alias("recording"), "listeners", F.size("tags").alias("tags"), F.explode("tags").alias("tag"))
-    one = Window.partitionBy("tag")
-    heard = F.log1p("listeners") / F.greatest(F.max(F.log1p("listeners")).over(one), F.lit(1.0))
-    idf = F.log1p(F.col("n") / F.count(F.lit(1)).over(one))
-    share = F.lit(settings.popularity)
-    scored = rows.crossJoin(F.broadcast(every)).select(
-        tag_code(F.col("tag")).cast("long").alias("key"), "recording", (idf * (share * heard + (1 - share) / F.col("tags"))).cast("float").alias("score"))
+    heard = F.pow(F.col("listeners") + 1.0, F.lit(settings.popularity)) / F.size("tags")
+    # whole numbers: a sum of doubles depends on the order of its parts
+    rows = music.select(F.col("recording_idx").alias("recording"), F.round(heard * PARTS).cast("long").alias("heard"), F.explode("tags").alias("tag"))
+    totals = rows.groupBy("tag").agg(F.sum("heard").alias("total"))
+    share = (F.col("heard") / F.col("total")).cast("float").alias("score")
+    scored = rows.join(totals, "tag").select(tag_code(F.col("tag")).cast("long").alias("key"), "recording", share)
     return ranked(scored, settings.list_length)
 
 
