@@ -140,12 +140,18 @@ class Blend:
             if not lacks or min(lacks.values()) > until - len(self.order):
                 return
             cell = min(lacks, key=lambda one: (lacks[one], one))
-            for _ in range(lacks[cell]):
-                fits = [r for r in self._free(self.line) if cell in self._cells(r)]
-                if not fits:
-                    given_up.add(cell)
+            def helps(r, lacks=lacks, got=got):
+                return sum(1 + got[one] for one in self._cells(r) if one in lacks)
+
+            fits = sorted((r for r in self.line if r not in self.order and cell in self._cells(r)), key=helps, reverse=True)  # stable: of equals the first in line
+            for r in fits:
+                if lacks[cell] == 0:
                     break
-                self.order.append(fits[0])
+                if not any(self._is_full(r)):
+                    self.order.append(r)
+                    lacks[cell] -= 1
+            if lacks[cell]:
+                given_up.add(cell)
 
     # the row
 

@@ -63,17 +63,31 @@ def lies_in(line: Any, numbers: Any, wanted: Any, j: int) -> Any:
 
 
 @njit(nogil=True, cache=True)
+def help_of(line: Any, numbers: Any, strides: Any, j: int, codes: Any, supply: Any, got: Any, floor: int) -> int:
+    """How much a candidate helps cells that are to be completed, those more that lack less."""
+    cells(line, numbers, strides, j, codes)
+    told = 0
+    for subset in range(1, SUBSETS):
+        code = codes[subset]
+        if code >= 0 and supply[code] >= floor and got[code] < floor:
+            told += 1 + got[code]
+    return told
+
+
+@njit(nogil=True, cache=True)
 def complete(line: Any, s: Any, mass: Any, count: int, everybody: int, chosen: int, until: int) -> int:
     """Choose for the cell that lacks least, time and again; returns how many are chosen.
 
     Only cells that can be completed are: those that hold `floor` of the line, and lack no more than there are slots. Of equals the lower code is
-    first. A cell whose artists and albums are full before it is complete is given up.
+    first. Of a cell those come first that help other cells most, then the order of the line. A cell whose artists and albums are full before it is
+    complete is given up.
 
     Args:
         count: how many of the line may be chosen.
         everybody: length of the line with those that are explored only, some of whom may have been chosen.
     """
     numbers, codes, wanted = np.empty((DIMENSIONS, 256), np.int64), np.empty(SUBSETS, np.int64), np.empty(DIMENSIONS, np.int64)
+    order = np.empty(count, np.int64)
     strides = number(line, everybody, numbers)
     supply, got = np.zeros(strides[0], np.int32), np.zeros(strides[0], np.int32)
     for j in range(everybody):
@@ -97,10 +111,17 @@ def complete(line: Any, s: Any, mass: Any, count: int, everybody: int, chosen: i
             wanted[d] = cell % strides[d] // strides[d + 1]
         while first < count and line.taken[first]:
             first += 1
+        members = 0
         for j in range(first, count):
+            if not line.taken[j] and lies_in(line, numbers, wanted, j):
+                order[members] = -help_of(line, numbers, strides, j, codes, supply, got, s.floor) << 32 | j
+                members += 1
+        order[:members].sort()
+        for m in range(members):
             if got[cell] >= s.floor:
                 break
-            if not line.taken[j] and lies_in(line, numbers, wanted, j) and not is_full(line, s, j):
+            j = order[m] & 0xFFFFFFFF
+            if not is_full(line, s, j):
                 chosen = take(line, mass, j, chosen)
                 add(line, numbers, strides, j, codes, got)
         got[cell] = max(got[cell], s.floor)

@@ -30,7 +30,7 @@ from trackpools.shell.session import spark_session
 OFFERED = (1_200, 800)  # by als and by popular: 2,000 candidates a user
 KINDS, HEARD_EACH, HEAVY, GIB = 2_048, 65, 100_000, 2**30  # listeners beyond KINDS are offered what one of these is
 AS_OF = datetime(2026, 1, 1, tzinfo=UTC)
-STRENGTHS = {"without": {"mmr": 0.0, "calibration": 0.0}, "with both": {"mmr": 0.1, "calibration": 0.1}}
+STRENGTHS = {"without": {"mmr": 0.0, "calibration": 0.0}, "with both": {"mmr": 0.05, "calibration": 0.9}}  # as conf/base.yml
 Array = NDArray[Any]
 
 

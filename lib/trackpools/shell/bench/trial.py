@@ -69,26 +69,34 @@ class Trial:
 
 
 @contextmanager
-def trial(flow: Flow, heard: str) -> Iterator[Trial]:
-    """Under the policy `exclude` the truth is what was heard for the first time, under `only` what was heard again; `mark` is both."""
+def trial(flow: Flow, heard: str, later: DataFrame | None = None) -> Iterator[Trial]:
+    """Under the policy `exclude` the truth is what was heard for the first time, under `only` what was heard again; `mark` is both.
+
+    Args:
+        later: `user_idx, recording_idx` of what was heard later, where the log itself does not hold it.
+    """
     c = flow.context(stages.STAGES[-1])
     read = {name: flow.store.read(name, version) for name, version in c.versions.items()}
     config = c.config.model_copy(update={"pools": c.config.pools.model_copy(update={"heard": heard})})
     inputs = stages.source_inputs(read, replace(c, config=config))
     with ExitStack() as held:
-        truth = held.enter_context(kept(_heard_later(flow, read, heard)))
+        truth = held.enter_context(kept(_wanted(_heard_later(flow, read) if later is None else later, read, heard)))
         proposed, deep = (held.enter_context(kept(assemble.candidates(some))) for some in (inputs, _alone(inputs)))
         people = truth.groupBy("user_idx").count().toArrow().sort_by("user_idx")
         yield Trial(inputs, truth, proposed, deep, people["user_idx"].to_numpy(), np.minimum(people["count"].to_numpy(), K))
 
 
-def _heard_later(flow: Flow, read: dict[str, DataFrame], heard: str) -> DataFrame:
-    """`user_idx, recording_idx` of what users with factors heard in the days after as_of, not in a private session."""
+def _heard_later(flow: Flow, read: dict[str, DataFrame]) -> DataFrame:
+    """What was heard in the days after as_of, not in a private session."""
     store = flow.store
     versions = flow.pin((tables.PLAYS, tables.TRACKS, tables.RECORDING_IDS))
     after = F.col("played_at").between(F.lit(flow.moment.as_of), F.lit(flow.moment.as_of + timedelta(days=TEST_DAYS)))
     plays = store.read("plays", versions["plays"]).where(after & is_public())
-    later = with_idx(plays, store.read("tracks", versions["tracks"]), read["user_ids"], store.read("recording_ids", versions["recording_ids"]))
+    return with_idx(plays, store.read("tracks", versions["tracks"]), read["user_ids"], store.read("recording_ids", versions["recording_ids"]))
+
+
+def _wanted(later: DataFrame, read: dict[str, DataFrame], heard: str) -> DataFrame:
+    """`user_idx, recording_idx`, each once, of users with factors and as the policy wants them."""
     trained = read["user_factors"].select(F.col("idx").alias("user_idx"))
     pairs = later.select("user_idx", "recording_idx").distinct().join(trained, "user_idx", "left_semi")
     before, kinds = read["interactions"].where(is_heard()), {"exclude": "left_anti", "only": "left_semi"}
