@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trackpools.core.rescoring import rescore
-from trackpools.core.topk import Allowed, Floats, Ints, Longs, Ragged, Scored, best, positions
+from trackpools.core.topk import Allowed, Catalogue, Floats, Ints, Longs, Ragged, Scored, best, best_of, positions
 from trackpools.core.topk import top_k as exact_top_k
 from trackpools.errors import ConfigError, ModelError
 
@@ -97,38 +97,44 @@ def exact(x: Floats, y: Floats, idx: Ints, masked: Ragged, k: int, *, allowed: A
 
 
 def top_k(
-    x: Floats, y: Floats, idx: Ints, masked: Ragged, k: int, *, index: Any, effort: Effort | None, allowed: Allowed | None = None
+    x: Floats, y: Floats, idx: Ints, masked: Ragged, k: int, *, index: Any, effort: Effort | None, allowed: Allowed | None = None,
+    whole: Catalogue | None = None,
 ) -> Scored:
     """Nearly the k recordings of largest inner product for each user, of those allowed and not masked; exactly k where there are as many.
 
     Args:
         x, y, idx, masked, k, allowed: as `topk.top_k` takes them.
         index: of `load`, for `y`; without it or `effort` the search is exact.
+        whole: of `y` and `idx`, where it is kept for many searches: whoever is searched exactly then does not wait until it is arranged.
 
     Raises:
         ModelError: where a factor is NaN or infinite.
     """
     if index is None or effort is None:
-        return exact(x, y, idx, masked, k, allowed=allowed)
-    if not (np.isfinite(x).all() and np.isfinite(y).all()):
+        return exact(x, y, idx, masked, k, allowed=allowed) if whole is None else best_of(whole, x, masked, k, allowed=allowed)
+    if not (np.isfinite(x).all() and (np.isfinite(y).all() if whole is None else np.isfinite(whole.longest))):
         raise ModelError("factors hold NaN or infinite numbers; train again and look at the loss curve")
     search, parts, exactly = _Search(index, y, idx, k, effort), [], []
     for group in [0] if allowed is None else np.unique(allowed.group):
         rows = np.arange(len(x)) if allowed is None else np.flatnonzero(allowed.group == group)
         may = None if allowed is None or allowed.masks[group].all() else allowed.masks[group]
         if may is not None and may.mean() < EXACT_SHARE:
-            got, short = exact(x[rows], y[may], idx[may], masked.pick(rows), k), rows[:0]
+            if whole is None:
+                got, short = exact(x[rows], y[may], idx[may], masked.pick(rows), k), rows[:0]
+            else:
+                got, short = best_of(whole, x[rows], masked.pick(rows), k, allowed=Allowed(np.zeros(len(rows), np.int32), may[None])), rows[:0]
         else:
             got, short = search.found(x[rows], masked.pick(rows), may)
         parts.append(Scored(rows[got.row], got.idx, got.score))
         exactly.append(rows[short])
     rest = np.concatenate(exactly)  # all of them together, for an exact search arranges the recordings first
     if len(rest):
-        got = exact(x[rest], y, idx, masked.pick(rest), k, allowed=None if allowed is None else Allowed(allowed.group[rest], allowed.masks))
+        theirs = None if allowed is None else Allowed(allowed.group[rest], allowed.masks)
+        got = exact(x[rest], y, idx, masked.pick(rest), k, allowed=theirs) if whole is None else best_of(whole, x[rest], masked.pick(rest), k, allowed=theirs)
         parts.append(Scored(rest[got.row], got.idx, got.score))
-    whole = _joined(parts)
-    order = np.argsort(whole.row, kind="stable")
-    return Scored(whole.row[order], whole.idx[order], whole.score[order])
+    every = _joined(parts)
+    order = np.argsort(every.row, kind="stable")
+    return Scored(every.row[order], every.idx[order], every.score[order])
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,9 @@
 
 import itertools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -21,34 +21,30 @@ from trackpools.core.sources.asking import Proposed, Shelves, answered, barred, 
 from trackpools.core.sources.keys import code_of_market
 from trackpools.core.sources.listeners import Listeners, day_number, taste_only
 from trackpools.core.sources.merging import keys_of
-from trackpools.core.topk import Allowed, Catalogue, Ragged, best, best_of, exact_scores
+from trackpools.core.topk import Allowed, Catalogue, Ragged, best, exact_scores
 from trackpools.errors import ConfigError
 
 NO_LISTS = Shelves(np.empty(0, np.int64), np.zeros(1, np.int64), np.empty(0, np.int32), np.empty(0, np.float32))
 
 
-@dataclass(frozen=True)
-class Space:
-    """Recordings with vectors.
+class Stripe(NamedTuple):
+    """Recordings with vectors: all of them by length; factors float32 and idx int32 as the index has them; the index, or None."""
 
-    Attributes:
-        exact: all of them, by length.
-        stripes: (idx int32, factors float32, index) of each stripe, where an index finds new ones; see `als.stripes`. Empty where search is exact.
-    """
-
-    exact: Catalogue
-    stripes: tuple[tuple[Any, Any, Any], ...] = ()
+    whole: Catalogue
+    y: Any
+    idx: Any
+    index: Any
 
     @staticmethod
-    def of(y: Any, idx: Any, stripe: int | None) -> "Space":
-        """Of vectors and ascending idx; with an index for each so many recordings, built here again and the same as the batch's, or None."""
-        if stripe is None:
-            return Space(Catalogue.of(y, idx))
+    def all_of(y: Any, idx: Any, size: int | None) -> "tuple[Stripe, ...]":
+        """Of vectors and ascending idx: one without an index, or one for each `size` recordings with the batch's own, built here again and the same."""
+        if size is None:
+            return (Stripe(Catalogue.of(y, idx), y, idx, None),)
         ann.library().omp_set_num_threads(1)  # as in the batch's tasks, and for good: a request has one core
         with threadpool_limits(1):
-            ends = np.searchsorted(idx // stripe, np.arange(idx[-1] // stripe + 2))
-            parts = [(idx[a:b], y[a:b]) for a, b in itertools.pairwise(ends) if b > a]
-            return Space(Catalogue.of(y, idx), tuple((own, some, ann.load(ann.build(some))) for own, some in parts))
+            ends = np.searchsorted(idx // size, np.arange(idx[-1] // size + 2))
+            parts = [(y[a:b], idx[a:b]) for a, b in itertools.pairwise(ends) if b > a]
+            return tuple(Stripe(Catalogue.of(*part), *part, ann.load(ann.build(part[0]))) for part in parts)
 
 
 @dataclass(frozen=True)
@@ -65,7 +61,7 @@ class Release:
 
     Attributes:
         lists: by the bit of their source.
-        spaces: by the bit of a source that ranks by vectors, those of recordings.
+        spaces: by the bit of a source that ranks by vectors, those of recordings; they live as long as the release.
     """
 
     config: Config
@@ -73,7 +69,17 @@ class Release:
     shelf: Shelf
     markets: Mapping[str, Market]
     lists: Mapping[int, Shelves]
-    spaces: Mapping[int, Space]
+    spaces: Mapping[int, tuple[Stripe, ...]]
+    masks: dict[tuple[str, bool, int], Allowed] = field(default_factory=dict)
+
+    def allowed(self, person: "Person", idx: Any) -> Allowed:
+        """What the person's market and explicit policy let pass of these recordings; kept, for a million take milliseconds."""
+        key = (person.market, person.clean, id(idx))
+        if key not in self.masks:
+            bars = look_up(self.markets[person.market].bars, idx.astype(np.int64))
+            passing = (bars & (rules.UNKNOWN if person.clean else rules.UNKNOWN & ~rules.BIT["explicit"])) == 0
+            self.masks[key] = Allowed(np.zeros(1, np.int32), passing[None])
+        return self.masks[key]
 
 
 @dataclass(frozen=True)
@@ -154,32 +160,23 @@ def ranked(release: Release, person: Person, bit: int, k_new: int, k_heard: int)
     """As `als.ranked`, of one."""
     from trackpools.core.selection import unpack
 
-    space, past, x = release.spaces[bit], person.past, person.vectors[bit][None].astype(np.float32)
-    met = past.heard | past.blocked
-    open_ = past.heard & ~past.blocked & ~past.refused
-    new = _new(release, person, space, x, k_new) if k_new else np.empty((1, 0), np.int64)
-    allowed = _allowed(release, person, space.exact.known)
-    known = _listed(space.exact, x, past.recording[open_], k_heard, allowed) if k_heard else None
-    keys = np.sort(np.concatenate([new, keys_of(known, 1, k_heard)], axis=1), axis=1)
+    past, x, topk = person.past, person.vectors[bit][None].astype(np.float32), release.config.topk
+    met, open_ = past.heard | past.blocked, past.heard & ~past.blocked & ~past.refused
+    mask, listed = _list(past.recording[met]), past.recording[open_]
+    parts: list[list[Any]] = [[], []]
+    for stripe in release.spaces[bit]:
+        whole, y, idx, index = stripe
+        allowed = release.allowed(person, idx)
+        effort = ann.Effort(topk.reach, topk.fetch)
+        new = ann.top_k(x, y, idx, mask, k_new, index=index, effort=effort, allowed=allowed, whole=whole) if k_new else None
+        known = _listed(whole, x, listed, k_heard, allowed) if k_heard else None
+        parts[0].append(keys_of(new, 1, k_new))
+        parts[1].append(keys_of(known, 1, k_heard))
+    both = [np.sort(np.concatenate(found, axis=1), axis=1)[:, :k] for found, k in zip(parts, (k_new, k_heard), strict=True)]
+    keys = np.sort(np.concatenate(both, axis=1), axis=1)
     row, idx, score = np.empty(keys.size, np.int64), np.empty(keys.size, np.int32), np.empty(keys.size, np.float32)
     found = unpack(keys, keys.shape[1], 0, 0, row, idx, score)
     return Proposed(np.array([0, found]), idx[:found], score[:found], np.array([met.sum() - open_.sum()], np.int32))
-
-
-def _allowed(release: Release, person: Person, idx: Any) -> Allowed:
-    """What the person's market and explicit policy let pass of these recordings."""
-    bars = look_up(release.markets[person.market].bars, idx.astype(np.int64))
-    return Allowed(np.zeros(1, np.int32), ((bars & (rules.UNKNOWN if person.clean else rules.UNKNOWN & ~rules.BIT["explicit"])) == 0)[None])
-
-
-def _new(release: Release, person: Person, space: Space, x: Any, k: int) -> Any:
-    """Keys int64 [1, k] of the best that the person has not met, as the batch finds them: stripe by stripe where it has an index."""
-    met, topk = _list(person.past.recording[person.past.heard | person.past.blocked]), release.config.topk
-    if not space.stripes:
-        return keys_of(best_of(space.exact, x, met, k, allowed=_allowed(release, person, space.exact.known)), 1, k)
-    effort = ann.Effort(topk.reach, topk.fetch)
-    found = [ann.top_k(x, y, idx, met, k, index=index, effort=effort, allowed=_allowed(release, person, idx)) for idx, y, index in space.stripes]
-    return np.sort(np.concatenate([keys_of(part, 1, k) for part in found], axis=1), axis=1)[:, :k]
 
 
 def _list(recordings: Any) -> Ragged:

@@ -13,7 +13,7 @@ from trackpools.config import Config
 from trackpools.core import bars
 from trackpools.core.als.factors import matrix
 from trackpools.core.audience import EVERYWHERE, minor
-from trackpools.core.on_demand import Market, Person, Release, Space
+from trackpools.core.on_demand import Market, Person, Release, Stripe
 from trackpools.core.packing import values
 from trackpools.core.past import Event, Past
 from trackpools.core.shelf import Shelf
@@ -69,12 +69,12 @@ class Opened:
         """A table at its pinned version, as a pyarrow dataset."""
         return library().DeltaTable(f"{self.root}/tables/{name}", version=self.versions[name]).to_pyarrow_dataset()
 
-    def _space(self, bit: int, name: str) -> Space:
+    def _space(self, bit: int, name: str) -> tuple[Stripe, ...]:
         """Of a table of factors; with indexes where the batch has some."""
         rows, topk = self.data(name).to_table(columns=["idx", "factors"]).sort_by("idx").combine_chunks(), self.config.topk
         idx = np.asarray(rows["idx"], np.int32)
         y = matrix(rows["factors"]) if len(idx) else np.empty((0, 1), np.float32)
-        return Space.of(y, idx, None if bit == fresh.BIT or len(idx) <= topk.exact_max else topk.index_stripe)
+        return Stripe.all_of(y, idx, None if bit == fresh.BIT or len(idx) <= topk.exact_max else topk.index_stripe)
 
     @cached_property
     def release(self) -> Release:
@@ -92,7 +92,7 @@ class Opened:
         for bit in np.unique(of):
             mine = rows.slice(int(np.searchsorted(of, bit)), int((of == bit).sum()))
             sizes = np.asarray(pc.binary_length(mine["recordings"]), np.int64) // 4
-            found = (values(mine[name], kind) for name, kind in (("recordings", np.int32), ("scores", np.float32)))
+            found = (np.array(values(mine[name], kind)) for name, kind in (("recordings", np.int32), ("scores", np.float32)))  # copies: see `answered`
             made[int(bit)] = Shelves(np.asarray(mine["key"], np.int64), np.concatenate([[0], np.cumsum(sizes)]), *found)
         return made
 

@@ -83,11 +83,11 @@ def test_an_index_finds_nearly_the_exact_candidates_and_keeps_the_filters(inputs
 def test_on_demand_finds_by_the_same_index_the_same(inputs, frames):
     given = inputs()
     x, y = (frames[name].toArrow().sort_by("idx") for name in ("user_factors", "recording_factors"))
-    space = on_demand.Space.of(matrix(y["factors"]), np.asarray(y["idx"], np.int32), 2048)
-    assert len(space.stripes) == 2
+    stripes = on_demand.Stripe.all_of(matrix(y["factors"]), np.asarray(y["idx"], np.int32), 2048)
+    assert [stripe.index is None for stripe in stripes] == [False, True], "the rest is too few for an index"
     cards, people = frames["cards"].toArrow(), {row["user_idx"]: row for row in frames["users"].collect()}
     markets = {name: on_demand.Market(*bars.of_cards(cards.filter(pc.equal(cards["market"], name)))) for name in ("SE", "DE")}
-    release = on_demand.Release(config=given.config, as_of=given.as_of, shelf=None, markets=markets, lists={}, spaces={als.BIT: space})
+    release = on_demand.Release(config=given.config, as_of=given.as_of, shelf=None, markets=markets, lists={}, spaces={als.BIT: stripes})
     listened = np.sort([row["recording_idx"] for row in frames["history"].collect()])
     for user, items in found(given).items():
         recordings = listened if user == LISTENER else listened[:0]

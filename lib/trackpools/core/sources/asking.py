@@ -73,13 +73,18 @@ def answered(source: Source, seeds: tuple[Longs, Longs, Any], lists: Shelves, pa
     n = len(users)
     found, told = np.empty((n, k), np.int32), np.empty((n, k), np.float32)
     counts, masked = np.empty(n, np.int64), np.empty(n, np.int64)
-    # copies: what comes out of Arrow is read only, and numba would compile for that once more
+    # what comes out of Arrow is read only, and numba would compile for that once more; a release that is held for many requests is not copied
     spread(
-        (ends, lists.find(key), np.array(weight, np.float64)), (lists.ends, np.array(lists.recordings), np.array(lists.scores)), (past[0], np.array(past[1])),
+        (ends, lists.find(key), np.array(weight, np.float64)), (lists.ends, _own(lists.recordings), _own(lists.scores)), (past[0], _own(past[1])),
         k, today if source.lots else -1, np.array(users, np.int32), (found, told, counts, masked),
     )
     kept = np.arange(k) < counts[:, None]
     return Proposed(np.concatenate([[0], np.cumsum(counts)]), found[kept], told[kept], masked.astype(np.int32))
+
+
+def _own(values: NDArray[Any]) -> NDArray[Any]:
+    """The array, or a copy that may be written."""
+    return np.require(values, requirements="W")
 
 
 def offered(source: Source, listeners: Listeners, settings: Any) -> Proposed:

@@ -14,7 +14,6 @@ from trackpools.core.shelf import KNOWN, TAGS, Shelf
 from trackpools.core.sources import als, enabled, fresh
 from trackpools.core.sources.asking import Shelves
 from trackpools.core.sources.keys import DECADES, EVERYTHING, chart_keys, code_of_market
-from trackpools.core.topk import Catalogue
 from trackpools.shell.bench import Measured, Ratio, Size
 from trackpools.shell.bench.inputs import factors, one_core
 from trackpools.shell.bench.logs import log
@@ -77,12 +76,12 @@ def _release(config: Config, recordings: int) -> on_demand.Release:
     for name, values in facts.items():
         getattr(shelf, name)[:] = values
     idx = everything.astype(np.int32)
+    few = recordings // 100
     near = None if recordings <= config.topk.exact_max else config.topk.index_stripe
-    new = Catalogue.of(y[: recordings // 100], idx[: recordings // 100])
     market = on_demand.Market((everything % 20 == 0).astype(np.uint8), np.zeros(13, np.int64))
     return on_demand.Release(
         config=config, as_of=AS_OF, shelf=shelf, markets={"SE": market}, lists=_lists(config, recordings, tags),
-        spaces={als.BIT: on_demand.Space.of(y, idx, near), fresh.BIT: on_demand.Space(new)},
+        spaces={als.BIT: on_demand.Stripe.all_of(y, idx, near), fresh.BIT: on_demand.Stripe.all_of(y[:few], idx[:few], None)},
     )
 
 
