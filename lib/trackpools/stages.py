@@ -133,9 +133,11 @@ def lay_out(read: Frames, c: Context) -> dict[str, DataFrame]:
 
 def _own_vectors(read: Frames, c: Context, taste_of: DataFrame) -> dict[str, DataFrame]:
     """Somebody's own vectors by our numbers; none where the source is off."""
-    brought = read["vectors"] if c.config.sources.vectors.enabled else read["vectors"].limit(0)
-    recordings = vectors.recording_vectors(brought, read["tracks"], read["recording_ids"], c.config.sources.vectors)
-    return {"recording_vectors": recordings, "user_vectors": vectors.user_vectors(brought, read["user_ids"], recordings, taste_of)}
+    if not c.config.sources.vectors.enabled:
+        none = read["recording_factors"].select("idx", "factors").limit(0)
+        return {"recording_vectors": none, "user_vectors": none}
+    recordings = vectors.recording_vectors(read["vectors"], read["tracks"], read["recording_ids"], c.config.sources.vectors)
+    return {"recording_vectors": recordings, "user_vectors": vectors.user_vectors(read["vectors"], read["user_ids"], recordings, taste_of)}
 
 
 def source_inputs(read: Frames, c: Context) -> SourceInputs:
