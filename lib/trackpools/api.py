@@ -57,13 +57,13 @@ def _warned(answer: Answer) -> Answer:
     return answer
 
 
-def import_log(config: Config, name: str = "synthetic", path: str | None = None) -> dict[str, Any]:
-    """Read a log into `plays`; the same one twice changes nothing.
+def import_log(config: Config, name: str = "synthetic", path: str | None = None, user_vectors: str | None = None) -> dict[str, Any]:
+    """Read a log into `plays`, or vectors into `vectors`; the same one twice changes nothing.
 
     Returns:
         read, accepted, rejected, duplicates, and reasons (reason → refused rows).
     """
-    return _warned(work.import_log(config, QUIET, name, path)).more
+    return _warned(work.import_log(config, QUIET, name, path, user_vectors)).more
 
 
 def run(config: Config, *, as_of: str | None = None, known_as_of: str | None = None) -> Release:
@@ -110,7 +110,7 @@ def pools_long(config: Config, release: Release | None = None, users: Sequence[s
 
 
 def pools_audit(config: Config, release: Release | None = None) -> DataFrame:
-    """Of the users of the audit sample everything that was proposed: by which source at which rank, and what became of it; see `core.audit`."""
+    """Of the users of the audit sample everything that was proposed: by which source at which rank, and what became of it; see `core.decode`."""
     store = open_store(config)
     return look.audited(store, release or r.latest(store), config)
 

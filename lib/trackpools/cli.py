@@ -58,9 +58,7 @@ def import_(
     def work(merged: Any) -> Answer:
         from trackpools.shell import work as w
 
-        if user_vectors is not None:
-            return w.import_vectors(merged, options, name, path, user_vectors)
-        return w.import_log(merged, options, name, path)
+        return w.import_log(merged, options, name, path, user_vectors)
 
     _end(perform("import", options, work))
 

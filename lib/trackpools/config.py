@@ -52,8 +52,7 @@ class IngestConfig(Section):
     @classmethod
     def _columns(cls, columns: dict[str, str]) -> dict[str, str]:
         known = {"event_id", "user_id", "profile_id", "track_id", "played_at", "received_at", "ms_played", "reason_start", "reason_end",
-                 "context_type", "private", "content_type", "plays", "title", "artist", "artist_id",
-                 "vector"}
+                 "context_type", "private", "content_type", "plays", "title", "artist", "artist_id", "vector"}
         unknown = sorted(set(columns) - known)
         if unknown:
             raise ValueError(f"maps unknown columns {unknown}; ours are {sorted(known)}")

@@ -47,6 +47,18 @@ def test_a_pool_reads_as_tracks_names_of_sources_and_sentences(spark):
     assert_df_equality(got, spark.createDataFrame(expected, LONG), ignore_row_order=True, ignore_nullable=True)
 
 
+def test_an_audit_reads_as_names_places_and_rules_of_the_sampled_alone(spark):
+    seen = [{"recording": 5, "source": 0, "rank": 2, "place": 1, "rule": None}, {"recording": 5, "source": 1, "rank": 9, "place": 1, "rule": None},
+            {"recording": 8, "source": 1, "rank": 1, "place": None, "rule": "rights"}, {"recording": 5, "source": 30, "rank": 3, "place": None, "rule": None}]
+    pools = rows(spark, "pools", {"user_idx": 0, "audit": seen}, {"user_idx": 1, "audit": None})
+    listeners = spark.createDataFrame([(0, "anna", "SE"), (1, "bo", "SE")], "user_idx int, user_id string, market string")
+    cards = rows(spark, "track_cards", {"recording_idx": 5, "market": "SE", "recording_id": "r5", "title": "Five"}, {"recording_idx": 5, "market": "DE", "recording_id": "r5"})
+    expected = [("anna", "r5", "Five", "als", 2, 1, None), ("anna", "r5", "Five", "popular", 9, 1, None), ("anna", None, None, "popular", 1, None, "rights"),
+                ("anna", "r5", "Five", None, 3, None, None)]
+    schema = "user_id string, recording_id string, title string, source string, rank int, place short, rule string"
+    assert_df_equality(decode.pools_audit(pools, listeners, cards, dictionary()), spark.createDataFrame(expected, schema), ignore_row_order=True, ignore_nullable=True)
+
+
 def test_codes_that_the_release_does_not_know_are_null_and_bits_are_passed_over(spark):
     frame = spark.createDataFrame([(1, 0, 3), (1 << 20, 99, 3), (0, 3, 5)], "sources int, reason int, n int")
     names = decode.source_names(frame["sources"], dictionary())

@@ -62,6 +62,8 @@ def test_what_is_no_table_of_vectors_is_told_with_every_problem(spark, config, t
     assert told.value.problems == ["column 'track_id' is missing; set ingest.columns.track_id"]
     with pytest.raises(ConfigError, match="needs the PATH"):
         work.import_log(config(), QUIET, "vectors", None)
+    with pytest.raises(ConfigError, match="--user-vectors goes with"):
+        work.import_log(config(), QUIET, "events", path, path)
     with pytest.raises(ConfigError, match="no folder"):
         work.import_log(config(), QUIET, "text-vectors", str(tmp_path / "nowhere"))
     (tmp_path / "empty").mkdir()

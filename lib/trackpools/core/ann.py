@@ -110,27 +110,29 @@ def top_k(
     Raises:
         ModelError: where a factor is NaN or infinite.
     """
-    if index is None or effort is None:
+    def exactly(x: Floats, masked: Ragged, allowed: Allowed | None) -> Scored:
         return exact(x, y, idx, masked, k, allowed=allowed) if whole is None else best_of(whole, x, masked, k, allowed=allowed)
+
+    if index is None or effort is None:
+        return exactly(x, masked, allowed)
     if not (np.isfinite(x).all() and (np.isfinite(y).all() if whole is None else np.isfinite(whole.longest))):
         raise ModelError("factors hold NaN or infinite numbers; train again and look at the loss curve")
-    search, parts, exactly = _Search(index, y, idx, k, effort), [], []
+    search, parts, left = _Search(index, y, idx, k, effort), [], []
     for group in [0] if allowed is None else np.unique(allowed.group):
         rows = np.arange(len(x)) if allowed is None else np.flatnonzero(allowed.group == group)
         may = None if allowed is None or allowed.masks[group].all() else allowed.masks[group]
         if may is not None and may.mean() < EXACT_SHARE:
-            if whole is None:
-                got, short = exact(x[rows], y[may], idx[may], masked.pick(rows), k), rows[:0]
-            else:
-                got, short = best_of(whole, x[rows], masked.pick(rows), k, allowed=Allowed(np.zeros(len(rows), np.int32), may[None])), rows[:0]
+            alone, own = Allowed(np.zeros(len(rows), np.int32), may[None]), masked.pick(rows)
+            # what is arranged for this one search had better be small
+            got, short = exact(x[rows], y[may], idx[may], own, k) if whole is None else exactly(x[rows], own, alone), rows[:0]
         else:
             got, short = search.found(x[rows], masked.pick(rows), may)
         parts.append(Scored(rows[got.row], got.idx, got.score))
-        exactly.append(rows[short])
-    rest = np.concatenate(exactly)  # all of them together, for an exact search arranges the recordings first
+        left.append(rows[short])
+    rest = np.concatenate(left)  # all of them together, for an exact search arranges the recordings first
     if len(rest):
         theirs = None if allowed is None else Allowed(allowed.group[rest], allowed.masks)
-        got = exact(x[rest], y, idx, masked.pick(rest), k, allowed=theirs) if whole is None else best_of(whole, x[rest], masked.pick(rest), k, allowed=theirs)
+        got = exactly(x[rest], masked.pick(rest), theirs)
         parts.append(Scored(rest[got.row], got.idx, got.score))
     every = _joined(parts)
     order = np.argsort(every.row, kind="stable")

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import Column
 from pyspark.sql import functions as F
 
 from trackpools.core.pools import Candidates, Picks
@@ -45,26 +45,3 @@ def audits(c: Candidates, picks: Picks, sampled: NDArray[np.bool_]) -> Any:
 
 def _pairs(user: NDArray[np.int64], recording: NDArray[np.int64]) -> NDArray[np.int64]:
     return user << 32 | recording
-
-
-def pools_audit(pools: DataFrame, listeners: DataFrame, cards: DataFrame, names: list[tuple[int, str]]) -> DataFrame:
-    """One row a sampled user × recording × source: the view `pools_audit`.
-
-    Args:
-        pools: rows of `pools`, all of one release.
-        listeners: `user_idx, user_id, market`.
-        cards: `track_cards` of the same release.
-        names: bits of sources with their names.
-
-    Returns:
-        `user_id, recording_id, title, source, rank, place, rule`: place in the pool, null where it is not; rule that kept it out, null where it came
-        in or lost in the blend (duplicate, artist_cap, album_cap, below_cut).
-    """
-    one = F.col("one")
-    rows = pools.join(listeners, "user_idx").select("user_id", "market", F.explode("audit").alias("one"))
-    told = F.create_map(*(F.lit(word) for bit, name in names for word in (bit, name)))
-    known = rows.withColumn("recording_idx", one["recording"]).join(cards, ["recording_idx", "market"], "left")
-    return known.select(
-        "user_id", "recording_id", "title", told[one["source"].cast("int")].alias("source"), one["rank"].alias("rank"), one["place"].alias("place"),
-        one["rule"].alias("rule"),
-    )

@@ -20,8 +20,12 @@ def source_names(bitmap: Column, dictionary: Mapping[str, str]) -> Column:
 
 def reason_sentence(code: Column, arg: Column, dictionary: Mapping[str, str]) -> Column:
     """The sentence of a reason code with its number in it; null for a code the release does not know."""
-    sentences = F.create_map(*(F.lit(word) for pair in named(dictionary, "reason") for word in pair))
-    return F.replace(sentences[code.cast("int")], F.lit("{n}"), arg.cast("string"))
+    return F.replace(_text(code, dictionary, "reason"), F.lit("{n}"), arg.cast("string"))
+
+
+def _text(code: Column, dictionary: Mapping[str, str], kind: str) -> Column:
+    """What a bit or code means; null where the release does not know it."""
+    return F.create_map(*(F.lit(word) for pair in named(dictionary, kind) for word in pair))[code.cast("int")]
 
 
 def pools_long(pools: DataFrame, listeners: DataFrame, cards: DataFrame, dictionary: Mapping[str, str]) -> DataFrame:
@@ -45,3 +49,17 @@ def pools_long(pools: DataFrame, listeners: DataFrame, cards: DataFrame, diction
         source_names(one["sources"], dictionary).alias("sources"), reason_sentence(one["reason"], one["reason_arg"], dictionary).alias("reason"),
         one["plays"].alias("plays"), F.date_from_unix_date(one["last_day"]).alias("last_day"),
     )
+
+
+def pools_audit(pools: DataFrame, listeners: DataFrame, cards: DataFrame, dictionary: Mapping[str, str]) -> DataFrame:
+    """One row a sampled user × recording × source: the view `pools_audit`; takes what `pools_long` takes.
+
+    Returns:
+        `user_id, recording_id, title, source, rank, place, rule`: place in the pool, null where it is not; rule that kept it out, null where it came
+        in or lost in the blend (duplicate, artist_cap, album_cap, below_cut); ordered by nothing.
+    """
+    one = F.col("one")
+    rows = pools.join(listeners, "user_idx").select("user_id", "market", F.explode("audit").alias("one"))
+    known = rows.withColumn("recording_idx", one["recording"]).join(cards, ["recording_idx", "market"], "left")
+    source = _text(one["source"], dictionary, "source").alias("source")
+    return known.select("user_id", "recording_id", "title", source, *(one[name].alias(name) for name in ("rank", "place", "rule")))

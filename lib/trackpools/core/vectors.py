@@ -4,11 +4,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
 from trackpools.config_sources import VectorsSourceConfig
-from trackpools.core.als.factors import FACTORS, as_table, matrix
+from trackpools.core.als.factors import FACTORS, as_table, matrix, unit
 from trackpools.core.ids import recording_of
 
 BLOCK = 4096
@@ -21,7 +21,7 @@ def recording_vectors(vectors: DataFrame, tracks: DataFrame, recording_ids: Data
     told = vectors.where("of = 'track'").join(recordings, F.col("id") == F.col("track_id"), "left")
     one = told.groupBy(F.coalesce("recording_id", "id").alias("recording_id")).agg(F.min_by("vector", "id").alias("factors"))
     rows = one.join(recording_ids, "recording_id").select(F.col("recording_idx").alias("idx"), "factors")
-    return rows.select("idx", _unit().alias("factors")) if settings.metric == "cosine" else rows
+    return rows.select("idx", unit().alias("factors")) if settings.metric == "cosine" else rows
 
 
 def user_vectors(vectors: DataFrame, user_ids: DataFrame, recordings: DataFrame, interactions: DataFrame) -> DataFrame:
@@ -39,11 +39,6 @@ def user_vectors(vectors: DataFrame, user_ids: DataFrame, recordings: DataFrame,
     rows = loved.join(recordings.withColumnRenamed("idx", "recording_idx"), "recording_idx")
     block = F.floor(F.col("user_idx") / BLOCK).cast("int").alias("block")
     return told.unionByName(rows.select(block, "user_idx", "recording_idx", "weight", "factors").groupBy("block").applyInArrow(_means, FACTORS))
-
-
-def _unit() -> Column:
-    norm = F.sqrt(F.aggregate("factors", F.lit(0.0), lambda total, x: total + x * x))
-    return F.transform("factors", lambda x: (x / F.when(norm > 0, norm).otherwise(1.0)).cast("float"))
 
 
 def _means(rows: Any) -> Any:

@@ -8,8 +8,7 @@ from pyspark.sql import functions as F
 
 from trackpools.config import Config
 from trackpools.core.audience import audience
-from trackpools.core.audit import pools_audit
-from trackpools.core.decode import named, pools_long
+from trackpools.core.decode import pools_audit, pools_long
 from trackpools.errors import InputError
 from trackpools.shell.releases import Release, released
 from trackpools.shell.store import Store
@@ -19,16 +18,18 @@ MAX_USERS = 10_000  # decoded pools go through the driver; beyond this read the 
 
 def decoded(store: Store, release: Release, config: Config, ids: DataFrame) -> DataFrame:
     """`decode.pools_long` of the users in `ids` (`user_id, user_idx`), lazy."""
-    profiles, cards, pools = (released(store, release, name) for name in ("users", "track_cards", "pools"))
-    listeners = ids.join(audience(ids, profiles, config.cards.market_groups, config.taste.minor_bands), "user_idx")
-    return pools_long(pools, listeners, cards, release.dictionary)
+    return pools_long(*_with_listeners(store, release, config, ids), release.dictionary)
 
 
 def audited(store: Store, release: Release, config: Config) -> DataFrame:
-    """`audit.pools_audit` of a release, lazy."""
-    ids, profiles, cards, pools = (released(store, release, name) for name in ("user_ids", "users", "track_cards", "pools"))
-    listeners = ids.join(audience(ids, profiles, config.cards.market_groups, config.taste.minor_bands), "user_idx")
-    return pools_audit(pools, listeners, cards, named(release.dictionary, "source"))
+    """`decode.pools_audit` of a release, lazy."""
+    return pools_audit(*_with_listeners(store, release, config, released(store, release, "user_ids")), release.dictionary)
+
+
+def _with_listeners(store: Store, release: Release, config: Config, ids: DataFrame) -> tuple[DataFrame, DataFrame, DataFrame]:
+    """`pools`, listeners and `track_cards`, as views of pools take them."""
+    profiles, cards, pools = (released(store, release, name) for name in ("users", "track_cards", "pools"))
+    return pools, ids.join(audience(ids, profiles, config.cards.market_groups, config.taste.minor_bands), "user_idx"), cards
 
 
 def show_pools(store: Store, release: Release, config: Config, users: Sequence[str], limit: int) -> list[dict[str, Any]]:

@@ -11,7 +11,6 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from trackpools.config import Config
-from trackpools.core.contract import conform
 from trackpools.core.quarantine import id_reasons, reason
 from trackpools.datasets.events import detect_format
 from trackpools.errors import ConfigError, InputError, QualityError
@@ -107,12 +106,12 @@ def _written(store: Store, config: Config, rows: DataFrame) -> dict[str, int]:
         good = F.size("reasons") == 0
         named = judged.select(F.explode(F.when(good, F.array("of")).otherwise(F.col("reasons"))).alias("name"))
         counts = {row["name"]: row["count"] for row in named.groupBy("name").count().collect()}
-        read, bad = judged.count(), judged.where(~good).count()
+        read, bad = judged.agg(F.count(F.lit(1)), F.count_if(~good)).collect()[0]
         if read == 0 or bad / read > config.ingest.max_rejected_fraction:
             problems = [f"{name}: {count} rows" for name, count in sorted(counts.items()) if name not in {"track", "user"}]
             raise QualityError(
                 f"{bad} of {read} vectors are refused, and more than ingest.max_rejected_fraction; nothing was imported. "
                 f"Are they of {length} numbers, as sources.vectors.length says?", problems)
         unique = judged.where(good).groupBy("of", "id").agg(F.min("vector").alias("vector"))
-        store.overwrite(VECTORS, conform(unique, VECTORS), {"stage": "import", "importer": "vectors"})
+        store.overwrite(VECTORS, unique, {"stage": "import", "importer": "vectors"})
     return counts

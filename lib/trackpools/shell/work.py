@@ -24,10 +24,12 @@ from trackpools.tables import TRUTH
 VECTORS = ("vectors", "text-vectors")
 
 
-def import_log(config: Config, options: Options, name: str, path: str | None) -> Answer:
+def import_log(config: Config, options: Options, name: str, path: str | None, user_vectors: str | None = None) -> Answer:
     """Import a log into plays, tracks, users and signals."""
+    if user_vectors is not None and name != "vectors":
+        raise ConfigError(f"--user-vectors goes with `import vectors`, not with {name!r:.60}")
     if name in VECTORS:
-        return import_vectors(config, options, name, path)
+        return import_vectors(config, options, name, path, user_vectors)
     if name != "synthetic" and name not in IMPORTERS:
         raise ConfigError(f"no importer {name!r:.60}; there are: {', '.join(sorted([*IMPORTERS, *VECTORS, 'synthetic']))}")
     if name != "synthetic" and path is None:

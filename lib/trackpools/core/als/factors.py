@@ -5,8 +5,20 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+from pyspark.sql import Column
+from pyspark.sql import functions as F
 
 FACTORS = "idx int, factors array<float>"
+
+
+def length() -> Column:
+    """Euclidean length of the column `factors`."""
+    return F.sqrt(F.aggregate("factors", F.lit(0.0), lambda total, x: total + x * x))
+
+
+def unit() -> Column:
+    """The column `factors` at length 1, float32; zeros stay zeros."""
+    return F.transform("factors", lambda x: (x / F.when(length() > 0, length()).otherwise(1.0)).cast("float"))
 
 
 def as_table(idx: NDArray[Any], matrix: NDArray[Any]) -> Any:

@@ -11,7 +11,7 @@ from threadpoolctl import threadpool_limits
 
 from trackpools.config import Config
 from trackpools.core import ann
-from trackpools.core.als.factors import matrix
+from trackpools.core.als.factors import length, matrix, unit
 from trackpools.core.audience import EVERYWHERE
 from trackpools.core.packing import Lists, block, packed, values
 from trackpools.core.sources.inputs import ListInputs, Scoring, SourceInputs
@@ -43,9 +43,7 @@ def sizes(config: Config, settings: Any) -> tuple[int, int]:
 
 def nearest(inputs: ListInputs, n: int) -> DataFrame:
     """`user_idx, recordings, scores` of recordings as if they were users: those of greatest cosine to each, but itself; see `ranked`."""
-    norm = F.sqrt(F.aggregate("factors", F.lit(0.0), lambda total, x: total + x * x))
-    unit = F.transform("factors", lambda x: (x / F.when(norm > 0, norm)).cast("float"))
-    factors = inputs.recording_factors.where(norm > 0).select("idx", unit.alias("factors"))
+    factors = inputs.recording_factors.where(length() > 0).select("idx", unit().alias("factors"))
     users = factors.select(F.col("idx").alias("user_idx"), F.lit(EVERYWHERE).alias("market"), F.lit(False).alias("clean"))
     itself = factors.select(
         F.col("idx").alias("user_idx"), F.col("idx").alias("recording_idx"), F.lit(False).alias("heard"), F.lit(True).alias("blocked"),

@@ -19,8 +19,9 @@ from trackpools.shell.bench import Measured, Ratio, Size
 from trackpools.shell.bench.quality import PLAIN, frozen
 from trackpools.shell.bench.trial import Trial, trial
 from trackpools.shell.flow import Flow
+from trackpools.shell.kept import kept
 
-ENOUGH, SMOOTHING = 20, 0.01
+ENOUGH = 20
 MMR, CALIBRATION, SHARES = (0.02, 0.05, 0.1, 0.2), (0.5, 0.8, 0.9, 0.95), (0.1, 0.2, 0.3, 0.4)
 Longs = NDArray[np.int64]
 
@@ -28,15 +29,15 @@ Longs = NDArray[np.int64]
 def measure(config: Config, size: Size, rounds: int, tell: Callable[[str], None]) -> Measured:  # noqa: ARG001 - the answer is exact
     """Crossings satisfied with floors ÷ without, and recall@500 of all that was heard later with ÷ without; then curves."""
     own = config.pools
-    asked, kept = Ratio("crossings satisfied, floors ÷ none", 1.5), Ratio("recall@500, floors ÷ none", 0.97)
-    found = Measured([asked, kept])
+    asked, costs = Ratio("crossings satisfied, floors ÷ none", 1.5), Ratio("recall@500, floors ÷ none", 0.97)
+    found = Measured([asked, costs])
     with frozen(config, size, tell) as flow, trial(flow, "mark") as one:
         look = Look.of(flow, one)
 
         def told(name: str, **settings: Any) -> dict[str, float]:
             tell(name)
-            pools = one.pools(one.proposed, **(PLAIN | settings))
-            seen = {"recall@500": float(one.recall(pools).mean())} | look.at(pools)
+            with kept(one.pools(one.proposed, **(PLAIN | settings))) as pools:
+                seen = {"recall@500": float(one.recall(pools).mean())} | look.at(pools)
             for what, value in seen.items():
                 found.note(f"{name}: {what}", value)
             return seen
@@ -50,7 +51,7 @@ def measure(config: Config, size: Size, rounds: int, tell: Callable[[str], None]
         set_ = {"mmr": own.mmr, "calibration": own.calibration}
         without, with_ = told("as configured, no floors", **set_), told("as configured", floor=own.floor, **set_)
         asked.values.append(with_["crossings"] / without["crossings"])
-        kept.values.append(with_["recall@500"] / without["recall@500"])
+        costs.values.append(with_["recall@500"] / without["recall@500"])
     return found
 
 
@@ -119,6 +120,8 @@ class Look:
 
     def astray(self, user: Longs, recording: Longs) -> float:
         """KL(taste ‖ tags of the pool), smoothed as Steck 2018 does; of those with a taste."""
+        from trackpools.core.choosing import SMOOTHING
+
         tags, total, count = self.shelf.tags[recording].astype(np.int64), 0.0, 0
         parts = np.where(tags > 0, 1 / np.maximum((tags > 0).sum(axis=1, keepdims=True), 1), 0.0)
         starts = np.searchsorted(user, self.people, side="left")

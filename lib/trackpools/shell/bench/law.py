@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pyspark.sql import functions as F
 
+from trackpools.core.sources.listeners import day_number
 from trackpools.datasets.synthetic_catalogue import user_id
 from trackpools.datasets.synthetic_facts import GROUP, MARKETS, Laws
 from trackpools.shell.bench.trial import TEST_DAYS, K, Trial
@@ -50,7 +51,7 @@ def _people(flow: Flow, laws: Laws) -> list[Any]:
 
 def _tracks(flow: Flow, laws: Laws) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """The recording_idx of each track number, and [markets, tracks] whether the base of its group is heard in its place in mid of the test days."""
-    t, day = F.col("t"), flow.moment.as_of.date().toordinal() - 719_163 + TEST_DAYS // 2
+    t, day = F.col("t"), day_number(flow.moment.as_of.date()) + TEST_DAYS // 2
     roles = flow.spark.range(laws.config.tracks).withColumnRenamed("id", "t").withColumn("role", laws.role(t))
     new, gone = F.col("role") == "new", F.coalesce(laws.until_day(t), F.lit(laws.end_day + 1)) <= day
     bars = [
