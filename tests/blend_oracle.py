@@ -17,7 +17,7 @@ class World:
     Args:
         proposals: {source: [recording, best first]}.
         met: {recording: {flags, heard, plays, last_day}}.
-        shelf: {recording: {song, artist, album, tags, decade, tempo, group, sketch}}; those left out are not on it.
+        shelf: {recording: {song, artist, album, tags, decade, tempo, group, band, sketch}}; those left out are not on it.
         taste: {tag: share}; {} is a listener without plays. Tag 0 is what has none.
         masked, withheld: how many sources masked, and rules withheld by name.
     """
@@ -27,7 +27,7 @@ class World:
         self.taste, self.masked, self.withheld = taste or {}, masked, withheld or {}
 
     def fact(self, recording, name):
-        unknown = {"song": recording, "artist": recording, "album": recording, "tags": [], "decade": 0, "tempo": 0, "group": 0, "sketch": [0] * 16}
+        unknown = {"song": recording, "artist": recording, "album": recording, "tags": [], "decade": 0, "tempo": 0, "group": 0, "band": 0, "sketch": [0] * 16}
         return (unknown | self.shelf.get(recording, {}))[name]
 
 
@@ -128,7 +128,7 @@ class Blend:
     # facet floors
 
     def _cells(self, r):
-        values = [self.w.fact(r, "decade"), self.w.fact(r, "tempo"), self.w.fact(r, "group"), 2 if self.w.met[r]["heard"] else 1]
+        values = [self.w.fact(r, "decade"), self.w.fact(r, "tempo"), self.w.fact(r, "group"), 2 if self.w.met[r]["heard"] else 1, self.w.fact(r, "band")]
         return {cell for cell in product(*((ANY, value) for value in values)) if any(cell)}
 
     def _complete(self, until):

@@ -89,7 +89,10 @@ def test_run_show_explain_and_releases_tell_the_same_story(spark, config, tmp_pa
     assert set(one) >= {"track_id", "recording_id", "title", "artists", "rank", "score", "sources", "reason", "plays", "last_day"}
     assert [c["rank"] for c in pools[0]["candidates"]] == list(range(1, 41))
     code, out = call("explain", "u001", *options, "--json")
-    assert json.loads(out)["pool"] == pools[0]
+    explained = json.loads(out)
+    assert explained["pool"] == pools[0]
+    assert {name: sum(counts.values()) for name, counts in explained["facets"].items()} == dict.fromkeys(("decade", "tempo", "kind", "familiarity", "popularity"), 40)
+    assert len(explained["because"]) == 40
     assert "removed by the rules" in call("explain", "u001", *options)[1]
     code, out = call("show", "pools", "--user", "nobody", *options, "--json")
     assert code == 2

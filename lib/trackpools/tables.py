@@ -155,6 +155,7 @@ RECORDING_FACTS = Table(
         col("artist!", INT, "least recording_idx of its main artist; its own where the artist is unknown"),
         col("album!", INT, "least recording_idx of its album; its own where the album is unknown"),
         col("decade", SHORT, "of first release, e.g. 1970"), col("tempo_band", BYTE, "0 below 100 beats a minute, 1 to 130, 2 above"),
+        col("popularity_band", BYTE, "0 deep cut, 1 known, 2 hit: percentile of listeners everywhere below 0.7, below 0.95, above; null where nobody listened"),
         col("tag_group", BYTE, "1 to 31: place of its most common tag among the catalogue's most common; null where it has none"),
         col("group_name", STRING, "that tag"), col("tags", array(STRING), "four at most"),
         col("released", DATE, "the earliest day it may be played, else its first play"), col("listeners!", INT, "distinct users"),

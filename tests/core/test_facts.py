@@ -14,7 +14,7 @@ DAY = dt.date(2025, 6, 1)
 def made(spark, tracks, *, features=(), factors=(), functional=(), inflated=()):
     """{recording_id: row} of the facts of these tracks; a track is its own recording."""
     ids = rows(spark, "recording_ids", *({"recording_id": one["track_id"], "recording_idx": i} for i, one in enumerate(tracks)))
-    cards = rows(spark, "track_cards", *({"recording_idx": i, "market": "*", "listeners": one.get("_listeners", 0)} for i, one in enumerate(tracks)))
+    cards = rows(spark, "track_cards", *({"recording_idx": i, "market": "*", "listeners": one.get("_listeners", 0), "popularity": one.get("_popularity", 0.0)} for i, one in enumerate(tracks)))
     told = rows(spark, "tracks", *({"available": True} | {k: v for k, v in one.items() if not k.startswith("_")} for one in tracks))
     frame = facts.recording_facts(
         told, ids, cards=cards, features=rows(spark, "recording_features", *features),
@@ -52,6 +52,12 @@ def test_groups_are_the_most_common_tags_and_bands_what_is_known(spark):
     assert [got[name]["tempo_band"] for name in "abcd"] == [0, 1, 2, None]
     assert (got["a"]["decade"], got["b"]["decade"]) == (1970, None)
     assert (got["c"]["album"], got["e"]["tags"], got["f"]["tags"]) == (0, ["folk", "1", "2", "3"], [])
+
+
+def test_hits_and_deep_cuts_are_told_by_their_listeners_and_what_nobody_heard_is_neither(spark):
+    heard = {"deep": 0.69, "known": 0.7, "also known": 0.94, "hit": 0.96}
+    got = made(spark, [*({"track_id": name, "_listeners": 3, "_popularity": p} for name, p in heard.items()), {"track_id": "unheard"}])
+    assert {name: row["popularity_band"] for name, row in got.items()} == {"deep": 0, "known": 1, "also known": 1, "hit": 2, "unheard": None}
 
 
 def test_released_is_the_first_right_or_the_first_play_of_a_song_of_that_year(spark):

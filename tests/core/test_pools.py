@@ -33,7 +33,7 @@ def shelves(draw, recordings):
     few = st.integers(0, 3)
     return {
         r: {
-            "song": draw(st.sampled_from(recordings)), "artist": draw(few), "album": draw(few), "decade": draw(few), "tempo": draw(few), "group": draw(few),
+            "song": draw(st.sampled_from(recordings)), "artist": draw(few), "album": draw(few), "decade": draw(few), "tempo": draw(few), "group": draw(few), "band": draw(few),
             "tags": draw(st.lists(st.integers(1, 5), max_size=4, unique=True)), "sketch": draw(sketches()),
         }
         for r in recordings if draw(st.integers(0, 5))

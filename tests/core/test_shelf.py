@@ -13,7 +13,7 @@ from trackpools.core.shelf import AXES, FUNCTIONAL, INFLATED, KNOWN, STRIPE, UNR
 def facts(spark):
     return rows(
         spark, "recording_facts",
-        {"recording_idx": 2, "song": 1, "artist": 0, "album": 2, "decade": 1970, "tempo_band": 0, "tag_group": 31, "tags": ["rock", "folk"],
+        {"recording_idx": 2, "song": 1, "artist": 0, "album": 2, "decade": 1970, "tempo_band": 0, "tag_group": 31, "popularity_band": 2, "tags": ["rock", "folk"],
          "released": dt.date(1970, 1, 11), "listeners": 7, "functional": "sleep", "inflated": True, "sketch": bytes(range(AXES))},
         {"recording_idx": STRIPE + 1, "song": 5, "artist": 5, "album": 5},
     )
@@ -27,6 +27,7 @@ def test_facts_come_back_as_arrays(spark):
     got = shelf.at(np.array([2, STRIPE + 1, 1, 10 * STRIPE]))
     assert (got.song.tolist(), got.artist.tolist(), got.album.tolist()) == ([1, 5, 1, 10 * STRIPE], [0, 5, 1, 10 * STRIPE], [2, 5, 1, 10 * STRIPE])
     assert (got.decade.tolist(), got.tempo.tolist(), got.group.tolist()) == ([8, 0, 0, 0], [1, 0, 0, 0], [31, 0, 0, 0])
+    assert got.band.tolist() == [3, 0, 0, 0]
     assert got.released.tolist() == [10, *[UNRELEASED] * 3]
     assert got.marks.tolist() == [INFLATED | FUNCTIONAL | KNOWN, KNOWN, 0, 0]
     assert got.sketch.tolist() == [list(range(AXES)), *[[0] * AXES] * 3]

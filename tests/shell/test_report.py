@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from builders import rows
 from trackpools.shell import plots
 from trackpools.shell.report import build_report, inline_svg
+from trackpools.shell.report_pools import Made
 from trackpools.shell.report_data import ReportData, StageCost, collect_report, long_tail_curve
 
 EVIL = "<script>alert(1)</script> $\\frac{1}{2}$ \x07 &amp; " + "x" * 80
@@ -24,7 +25,11 @@ def full_data(text="als"):
         pool_sizes=[(0, 3), (375, 17), (475, 40), (500, 940)], shortfalls={"rights": 40, text: 20}, drops={"heard": 1000, "below_cut": 400_000, text: 3},
         source_mix={"1–10": {text: 0.9, "popular": 0.1}, "11–50": {text: 0.7, "popular": 0.3}},
         scores=[(1, 0.01, 0.015, 0.016), (10, 0.01, 0.012, 0.014), (500, 0.001, 0.002, 0.004)],
-        coverage_by_market={"DE": 0.3, text: 0.2}, coverage_by_decile={str(d): 0.4 - d / 100 for d in range(1, 11)},
+        coverage_by_market={"DE": 0.3, text: 0.2},
+        made=Made(
+            alone={text: 0.2, "als": 0.1}, overlap={text: {text: 1.0, "als": 0.2}, "als": {text: 0.1, "als": 1.0}}, served={"1970s": {"rock": 0.4, text: 0.0}},
+            artists=[(1, 0.01, 0.02, 0.05), (5, 0.1, 0.2, 0.3)], popularity=[(0.725, 0.875, 30), (0.525, 0.925, 2)],
+        ), coverage_by_decile={str(d): 0.4 - d / 100 for d in range(1, 11)},
         loss=[1.0, 0.6, 0.5], stages=[StageCost("train", 1000, 12.5, 20.0, 10_000), StageCost(text, None, 1.0)],
     )
 
@@ -43,7 +48,7 @@ class Page(HTMLParser):
 def test_the_page_needs_nothing_from_outside_and_draws_every_plot():
     text = build_report(full_data())
     page = Page(text)
-    assert page.tags.count("svg") == page.tags.count("figure") == 11
+    assert page.tags.count("svg") == page.tags.count("figure") == 16
     assert not {"script", "link", "img", "iframe", "a"} & set(page.tags)
     assert "http" not in text
     assert [value for name, value in page.attributes if name.endswith("href") and not value.startswith("#")] == []
@@ -80,6 +85,7 @@ def test_what_a_run_does_not_have_leaves_no_empty_plot():
 @pytest.mark.parametrize("figure", [
     plots.long_tail([(0, 0), (1, 1)]), plots.pool_fill([(0, 1)], 5), plots.counts({"a": 1}, "x"), plots.source_mix({"1–10": {"als": 1.0}}),
     plots.scores([(1, 0.1, 0.2, 0.3)]), plots.coverage({"DE": 0.0}, "market"), plots.loss_curve([1.0]), plots.stage_seconds({"train": 0.0}),
+    plots.shares({"als": 0.0}, "x"), plots.heat({"1970s": {"rock": 0.0}}, "x"), plots.against([(0.5, 0.5, 1)]),
 ])
 def test_each_plot_is_a_figure_that_the_notebook_can_show(figure):
     assert isinstance(figure, Figure)
@@ -103,6 +109,12 @@ def world(spark):
         "recording_features": rows(spark, "recording_features", *({"recording_idx": i, "plays": plays} for i, plays in enumerate([80, 10, 5, 5]))),
         "user_features": rows(spark, "user_features", *({"user_idx": i, "activity_decile": d, "profile": {"novelty": 0.0}} for i, d in enumerate([10, 1, 1]))),
         "user_ids": rows(spark, "user_ids", *({"user_idx": i, "user_id": f"u{i}"} for i in range(3))),
+        "interactions": rows(spark, "interactions", {"user_idx": 0, "recording_idx": 3, "plays": 1}, {"user_idx": 1, "recording_idx": 0, "counted": 2},
+                             {"user_idx": 1, "recording_idx": 3, "likes": 1}),
+        "track_cards": rows(spark, "track_cards", *({"recording_idx": i, "market": "*", "popularity": p} for i, p in enumerate([1.0, 0.5, 0.2, 0.1])),
+                            {"recording_idx": 0, "market": "DE", "popularity": 0.0}),
+        "recording_facts": rows(spark, "recording_facts", {"recording_idx": 0, "artist": 0, "decade": 1970, "group_name": "rock"},
+                                {"recording_idx": 1, "artist": 0, "decade": 1980}),
         "users": rows(spark, "users", {"user_id": "u0", "market": "DE"}, {"user_id": "u1"}),
     }
     return frames.__getitem__
@@ -117,9 +129,15 @@ def test_the_numbers_of_a_small_world_are_those_counted_by_hand(world):
     assert data.source_mix == {"1–10": {"als": pytest.approx(0.5), "popular": pytest.approx(0.5)}}
     assert [rank for rank, *_ in data.scores] == [1, 2]
     assert data.scores[1] == (2, 0.5, 0.5, 0.5)
+    # of three places one is als's alone and one popular's
+    assert data.made.alone == {"als": pytest.approx(1 / 3), "popular": pytest.approx(1 / 3)}
+    assert data.made.overlap == {"als": {"als": 1.0, "popular": 0.5}, "popular": {"als": 0.5, "popular": 1.0}}
+    assert data.made.served == {"1970s": {"rock": 0.0}}
+    assert data.made.artists[0] == (1, 1.0, 1.0, 1.0)
+    assert data.made.popularity == [(0.125, 0.775, 1), (0.975, 0.975, 1)]  # means 0.1 and 0.75, 1 and 1
     assert data.coverage_by_market == {"DE": 0.5, "unknown": 0.25}
     assert data.coverage_by_decile == {"1": 0.25, "10": 0.5}
-    assert build_report(dataclasses.replace(data, loss=[2.0, 1.0])).count("<svg") == 9
+    assert build_report(dataclasses.replace(data, loss=[2.0, 1.0])).count("<svg") == 14
 
 
 def test_the_long_tail_runs_from_nothing_to_everything_most_played_first(world):

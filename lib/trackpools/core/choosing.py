@@ -13,6 +13,7 @@ from numba import njit
 from trackpools.core.shelf import AXES, TAGS
 
 UNIT = 127.0 * 127.0  # sketch · sketch of equal directions
+DIMENSIONS = 5  # facets, see `facets`
 LANES = 32  # chosen that a candidate is compared with at a time: 2 KB that lie together
 SMOOTHING = 0.01  # share of the target in the smoothed distribution (Steck 2018): no logarithm of zero
 
@@ -41,7 +42,7 @@ class Line(NamedTuple):
         recording: int64, its fused recording.
         relevance: float64, score / best score.
         artist, album: int32, numbered from 0 by first appearance.
-        facets: uint8 [line, 4], decade, tempo, group and familiarity; 0 is unknown.
+        facets: uint8 [line, DIMENSIONS], decade, tempo, group, familiarity and popularity; 0 is unknown.
         sketch: float32 [line, 16], whole numbers.
         tags: int32 [line, 4], places in the listener's target; −1 where it is not there.
         part: float64, what each of its tags adds.
@@ -76,7 +77,7 @@ class Line(NamedTuple):
 def room(most: int, chosen: int) -> Line:
     """A line for so many candidates, of which so many are chosen."""
     return Line(
-        np.empty(most, np.int64), np.empty(most), np.empty(most, np.int32), np.empty(most, np.int32), np.empty((most, 4), np.uint8),
+        np.empty(most, np.int64), np.empty(most), np.empty(most, np.int32), np.empty(most, np.int32), np.empty((most, DIMENSIONS), np.uint8),
         np.empty((most, AXES), np.float32), np.empty((most, TAGS), np.int32), np.empty(most), np.empty(most, np.float32), np.empty(most, np.int32),
         np.empty(most), np.empty(most, np.bool_), np.empty(most, np.int32), np.empty((2, most), np.int32), np.empty(chosen, np.int32),
         np.empty((chosen // LANES + 1, AXES, LANES), np.float32), np.empty(LANES, np.float32),

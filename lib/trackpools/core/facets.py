@@ -1,6 +1,6 @@
 """Facet floors, compiled by numba: the last slots of a pool complete what a prompt may ask for, such as calm songs of the seventies.
 
-A cell is one value or "any" in each of decade, tempo, group and familiarity: a recording whose facets are known lies in 15 of them.
+A cell is one value or "any" in each of decade, tempo, group, familiarity and popularity: a recording whose facets are known lies in 31 of them.
 """
 
 from typing import Any
@@ -8,16 +8,15 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from trackpools.core.choosing import is_full, take
+from trackpools.core.choosing import DIMENSIONS, is_full, take
 
-DIMENSIONS = 4
 SUBSETS = 2**DIMENSIONS
 NOWHERE = -(2**40)  # what a value that nobody knows adds to a code: below zero with whatever else
 
 
 @njit(nogil=True, cache=True)
 def number(line: Any, count: int, numbers: Any) -> Any:
-    """Number the values of each facet from 1 in their order, to `numbers` int64 [4, 256]; 0 stays unknown. Returns the strides of a cell's code."""
+    """Number the values of each facet from 1 in their order, to `numbers` int64 [DIMENSIONS, 256]; 0 stays unknown. Returns the strides of a cell's code."""
     numbers[:] = 0
     for j in range(count):
         for d in range(DIMENSIONS):
@@ -35,7 +34,7 @@ def number(line: Any, count: int, numbers: Any) -> Any:
 
 @njit(nogil=True, cache=True)
 def cells(line: Any, numbers: Any, strides: Any, j: int, codes: Any) -> None:
-    """The cell of a candidate for each subset of the facets, to `codes` int64 [16]; below 0 where a value is unknown."""
+    """The cell of a candidate for each subset of the facets, to `codes` int64 [SUBSETS]; below 0 where a value is unknown."""
     codes[0] = 0
     for d in range(DIMENSIONS):
         value = numbers[d, line.facets[j, d]]

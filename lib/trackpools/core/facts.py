@@ -15,6 +15,8 @@ from trackpools.core.shelf import AXES, TAGS
 
 STRIPE = 65_536
 GROUPS = 31  # tag groups that prompts are served by
+TEMPI, POPULARITY = ("slow", "medium", "fast"), ("deep cut", "known", "hit")  # names of bands, from 0
+KNOWN, HIT = 0.7, 0.95  # percentiles of listeners from which a recording is known, and a hit
 SAME_MS = 3000  # recordings of one title and artist whose lengths differ by less are one song
 # what a title says of the release, not of the song; live, acoustic or remix is another song
 WORDS = "remaster(ed)?|mono|stereo|deluxe|expanded|bonus|anniversary|single|album|radio edit|explicit|clean|feat\\.?|ft\\.?|original"
@@ -39,7 +41,7 @@ def recording_facts(
         "recording_idx", F.try_element_at("artist_ids", F.lit(1)).alias("artist_id"), "album_id", "original_year", "tempo", "title", "duration_ms",
         F.coalesce("tags", F.array().cast("array<string>")).alias("tags"), "version_kind", begins.alias("begins"),
     )
-    world = cards.where(F.col("market") == EVERYWHERE).select("recording_idx", "listeners")
+    world = cards.where(F.col("market") == EVERYWHERE).select("recording_idx", "listeners", _popularity_band())
     rows = told.join(world, "recording_idx", "left").fillna({"listeners": 0}).join(features.select("recording_idx", "first_day"), "recording_idx", "left")
     rows = _grouped(_songs(_numbered(rows)))
     rows = rows.join(functional.select("recording_idx", F.col("kind").alias("functional")), "recording_idx", "left")
@@ -50,6 +52,12 @@ def recording_facts(
         "decade": (F.floor(F.col("original_year") / 10) * 10).cast("short"), "tempo_band": tempo.cast("byte"), "tags": F.slice("tags", 1, TAGS),
         "released": _released(),
     })
+
+
+def _popularity_band() -> Column:
+    """Deep cut, known or hit, as prompts ask; null where nobody listened."""
+    band = F.when(F.col("popularity") < KNOWN, 0).when(F.col("popularity") < HIT, 1).otherwise(2)
+    return F.when(F.col("listeners") > 0, band).cast("byte").alias("popularity_band")
 
 
 def _released() -> Column:

@@ -52,6 +52,7 @@ class Facts(NamedTuple):
     decade: Any
     tempo: Any
     group: Any
+    band: Any
     sketch: Any
 
 
@@ -136,6 +137,7 @@ def describe(user: int, everybody: int, flat: Any, fused: Any, facts: Any, line:
         tags = 0
         if known:
             line.facets[j, 0], line.facets[j, 1], line.facets[j, 2] = facts.decade[recording], facts.tempo[recording], facts.group[recording]
+            line.facets[j, 4] = facts.band[recording]
             line.sketch[j] = facts.sketch[recording]
             for q in range(TAGS):
                 if facts.tags[recording, q] > 0:

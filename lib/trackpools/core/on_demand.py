@@ -98,22 +98,26 @@ class Person:
     vectors: Mapping[int, Any]
 
 
-def listeners(release: Release, person: Person) -> Listeners:
-    """The person as a block of one."""
+def listeners(person: Person, facts: Shelf, as_of: datetime) -> Listeners:
+    """The person as a block of one.
+
+    Args:
+        facts: of the recordings of the past, in its order.
+    """
     past = person.past
-    facts = release.shelf.at(past.recording)
     declared = np.array([code_of_tag(tag) for tag in person.declared], np.int64)
     return Listeners(
         idx=np.array([person.idx], np.int32), market=np.array([code_of_market(person.market)]), clean=np.array([person.clean]),
         declared=(np.array([0, len(declared)]), declared), ends=np.array([0, len(past.recording)]), recording=past.recording, plays=past.plays,
         first_day=past.first_day, last_day=past.last_day, weight=taste_only(past.weight.astype(np.float64), facts), heard=past.heard,
-        closed=past.blocked | past.refused, facts=facts, today=day_number(release.as_of.date()),
+        closed=past.blocked | past.refused, facts=facts, today=day_number(as_of.date()),
     )
 
 
 def proposals(release: Release, person: Person) -> dict[int, Proposed]:
     """What each source that is switched on proposes, by its bit; none of those that know nothing of the person."""
-    config, one, made = release.config, listeners(release, person), {}
+    config, made = release.config, {}
+    one = listeners(person, release.shelf.at(person.past.recording), release.as_of)
     for source in enabled(config):
         settings = getattr(config.sources, source.name)
         if source.lists is not None:

@@ -21,9 +21,10 @@ Array = NDArray[Any]
 # numbers a recording: type, and how many
 COLUMNS: Mapping[str, tuple[Any, int]] = {
     "song": (np.int32, 1), "artist": (np.int32, 1), "album": (np.int32, 1), "listeners": (np.int32, 1), "released": (np.int32, 1), "tags": (np.int32, TAGS),
-    "decade": (np.uint8, 1), "tempo": (np.uint8, 1), "group": (np.uint8, 1), "marks": (np.uint8, 1), "sketch": (np.int8, AXES),
+    "decade": (np.uint8, 1), "tempo": (np.uint8, 1), "group": (np.uint8, 1), "band": (np.uint8, 1), "marks": (np.uint8, 1), "sketch": (np.int8, AXES),
 }
-FACTS = ("recording_idx", "song", "artist", "album", "listeners", "released", "tags", "decade", "tempo_band", "tag_group", "inflated", "functional", "sketch")
+FACTS = ("recording_idx", "song", "artist", "album", "listeners", "released", "tags", "decade", "tempo_band", "tag_group", "popularity_band",
+         "inflated", "functional", "sketch")
 INFLATED, FUNCTIONAL, KNOWN = 1, 2, 4  # marks
 OWN = ("song", "artist", "album")  # of a recording that nobody knows: its own number
 UNRELEASED = -(2**31)  # day of release that nobody knows
@@ -38,7 +39,7 @@ class Shelf:
         released: int32, days since 1970, or UNRELEASED.
         tags: int32 [n, 4], hashes above 0; 0 where it has no more.
         decade: uint8, 1 for the 1900s, 13 for the 2020s; 0 is unknown.
-        tempo, group: uint8, tempo band and tag group from 1; 0 is unknown.
+        tempo, group, band: uint8, tempo band, tag group and popularity band from 1; 0 is unknown.
         marks: uint8, bitmap of INFLATED, FUNCTIONAL and KNOWN.
         sketch: int8 [n, 16], zeros where it has no factors.
     """
@@ -52,6 +53,7 @@ class Shelf:
     decade: Array
     tempo: Array
     group: Array
+    band: Array
     marks: Array
     sketch: Array
 
@@ -128,7 +130,7 @@ def codes(facts: Any) -> dict[str, Array]:
     made = {name: np.asarray(facts[name]) for name in ("song", "artist", "album", "listeners")} | {
         "released": np.asarray(facts["released"].cast(pa.int32()).fill_null(UNRELEASED)), "tags": _tags(facts["tags"]),
         "decade": np.where((decade >= 1900) & (decade <= 2150), (decade - 1900) // 10 + 1, 0), "tempo": numbers("tempo_band", -1) + 1,
-        "group": numbers("tag_group", 0), "marks": marks, "sketch": _sketches(facts["sketch"]),
+        "group": numbers("tag_group", 0), "band": numbers("popularity_band", -1) + 1, "marks": marks, "sketch": _sketches(facts["sketch"]),
     }
     return {name: made[name].astype(kind) for name, (kind, _) in COLUMNS.items()}
 

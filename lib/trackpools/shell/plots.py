@@ -5,6 +5,7 @@ from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -116,14 +117,59 @@ def source_mix(mix: Mapping[str, Mapping[str, float]]) -> Figure:
     return styled(draw)
 
 
-def scores(quantiles: Sequence[tuple[int, float, float, float]]) -> Figure:
-    """Median score and the middle 80 % of users by rank; `quantiles` holds (rank, 10 %, 50 %, 90 %)."""
+def shares(values: Mapping[str, float], xlabel: str) -> Figure:
+    """Shares by name as bars, in the order given."""
+
+    def draw(axes: Axes) -> None:
+        _bars(axes, values, form="{:.1%}")
+        axes.set(xlabel=xlabel)
+        _percent(axes.xaxis)
+
+    return styled(draw, (SIZE[0], max(1.4, 0.36 * len(values) + 0.8)))
+
+
+def heat(values: Mapping[str, Mapping[str, float]], xlabel: str) -> Figure:
+    """Shares by row and column, each written in its cell; all rows have the same columns."""
+    columns = list(next(iter(values.values())))
+
+    def draw(axes: Axes) -> None:
+        cells = [[row[name] for name in columns] for row in values.values()]
+        # a mesh and not an image: the page holds no binary
+        axes.pcolormesh(cells, cmap=LinearSegmentedColormap.from_list("", ["#2f6fde10", "#2f6fdeff"]), vmin=0, vmax=1)
+        axes.invert_yaxis()
+        for i, row in enumerate(cells):
+            for j, value in enumerate(row):
+                axes.text(j + 0.5, i + 0.5, f"{100 * value:.0f}", ha="center", va="center", fontsize=7, color="white" if value > 0.6 else INK)
+        axes.set_xticks([j + 0.5 for j in range(len(columns))], [plain(name, 16) for name in columns], rotation=45, ha="right", fontsize=8)
+        axes.set_yticks([i + 0.5 for i in range(len(values))], [plain(name, 16) for name in values], fontsize=8)
+        axes.set(xlabel=f"{xlabel}, %")
+        axes.grid(visible=False)
+
+    return styled(draw, (SIZE[0], max(2.4, 0.3 * len(values) + 1.4)))
+
+
+def against(groups: Sequence[tuple[float, float, int]]) -> Figure:
+    """Popularity percentile of pools against that of what their users hear; `groups` holds (own, pool, users)."""
+
+    def draw(axes: Axes) -> None:
+        most = max(users for *_, users in groups)
+        axes.plot([0, 1], [0, 1], color=INK, linewidth=1, linestyle=":")
+        axes.scatter([own for own, *_ in groups], [pool for _, pool, _ in groups], s=[8 + 240 * users / most for *_, users in groups], color=ACCENT, alpha=0.6)
+        axes.set(xlabel="mean popularity of what is heard", ylabel="of the pool", xlim=(0, 1), ylim=(0, 1))
+        _percent(axes.xaxis)
+        _percent(axes.yaxis)
+
+    return styled(draw)
+
+
+def scores(quantiles: Sequence[tuple[int, float, float, float]], xlabel: str = "rank in the pool", ylabel: str = "score") -> Figure:
+    """The median and the middle 80 % of users by rank; `quantiles` holds (rank, 10 %, 50 %, 90 %)."""
 
     def draw(axes: Axes) -> None:
         ranks = [row[0] for row in quantiles]
         axes.fill_between(ranks, [row[1] for row in quantiles], [row[3] for row in quantiles], color=SOFT, alpha=0.45, label="middle 80 % of users")
         axes.plot(ranks, [row[2] for row in quantiles], color=ACCENT, linewidth=2, marker="o", markersize=3, label="median")
-        axes.set(xlabel="rank in the pool", ylabel="score", xscale="log")
+        axes.set(xlabel=xlabel, ylabel=ylabel, xscale="log")
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
         axes.legend()
 

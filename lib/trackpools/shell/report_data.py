@@ -7,6 +7,8 @@ from typing import Any
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from trackpools.shell.report_pools import Made, made_of
+
 SAMPLE_USERS = 200_000  # candidates are measured on at most about so many users: 100 M rows at K = 500
 BANDS = ((10, "1–10"), (50, "11–50"), (100, "51–100"), (250, "101–250"), (500, "251–500"))
 LAST_BAND = "over 500"
@@ -38,7 +40,8 @@ class ReportData:
         source_mix: rank band → source → share; a candidate of two sources counts half for each.
         scores: (rank, 10 %, 50 %, 90 % quantile over users).
         coverage_by_market, coverage_by_decile: share of the catalogue's recordings that are in some pool of the group.
-        sampled_users: users that mix, scores and coverage were measured on.
+        made: what the pools are made of.
+        sampled_users: users that mix, scores, coverage and `made` were measured on.
     """
 
     release_id: str
@@ -60,6 +63,7 @@ class ReportData:
     scores: Sequence[tuple[int, float, float, float]] = ()
     coverage_by_market: Mapping[str, float] = field(default_factory=dict)
     coverage_by_decile: Mapping[str, float] = field(default_factory=dict)
+    made: Made = Made()
     loss: Sequence[float] = ()
     stages: Sequence[StageCost] = ()
 
@@ -150,10 +154,10 @@ def collect_report(
     tables: Iterable[tuple[str, int, int, str]] = (), accounting: Mapping[str, int] | None = None, rejected: Mapping[str, int] | None = None,
     loss: Sequence[float] = (), stages: Sequence[StageCost] = (), sample_users: int = SAMPLE_USERS,
 ) -> ReportData:
-    """The aggregates of a release: seven group-bys with bounded output.
+    """The aggregates of a release: group-bys with bounded output.
 
     Args:
-        store_read: a pinned table by name; asked for recording_features, pools, user_features, user_ids and users.
+        store_read: a pinned table by name; asked for recording_features, recording_facts, track_cards, interactions, pools, user_features, user_ids and users.
         dictionary: bit of `sources` → name of the source, as the release pins it.
         sample_users: users whose candidates are looked at, by hash, when there are more.
     """
@@ -175,5 +179,6 @@ def collect_report(
         accounting=accounting or {}, rejected=rejected or {}, long_tail=long_tail_curve(features), pool_sizes=sizes, shortfalls=shortfalls,
         source_mix=_source_mix(long, dictionary), drops=_drops(pools), scores=_scores(long),
         coverage_by_market=dict(list(markets.items())[:MARKETS]),
-        coverage_by_decile=_shares(coverage, "decile", catalogue, lambda name: (not name.isdigit(), name.zfill(2))), loss=loss, stages=stages,
+        coverage_by_decile=_shares(coverage, "decile", catalogue, lambda name: (not name.isdigit(), name.zfill(2))),
+        made=made_of(long, store_read, dictionary), loss=loss, stages=stages,
     )

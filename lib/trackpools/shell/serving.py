@@ -14,7 +14,6 @@ from trackpools.core import bars
 from trackpools.core.als.factors import matrix
 from trackpools.core.audience import EVERYWHERE, minor
 from trackpools.core.on_demand import Market, Person, Release, Stripe
-from trackpools.core.packing import values
 from trackpools.core.past import Event, Past
 from trackpools.core.shelf import Shelf
 from trackpools.core.sources import als, fresh, vectors
@@ -87,14 +86,8 @@ class Opened:
         )
 
     def _lists(self) -> dict[int, Shelves]:
-        rows = self.data("source_lists").to_table().sort_by([("source", "ascending"), ("key", "ascending")]).combine_chunks()
-        of, made = np.asarray(rows["source"]), {}
-        for bit in np.unique(of):
-            mine = rows.slice(int(np.searchsorted(of, bit)), int((of == bit).sum()))
-            sizes = np.asarray(pc.binary_length(mine["recordings"]), np.int64) // 4
-            found = (np.array(values(mine[name], kind)) for name, kind in (("recordings", np.int32), ("scores", np.float32)))  # copies: see `answered`
-            made[int(bit)] = Shelves(np.asarray(mine["key"], np.int64), np.concatenate([[0], np.cumsum(sizes)]), *found)
-        return made
+        rows = self.data("source_lists").to_table()
+        return {bit: Shelves.of_table(rows.filter(pc.equal(rows["source"], bit))) for bit in pc.unique(rows["source"]).to_pylist()}
 
     @cached_property
     def _people(self) -> dict[str, Any]:

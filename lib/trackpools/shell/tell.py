@@ -1,6 +1,7 @@
 """Answers of the commands that look: the map, releases, pools, one pool explained, the machine."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
@@ -12,6 +13,7 @@ from trackpools.errors import ConfigError
 from trackpools.shell import look
 from trackpools.shell import releases as r
 from trackpools.shell.command import Answer
+from trackpools.shell.explaining import Explained
 from trackpools.shell.lock import writer_lock
 from trackpools.shell.session import spark_session
 from trackpools.shell.store import Store, require_place
@@ -71,7 +73,8 @@ def explain(config: Config, user: str, limit: int) -> Answer:
     store = _store(config)
     release = r.latest(store)
     pool = look.show_pools(store, release, config, (user,), 1)[0]
-    about = look.profile_of(store, release, user)
+    about, explained = look.profile_of(store, release, user), Explained(store, release, config, user)
+    facets, because = explained.by_facet(), explained.because()
     lines: list[Any] = [f"release {release.seq} ({release.release_id}), as of {release.as_of:%Y-%m-%d %H:%M} UTC", _head(pool)]
     if about:
         taste = about["profile"]
@@ -81,10 +84,11 @@ def explain(config: Config, user: str, limit: int) -> Answer:
         )
     else:
         lines.append("listener: no plays; the pool is what the market plays")
-    lines.append(_grid(pool, limit))
+    lines += [f"by {name}: {_shown(counts)}" for name, counts in facets.items()]
+    lines.append(_grid(pool, limit, because))
     removed = ", ".join(f"{count:,} {rule}" for rule, count in pool["drops"].items()) or "nothing"
     lines.append(f"removed by the rules: {removed}; {pool['emitted']:,} emitted = {pool['k']:,} in the pool + {sum(pool['drops'].values()):,} removed")
-    return Answer(release.release_id, lines=lines, more={"pool": pool, "listener": about})
+    return Answer(release.release_id, lines=lines, more={"pool": pool, "listener": about, "facets": facets, "because": because})
 
 
 def _head(pool: dict[str, Any]) -> str:
@@ -93,12 +97,18 @@ def _head(pool: dict[str, Any]) -> str:
     return f"user {pool['user_id']}: {pool['k']:,} candidates{why}"
 
 
-def _grid(pool: dict[str, Any], limit: int) -> Grid:
+def _shown(counts: dict[str, int], most: int = 12) -> Any:
+    rest = sum(list(counts.values())[most:])
+    return _plain(" · ".join(f"{name} {n:,}" for name, n in list(counts.items())[:most]) + (f" · others {rest:,}" if rest else ""), 200)
+
+
+def _grid(pool: dict[str, Any], limit: int, because: Sequence[str | None] = ()) -> Grid:
     grid = Grid("#", "title", "artists", "year", "sources", "heard", "reason")
-    for one in pool["candidates"][:limit]:
+    for i, one in enumerate(pool["candidates"][:limit]):
+        reason = ", ".join(filter(None, [one["reason"], *because[i : i + 1]]))
         heard = f"{one['plays']} × until {one['last_day']}" if one["plays"] and one["last_day"] else f"{one['plays']} ×" if one["plays"] else "new"
         artists = ", ".join(one["artists"] or ())
-        cells = (one["rank"], one["title"] or one["recording_id"], artists or "–", one["original_year"] or "–", "+".join(one["sources"]), heard, one["reason"])
+        cells = (one["rank"], one["title"] or one["recording_id"], artists or "–", one["original_year"] or "–", "+".join(one["sources"]), heard, reason)
         # titles are untrusted: no markup is read in them
         grid.add_row(*(_plain(str(cell)) for cell in cells))
     if len(pool["candidates"]) > limit:
@@ -106,10 +116,10 @@ def _grid(pool: dict[str, Any], limit: int) -> Grid:
     return grid
 
 
-def _plain(text: str) -> Any:
+def _plain(text: str, longest: int = 120) -> Any:
     from rich.text import Text
 
-    return Text("".join(letter if letter.isprintable() else "·" for letter in text)[:80])
+    return Text("".join(letter if letter.isprintable() else "·" for letter in text)[:longest])
 
 
 def doctor(config: Config) -> Answer:

@@ -18,5 +18,5 @@ def lists(inputs: ListInputs, settings: Any) -> DataFrame:
 
 SOURCE = Source(
     "als_neighbours", 2, "new", "number {n} near recordings you play", "played {n} × and near recordings you play", lists=lists,
-    seeds=recent_and_loved,
+    seeds=recent_and_loved, keyed="recording",
 )

@@ -51,4 +51,5 @@ def seeds(listeners: Listeners, settings: Any) -> Seeds:
 
 SOURCE = Source(
     "artist_graph", 4, "new", "number {n} by artists you love or who are near them", "played {n} × and by artists you love", lists=lists, seeds=seeds,
+    keyed="artist",
 )

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from trackpools.core.packing import values
 from trackpools.core.sources.listeners import Listeners, Offers, Seeds
 from trackpools.core.sources.source import Source
 
@@ -27,6 +29,14 @@ class Shelves:
     ends: Longs
     recordings: NDArray[np.int32]
     scores: NDArray[np.float32]
+
+    @staticmethod
+    def of_table(lists: Any) -> "Shelves":
+        """From an Arrow table of rows of `source_lists`, all of one source."""
+        rows = lists.sort_by("key").combine_chunks()
+        sizes = np.asarray(pc.binary_length(rows["recordings"]), np.int64) // 4
+        recordings, scores = (np.array(values(rows[name], kind)) for name, kind in (("recordings", np.int32), ("scores", np.float32)))  # copies: see `answered`
+        return Shelves(np.asarray(rows["key"], np.int64), np.concatenate([[0], np.cumsum(sizes)]), recordings, scores)
 
     def find(self, keys: Longs) -> Longs:
         """The list of each key; −1 where there is none."""

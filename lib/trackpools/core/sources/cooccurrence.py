@@ -32,5 +32,5 @@ def _windows(inputs: ListInputs, days: int) -> DataFrame:
 
 SOURCE = Source(
     "cooccurrence", 3, "new", "number {n} of what goes with what you play", "played {n} × and goes with what you play", lists=lists,
-    seeds=recent_and_loved,
+    seeds=recent_and_loved, keyed="recording",
 )

@@ -21,6 +21,7 @@ class Source:
         bit: its place in the `sources` bitmap and its `source` code; never reused.
         emits: whether it proposes what the user has not heard, has heard, or both.
         new_reason, heard_reason: sentence for a new and for a heard candidate; `{n}` is the rank in this source or the number of plays.
+        keyed: what of a listener's its keys are, so that `explain` can say because of which a recording is there; None where they say nothing of him.
         lots: whether a user's items are drawn by lot from the lists looked up, not ranked by them.
     """
 
@@ -33,4 +34,5 @@ class Source:
     seeds: Callable[[Listeners, Any], Seeds] | None = None
     offers: Callable[[Listeners, Any], Offers] | None = None
     candidates: Callable[[SourceInputs, Any], DataFrame] | None = None
+    keyed: Literal["recording", "artist", "tag"] | None = None
     lots: bool = False

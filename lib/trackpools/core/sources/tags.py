@@ -39,4 +39,4 @@ def seeds(listeners: Listeners, settings: Any) -> Seeds:
     return Seeds(user[top], tag[top], share[top])
 
 
-SOURCE = Source("tags", 7, "new", "number {n} of your kinds of music", "played {n} × and of your kinds of music", lists=lists, seeds=seeds)
+SOURCE = Source("tags", 7, "new", "number {n} of your kinds of music", "played {n} × and of your kinds of music", lists=lists, seeds=seeds, keyed="tag")

@@ -1,0 +1,40 @@
+"""A pool explained: because of which loves each new recording is there, told from the release's own lists."""
+
+import pytest
+
+from trackpools.shell import releases
+from trackpools.shell.explaining import Explained
+from trackpools.shell.look import show_pools
+from trackpools.shell.store import Store
+
+
+@pytest.fixture
+def told(spark, released):
+    """(pool, explained) of a listener."""
+    store = Store(spark, released.store)
+    release = releases.latest(store)
+    return show_pools(store, release, released, ("u001",), 1)[0], Explained(store, release, released, "u001")
+
+
+def test_what_is_new_is_there_because_of_what_the_listener_plays(spark, released, told):
+    pool, explained = told
+    because = explained.because()
+    new = [(one, reason) for one, reason in zip(pool["candidates"], because, strict=True) if not one["plays"]]
+    keyed = {"als_neighbours", "cooccurrence", "artist_graph", "tags"}
+    assert {bool(reason) for one, reason in new if keyed & set(one["sources"])} == {True}
+    assert not any(reason for one, reason in new if not keyed & set(one["sources"]))
+    assert not any(reason for one, reason in zip(pool["candidates"], because, strict=True) if one["plays"])
+    # the log has no titles: a recording is called by its id, and what is loved was heard
+    store = Store(spark, released.store)
+    heard = {row["recording_id"] for row in store.read("interactions").join(store.read("recording_ids"), "recording_idx").join(
+        store.read("user_ids"), "user_idx").where("user_id = 'u001'").select("recording_id").collect()}
+    names = {reason.removeprefix("because you play ").split(" (")[0] for _, reason in new if reason and reason.startswith("because you play ")}
+    assert names
+    assert names & heard
+
+
+def test_every_candidate_counts_once_in_each_facet(told):
+    pool, explained = told
+    facets = explained.by_facet()
+    assert {sum(counts.values()) for counts in facets.values()} == {pool["k"]}
+    assert facets["familiarity"].get("heard", 0) == sum(1 for one in pool["candidates"] if one["plays"] or one["last_day"])
