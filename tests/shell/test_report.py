@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from builders import rows
 from trackpools.shell import plots
 from trackpools.shell.report import build_report, inline_svg
-from trackpools.shell.report_pools import Made
 from trackpools.shell.report_data import ReportData, StageCost, collect_report, long_tail_curve
+from trackpools.shell.report_pools import Made
 
 EVIL = "<script>alert(1)</script> $\\frac{1}{2}$ \x07 &amp; " + "x" * 80
 

@@ -63,7 +63,7 @@ class ReportData:
     scores: Sequence[tuple[int, float, float, float]] = ()
     coverage_by_market: Mapping[str, float] = field(default_factory=dict)
     coverage_by_decile: Mapping[str, float] = field(default_factory=dict)
-    made: Made = Made()
+    made: Made = field(default_factory=Made)
     loss: Sequence[float] = ()
     stages: Sequence[StageCost] = ()
 
