@@ -86,7 +86,7 @@ class Blocks:
         known = cards.cards(self.tracks(spark), self.recording_ids(spark), everybody, met, as_of=AS_OF, groups={})
         facts = rows(spark, "recording_facts", *(
             {"recording_idx": r, "song": r, "artist": self.block(r), "album": r, "listeners": self.users} for r in range(self.recordings)))
-        weighed = met.select("user_idx", "recording_idx", "last_day", F.lit(1.0).alias("weight"))
+        weighed = met.select("user_idx", "recording_idx", "plays", "last_day", F.lit(1.0).alias("weight"))
         given = ListInputs(
             interactions=weighed, days=rows(spark, "plays_daily"), facts=facts, cards=known, recording_factors=factors[1], recordings=self.recordings,
             config=config, as_of=AS_OF)

@@ -92,13 +92,13 @@ def stages_command(
     return perform(command, options, work)
 
 
-FLOW = ("ids", "daily", "taste", "interactions", "features", "train", "index", "pools")
+FLOW = ("ids", "daily", "taste", "interactions", "features", "train", "facts", "index", "pools")
 COMMANDS: dict[str, tuple[tuple[str, ...], str, bool]] = {
     "ids": (("ids",), "Number new users and recordings; nobody is ever renumbered.", False),
     "interactions": (("daily", "taste", "interactions"), "Plays → days, what is no taste masked → one row a user × recording, with forward decay.", False),
     "features": (("features",), "User and recording features, and the cards that prompts and people read.", False),
     "train": (("train",), "ALS factors by the configured engine (train.engine).", False),
-    "pools": (("index", "pools"), "What sources look up is laid out → candidates of all sources → rules → blend → exactly K or a shortfall.", False),
+    "pools": (("facts", "index", "pools"), "What sources look up is laid out → candidates of all sources → rules → blend → exactly K or a shortfall.", False),
     "publish": ((), "Check the pools and make them visible in one commit; the old release stands until then.", True),
     "run": (FLOW, "The whole flow, ids to publish. What is unchanged is skipped; what a crash left is finished.", True),
 }

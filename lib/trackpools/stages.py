@@ -109,23 +109,25 @@ def fit_factors(read: Frames, c: Context) -> dict[str, DataFrame]:
     }
 
 
+def tell_facts(read: Frames, c: Context) -> dict[str, DataFrame]:
+    """What is to be known of a recording by its number."""
+    return {"recording_facts": recording_facts(
+        read["tracks"], read["recording_ids"], cards=read["track_cards"], features=read["recording_features"],
+        factors=read["recording_factors"].select("idx", "factors"), functional=read["not_taste"], inflated=inflated(read["interactions"], c.config.taste),
+    )}
+
+
 def lay_out(read: Frames, c: Context) -> dict[str, DataFrame]:
-    """What sources and blend look up: facts of recordings, vectors of new releases, ranked lists."""
-    config = c.config
-    factors = read["recording_factors"].select("idx", "factors")
-    facts = c.keep(recording_facts(
-        read["tracks"], read["recording_ids"], cards=read["track_cards"], features=read["recording_features"], factors=factors, functional=read["not_taste"],
-        inflated=inflated(read["interactions"], config.taste),
-    ))
+    """What sources look up: vectors of new releases, ranked lists."""
+    config, factors = c.config, read["recording_factors"].select("idx", "factors")
     met = taste.without(read["interactions"], read["not_taste"])
-    heard = met.select("user_idx", "recording_idx", "last_day", weights.positive_weight(c.as_of, config.weights).alias("weight"))
+    heard = met.select("user_idx", "recording_idx", "plays", "last_day", weights.positive_weight(c.as_of, config.weights).alias("weight"))
     inputs = ListInputs(
-        interactions=heard.where(F.col("weight") > 0), days=read["plays_daily"], facts=facts, cards=read["track_cards"], recording_factors=factors,
+        interactions=heard.where(F.col("weight") > 0), days=read["plays_daily"], facts=read["recording_facts"], cards=read["track_cards"], recording_factors=factors,
         recordings=c.rows["recording_factors"], config=config, as_of=c.as_of,
     )
     stamp = read["recording_factors"].select("model_version", "id_version").limit(1)
     return {
-        "recording_facts": facts,
         "fresh_factors": fresh.vectors(inputs).crossJoin(F.broadcast(stamp)),
         "source_lists": lookups.all_lists(inputs, switched_on(config)),
     } | _own_vectors(read, c, inputs.interactions)
@@ -192,10 +194,14 @@ STAGES = (
         ("weights", "train"), fit_factors,
     ),
     Stage(
-        "index", "lay out what sources and blend look up",
-        (t.TRACKS, t.VECTORS, t.USER_IDS, t.RECORDING_IDS, t.PLAYS_DAILY, t.NOT_TASTE, t.INTERACTIONS, t.TRACK_CARDS, t.RECORDING_FEATURES,
-         t.RECORDING_FACTORS),
-        (t.RECORDING_FACTS, t.FRESH_FACTORS, t.USER_VECTORS, t.RECORDING_VECTORS, t.SOURCE_LISTS), ("taste", "weights", "topk", "sources", "rules"), lay_out,
+        "facts", "tell what is to be known of recordings",
+        (t.TRACKS, t.RECORDING_IDS, t.NOT_TASTE, t.INTERACTIONS, t.RECORDING_FEATURES, t.TRACK_CARDS, t.RECORDING_FACTORS), (t.RECORDING_FACTS,),
+        ("taste",), tell_facts,
+    ),
+    Stage(
+        "index", "lay out what sources look up",
+        (t.TRACKS, t.VECTORS, t.USER_IDS, t.RECORDING_IDS, t.PLAYS_DAILY, t.NOT_TASTE, t.INTERACTIONS, t.TRACK_CARDS, t.RECORDING_FACTORS, t.RECORDING_FACTS),
+        (t.FRESH_FACTORS, t.USER_VECTORS, t.RECORDING_VECTORS, t.SOURCE_LISTS), ("weights", "topk", "sources", "rules"), lay_out,
     ),
     Stage(
         "pools", "propose, rule, blend, cut",

@@ -129,7 +129,7 @@ def _run(flow: Flow, options: Options, chosen: Sequence[Stage], *, publish: bool
 
 
 def _next(stage: Stage) -> str:
-    names = [one.name for one in s.STAGES if one.name not in {"daily", "taste", "index"}]  # `interactions` runs them first
+    names = [one.name for one in s.STAGES if one.name not in {"daily", "taste", "facts", "index"}]  # `interactions` runs them first
     after = names.index(stage.name) + 1
     return names[after] if after < len(names) else "publish"
 

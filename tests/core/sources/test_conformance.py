@@ -98,7 +98,7 @@ def looked_up(frames):
     def build(c):
         key = str(c.sources)
         if key not in made:
-            weighed = frames["interactions"].select("user_idx", "recording_idx", "last_day", positive_weight(AS_OF, c.weights).alias("weight"))
+            weighed = frames["interactions"].select("user_idx", "recording_idx", "plays", "last_day", positive_weight(AS_OF, c.weights).alias("weight"))
             given = ListInputs(
                 interactions=weighed.where("weight > 0"), days=frames["days"], facts=frames["facts"], cards=frames["cards"],
                 recording_factors=frames["recording_factors"], recordings=RECORDINGS, config=c, as_of=AS_OF)

@@ -18,7 +18,9 @@ def length() -> Column:
 
 def unit() -> Column:
     """The column `factors` at length 1, float32; zeros stay zeros."""
-    return F.transform("factors", lambda x: (x / F.when(length() > 0, length()).otherwise(1.0)).cast("float"))
+    # the length as a lambda's variable: written out inside the inner one it would be summed again for each number
+    scaled = F.transform(F.array(length()), lambda n: F.transform("factors", lambda x: (x / F.when(n > 0, n).otherwise(1.0)).cast("float")))
+    return scaled[0]
 
 
 def as_table(idx: NDArray[Any], matrix: NDArray[Any]) -> Any:

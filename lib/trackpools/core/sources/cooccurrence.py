@@ -1,4 +1,4 @@
-"""What the same people heard in one window: a listener's day, or all of a log that knows no days."""
+"""What the same people heard in one window: a listener's day of plays or ratings, or all of a log that knows no days."""
 
 from typing import Any
 
@@ -21,13 +21,14 @@ def lists(inputs: ListInputs, settings: Any) -> DataFrame:
 
 
 def _windows(inputs: ListInputs, days: int) -> DataFrame:
-    """`user_idx, window int, item`: the last `days` days of a listener with music; where a log has no days, one window of all."""
-    known = inputs.interactions.select("user_idx", "recording_idx", "last_day")
-    dated = inputs.days.join(known.where("last_day IS NOT NULL"), ["user_idx", "recording_idx"], "left_semi")
-    latest = Window.partitionBy("user_idx").orderBy(F.desc("day"))
-    recent = dated.select("user_idx", F.unix_date("day").alias("window"), F.col("recording_idx").alias("item"), F.dense_rank().over(latest).alias("_n"))
-    undated = known.where("last_day IS NULL").select("user_idx", F.lit(UNDATED).alias("window"), F.col("recording_idx").alias("item"))
-    return recent.where(F.col("_n") <= days).drop("_n").unionByName(undated)
+    """`user_idx, window int, item`: the last `days` days of a listener with music or ratings; of what has no day, one window of all."""
+    item = F.col("recording_idx").alias("item")
+    played = inputs.days.join(inputs.interactions.where("plays > 0"), ["user_idx", "recording_idx"], "left_semi")
+    others = inputs.interactions.where("plays = 0")  # ratings and totals: they stand in no day's plays
+    rated = others.where("last_day IS NOT NULL").select("user_idx", F.unix_date("last_day").alias("window"), item)
+    dated = played.select("user_idx", F.unix_date("day").alias("window"), item).unionByName(rated)
+    recent = dated.withColumn("_n", F.dense_rank().over(Window.partitionBy("user_idx").orderBy(F.desc("window")))).where(F.col("_n") <= days).drop("_n")
+    return recent.unionByName(others.where("last_day IS NULL").select("user_idx", F.lit(UNDATED).alias("window"), item))
 
 
 SOURCE = Source(

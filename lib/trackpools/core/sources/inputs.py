@@ -14,7 +14,7 @@ class ListInputs:
     """Lazy frames at pinned versions, from which lists are made.
 
     Attributes:
-        interactions: `user_idx, recording_idx, weight double (w⁺ at as_of), last_day`: what was heard or liked and is taste.
+        interactions: `user_idx, recording_idx, weight double (w⁺ at as_of), plays, last_day`: what was heard or liked and is taste.
         days: `plays_daily`.
         facts: `recording_facts`.
         cards: `track_cards`.
