@@ -123,8 +123,8 @@ def lay_out(read: Frames, c: Context) -> dict[str, DataFrame]:
     met = taste.without(read["interactions"], read["not_taste"])
     heard = met.select("user_idx", "recording_idx", "plays", "last_day", weights.positive_weight(c.as_of, config.weights).alias("weight"))
     inputs = ListInputs(
-        interactions=heard.where(F.col("weight") > 0), days=read["plays_daily"], facts=read["recording_facts"], cards=read["track_cards"], recording_factors=factors,
-        recordings=c.rows["recording_factors"], config=config, as_of=c.as_of,
+        interactions=heard.where(F.col("weight") > 0), days=read["plays_daily"], facts=read["recording_facts"], cards=read["track_cards"],
+        recording_factors=factors, recordings=c.rows["recording_factors"], config=config, as_of=c.as_of,
     )
     stamp = read["recording_factors"].select("model_version", "id_version").limit(1)
     return {
