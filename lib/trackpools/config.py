@@ -146,6 +146,12 @@ class TrainConfig(Section):
         return folder
 
 
+class BaselinesConfig(Section):
+    item_knn_neighbours: Annotated[int, Field(ge=1, le=100_000)]
+    item_knn_weighting: Literal["cosine", "tfidf", "bm25"]
+    ease_reg: Positive
+
+
 class TopkConfig(Section):
     user_block: Annotated[int, Field(ge=1, le=65_536)]
     stripe: Annotated[int, Field(ge=64, le=16_777_216)]
@@ -209,6 +215,7 @@ class Config(Section):
     weights: WeightsConfig
     cards: CardsConfig
     train: TrainConfig
+    baselines: BaselinesConfig
     topk: TopkConfig
     sources: SourcesConfig
     rules: RulesConfig

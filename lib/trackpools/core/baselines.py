@@ -1,0 +1,118 @@
+"""What any engine must beat, on one machine: popularity, neighbours of items, EASE^R; and how factors are asked the same question."""
+
+import warnings
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from trackpools.errors import InputError
+
+BLOCK = 2048  # columns of a Gram matrix at a time
+Longs = NDArray[np.int64]
+Floats = NDArray[np.float32]
+
+
+class Scorer(Protocol):
+    """Who scores every item for some users."""
+
+    def scores(self, rows: Longs, history: Any) -> Floats:
+        """float32 [users, items] for users of the training matrix (−1: not trained) with these histories, binary csr [users, items]."""
+
+
+class Popularity:
+    """Everybody's list is what most had."""
+
+    def __init__(self, matrix: Any) -> None:
+        self._counts = np.asarray(matrix.sum(axis=0), np.float32).ravel()
+
+    def scores(self, rows: Longs, history: Any) -> Floats:  # noqa: ARG002 - as Scorer
+        return np.tile(self._counts, (len(rows), 1))
+
+
+class ItemKnn:
+    """Σ of the likenesses of an item to those of the history (Sarwar et al. 2001), each of which names its nearest; by the package implicit.
+
+    Args:
+        matrix: binary csr [users, items].
+        neighbours: kept of an item.
+        weighting: cosine, tfidf or bm25.
+    """
+
+    def __init__(self, matrix: Any, neighbours: int, weighting: str) -> None:
+        from implicit.nearest_neighbours import BM25Recommender, CosineRecommender, TFIDFRecommender
+
+        model = {"cosine": CosineRecommender, "tfidf": TFIDFRecommender, "bm25": BM25Recommender}[weighting](K=neighbours + 1, num_threads=0)  # and itself
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that it turns its own coordinates into rows
+            model.fit(matrix.astype(np.float64), show_progress=False)
+        self._near = sparse.csr_matrix(model.similarity, dtype=np.float32)
+
+    def scores(self, rows: Longs, history: Any) -> Floats:  # noqa: ARG002 - as Scorer
+        return np.asarray((history @ self._near).toarray(), np.float32)
+
+
+class Ease:
+    """EASE^R (Steck 2019): B = I − P·diag(1 / diag P) with P = (XᵀX + λI)⁻¹; the scores of a history are its rows of B, added.
+
+    One float32 matrix [items, items] is all that is held: Gram matrix, Cholesky factor, inverse and B are made in its place.
+
+    Args:
+        matrix: binary csr [users, items].
+        reg: λ.
+
+    Raises:
+        InputError: where λ is too small for float32.
+    """
+
+    def __init__(self, matrix: Any, reg: float) -> None:
+        from scipy.linalg import lapack
+
+        n = matrix.shape[1]
+        held = np.zeros((n, n), np.float32, order="F")
+        across = matrix.T.tocsr()
+        for start in range(0, n, BLOCK):
+            held[:, start : start + BLOCK] = (across @ matrix[:, start : start + BLOCK]).toarray()
+        held[np.diag_indices(n)] += reg
+        factor, failed = lapack.spotrf(held, lower=1, overwrite_a=1, clean=0)
+        if not failed:
+            factor, failed = lapack.spotri(factor, lower=1, overwrite_c=1)
+        if failed:
+            raise InputError(f"EASE^R has no inverse at a regularisation of {reg:g} in float32; raise baselines.ease_reg")
+        self._b = factor.T  # rows lie together, as a product of a sparse matrix needs it; what was the lower triangle is the upper one
+        for start in range(0, n, BLOCK):
+            end = min(start + BLOCK, n)
+            self._b[start:end, :start] = self._b[:start, start:end].T
+            own = np.triu(self._b[start:end, start:end])
+            self._b[start:end, start:end] = own + np.triu(own, 1).T
+        self._b /= -self._b.diagonal().copy()
+        self._b[np.diag_indices(n)] = 0.0
+
+    def scores(self, rows: Longs, history: Any) -> Floats:  # noqa: ARG002 - as Scorer
+        return np.asarray(history @ self._b, np.float32)
+
+
+class Factors:
+    """Inner products of factors [users, rank] and [items, rank]; of users without, zeros."""
+
+    def __init__(self, users: Floats, items: Floats) -> None:
+        self._x, self._y = np.vstack([users, np.zeros((1, users.shape[1]), np.float32)]), np.ascontiguousarray(items.T)
+
+    def scores(self, rows: Longs, history: Any) -> Floats:  # noqa: ARG002 - as Scorer
+        return self._x[rows] @ self._y
+
+
+def leaders(scores: Floats, k: int) -> Longs:
+    """The k best of a row, best first, of equals the lower number; what scores −inf is left out."""
+    least = np.partition(scores, -k)[-k] if k < len(scores) else -np.inf
+    among = np.flatnonzero((scores >= least) & (scores > -np.inf))
+    return among[np.lexsort((among, -scores[among]))][:k]
+
+
+def place_among(scores: Floats, one: int, others: Longs) -> int:
+    """The rank, from 1, of one item among others; ties are lost. An item beyond the end was never scored: it is behind all."""
+    if one >= len(scores):
+        return len(others) + 1
+    known = others[others < len(scores)]
+    return 1 + int((scores[known] >= scores[one]).sum())

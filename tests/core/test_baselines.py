@@ -1,0 +1,70 @@
+"""Baselines against the plainest way to say what they are."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import sparse
+
+from trackpools.core import baselines
+from trackpools.core.baselines import Ease, Factors, ItemKnn, Popularity, leaders, place_among
+from trackpools.errors import InputError
+
+
+@pytest.fixture
+def had():
+    rng = np.random.default_rng(1)
+    return sparse.csr_matrix((rng.random((120, 37)) < rng.random(37) * 0.4).astype(np.float32))
+
+
+@pytest.mark.parametrize("block", [5, 37, 64])
+def test_ease_is_the_closed_form(had, monkeypatch, block):
+    monkeypatch.setattr(baselines, "BLOCK", block)
+    x = had.toarray().astype(np.float64)
+    p = np.linalg.inv(x.T @ x + 20.0 * np.eye(x.shape[1]))
+    b = p / -np.diag(p)
+    np.fill_diagonal(b, 0)
+    np.testing.assert_allclose(Ease(had, 20.0).scores(np.arange(120), had), x @ b, atol=2e-5)
+
+
+def test_ease_says_when_float32_is_not_enough():
+    twice = sparse.csr_matrix(np.ones((2000, 2), np.float32) * 100)
+    with pytest.raises(InputError, match="raise baselines"):
+        Ease(twice, 1e-6)
+
+
+def test_item_knn_is_the_cosine_of_columns(had):
+    x = had.toarray().astype(np.float64)
+    unit = x / np.maximum(np.linalg.norm(x, axis=0), 1e-12)
+    near = unit.T @ unit
+    found = ItemKnn(had, 36, "cosine").scores(np.arange(120), had)
+    np.testing.assert_allclose(found, x @ near, atol=1e-4)
+
+
+def test_few_neighbours_are_the_nearest(had):
+    x = had.toarray().astype(np.float64)
+    unit = x / np.maximum(np.linalg.norm(x, axis=0), 1e-12)
+    near = unit.T @ unit
+    kept = np.where(near >= np.sort(near, axis=1)[:, [-6]], near, 0)  # five and itself
+    np.testing.assert_allclose(ItemKnn(had, 5, "cosine").scores(np.arange(120), had), x @ kept, atol=1e-4)
+
+
+def test_popularity_and_factors():
+    had = sparse.csr_matrix(np.array([[1, 0, 1], [1, 0, 0]], np.float32))
+    assert Popularity(had).scores(np.array([0, -1]), had).tolist() == [[2, 0, 1]] * 2
+    y = np.array([[1, 0], [0, 2]], np.float32)
+    assert Factors(np.array([[3, 4]], np.float32), y).scores(np.array([0, -1]), None).tolist() == [[3, 8], [0, 0]]
+
+
+@settings(deadline=None)
+@given(scores=st.lists(st.sampled_from([-np.inf, 0.0, 1.0, 2.0, 3.5]), min_size=1, max_size=30), k=st.integers(1, 40))
+def test_leaders_are_the_best_of_equals_the_lower(scores, k):
+    expected = sorted((i for i, s in enumerate(scores) if s > -np.inf), key=lambda i: (-scores[i], i))[:k]
+    assert leaders(np.array(scores, np.float32), k).tolist() == expected
+
+
+def test_ties_are_lost_and_what_was_never_scored_is_last():
+    scores = np.array([0.5, 0.5, 0.9, 0.1], np.float32)
+    assert place_among(scores, 0, np.array([1, 2, 3])) == 3
+    assert place_among(scores, 2, np.array([0, 1, 3, 99])) == 1
+    assert place_among(scores, 7, np.array([0, 1])) == 3
