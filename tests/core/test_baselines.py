@@ -33,20 +33,15 @@ def test_ease_says_when_float32_is_not_enough():
         Ease(twice, 1e-6)
 
 
-def test_item_knn_is_the_cosine_of_columns(had):
+@pytest.mark.parametrize("neighbours", [5, 36])
+def test_item_knn_is_the_weighted_sum_of_cosines_over_the_nearest(had, neighbours):
     x = had.toarray().astype(np.float64)
     unit = x / np.maximum(np.linalg.norm(x, axis=0), 1e-12)
     near = unit.T @ unit
-    found = ItemKnn(had, 36, "cosine").scores(np.arange(120), had)
-    np.testing.assert_allclose(found, x @ near, atol=1e-4)
-
-
-def test_few_neighbours_are_the_nearest(had):
-    x = had.toarray().astype(np.float64)
-    unit = x / np.maximum(np.linalg.norm(x, axis=0), 1e-12)
-    near = unit.T @ unit
-    kept = np.where(near >= np.sort(near, axis=1)[:, [-6]], near, 0)  # five and itself
-    np.testing.assert_allclose(ItemKnn(had, 5, "cosine").scores(np.arange(120), had), x @ kept, atol=1e-4)
+    np.fill_diagonal(near, 0)
+    nearest = np.where(near >= np.sort(near, axis=1)[:, [-neighbours]], near, 0)
+    expected = x @ nearest.T / np.maximum(nearest.sum(axis=1), 1e-12)
+    np.testing.assert_allclose(ItemKnn(had, neighbours, "cosine").scores(np.arange(120), had), expected, atol=1e-4)
 
 
 def test_popularity_and_factors():

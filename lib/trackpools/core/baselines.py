@@ -32,7 +32,9 @@ class Popularity:
 
 
 class ItemKnn:
-    """Σ of the likenesses of an item to those of the history (Sarwar et al. 2001), each of which names its nearest; by the package implicit.
+    """The weighted sum of Sarwar et al. 2001: of an item's nearest, how much of their likeness stands in the history. By the package implicit.
+
+    Divided by the likeness of all its nearest: without that what is like much wins, and on Gowalla a sixth of the recall is lost.
 
     Args:
         matrix: binary csr [users, items].
@@ -47,7 +49,11 @@ class ItemKnn:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that it turns its own coordinates into rows
             model.fit(matrix.astype(np.float64), show_progress=False)
-        self._near = sparse.csr_matrix(model.similarity, dtype=np.float32)
+        near = sparse.csr_matrix(model.similarity, dtype=np.float32)
+        near.setdiag(0)
+        near.eliminate_zeros()
+        whole = np.asarray(near.sum(axis=1)).ravel()
+        self._near = sparse.csr_matrix(sparse.diags(1 / np.where(whole > 0, whole, 1)) @ near).T.tocsr()
 
     def scores(self, rows: Longs, history: Any) -> Floats:  # noqa: ARG002 - as Scorer
         return np.asarray((history @ self._near).toarray(), np.float32)
