@@ -108,7 +108,8 @@ class World:
         facts = {
             "recording_idx": idx, "song": np.where(idx % 10 == 9, idx - 1, idx), "artist": idx // 140 * 140 + idx % 20, "album": idx // 40 * 40 + idx % 20,
             "decade": rng.choice(np.arange(1950, 2030, 10), n).astype(np.int16), "tempo_band": rng.integers(0, 3, n).astype(np.int8),
-            "tag_group": (1 + idx % 20).astype(np.int8), "listeners": np.bincount(made.recording, minlength=n).astype(np.int32),
+            "tag_group": (1 + idx % 20).astype(np.int8), "popularity_band": rng.choice(np.arange(3, dtype=np.int8), n, p=(0.7, 0.25, 0.05)),
+            "listeners": np.bincount(made.recording, minlength=n).astype(np.int32),
         }
         more = {
             "tags": pa.array(tags.tolist()), "inflated": np.zeros(n, bool), "functional": pa.nulls(n, pa.string()), "released": pa.nulls(n, pa.date32()),

@@ -69,8 +69,8 @@ def _release(config: Config, recordings: int) -> on_demand.Release:
     tags[:, 0], tags[:, 1] = everything % KINDS + 1, everything % (10 * KINDS) + 1001
     facts = {
         "artist": everything // 10 * 10, "album": everything // 5 * 5, "listeners": recordings // (everything + 1) + 5, "tags": tags,
-        "decade": everything % 7 + 7,
-        "tempo": everything % 3 + 1, "group": everything % 30 + 1, "marks": np.full(recordings, KNOWN), "released": rng.integers(0, 20_454, recordings),
+        "decade": everything % 7 + 7, "tempo": everything % 3 + 1, "group": everything % 30 + 1, "band": everything % 3 + 1,
+        "marks": np.full(recordings, KNOWN), "released": rng.integers(0, 20_454, recordings),
         "sketch": rng.integers(-60, 60, shelf.sketch.shape),
     }
     for name, values in facts.items():
