@@ -16,9 +16,10 @@ from trackpools.core.als.factors import matrix
 from trackpools.core.als.foldin import fold_in, signed
 from trackpools.core.baselines import Ease, Factors, ItemKnn, Popularity, Scorer, leaders, place_among
 from trackpools.core.metrics import all_metrics, hits, parse
+from trackpools.core.resampling import resampled, total
 from trackpools.datasets.splits import Asked, Interactions, asked_of, read_pairs, trained_on
 from trackpools.errors import ConfigError, InputError
-from trackpools.shell import engines, kept
+from trackpools.shell import engines
 from trackpools.shell.command import Answer
 from trackpools.shell.session import spark_session
 
@@ -130,7 +131,7 @@ def _dense(factors: DataFrame, n: int) -> Any:
 
 
 def ranks(scorer_: Scorer, asked: Asked, longest: int) -> Any:
-    """Arrow `ranked list<int>` (or, beside negatives, `ranks list<long>`) and `relevant list<int>`, a row a user of the test."""
+    """Arrow `user_idx`, the place in the test, `ranked list<int>` and `relevant list<int>`; beside negatives `ranks list<long>` and how many are relevant."""
     lists: list[Any] = []
     for start in range(0, len(asked.rows), USERS):
         mine = range(start, min(start + USERS, len(asked.rows)))
@@ -146,33 +147,33 @@ def ranks(scorer_: Scorer, asked: Asked, longest: int) -> Any:
                 lists.append(np.empty(0, np.int64) if cold[i] else leaders(scores[i], longest))
             else:
                 lists.append([place_among(scores[i], int(asked.relevant[u][0]), asked.negatives[u])])
+    everybody = np.arange(len(lists))
     if asked.negatives is not None:
-        return pa.table({"ranks": pa.array(lists, pa.list_(pa.int64())), "relevant": pa.array([1] * len(lists), pa.int32())})
+        return pa.table({"user_idx": everybody, "ranks": pa.array(lists, pa.list_(pa.int64())), "relevant": pa.array([1] * len(lists), pa.int32())})
     relevant = [one.astype(np.int32) for one in asked.relevant]
-    return pa.table({"ranked": pa.array([one.astype(np.int32) for one in lists], pa.list_(pa.int32())), "relevant": pa.array(relevant, pa.list_(pa.int32()))})
+    ranked = [one.astype(np.int32) for one in lists]
+    return pa.table({"user_idx": everybody, **{name: pa.array(rows, pa.list_(pa.int32())) for name, rows in (("ranked", ranked), ("relevant", relevant))}})
 
 
-def measured(spark: SparkSession, scorer_: Scorer, asked: Asked, names: Sequence[str], *, capped: bool) -> dict[str, tuple[float, float]]:
-    """Metric → (mean over users, half the width of its 95 % interval)."""
+def measured(spark: SparkSession, scorer_: Scorer, asked: Asked, names: Sequence[str], *, capped: bool) -> dict[str, tuple[float, float, float]]:
+    """Metric → its mean over users and the ends of that mean's 95 % interval, by the bootstrap."""
     rows = spark.createDataFrame(ranks(scorer_, asked, max(parse(name)[1] for name in names)))
     if asked.negatives is None:
-        rows = rows.select(hits(F.col("ranked"), F.col("relevant")).alias("ranks"), F.size("relevant").alias("relevant"))
-    values = rows.select(*all_metrics(names, F.col("ranks"), F.col("relevant"), capped=capped))
-    with kept.kept(values) as held:
-        half = 1.96 * F.stddev(F.col("v")) / F.sqrt(F.count("v"))
-        long = held.unpivot([], list(names), "metric", "v").groupBy("metric").agg(F.avg("v").alias("mean"), half.alias("half")).collect()
-    return {row["metric"]: (row["mean"], row["half"] or 0.0) for row in long}
+        rows = rows.select("user_idx", hits(F.col("ranked"), F.col("relevant")).alias("ranks"), F.size("relevant").alias("relevant"))
+    values = rows.select("user_idx", *all_metrics(names, F.col("ranks"), F.col("relevant"), capped=capped))
+    found = total(resampled(values, names).toArrow(), len(names))
+    return {name: (float(mean), float(low), float(high)) for name, mean, low, high in zip(names, found.mean, *found.interval(), strict=True)}
 
 
-def _answer(config: Config, engine: str, counts: dict[str, int], found: dict[str, tuple[float, float]], notes: list[str]) -> Answer:
+def _answer(config: Config, engine: str, counts: dict[str, int], found: dict[str, tuple[float, float, float]], notes: list[str]) -> Answer:
     from rich.table import Table
 
     settings = {"engine": engine} | (
         config.train.model_copy(update={"engine": engine}).model_dump(mode="json") if engine in {"implicit", "mllib", "blocked"}
         else config.baselines.model_dump(mode="json"))
     grid = Table("metric", "mean", "95 %", title=f"{engine}: {counts['test_users']:,} test users, {counts['items']:,} items")
-    for name, (mean, half) in found.items():
-        grid.add_row(name, f"{mean:.4f}", f"± {half:.4f}")
+    for name, (mean, low, high) in found.items():
+        grid.add_row(name, f"{mean:.4f}", f"{low:.4f} to {high:.4f}")
     return Answer(lines=[grid, *notes], more={
-        "metrics": {name: mean for name, (mean, _) in found.items()}, "half_widths": {name: half for name, (_, half) in found.items()},
+        "metrics": {name: mean for name, (mean, *_) in found.items()}, "intervals": {name: [low, high] for name, (_, low, high) in found.items()},
         "settings": settings, "counts": counts, "notes": notes})

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,9 @@ from pyspark.sql import functions as F
 from trackpools import stages, tables
 from trackpools.config import Config
 from trackpools.core import assemble
+from trackpools.core.holdout import by_time
 from trackpools.core.interactions import is_public, with_idx
+from trackpools.core.resampling import of_values
 from trackpools.core.rules import is_heard
 from trackpools.core.sources.inputs import SourceInputs
 from trackpools.shell import work
@@ -23,7 +25,7 @@ from trackpools.shell.kept import kept
 from trackpools.shell.session import spark_session
 from trackpools.shell.tracking import Tracker
 
-TEST_DAYS, K, DRAWS = 14, 500, 2000
+TEST_DAYS, K = 14, 500
 
 
 def prepared(config: Config, day: date, importer: str = "synthetic", path: str | None = None) -> Flow:
@@ -90,9 +92,9 @@ def _heard_later(flow: Flow, read: dict[str, DataFrame]) -> DataFrame:
     """What was heard in the days after as_of, not in a private session."""
     store = flow.store
     versions = flow.pin((tables.PLAYS, tables.TRACKS, tables.RECORDING_IDS))
-    after = F.col("played_at").between(F.lit(flow.moment.as_of), F.lit(flow.moment.as_of + timedelta(days=TEST_DAYS)))
-    plays = store.read("plays", versions["plays"]).where(after & is_public())
-    return with_idx(plays, store.read("tracks", versions["tracks"]), read["user_ids"], store.read("recording_ids", versions["recording_ids"]))
+    plays = store.read("plays", versions["plays"]).where(is_public())
+    later = by_time(plays, flow.moment.as_of, horizon_days=TEST_DAYS, at="played_at").test
+    return with_idx(later, store.read("tracks", versions["tracks"]), read["user_ids"], store.read("recording_ids", versions["recording_ids"]))
 
 
 def _wanted(later: DataFrame, read: dict[str, DataFrame], heard: str) -> DataFrame:
@@ -111,8 +113,6 @@ def _alone(inputs: SourceInputs) -> SourceInputs:
 
 
 def interval(differences: Any) -> tuple[float, float]:
-    """95 % of the mean, by the bootstrap over users (Efron 1979), seed 1."""
-    rng = np.random.default_rng(1)
-    means = [differences[rng.integers(0, len(differences), len(differences))].mean() for _ in range(DRAWS)]
-    low, high = np.quantile(means, [0.025, 0.975])
-    return float(low), float(high)
+    """95 % of the mean over users."""
+    low, high = of_values(differences).interval()
+    return float(low[0]), float(high[0])
