@@ -35,6 +35,11 @@ def test_facts_come_back_as_arrays(spark):
     assert got.listeners.tolist() == [7, 0, 0, 0]
 
 
+def test_a_release_from_before_a_column_was_there_can_be_read(spark):
+    old = Shelf.of_table(facts(spark).drop("popularity_band").toArrow())
+    assert (old.band[2], old.decade[2]) == (0, 8)
+
+
 @pytest.mark.parametrize("partitions", [1, 2, 7])
 def test_every_task_has_the_shelf_whatever_its_rows(spark, partitions):
     def read(batches):

@@ -123,6 +123,8 @@ def code_of_tag(tag: str) -> int:
 def codes(facts: Any) -> dict[str, Array]:
     """The columns of COLUMNS from an Arrow table of `recording_facts`, in its order."""
     def numbers(name: str, blank: int) -> Any:
+        if name not in facts.schema.names:  # of a release that was made before there was such a column
+            return np.full(len(facts), blank)
         return np.asarray(facts[name].fill_null(blank), np.int64)
 
     decade = numbers("decade", 0)
