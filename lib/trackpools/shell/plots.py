@@ -123,7 +123,7 @@ def shares(values: Mapping[str, float], xlabel: str) -> Figure:
     def draw(axes: Axes) -> None:
         _bars(axes, values, form="{:.1%}")
         axes.set(xlabel=xlabel)
-        _percent(axes.xaxis)
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:.1%}")
 
     return styled(draw, (SIZE[0], max(1.4, 0.36 * len(values) + 0.8)))
 
