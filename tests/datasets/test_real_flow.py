@@ -7,6 +7,7 @@ from pyspark.sql import functions as F
 
 from conftest import shared_data
 from trackpools import stages
+from trackpools.core.sources import SOURCES
 from trackpools.shell import releases, work
 from trackpools.shell.command import Options
 from trackpools.shell.store import Store
@@ -36,6 +37,11 @@ def test_a_real_folder_becomes_a_release_on_both_engines(spark, config, tmp_path
             f"\n{name} by {engine}: read {read['read']:,}, rejected {read['rejected']:,} {read['reasons']}, duplicates {read['duplicates']:,}; "
             f"users {rows['user_ids']:,}, recordings {rows['recording_ids']:,}, pools {rows['pools']:,} of {sizes[0]} to {sizes[1]}, {sizes[2]:,} full; {took:.0f} s"
         )
+        pools = store.read("pools")
+        bits = pools.select(F.explode("candidates.sources").alias("bits")).groupBy("bits").count().collect()
+        shares = {s.name: sum(row["count"] for row in bits if row["bits"] >> s.bit & 1) / max(1, sum(row["count"] for row in bits)) for s in SOURCES}
+        drops = {row["rule"]: row["n"] for row in pools.select(F.explode("drops").alias("rule", "n")).groupBy("rule").agg(F.sum("n").alias("n")).collect()}
+        print("  named by", {name: f"{share:.0%}" for name, share in shares.items()}, "dropped", drops)
         assert rows["pools"] > 0
         # whoever is short says why
         assert sizes[1] <= c.pools.k
