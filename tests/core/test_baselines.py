@@ -27,6 +27,18 @@ def test_ease_is_the_closed_form(had, monkeypatch, block):
     np.testing.assert_allclose(Ease(had, 20.0).scores(np.arange(120), had), x @ b, atol=2e-5)
 
 
+@pytest.mark.parametrize("block", [1, 7, 40, 64])
+def test_sweeping_every_block_is_the_inverse(monkeypatch, block):
+    monkeypatch.setattr(baselines, "BLOCK", block)
+    rng = np.random.default_rng(2)
+    x = rng.normal(size=(80, 40))
+    a = (x.T @ x + 5 * np.eye(40)).astype(np.float32)
+    expected = -np.linalg.inv(a.astype(np.float64))
+    assert baselines.swept(a)
+    np.testing.assert_allclose(np.tril(a), np.tril(expected), atol=1e-5)
+    assert not baselines.swept(-np.eye(40, dtype=np.float32))
+
+
 def test_ease_says_when_float32_is_not_enough():
     twice = sparse.csr_matrix(np.ones((2000, 2), np.float32) * 100)
     with pytest.raises(InputError, match="raise baselines"):
