@@ -42,7 +42,8 @@ def evaluate(
     **vae**, as pairs, with --fold-in: strong generalisation (Liang et al. 2018); recall is hits / min(k, test items), elsewhere hits / test items
     """
     cuts = _numbers(k)
-    options = _options(None, config, set_, json, quiet)
+    als = [f"train.engine={engine}"] if engine in {"implicit", "mllib", "blocked"} else []
+    options = _options(None, config, [*(set_ or ()), *als], json, quiet)
 
     def work(merged: Any) -> Answer:
         from trackpools.shell.published import Files, evaluate

@@ -86,6 +86,7 @@ def test_one_among_its_negatives(spark, capsys, tmp_path):
 @pytest.mark.parametrize(("change", "message"), [
     (("--engine", "svd"), "no engine is called"), (("--format", "csv"), "no format is called"), (("--test", "/nowhere"), "cannot be read"),
     (("--negatives", "x"), "--negatives goes with"), (("--fold-in", "x"), "--fold-in goes with"), (("--engine", "popularity", "--tune", "2"), "has no settings"),
+    (("--engine", "implicit", "--set", "train.nu=0.5"), "configuration"),
 ])
 def test_what_cannot_be_meant_is_said(spark, capsys, split, change, message):
     code, answer = told(capsys, *lightgcn(split), *change)

@@ -1,6 +1,5 @@
 """`trackpools evaluate` on published splits: train files in, metrics of one engine out; the test file is read once, when everything is settled."""
 
-import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,8 +22,8 @@ from trackpools.shell import engines
 from trackpools.shell.command import Answer
 from trackpools.shell.session import spark_session
 
-LOG = logging.getLogger(__name__)
-ENGINES = ("popularity", "item_knn", "ease", "implicit", "mllib", "blocked")
+BASELINES, ALS = ("popularity", "item_knn", "ease"), ("implicit", "mllib", "blocked")
+ENGINES = (*BASELINES, *ALS)
 USERS = 512  # scored at a time
 Tell = Callable[[str], None]
 
@@ -64,6 +63,8 @@ def evaluate(config: Config, files: Files, engine: str, ks: Sequence[int], *, tr
     """
     if engine not in ENGINES:
         raise ConfigError(f"no engine is called {engine!r:.40}; known: {', '.join(ENGINES)}")
+    if engine in ALS and config.train.engine != engine:  # what an engine can be told was checked for that one
+        raise ConfigError(f"engine {engine} is asked for and train.engine is {config.train.engine}; set train.engine={engine}")
     names = [f"{name}@{k}" for name in ("recall", "ndcg", "hr") for k in ks]
     for name in names:
         parse(name)
@@ -76,8 +77,7 @@ def evaluate(config: Config, files: Files, engine: str, ks: Sequence[int], *, tr
     spark = spark_session(config.session)
     tell(f"train {engine}")
     made = scorer(spark, config, train, engine, folds=files.fold_in is not None)
-    tell("test")
-    LOG.info("the test file is read now, once: %s", files.test)
+    tell(f"read the test, once: {files.test.name}")
     fold = None if files.fold_in is None else read_pairs(files.fold_in, files.form)
     asked = asked_of(train, read_pairs(files.test, files.form), negatives=files.negatives, fold_in=fold)
     if max(ks) > len(train.items):
@@ -95,12 +95,12 @@ def scorer(spark: SparkSession, config: Config, train: Interactions, engine: str
         folds: whether the test's users come with histories of their own.
     """
     own = config.baselines
-    if engine in {"popularity", "item_knn", "ease"}:
+    if engine in BASELINES:
         made: Scorer = (
             Popularity(train.matrix) if engine == "popularity"
             else ItemKnn(train.matrix, own.item_knn_neighbours, own.item_knn_weighting) if engine == "item_knn" else Ease(train.matrix, own.ease_reg))
         return lambda _: made
-    settings = config.train.model_copy(update={"engine": engine})
+    settings = config.train
     fit = engines.train(training_of(spark, train.matrix), settings)
     users, items = (_dense(frame, n) for frame, n in ((fit.users, train.matrix.shape[0]), (fit.recordings, train.matrix.shape[1])))
     if not folds:
@@ -168,9 +168,7 @@ def measured(spark: SparkSession, scorer_: Scorer, asked: Asked, names: Sequence
 def _answer(config: Config, engine: str, counts: dict[str, int], found: dict[str, tuple[float, float, float]], notes: list[str]) -> Answer:
     from rich.table import Table
 
-    settings = {"engine": engine} | (
-        config.train.model_copy(update={"engine": engine}).model_dump(mode="json") if engine in {"implicit", "mllib", "blocked"}
-        else config.baselines.model_dump(mode="json"))
+    settings = {"engine": engine} | (config.train if engine in ALS else config.baselines).model_dump(mode="json")
     grid = Table("metric", "mean", "95 %", title=f"{engine}: {counts['test_users']:,} test users, {counts['items']:,} items")
     for name, (mean, low, high) in found.items():
         grid.add_row(name, f"{mean:.4f}", f"{low:.4f} to {high:.4f}")

@@ -74,7 +74,7 @@ def searched(config: Config, train: Interactions, engine: str, metric: str, *, t
     spark, (part, asked) = spark_session(config.session), parted(train)
 
     def tried(trial: Any) -> float:
-        one = _with(config, engine, SPACES[engine](trial))
+        one = _with(config, SPACES[engine](trial))
         value = measured(spark, scorer(spark, one, part, engine)(asked), asked, [metric], capped=False)[metric][0]
         shown = ", ".join(f"{key} {told:.4g}" if isinstance(told, float) else f"{key} {told}" for key, told in trial.params.items())
         tell(f"trial {trial.number + 1} of {trials}: {shown}: {metric} {value:.4f} on a part of train")
@@ -83,13 +83,12 @@ def searched(config: Config, train: Interactions, engine: str, metric: str, *, t
     study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=SEED))
     study.optimize(tried, n_trials=trials)
     LOG.info("best of %s trials on a part of train: %s %.4f at %s", trials, metric, study.best_value, study.best_params)
-    return _with(config, engine, SPACES[engine](optuna.trial.FixedTrial(study.best_params)))
+    return _with(config, SPACES[engine](optuna.trial.FixedTrial(study.best_params)))
 
 
-def _with(config: Config, engine: str, told: dict[str, dict[str, Any]]) -> Config:
+def _with(config: Config, told: dict[str, dict[str, Any]]) -> Config:
     """The configuration with these settings, checked as if they stood in a file."""
     values = config.model_dump(by_alias=True)
-    values["train"]["engine"] = engine if engine in {"implicit", "mllib", "blocked"} else values["train"]["engine"]
     for section, settings in told.items():
         values[section] |= settings
     return Config.model_validate(values)
