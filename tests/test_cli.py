@@ -49,7 +49,7 @@ def test_what_cannot_be_meant_exits_2_and_writes_nothing(tmp_path, monkeypatch, 
 
 
 def test_what_a_stage_says_comes_next_is_a_command():
-    nexts = [work._next(stage) for stage in STAGES if stage.name not in {"daily", "taste", "index"}]
+    nexts = [work._next(stage) for stage in STAGES if stage.name not in {"daily", "taste", "facts", "index"}]
     assert nexts == ["interactions", "features", "train", "pools", "publish"]
     assert {command.name for command in app.registered_commands} >= set(nexts)
 
@@ -60,7 +60,7 @@ def test_a_dry_run_prints_plan_and_configuration_and_touches_nothing(tmp_path):
     assert code == 0
     assert answer["config"]["train.rank"] == 17
     assert tuple(answer["plan"]) == FLOW == tuple(stage.name for stage in STAGES), "cli.py names the stages, to start without Spark"
-    assert answer["plan"] == ["ids", "daily", "taste", "interactions", "features", "train", "index", "pools"]
+    assert answer["plan"] == ["ids", "daily", "taste", "interactions", "features", "train", "facts", "index", "pools"]
     assert not (tmp_path / "r").exists()
 
 

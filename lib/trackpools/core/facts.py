@@ -56,7 +56,8 @@ def recording_facts(
 
 def _popularity_band() -> Column:
     """Deep cut, known or hit, as prompts ask; null where nobody listened."""
-    band = F.when(F.col("popularity") < KNOWN, 0).when(F.col("popularity") < HIT, 1).otherwise(2)
+    known, hit = (F.lit(least).cast("float") for least in (KNOWN, HIT))  # as the column is: 0.7 as a double is more
+    band = F.when(F.col("popularity") < known, 0).when(F.col("popularity") < hit, 1).otherwise(2)
     return F.when(F.col("listeners") > 0, band).cast("byte").alias("popularity_band")
 
 
