@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from trackpools.cli import ConfigFile, Json, Quiet, Settings, _end, _options, app
+from trackpools.config import ENGINES
 from trackpools.shell.command import Answer, perform, telling
 
 
@@ -42,7 +43,7 @@ def evaluate(
     **vae**, as pairs, with --fold-in: strong generalisation (Liang et al. 2018); recall is hits / min(k, test items), elsewhere hits / test items
     """
     cuts = _numbers(k)
-    als = [f"train.engine={engine}"] if engine in {"implicit", "mllib", "blocked"} else []
+    als = [f"train.engine={engine}"] if engine in ENGINES else []
     options = _options(None, config, [*(set_ or ()), *als], json, quiet)
 
     def work(merged: Any) -> Answer:

@@ -8,7 +8,7 @@ from trackpools.core.because import carriers
 from trackpools.core.sources.asking import Shelves
 from trackpools.core.sources.listeners import Seeds
 
-NUMBERS = st.integers(1, 8)
+NUMBERS = st.integers(1, 3)  # few, so that many are equal
 
 
 @given(

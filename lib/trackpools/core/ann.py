@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from trackpools import extras
 from trackpools.core.rescoring import rescore
 from trackpools.core.topk import Allowed, Catalogue, Floats, Ints, Longs, Ragged, Scored, best, best_of, positions
 from trackpools.core.topk import top_k as exact_top_k
-from trackpools.errors import ConfigError, ModelError
+from trackpools.errors import ModelError
 
 Mask = NDArray[np.bool_]
 SMALLEST = 1024  # recordings; fewer are searched exactly, and no index is built
@@ -52,14 +53,9 @@ def library() -> Any:
     Raises:
         ConfigError: where it is not installed.
     """
-    try:
-        import faiss
-    except ImportError as error:
-        raise ConfigError(
-            f"approximate top-k needs faiss, which does not import here ({error}); pip install 'trackpools[ann]' on the driver and on every "
-            "executor, or raise topk.exact_max above the number of recordings"
-        ) from error
-    return faiss
+    return extras.library(
+        "faiss", "approximate top-k needs faiss, which does not import here ({error}); pip install 'trackpools[ann]' on the driver and on every "
+        "executor, or raise topk.exact_max above the number of recordings")
 
 
 def build(y: Floats) -> bytes:

@@ -32,19 +32,16 @@ class Split:
 
         Cold are those of the test that train does not know, repeats its pairs that are in train too.
         """
-        known = {name: self.train.rows.select(name).distinct().withColumn("_known", F.lit(1)) for name in PAIR}
-        pairs = self.train.rows.select(*PAIR).distinct().withColumn("_pair", F.lit(1))
-        rows = self.test.select(*PAIR)
-        for name, those in known.items():
-            rows = rows.join(those.withColumnRenamed("_known", f"_{name}"), name, "left")
-        rows = rows.join(pairs, PAIR, "left")
+        rows, train = self.test.select(*PAIR), self.train.rows
+        for mark, key in (("_user", PAIR[:1]), ("_recording", PAIR[1:]), ("_pair", PAIR)):
+            rows = rows.join(train.select(*key).distinct().withColumn(mark, F.lit(1)), key, "left")
         told = rows.agg(
             F.count(F.lit(1)).alias("test_rows"), F.count_distinct("user_idx").alias("test_users"), F.count_distinct("recording_idx").alias("test_recordings"),
-            F.count_distinct(F.when(F.col("_user_idx").isNull(), F.col("user_idx"))).alias("cold_users"),
-            F.count_distinct(F.when(F.col("_recording_idx").isNull(), F.col("recording_idx"))).alias("cold_recordings"),
+            F.count_distinct(F.when(F.col("_user").isNull(), F.col("user_idx"))).alias("cold_users"),
+            F.count_distinct(F.when(F.col("_recording").isNull(), F.col("recording_idx"))).alias("cold_recordings"),
             F.count_distinct(F.when(F.col("_pair").isNotNull(), F.struct(*PAIR))).alias("repeats"),
         )
-        return told.crossJoin(self.train.rows.agg(F.count(F.lit(1)).alias("train_rows")))
+        return told.crossJoin(train.agg(F.count(F.lit(1)).alias("train_rows")))
 
 
 def by_time(rows: DataFrame, cut: datetime, *, gap_days: int = 0, horizon_days: int, at: str = "at") -> Split:

@@ -18,7 +18,7 @@ from pyspark.sql import functions as F
 
 DRAWS, SEED, USERS = 1000, 1, 4096
 LADDER = np.cumsum([math.exp(-1) / math.factorial(n) for n in range(12)])  # P(Poisson(1) ≤ n)
-SUMS = "sums binary, flips binary, count binary, plain binary"
+SUMS = ("sums", "flips", "count", "plain")  # what is kept of a partition, see `_sums`
 Floats = NDArray[np.float64]
 
 
@@ -74,24 +74,27 @@ def resampled(values: DataFrame, columns: Sequence[str], *, draws: int = DRAWS, 
         values: `user_idx` and a double a column, a row a user; a null counts as no user in that column.
     """
     schema = values.select(F.col("user_idx").cast("long").alias("user_idx"), *(F.col(name).cast("double").alias(name) for name in columns))
-    return schema.mapInArrow(_summed(list(columns), draws, seed), SUMS)
+    return schema.mapInArrow(_summed(list(columns), draws, seed), ", ".join(f"{name} binary" for name in SUMS))
+
+
+def _sums(users: Any, values: Floats, draws: int, seed: int) -> tuple[Floats, Floats, Floats, Floats]:
+    """`SUMS` of some users: of weighted values, of flipped ones, of weights, each [draws, columns], and of values and users [2, columns]; NaN is no value."""
+    known = ~np.isnan(values)
+    value = np.where(known, values, 0.0)
+    weights, signs = drawn(users, draws, seed)
+    return weights @ value, signs @ value, weights @ known, np.stack([value.sum(axis=0), known.sum(axis=0)])
 
 
 def _summed(columns: list[str], draws: int, seed: int) -> Callable[[Iterator[Any]], Iterator[Any]]:
     def run(batches: Iterator[Any]) -> Iterator[Any]:
-        sums, flips, count = (np.zeros((draws, len(columns))) for _ in range(3))
-        plain = np.zeros((2, len(columns)))
+        parts = [np.zeros((rows, len(columns))) for rows in (draws, draws, draws, 2)]
         for batch in batches:
             for start in range(0, batch.num_rows, USERS):
                 part = batch.slice(start, USERS)
                 told = np.stack([part[name].to_numpy(zero_copy_only=False) for name in columns], axis=1)
-                known = ~np.isnan(told)
-                value = np.where(known, told, 0.0)
-                weights, signs = drawn(part["user_idx"].to_numpy(), draws, seed)
-                sums, flips, count = sums + weights @ value, flips + signs @ value, count + weights @ known
-                plain += np.stack([value.sum(axis=0), known.sum(axis=0)])
-        yield pa.RecordBatch.from_pydict({name: pa.array([data.tobytes()], pa.binary()) for name, data in
-                                          (("sums", sums), ("flips", flips), ("count", count), ("plain", plain))})
+                more = _sums(part["user_idx"].to_numpy(), told, draws, seed)
+                parts = [one + other for one, other in zip(parts, more, strict=True)]
+        yield pa.RecordBatch.from_pydict({name: pa.array([data.tobytes()], pa.binary()) for name, data in zip(SUMS, parts, strict=True)})
 
     return run
 
@@ -102,16 +105,17 @@ def total(parts: Any, columns: int) -> Resampled:
         sums: Floats = np.sum([np.frombuffer(one.as_buffer()).reshape(-1, columns) for one in parts[name].combine_chunks()], axis=0)
         return sums
 
-    plain = added("plain")
+    return _means(*(added(name) for name in SUMS))
+
+
+def _means(sums: Floats, flips: Floats, count: Floats, plain: Floats) -> Resampled:
     some = np.maximum(plain[1], 1)
-    return Resampled(plain[1], plain[0] / some, added("sums") / np.maximum(added("count"), 1), added("flips") / some)
+    return Resampled(plain[1], plain[0] / some, sums / np.maximum(count, 1), flips / some)
 
 
 def of_values(values: Floats, *, draws: int = DRAWS, seed: int = SEED) -> Resampled:
     """The same of an array of users' values, for whoever holds them all."""
-    weights, signs = drawn(np.arange(len(values)), draws, seed)
-    means = (weights @ values / np.maximum(weights.sum(axis=1), 1))[:, None]
-    return Resampled(np.array([float(len(values))]), np.array([values.mean()]), means, (signs @ values / len(values))[:, None])
+    return _means(*_sums(np.arange(len(values)), values[:, None], draws, seed))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

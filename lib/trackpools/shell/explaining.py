@@ -41,8 +41,9 @@ class Explained:
         self.candidates: list[Any] = pool["candidates"]
         past = Past.of(self._mine("interactions").toArrow(), config, release.as_of)
         near = [*past.recording.tolist(), *(one["recording"] for one in self.candidates)]
-        self._facts = {row["recording_idx"]: row for row in self._few("recording_facts", "recording_idx", near).toArrow().to_pylist()}
-        self._listeners = self._as_block(past)
+        facts = self._few("recording_facts", "recording_idx", near).toArrow()
+        self._facts = {row["recording_idx"]: row for row in facts.to_pylist()}
+        self._listeners = self._as_block(past, facts.filter(np.isin(facts["recording_idx"], past.recording)))
 
     def _read(self, name: str) -> DataFrame:
         return released(self._store, self._release, name)
@@ -54,17 +55,15 @@ class Explained:
         keys = self._store.spark.createDataFrame([(one,) for one in sorted(set(wanted))], f"{key} long")
         return self._read(name).join(F.broadcast(keys), key, "left_semi")
 
-    def _as_block(self, past: Past) -> Listeners:
-        """The listener as sources are shown him."""
+    def _as_block(self, past: Past, known: Any) -> Listeners:
+        """The listener as sources are shown him; `known` are the facts of his past, an Arrow table."""
         config, ids = self._config, self._read("user_ids").where(F.col("user_idx") == self._user)
         (about,) = audience(ids, self._read("users"), config.cards.market_groups, config.taste.minor_bands).collect()
         self._declared = set(about["declared_tags"] or ())
-        place = {recording: i for i, recording in enumerate(past.recording.tolist())}
-        table = self._few("recording_facts", "recording_idx", list(place)).toArrow()
-        numbers = pa.array([place[one] for one in table["recording_idx"].to_pylist()], pa.int32())
-        facts = Shelf.of_table(table.set_column(0, "recording_idx", numbers).combine_chunks())
+        places = pa.array(np.searchsorted(past.recording, known["recording_idx"]).astype(np.int32))
+        facts = Shelf.of_table(known.set_column(0, "recording_idx", places).combine_chunks())
         person = on_demand.Person(self._user, about["market"], about["clean"], tuple(about["declared_tags"] or ()), past, {})
-        return on_demand.listeners(person, facts.at(np.arange(len(place))), self._release.as_of)
+        return on_demand.listeners(person, facts.at(np.arange(len(past.recording))), self._release.as_of)
 
     def by_facet(self) -> dict[str, dict[str, int]]:
         """Facet → value → candidates, commonest first but decades in their order."""

@@ -10,7 +10,7 @@ import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from trackpools.config import Config
+from trackpools.config import ENGINES, Config
 from trackpools.core.als.factors import matrix
 from trackpools.core.als.foldin import fold_in, signed
 from trackpools.core.baselines import Ease, Factors, ItemKnn, Popularity, Scorer, leaders, place_among
@@ -22,8 +22,7 @@ from trackpools.shell import engines
 from trackpools.shell.command import Answer
 from trackpools.shell.session import spark_session
 
-BASELINES, ALS = ("popularity", "item_knn", "ease"), ("implicit", "mllib", "blocked")
-ENGINES = (*BASELINES, *ALS)
+BASELINES = ("popularity", "item_knn", "ease")
 USERS = 512  # scored at a time
 Tell = Callable[[str], None]
 
@@ -61,9 +60,9 @@ def evaluate(config: Config, files: Files, engine: str, ks: Sequence[int], *, tr
         ConfigError: for an engine, format or k that nobody knows.
         InputError: for files that are not what they should be.
     """
-    if engine not in ENGINES:
-        raise ConfigError(f"no engine is called {engine!r:.40}; known: {', '.join(ENGINES)}")
-    if engine in ALS and config.train.engine != engine:  # what an engine can be told was checked for that one
+    if engine not in (*BASELINES, *ENGINES):
+        raise ConfigError(f"no engine is called {engine!r:.40}; known: {', '.join((*BASELINES, *ENGINES))}")
+    if engine in ENGINES and config.train.engine != engine:  # what an engine can be told was checked for that one
         raise ConfigError(f"engine {engine} is asked for and train.engine is {config.train.engine}; set train.engine={engine}")
     names = [f"{name}@{k}" for name in ("recall", "ndcg", "hr") for k in ks]
     for name in names:
@@ -73,7 +72,7 @@ def evaluate(config: Config, files: Files, engine: str, ks: Sequence[int], *, tr
     if trials:
         from trackpools.shell.tuning import searched
 
-        config = searched(config, train, engine, names[len(ks)], trials=trials, tell=tell)
+        config = searched(config, train, engine, f"ndcg@{ks[0]}", trials=trials, tell=tell)
     spark = spark_session(config.session)
     tell(f"train {engine}")
     made = scorer(spark, config, train, engine, folds=files.fold_in is not None)
@@ -168,7 +167,7 @@ def measured(spark: SparkSession, scorer_: Scorer, asked: Asked, names: Sequence
 def _answer(config: Config, engine: str, counts: dict[str, int], found: dict[str, tuple[float, float, float]], notes: list[str]) -> Answer:
     from rich.table import Table
 
-    settings = {"engine": engine} | (config.train if engine in ALS else config.baselines).model_dump(mode="json")
+    settings = {"engine": engine} | (config.train if engine in ENGINES else config.baselines).model_dump(mode="json")
     grid = Table("metric", "mean", "95 %", title=f"{engine}: {counts['test_users']:,} test users, {counts['items']:,} items")
     for name, (mean, low, high) in found.items():
         grid.add_row(name, f"{mean:.4f}", f"{low:.4f} to {high:.4f}")

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow.compute as pc
 
+from trackpools import extras
 from trackpools.config import Config
 from trackpools.core import bars
 from trackpools.core.als.factors import matrix
@@ -18,7 +19,7 @@ from trackpools.core.past import Event, Past
 from trackpools.core.shelf import Shelf
 from trackpools.core.sources import als, fresh, vectors
 from trackpools.core.sources.asking import Shelves
-from trackpools.errors import ConfigError, InputError
+from trackpools.errors import InputError
 
 # bit of a source that ranks by vectors → tables of those of users and of recordings
 SPACES = {
@@ -32,11 +33,7 @@ def library() -> Any:
     Raises:
         ConfigError: where it is not installed.
     """
-    try:
-        import deltalake
-    except ImportError as error:
-        raise ConfigError("pools on demand read Delta tables by the package deltalake; install it: pip install 'trackpools[serve]'") from error
-    return deltalake
+    return extras.library("deltalake", "pools on demand read Delta tables by the package deltalake; install it: pip install 'trackpools[serve]'")
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from scipy import sparse
 from trackpools.config import Config
 from trackpools.datasets.splits import Asked, Interactions
 from trackpools.errors import ConfigError
+from trackpools.extras import library
 
 LOG = logging.getLogger(__name__)
 SHARE, SEED = 0.1, 1  # of train's pairs that are kept back, of users who have more than one
@@ -26,19 +27,6 @@ SPACES: dict[str, Space] = {
         "reg": t.suggest_float("reg", 1e-4, 100, log=True), "alpha": t.suggest_float("alpha", 0.5, 300, log=True),
         "alpha0": t.suggest_float("alpha0", 1e-4, 1, log=True), "nu": t.suggest_float("nu", 0, 1)}},
 }
-
-
-def library() -> Any:
-    """The optuna package.
-
-    Raises:
-        ConfigError: where it is not installed.
-    """
-    try:
-        import optuna
-    except ImportError as error:
-        raise ConfigError("a search for settings needs the package optuna; install it: pip install 'trackpools[tune]'") from error
-    return optuna
 
 
 def parted(train: Interactions) -> tuple[Interactions, Asked]:
@@ -69,7 +57,7 @@ def searched(config: Config, train: Interactions, engine: str, metric: str, *, t
 
     if engine not in SPACES:
         raise ConfigError(f"engine {engine} has no settings to search for; engines that have: {', '.join(SPACES)}")
-    optuna = library()
+    optuna = library("optuna", "a search for settings needs the package optuna; install it: pip install 'trackpools[tune]'")
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     spark, (part, asked) = spark_session(config.session), parted(train)
 

@@ -14,6 +14,7 @@ from trackpools.config import Config
 from trackpools.core.quarantine import id_reasons, reason
 from trackpools.datasets.events import detect_format
 from trackpools.errors import ConfigError, InputError, QualityError
+from trackpools.extras import library
 from trackpools.shell.kept import kept
 from trackpools.shell.store import Store
 from trackpools.tables import TRACKS, VECTORS
@@ -53,12 +54,9 @@ def of_texts(store: Store, config: Config, model: str) -> dict[str, int]:
 
 
 def _encoder(model: str) -> Callable[[list[str]], Any]:
+    model2vec = library("model2vec", "vectors of texts are made by the package model2vec; install it: pip install 'trackpools[text]'")
     try:
-        from model2vec import StaticModel
-    except ImportError as error:
-        raise ConfigError("vectors of texts are made by the package model2vec; install it: pip install 'trackpools[text]'") from error
-    try:
-        loaded = StaticModel.from_pretrained(model)
+        loaded = model2vec.StaticModel.from_pretrained(model)
     except Exception as error:
         raise ConfigError(f"{model[:200]!r} holds no model that model2vec can load", [f"{type(error).__name__}: {error}"[:300]]) from error
     return lambda texts: loaded.encode(texts, use_multiprocessing=False)

@@ -34,7 +34,7 @@ class Shelves:
     def of_table(lists: Any) -> "Shelves":
         """From an Arrow table of rows of `source_lists`, all of one source."""
         rows = lists.sort_by("key").combine_chunks()
-        sizes = np.asarray(pc.binary_length(rows["recordings"]), np.int64) // 4
+        sizes = np.asarray(pc.binary_length(rows["recordings"]).fill_null(0), np.int64) // 4
         recordings, scores = (np.array(values(rows[name], kind)) for name, kind in (("recordings", np.int32), ("scores", np.float32)))  # copies: see `answered`
         return Shelves(np.asarray(rows["key"], np.int64), np.concatenate([[0], np.cumsum(sizes)]), recordings, scores)
 

@@ -128,10 +128,7 @@ def _answer(sources: Sequence[Source], config: Any, today: int) -> Callable[[Any
         users, of = given["users"], np.asarray(lists["source"])
         made = []
         for source in sources:
-            mine = lists.filter(pa.array(of == source.bit)).sort_by("key")
-            recordings, scores = values(mine["recordings"], np.int32), values(mine["scores"], np.float32)
-            sizes = np.fromiter((len(one.as_buffer()) // 4 if one.is_valid else 0 for one in mine["recordings"]), np.int64, len(mine))
-            shelves = Shelves(np.asarray(mine["key"], np.int64), np.concatenate([[0], np.cumsum(sizes)]), recordings, scores)
+            shelves = Shelves.of_table(lists.filter(pa.array(of == source.bit)))
             seeds = given["source"] == source.bit
             ends = by_user(given["row"][seeds].astype(np.int64), len(users))
             kind = "new" if source.emits == "new" else "both"
