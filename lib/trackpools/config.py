@@ -1,7 +1,7 @@
 """What may be configured: typed, frozen, unknown keys refused, ranges in the types.
 
 `conf/base.yml` holds every key with its unit and reason; `shell/settings.py` reads and merges the files;
-`config_values.py` says what a path, name or number may be, `config_sources.py` what candidate sources may be told.
+`config_values.py` says what a path, name or number may be, `config_sources.py` what candidate sources may be told, `config_model.py` what a model must show.
 """
 
 import re
@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
+from trackpools.config_model import HoldoutConfig, PromoteConfig, TuneConfig
 from trackpools.config_sources import SourcesConfig
 from trackpools.config_taste import TasteConfig
 from trackpools.config_values import ColumnName, Contexts, Count, Day, Name, NonNegative, Positive, Root, Section, Share, Uri, finite, text
@@ -221,6 +222,9 @@ class Config(Section):
     rules: RulesConfig
     pools: PoolsConfig
     candidates: CandidatesConfig
+    holdout: HoldoutConfig
+    tune: TuneConfig
+    promote: PromoteConfig
     mlflow: MlflowConfig
 
     def flat(self) -> dict[str, Any]:

@@ -208,8 +208,13 @@ POOLS = Table(
     unhashed=("as_of", "valid_until", "model_version"), partitioned_by=("bucket",),
 )
 POOL_METRICS = Table(
-    "pool_metrics", "one run × metric × slice", ("run_key", "metric", "slice"), "merge",
-    (col("run_key!", STRING, ""), col("metric!", STRING, ""), col("slice!", STRING, "all, or name=value"), col("value", DOUBLE, "")), ("run_key",),
+    "pool_metrics", "one run × metric × slice", ("run_key", "metric", "slice"), "upsert",
+    (
+        col("run_key!", STRING, "of the pools that were measured"), col("metric!", STRING, "such as new_28d_recall@500; champion:… and gain:… of a promotion"),
+        col("slice!", STRING, "all, or name=value"), col("value", DOUBLE, "mean over users; null where nobody has a value"),
+        col("low", DOUBLE, "lower end of its interval; null where it is no mean"), col("high", DOUBLE, "upper end"),
+        col("users", LONG, "with a value"), col("as_of!", TIME, "of the pools"),
+    ), ("run_key", "as_of"),
 )
 RELEASES = Table(
     "releases", "one published release", ("seq",), "merge",

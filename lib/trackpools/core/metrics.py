@@ -63,19 +63,19 @@ def metric(name: str, ranks: Column, relevant: Column, *, capped: bool = False) 
         "precision": lambda: count / F.lit(k),
         "hr": lambda: (count > 0).cast("double"),
         "mrr": lambda: F.coalesce(1.0 / F.get(within, F.lit(0)), F.lit(0.0)),
-        "ndcg": lambda: F.aggregate(within, F.lit(0.0), lambda total, rank: total + 1.0 / F.log2(rank + 1.0)) / _ideal(k, most),
+        "ndcg": lambda: F.aggregate(within, F.lit(0.0), lambda total, rank: total + 1.0 / F.log2(rank + 1.0)) / ideal(k, most),
         "map": lambda: F.aggregate(F.transform(within, lambda rank, i: (i + 1.0) / rank), F.lit(0.0), lambda total, x: total + x) / whole,
     }
     return F.when(relevant > 0, values[kind]())
 
 
-def _ideal(k: int, most: Column) -> Column:
-    """Σ 1 / log₂(rank + 1) over the ranks 1 to `most`, which is k at most."""
+def ideal(k: int, most: Column) -> Column:
+    """Σ 1 / log₂(rank + 1) over the ranks 1 to `most`, which is k at most; null for a `most` of 0."""
     sums, total = [], 0.0
     for rank in range(1, k + 1):
         total += 1 / math.log2(rank + 1)
         sums.append(total)
-    return F.element_at(F.lit(sums), most)
+    return F.get(F.lit(sums), most - 1)
 
 
 def all_metrics(names: Sequence[str], ranks: Column, relevant: Column, *, capped: bool = False) -> list[Column]:

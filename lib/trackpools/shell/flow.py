@@ -59,6 +59,7 @@ class Flow:
     as_of: str | None = None
     known_as_of: str | None = None
     progress: Progress = lambda _: None
+    beside: Store | None = None  # instead of the configured store
     notes: Notes = field(default_factory=Notes)
     done: list[Done] = field(default_factory=list)
     _moment: Moment | None = None
@@ -66,7 +67,7 @@ class Flow:
 
     def __post_init__(self) -> None:
         require_utc(self.spark)
-        self.store = Store(self.spark, self.config.store)
+        self.store = self.beside or Store(self.spark, self.config.store)
 
     @property
     def moment(self) -> Moment:
