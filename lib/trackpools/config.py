@@ -149,7 +149,7 @@ class TrainConfig(Section):
 
 class BaselinesConfig(Section):
     item_knn_neighbours: Annotated[int, Field(ge=1, le=100_000)]
-    item_knn_weighting: Literal["cosine", "tfidf", "bm25"]
+    item_knn_weighting: Literal["cosine", "tfidf", "bm25", "asymmetric"]
     ease_reg: Positive
 
 

@@ -56,6 +56,18 @@ def test_item_knn_is_the_weighted_sum_of_cosines_over_the_nearest(had, neighbour
     np.testing.assert_allclose(ItemKnn(had, neighbours, "cosine").scores(np.arange(120), had), expected, atol=1e-4)
 
 
+@pytest.mark.parametrize(("neighbours", "block"), [(5, 64), (36, 7)])
+def test_item_knn_asymmetric_is_the_sum_of_its_formula_over_the_nearest(had, monkeypatch, neighbours, block):
+    monkeypatch.setattr(baselines, "BLOCK", block)
+    x = had.toarray().astype(np.float64)
+    c = x.T @ (x / np.maximum(x.sum(axis=1, keepdims=True), 1))
+    own = np.maximum(c.diagonal(), 1e-12)
+    near = c / (own[:, None] ** 0.3 * own[None, :] ** 0.7)
+    np.fill_diagonal(near, 0)
+    nearest = np.where(near >= np.sort(near, axis=1)[:, [-neighbours]], near, 0)
+    np.testing.assert_allclose(ItemKnn(had, neighbours, "asymmetric").scores(np.arange(120), had), x @ nearest.T, atol=1e-5)
+
+
 def test_popularity_and_factors():
     had = sparse.csr_matrix(np.array([[1, 0, 1], [1, 0, 0]], np.float32))
     assert Popularity(had).scores(np.array([0, -1]), had).tolist() == [[2, 0, 1]] * 2

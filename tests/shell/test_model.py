@@ -6,8 +6,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from pyspark.sql import functions as F
 
 from builders import rows
+from trackpools.core.als.foldin import fold_in, signed
+from trackpools.core.baselines import leaders
 from trackpools.errors import InputError
 from trackpools.shell.mlflow_client import tracking_uri
 from trackpools.shell.model import About, export_factors, register, repair_alias, save, set_alias, write_npz
@@ -114,6 +117,36 @@ def test_exactly_min_of_k_and_what_is_available_is_returned(local_model):
     asked = pd.DataFrame({"recording_ids": [["a0"], everything[:-2], everything, ["unknown"], []]})
     assert [len(names) for names in local_model.predict(asked, params={"k": 1000})["recording_ids"]] == [19, 2, 0, 0, 0]
     assert len(local_model.predict(asked)["recording_ids"][0]) == 10
+
+
+def test_the_model_carries_a_request_that_it_answers(local_model):
+    example = local_model.input_example
+    assert list(example.columns) == ["recording_ids", "weights"]
+    assert len(local_model.predict(example, params={"k": 5})["recording_ids"][0]) == 5
+
+
+def test_a_history_gets_what_the_batch_would_give_it(spark, tmp_path):
+    """Fold-in on executors and its inner products, against the model's own: the same recordings in the same order."""
+    import mlflow
+
+    factors, idx, names = two_tastes(n=300, rank=8, seed=3)
+    train = load_config(settings=["train.engine=blocked", "train.alpha=7", "train.reg=0.3", "train.nu=0.5", "train.alpha0=0.01", "train.user_steps=0"]).train
+    rng = np.random.default_rng(6)
+    heard = {user: rng.choice(300, 12, replace=False) for user in range(20)}
+    weights = {user: rng.gamma(1, 2, 12) for user in heard}
+    pairs = [(u, int(r), float(w)) for u in heard for r, w in zip(heard[u], weights[u], strict=True)]
+    training = spark.createDataFrame(pairs, "user_idx int, recording_idx int, positive double").withColumn("negative", F.lit(0.0))
+    users = {row["idx"]: np.array(row["factors"]) for row in fold_in(signed(training, train), idx, factors.astype(np.float64), train).collect()}
+    npz = write_npz(tmp_path / "factors.npz", factors, idx, names, About("m", "blocked", train.alpha, train.regularisation, train.exponent, train.alpha0))
+    model = mlflow.pyfunc.load_model(str(save(tmp_path / "saved", npz)))
+    asked = pd.DataFrame({"recording_ids": [names[heard[u]].tolist() for u in heard], "weights": [weights[u].tolist() for u in heard]})
+    answers = model.predict(asked, params={"k": 25})
+    for user, (found, scores) in enumerate(zip(answers["recording_ids"], answers["scores"], strict=True)):
+        batch = factors @ users[user].astype(np.float32)
+        batch[heard[user]] = -np.inf
+        best = leaders(batch, 25)
+        assert found == names[best].tolist()
+        assert scores == pytest.approx(batch[best].tolist(), rel=1e-4)
 
 
 def test_ties_go_to_the_lower_row(tmp_path):

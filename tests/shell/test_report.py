@@ -3,15 +3,19 @@
 import dataclasses
 import re
 from html.parser import HTMLParser
+from itertools import pairwise
 
 import pytest
 from matplotlib.figure import Figure
 
 from builders import rows
+from trackpools.core.exposure import gini
 from trackpools.shell import plots
-from trackpools.shell.report import build_report, inline_svg
+from trackpools.shell.report import PANELS, build_report, inline_svg
 from trackpools.shell.report_data import ReportData, StageCost, collect_report, long_tail_curve
+from trackpools.shell.report_drift import Drift
 from trackpools.shell.report_pools import Made
+from trackpools.shell.report_reach import Reach, lorenz_curve
 
 EVIL = "<script>alert(1)</script> $\\frac{1}{2}$ \x07 &amp; " + "x" * 80
 
@@ -29,7 +33,9 @@ def full_data(text="als"):
         made=Made(
             alone={text: 0.2, "als": 0.1}, overlap={text: {text: 1.0, "als": 0.2}, "als": {text: 0.1, "als": 1.0}}, served={"1970s": {"rock": 0.4, text: 0.0}},
             artists=[(1, 0.01, 0.02, 0.05), (5, 0.1, 0.2, 0.3)], popularity=[(0.725, 0.875, 30), (0.525, 0.925, 2)],
-        ), coverage_by_decile={str(d): 0.4 - d / 100 for d in range(1, 11)},
+        ), reach=Reach(lorenz=[(0, 0), (0.4, 0), (0.8, 0.3), (1, 1)], gini=0.66, by_source={str(d): {text: 0.012 * d, "als": 0.2} for d in range(1, 11)}),
+        drift=Drift(since=text, psi={"plays a listener": 0.02, "scores in pools": 0.31, text: 0.12}, chance={"plays a listener": 0.05, "scores in pools": 0, text: 0.2}),
+        coverage_by_decile={str(d): 0.4 - d / 100 for d in range(1, 11)},
         loss=[1.0, 0.6, 0.5], stages=[StageCost("train", 1000, 12.5, 20.0, 10_000), StageCost(text, None, 1.0)],
     )
 
@@ -48,7 +54,7 @@ class Page(HTMLParser):
 def test_the_page_needs_nothing_from_outside_and_draws_every_plot():
     text = build_report(full_data())
     page = Page(text)
-    assert page.tags.count("svg") == page.tags.count("figure") == 16
+    assert page.tags.count("svg") == page.tags.count("figure") == 19 == len(PANELS)
     assert not {"script", "link", "img", "iframe", "a"} & set(page.tags)
     assert "http" not in text
     assert [value for name, value in page.attributes if name.endswith("href") and not value.startswith("#")] == []
@@ -86,6 +92,7 @@ def test_what_a_run_does_not_have_leaves_no_empty_plot():
     plots.long_tail([(0, 0), (1, 1)]), plots.pool_fill([(0, 1)], 5), plots.counts({"a": 1}, "x"), plots.source_mix({"1–10": {"als": 1.0}}),
     plots.scores([(1, 0.1, 0.2, 0.3)]), plots.coverage({"DE": 0.0}, "market"), plots.loss_curve([1.0]), plots.stage_seconds({"train": 0.0}),
     plots.shares({"als": 0.0}, "x"), plots.heat({"1970s": {"rock": 0.0}}, "x"), plots.against([(0.5, 0.5, 1)]),
+    plots.lorenz([(0, 0), (1, 1)], 0.0), plots.drift({"scores": 0.0}, {"scores": 0.0}, 0.1, 0.25, "x"),
 ])
 def test_each_plot_is_a_figure_that_the_notebook_can_show(figure):
     assert isinstance(figure, Figure)
@@ -137,12 +144,30 @@ def test_the_numbers_of_a_small_world_are_those_counted_by_hand(world):
     assert data.made.popularity == [(0.125, 0.775, 1), (0.975, 0.975, 1)]  # means 0.1 and 0.75, 1 and 1
     assert data.coverage_by_market == {"DE": 0.5, "unknown": 0.25}
     assert data.coverage_by_decile == {"1": 0.25, "10": 0.5}
-    assert build_report(dataclasses.replace(data, loss=[2.0, 1.0])).count("<svg") == 14
+    # two of four recordings are in no pool, one in a pool and one in two
+    assert data.reach.lorenz == [(0.0, 0.0), (0.5, 0.0), (0.75, pytest.approx(1 / 3)), (1.0, 1.0)]
+    assert data.reach.gini == pytest.approx(1 - 2 * (0.25 * (1 / 6) + 0.25 * (2 / 3)))
+    assert data.reach.by_source == {"1": {"als": 0.0, "popular": 0.25}, "10": {"als": 0.5, "popular": 0.25}}
+    assert data.drift == Drift()
+    assert build_report(dataclasses.replace(data, loss=[2.0, 1.0])).count("<svg") == 16
 
 
 def test_the_long_tail_runs_from_nothing_to_everything_most_played_first(world):
     assert long_tail_curve(world("recording_features")) == [(0.0, 0.0), (0.25, 0.8), (0.5, 0.9), (1.0, 1.0)]
     assert long_tail_curve(world("recording_features").limit(0)) == []
+
+
+def test_a_curve_of_many_points_is_thinned_and_its_area_is_the_gini():
+    found = [(pools, 1 + 10_000 // pools) for pools in range(1, 5001)]
+    catalogue = 2 * sum(n for _, n in found)
+    curve = lorenz_curve(found, catalogue)
+    assert 50 < len(curve) <= 203
+    assert curve[0] == (0, 0)
+    assert curve[1] == (0.5, 0)
+    assert curve[-1] == (1, 1)
+    area = sum((b[0] - a[0]) * (a[1] + b[1]) / 2 for a, b in pairwise(curve))
+    assert 1 - 2 * area == pytest.approx(gini(found, catalogue), abs=0.003)
+    assert lorenz_curve([], 10) == []
 
 
 def test_many_users_are_sampled_and_the_page_says_so(world):

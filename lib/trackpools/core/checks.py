@@ -39,3 +39,24 @@ def id_violations(ids: DataFrame, id_name: str, idx_name: str) -> DataFrame:
         (rows - F.count_distinct(idx_name)).alias("an idx twice"),
         (F.coalesce(F.max(idx_name).cast("long") + 1, F.lit(0)) - rows).alias("a gap in the idx"),
     )
+
+
+def rights_violations(pools: DataFrame, everybody: DataFrame, cards: DataFrame) -> DataFrame:
+    """One row `violations`: recordings in pools × kinds of users (market, clean) who may not play them, each once.
+
+    Args:
+        everybody: `user_idx, market, clean`.
+        cards: as `tables.TRACK_CARDS`.
+    """
+    people = pools.join(everybody.select("user_idx", "market", "clean"), "user_idx")
+    offered = people.select("market", "clean", F.explode("candidates.recording").alias("recording_idx")).distinct()
+    playable = F.when(F.col("clean"), F.col("clean_track_id")).otherwise(F.col("track_id")).isNotNull() & F.col("available")
+    told = offered.join(cards.select("recording_idx", "market", "track_id", "clean_track_id", "available"), ["recording_idx", "market"], "left")
+    return told.agg(F.count_if(~F.coalesce(playable, F.lit(False))).alias("violations"))
+
+
+def overlap(old: DataFrame, new: DataFrame) -> DataFrame:
+    """One row `overlap`: mean share of a user's old pool that is in the new one; of users with both, and something in the old."""
+    before, after = (pools.select("user_idx", F.col("candidates.recording").alias(name)) for pools, name in ((old, "before"), (new, "after")))
+    both = before.where(F.size("before") > 0).join(after, "user_idx")
+    return both.agg(F.avg(F.size(F.array_intersect("before", "after")) / F.size("before")).alias("overlap"))

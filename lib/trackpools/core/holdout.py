@@ -63,10 +63,14 @@ def leave_one_out(rows: DataFrame, *, at: str = "at") -> Split:
     return last_n(rows, 1, at=at)
 
 
-def fraction(rows: DataFrame, share: float, seed: int) -> Split:
-    """The test is `share` of each user's rows, rounded down, drawn by a hash of user, recording and seed: the same rows whatever the partitions."""
-    mine = Window.partitionBy("user_idx")
-    lot = F.row_number().over(mine.orderBy(F.xxhash64("user_idx", "recording_idx", F.lit(seed)), "recording_idx"))
+def fraction(rows: DataFrame, share: float, seed: int, *, by: tuple[str, str] = ("user_idx", "recording_idx")) -> Split:
+    """The test is `share` of each user's rows, rounded down, drawn by a hash of user, recording and seed: the same rows whatever the partitions.
+
+    Args:
+        by: the columns of user and recording, where they are called otherwise.
+    """
+    mine = Window.partitionBy(by[0])
+    lot = F.row_number().over(mine.orderBy(F.xxhash64(*by, F.lit(seed)), by[1]))
     return _parted(rows, lot <= F.floor(F.lit(share) * F.count(F.lit(1)).over(mine)))
 
 

@@ -33,7 +33,7 @@ def traits(pools: DataFrame, heard: DataFrame, facts: DataFrame, users: int, as_
     known = F.broadcast(facts.select(
         F.col("recording_idx").alias("recording"), "artist", "decade", "tag_group", "listeners", _axes().alias("axes"),
         F.datediff(F.lit(as_of.date()), "released").alias("age"),
-    ))
+    ).withColumn("own", F.aggregate("axes", F.lit(0.0), lambda total, x: total + x * x)))
     # rows of a user lie together, so most of each grouping is done before anything is sent
     long = pools.select("user_idx", F.explode("candidates.recording").alias("recording")).join(known, "recording", "left")
     own = heard.select("user_idx", F.col("recording_idx").alias("recording")).join(known, "recording", "left")
@@ -45,16 +45,17 @@ def traits(pools: DataFrame, heard: DataFrame, facts: DataFrame, users: int, as_
 
 
 def _axes() -> Column:
-    """array<double> [16] of a sketch, which is int8."""
+    """array<double> [16] of a sketch, which is int8: about of length 1."""
     byte = F.transform(F.sequence(F.lit(1), F.lit(AXES)), lambda i: F.conv(F.hex(F.col("sketch").substr(i, F.lit(1))), 16, 10).cast("double"))
-    return F.when(F.col("sketch").isNotNull(), F.transform(byte, lambda value: F.when(value > 127, value - 256).otherwise(value)))
+    signed = F.transform(byte, lambda value: F.when(value > 127, value - 256).otherwise(value) / UNIT)
+    return F.when(F.col("sketch").isNotNull(), signed)
 
 
 def _of_list(users: int) -> list[Column]:
     listeners = F.greatest(F.coalesce("listeners", F.lit(0)), F.lit(1))
     placed = F.count("axes")
-    squares = sum((F.pow(F.sum(F.get("axes", F.lit(i)) / UNIT), 2) for i in range(AXES)), start=F.lit(0.0))
-    own = F.sum(F.aggregate("axes", F.lit(0.0), lambda total, x: total + x * x / (UNIT * UNIT)))
+    squares = sum((F.pow(F.sum(F.get("axes", F.lit(i))), 2) for i in range(AXES)), start=F.lit(0.0))
+    own = F.sum("own")
     pairs = F.when(placed > 1, placed * (placed - 1))
     return [
         F.avg(-F.log2(listeners / F.lit(float(users)))).alias("novelty"), F.avg(F.coalesce("listeners", F.lit(0))).alias("_pool"),

@@ -27,7 +27,9 @@ def slices(everybody: DataFrame, features: DataFrame, factors: DataFrame, heard:
     largest = everybody.groupBy("market").count().orderBy(F.desc("count"), "market").limit(MARKETS).select("market", F.lit(True).alias("_large"))
     trained = factors.select(F.col("idx").alias("user_idx"), F.lit(True).alias("_factors"))
     decile = features.select("user_idx", F.col("activity_decile").cast("string").alias("activity_decile"), F.lit(True).alias("_history"))
-    rows = everybody.join(F.broadcast(largest), "market", "left").join(trained, "user_idx", "left").join(decile, "user_idx", "left").join(near, "user_idx", "left")
+    rows = everybody.join(F.broadcast(largest), "market", "left")
+    for known in (trained, decile, near):
+        rows = rows.join(known, "user_idx", "left")
     rung = F.when(F.col("_factors"), "factors").when(F.col("_history"), "history").when(F.size("declared_tags") > 0, "declared").otherwise("nothing")
     market = F.when(F.col("_large"), F.col("market")).otherwise("others")
     return rows.select("user_idx", "activity_decile", market.alias("market"), rung.alias("rung"), "mainstreamness")

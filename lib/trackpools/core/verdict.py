@@ -1,9 +1,9 @@
-"""May a challenger replace the champion? Gates over paired differences: a gain that is shown, no part of the audience that is left behind, and what must never be."""
+"""May a challenger replace the champion? Gates: a gain that is shown on the same users, no part of the audience left behind, and what must never be."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from trackpools.config import PromoteConfig
+from trackpools.config_model import PromoteConfig
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Gate:
 def gates(config: PromoteConfig, overall: Paired, parts: Sequence[Paired], of_lists: Mapping[str, float]) -> list[Gate]:
     """Every gate with its verdict; a promotion needs all.
 
-    The gain is shown where the lower end of the difference's interval is above `min_effect`: of two equal models a challenger passes (1 − level) / 2 of the time.
+    The gain is shown where the lower end of the difference's interval is above `min_effect`: of two equal models one passes (1 − level) / 2 of the time.
     A slice is safe where that lower end is above −margin × the champion's mean: that all slices must be needs no correction for their number (an
     intersection-union test, Berger 1982). Slices with fewer than `min_users` users are not judged, and said.
 

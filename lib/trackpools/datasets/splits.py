@@ -36,6 +36,7 @@ class Asked:
         relevant: by user, int64 items; from `items` on those that train does not know, which nobody can hit.
         negatives: by user, int64 items that stand beside the relevant one; None where every item does.
         notes: what is odd, counted.
+        heard: binary csr [asked, items] of what is offered to nobody beside the history; None where the history is all.
     """
 
     rows: Longs
@@ -43,6 +44,7 @@ class Asked:
     relevant: list[Longs]
     negatives: list[Longs] | None
     notes: list[str]
+    heard: Any = None
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:

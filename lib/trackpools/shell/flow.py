@@ -16,7 +16,7 @@ from trackpools.config import Config
 from trackpools.core.checks import id_violations, pool_violations
 from trackpools.core.ids import INT32_MAX
 from trackpools.core.sources import dictionary
-from trackpools.errors import ContractError, InputError
+from trackpools.errors import ContractError, InputError, ModelError
 from trackpools.shell import identity, releases
 from trackpools.shell.cluster import Usage
 from trackpools.shell.engines import final_loss
@@ -35,6 +35,7 @@ PINNED = (
     t.TRACKS, t.USERS, t.USER_IDS, t.RECORDING_IDS, t.INTERACTIONS, t.USER_FEATURES, t.RECORDING_FEATURES, t.TRACK_CARDS,
     t.USER_FACTORS, t.RECORDING_FACTORS, t.RECORDING_FACTS, t.FRESH_FACTORS, t.USER_VECTORS, t.RECORDING_VECTORS, t.SOURCE_LISTS, t.POOLS,
 )
+RECIPE = ("weights", "train", "topk", "sources", "rules", "pools")  # sections that make the model and the blend
 Progress = Callable[[str], None]
 
 
@@ -161,9 +162,8 @@ class Flow:
         return all(self.store.exists(table.name) and self.store.commit(table.name).metadata.get("run_key") == c.run_key for table in own)
 
     def _write(self, table: Table, frame: DataFrame, stage: Stage, c: Context) -> None:
-        metadata = {
-            "stage": stage.name, "run_key": c.run_key, "as_of": c.as_of.isoformat(), "known_as_of": c.known_as_of.isoformat(), "versions": dict(c.versions),
-        }
+        recipe, times = identity.sections_hash(self.config, RECIPE), {"as_of": c.as_of.isoformat(), "known_as_of": c.known_as_of.isoformat()}
+        metadata = {"stage": stage.name, "run_key": c.run_key, "versions": dict(c.versions), "recipe": recipe, **times}
         if table.mode == "overwrite":
             self.store.overwrite(table, frame, metadata)
         elif table.mode == "replace_days":
@@ -183,27 +183,39 @@ class Flow:
             self.store.insert(table, fresh, metadata)
         _refuse(table.name, id_violations(self.store.read(table.name), id_name, idx_name))
 
-    def publish(self) -> releases.Release:
-        """Check the pools and publish what the stages left; the release in force if it is the same work.
-
-        Raises:
-            ContractError: where a pool breaks a promise; nothing is published.
-            BusyError: another run was faster.
-        """
-        self.progress("publish: check, pin, compare and swap")
-        began = time.monotonic()
+    def made(self) -> tuple[dict[str, int], dict[str, Any]]:
+        """Versions of all that a release pins, and how the pools there were made; refuses none, and pools of other tables than are there now."""
         if not self.store.exists(t.POOLS.name):
             raise InputError("there are no pools to publish; run `trackpools run`")
         versions = self.pin(PINNED)
-        made = self.store.commit(t.POOLS.name).metadata
+        made = dict(self.store.commit(t.POOLS.name).metadata)
         ours = {name: version for name, version in made.get("versions", {}).items() if versions[name] != version}
         if ours:
             changed = [f"{name} was at version {version}, is at {versions[name]}" for name, version in sorted(ours.items())]
             raise ContractError("tables changed after the pools were built; run `trackpools run` again", changed)
+        return versions, made
+
+    def publish(self, *, promoted: bool = False) -> releases.Release:
+        """Check the pools and publish what the stages left; the release in force if it is the same work.
+
+        Args:
+            promoted: the gates of `promote` hold.
+
+        Raises:
+            ContractError: where a pool breaks a promise; nothing is published.
+            ModelError: where other settings than the last release's need a promotion.
+            BusyError: another run was faster.
+        """
+        self.progress("publish: check, pin, compare and swap")
+        began = time.monotonic()
+        versions, made = self.made()
         known = releases.releases(self.store)
         if known and known[0].run_key == made["run_key"]:
             self.done.append(Done("publish", list(known[0].tables), time.monotonic() - began, True, {}))
             return known[0]
+        if known and self.config.promote.required and not promoted and self._recipe(known[0]) != made.get("recipe"):
+            raise ModelError(f"the model, its sources or its blend are set otherwise than for release {known[0].seq}, and promote.required is true: "
+                             "nothing was published; run `trackpools promote`, which measures both")
         rows = _refuse(t.POOLS.name, pool_violations(self.store.read(t.POOLS.name, versions[t.POOLS.name]), self.config.pools.k))
         if not rows:
             raise ContractError("no user is eligible for a pool; check pools.active_days and the imported log")
@@ -217,6 +229,9 @@ class Flow:
         releases.publish(self.store, release, made["run_key"])
         self.done.append(Done("publish", list(release.tables), time.monotonic() - began, False, {}))
         return release
+
+    def _recipe(self, release: releases.Release) -> Any:
+        return self.store.commit_at(t.POOLS.name, release.version(t.POOLS.name)).metadata.get("recipe")
 
 
 def _refuse(name: str, violations: DataFrame) -> int:

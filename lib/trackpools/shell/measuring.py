@@ -42,27 +42,30 @@ class Past:
 
     Attributes:
         read: a table by name, as it was.
+        horizons: days after as_of in which is asked what was heard; 0 alone: held out by lot.
     """
 
     read: Read
     as_of: datetime
     config: Config
-
-    @property
-    def horizons(self) -> tuple[int, ...]:
-        own = self.config.holdout
-        return tuple(sorted({own.short_days, own.days}))
+    horizons: tuple[int, ...]
 
     @property
     def heard(self) -> DataFrame:
         """`user_idx, recording_idx`."""
         return self.read("interactions").where(rules.is_heard()).select("user_idx", "recording_idx")
 
-    def later(self, plays: DataFrame, horizons: Sequence[int]) -> DataFrame:
+    def later(self, plays: DataFrame) -> DataFrame:
         """What was heard after as_of, as `relevant.relevant`; plays are the log's, with raw ids."""
         counts = plays.where(interactions.is_music() & interactions.is_public() & (F.col("plays") > 0))
         there = numbered(counts, self.read("tracks"), self.read("user_ids"), self.read("recording_ids"))
-        return relevant(there, self.heard, self.as_of, horizons, self.config.daily.lean_back)
+        return relevant(there, self.heard, self.as_of, self.horizons, self.config.daily.lean_back)
+
+    def withheld(self, plays: DataFrame) -> DataFrame:
+        """As `later`, of what was held out by lot from a log without times: `new_0d` is all of it that is not known otherwise, `again_0d` empty."""
+        there = numbered(plays, self.read("tracks"), self.read("user_ids"), self.read("recording_ids")).select("user_idx", "recording_idx").distinct()
+        new = there.join(self.heard, ["user_idx", "recording_idx"], "left_anti").groupBy("user_idx")
+        return new.agg(F.array_sort(F.collect_list("recording_idx")).alias("new_0d")).withColumn("again_0d", F.array().cast("array<int>"))
 
     def slices(self) -> DataFrame:
         """As `core.slices`."""
@@ -90,7 +93,9 @@ def parts_of(rows: DataFrame) -> list[tuple[str, str]]:
     return sorted(((row["name"], row["value"]) for row in found), key=lambda one: (SLICES.index(one[0]), one[1].zfill(3)))
 
 
-def means(rows: DataFrame, metrics: Sequence[str], by_slice: Sequence[str] = (), parts: Sequence[tuple[str, str]] = (), level: float = 0.95) -> list[Measure]:
+def means(
+    rows: DataFrame, metrics: Sequence[str], by_slice: Sequence[str] = (), parts: Sequence[tuple[str, str]] = (), level: float = 0.95
+) -> list[Measure]:
     """Mean and interval of each metric over users, and of some by slice; all in one pass."""
     columns = {(name, ALL): F.col(f"`{name}`") for name in metrics}
     columns |= {(name, f"{of}{SEP}{value}"): F.when(F.col(of) == F.lit(value), F.col(f"`{name}`")) for name in by_slice for of, value in parts}
@@ -104,11 +109,16 @@ def means(rows: DataFrame, metrics: Sequence[str], by_slice: Sequence[str] = (),
     ]
 
 
-def measured(past: Past, pools: DataFrame, plays: DataFrame, sources: Mapping[int, str], tell: Callable[[str], None] = lambda _: None) -> list[Measure]:
-    """Everything there is to say of pools of one moment: of accuracy where anything was heard later, of the lists in any case."""
+def measured(past: Past, pools: DataFrame, later: DataFrame, sources: Mapping[int, str], tell: Callable[[str], None] = lambda _: None) -> list[Measure]:
+    """Everything there is to say of pools of one moment: of accuracy where anything was heard later, of the lists in any case.
+
+    Args:
+        later: of `Past.later`, for `Past.horizons`.
+        sources: bit → name.
+    """
     horizons = past.horizons
     tell("measure: what was heard later, in the pools")
-    with kept(values(past, pools, past.later(plays, horizons), sources, horizons)) as rows:
+    with kept(values(past, pools, later, sources, horizons)) as rows:
         names = pool_metrics.names(horizons)
         told = means(rows, [*names, *pool_metrics.of_sources(horizons, sources)], _headline(horizons), parts_of(rows))
         counted = rows.agg(F.count(F.lit(1)).alias("n"), F.count_if(~F.col("has_pool")).alias("without")).first()
@@ -120,16 +130,22 @@ def measured(past: Past, pools: DataFrame, plays: DataFrame, sources: Mapping[in
 
 def _headline(horizons: Sequence[int]) -> list[str]:
     """The metrics that are told by slice."""
-    return [f"{kind}_{max(horizons)}d_recall@{max(pool_metrics.CUTS)}" for kind in ("new", "again")] + [f"new_{max(horizons)}d_oracle_ndcg@{pool_metrics.ORACLE}"]
+    days, deepest = max(horizons), max(pool_metrics.CUTS)
+    return [f"new_{days}d_recall@{deepest}", f"again_{days}d_recall@{deepest}", f"new_{days}d_oracle_ndcg@{pool_metrics.ORACLE}"]
 
 
 def of_lists(past: Past, pools: DataFrame) -> list[Measure]:
     """Traits of pools, and how these share out the catalogue."""
-    users = past.read("user_features").count()
-    found = means(traits(pools, past.heard, past.read("recording_facts"), max(users, 1), past.as_of), TRAITS)
+    found = traits_of(past, pools)
     catalogue = past.read("recording_features").count()
     offered = [(row["pools"], row["recordings"]) for row in exposure.exposures(pools).collect()]
     return [*found, Measure("coverage", ALL, exposure.coverage(offered, catalogue)), Measure("gini", ALL, exposure.gini(offered, catalogue))]
+
+
+def traits_of(past: Past, pools: DataFrame) -> list[Measure]:
+    """Means of `list_traits.TRAITS`."""
+    users = past.read("user_features").count()
+    return means(traits(pools, past.heard, past.read("recording_facts"), max(users, 1), past.as_of), TRAITS)
 
 
 def keep(store: Store, spark: SparkSession, found: Sequence[Measure], run_key: str, as_of: datetime) -> int:

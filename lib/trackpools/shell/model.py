@@ -94,18 +94,27 @@ def _signature() -> Any:
     )
 
 
+def _example(npz: Path) -> Any:
+    """A request for three recordings of the model, and how many to return."""
+    import pandas as pd
+
+    with np.load(npz, allow_pickle=False) as held:
+        some = [str(one) for one in held["recording_id"][:3]]
+    return pd.DataFrame({"recording_ids": [some], "weights": [[1.0] * len(some)]}), {"k": 5}
+
+
 def save(folder: Path, npz: Path, *, run_id: str | None = None, model_id: str | None = None) -> Path:
     """The model as MLflow's folder layout, code and npz; no server is asked."""
     import mlflow
     from mlflow.models import Model
 
     with tempfile.TemporaryDirectory() as scratch, warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # it asks for an input example and type hints; the signature says it all
+        warnings.simplefilter("ignore", UserWarning)  # it asks for type hints; the signature says it all
         code = Path(scratch, "pyfunc_model.py")  # a real file, for the package may be inside a zip
         code.write_text((resources.files("trackpools.shell") / "pyfunc_model.py").read_text(encoding="utf-8"), encoding="utf-8")
         mlflow.pyfunc.save_model(
             path=str(folder), python_model=str(code), artifacts={"factors": str(npz)}, signature=_signature(),
-            pip_requirements=requirements(), mlflow_model=Model(run_id=run_id, model_id=model_id),
+            pip_requirements=requirements(), mlflow_model=Model(run_id=run_id, model_id=model_id), input_example=_example(npz),
         )
     return folder
 

@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 INK, GRID, ACCENT, SOFT = "#2b2b33", "#c9c9d1", "#2f6fde", "#9dbdf2"
-# Okabe and Ito: told apart by colour-blind readers too
-COLOURS = ("#2f6fde", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9", "#f0e442", "#8c8c98")
+# Okabe and Ito: told apart by colour-blind readers too; two more, for there are ten sources
+COLOURS = ("#2f6fde", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9", "#f0e442", "#8c8c98", "#5b3a8e", "#7a4a2b")
 STYLE = {
     "text.parse_math": False,  # labels are untrusted text: a $ is a dollar
     "font.family": "sans-serif", "font.size": 10, "svg.fonttype": "none", "svg.hashsalt": "trackpools",
@@ -19,6 +19,7 @@ STYLE = {
     "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "axes.axisbelow": True,
     "grid.color": GRID, "grid.linewidth": 0.5, "grid.alpha": 0.7,
     "figure.facecolor": "none", "axes.facecolor": "none", "savefig.facecolor": "none", "legend.frameon": False, "xtick.major.size": 0, "ytick.major.size": 0,
+    "xtick.major.pad": 6, "ytick.major.pad": 6,  # else the two zeros of a corner are drawn on each other
 }
 SIZE = (6.4, 3.2)
 
@@ -45,7 +46,7 @@ def _thousands(axis: Any) -> None:
     axis.set_major_formatter(lambda value, _: f"{value:,.10g}")
 
 
-def _bars(axes: Axes, values: Mapping[str, float], colour: str = ACCENT, form: str = "{:,.0f}") -> None:
+def _bars(axes: Axes, values: Mapping[str, float], colour: str | list[str] = ACCENT, form: str = "{:,.0f}") -> None:
     """Horizontal bars, first on top, each with its number."""
     names = [plain(name) for name in values]
     drawn = axes.barh(range(len(names)), list(values.values()), color=colour, height=0.7)
@@ -53,7 +54,7 @@ def _bars(axes: Axes, values: Mapping[str, float], colour: str = ACCENT, form: s
     axes.invert_yaxis()
     axes.grid(visible=False, axis="y")
     axes.bar_label(drawn, [form.format(value) for value in values.values()], padding=4, color=INK, fontsize=9)
-    axes.margins(x=0.15)
+    axes.set_xlim(0, 1.15 * max(values.values(), default=0) or 1)
 
 
 def long_tail(curve: Sequence[tuple[float, float]]) -> Figure:
@@ -69,6 +70,37 @@ def long_tail(curve: Sequence[tuple[float, float]]) -> Figure:
         _percent(axes.yaxis)
 
     return styled(draw)
+
+
+def lorenz(curve: Sequence[tuple[float, float]], gini: float) -> Figure:
+    """Share of places in pools that the least exposed share of recordings holds; `curve` runs from (0, 0) to (1, 1)."""
+
+    def draw(axes: Axes) -> None:
+        x, y = [point[0] for point in curve], [point[1] for point in curve]
+        axes.plot([0, 1], [0, 1], color=INK, linewidth=1, linestyle=":")
+        axes.plot(x, y, color=ACCENT, linewidth=2)
+        axes.fill_between(x, x, y, color=ACCENT, alpha=0.12)
+        axes.text(0.04, 0.9, f"Gini {gini:.2f}", color=INK, fontsize=12, fontweight="bold")
+        axes.set(xlabel="share of recordings, least exposed first", ylabel="share of places in pools", xlim=(0, 1), ylim=(0, 1.02))
+        _percent(axes.xaxis)
+        _percent(axes.yaxis)
+
+    return styled(draw)
+
+
+def drift(index: Mapping[str, float], chance: Mapping[str, float], watch: float, drifted: float, xlabel: str) -> Figure:
+    """Bars of a stability index with lines at its two thresholds; a tick on a bar's row is what chance alone reaches."""
+
+    def draw(axes: Axes) -> None:
+        colours = [COLOURS[4] if value > drifted else COLOURS[1] if value > watch else ACCENT for value in index.values()]
+        _bars(axes, index, colours, "{:.2f}")
+        axes.scatter([chance[name] for name in index], range(len(index)), marker="|", s=500, color=INK, linewidth=1.5, label="by chance", zorder=3)
+        for at, line, name in ((watch, ":", "watch"), (drifted, "--", "drifted")):
+            axes.axvline(at, color=INK, linewidth=1, linestyle=line, label=f"{name} ({at:g})")
+        axes.set(xlabel=xlabel, xlim=(0, 1.15 * max(*index.values(), *chance.values(), drifted)))
+        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, markerscale=0.5)
+
+    return styled(draw, (SIZE[0], 0.45 * len(index) + 1.5))
 
 
 def pool_fill(sizes: Sequence[tuple[int, int]], k: int) -> Figure:
@@ -112,9 +144,9 @@ def source_mix(mix: Mapping[str, Mapping[str, float]]) -> Figure:
         axes.set(xlabel="share of candidates", xlim=(0, 1))
         axes.grid(visible=False, axis="y")
         _percent(axes.xaxis)
-        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=min(len(names), 6) or 1)
+        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=min(len(names), 4) or 1)
 
-    return styled(draw)
+    return styled(draw, (SIZE[0], 0.4 * len(mix) + 2.2))
 
 
 def shares(values: Mapping[str, float], xlabel: str) -> Figure:
@@ -128,21 +160,25 @@ def shares(values: Mapping[str, float], xlabel: str) -> Figure:
     return styled(draw, (SIZE[0], max(1.4, 0.36 * len(values) + 0.8)))
 
 
-def heat(values: Mapping[str, Mapping[str, float]], xlabel: str) -> Figure:
-    """Shares by row and column, each written in its cell; all rows have the same columns."""
+def _cell(percent: float) -> str:
+    return f"{percent:.0f}" if percent >= 10 or not percent else f"{percent:.1g}" if percent < 1 else f"{percent:.1f}"
+
+
+def heat(values: Mapping[str, Mapping[str, float]], xlabel: str, most: float = 1.0, ylabel: str = "") -> Figure:
+    """Shares by row and column, each written in its cell; all rows have the same columns; `most` has the strongest colour."""
     columns = list(next(iter(values.values())))
 
     def draw(axes: Axes) -> None:
         cells = [[row[name] for name in columns] for row in values.values()]
         # a mesh and not an image: the page holds no binary
-        axes.pcolormesh(cells, cmap=LinearSegmentedColormap.from_list("", ["#2f6fde10", "#2f6fdeff"]), vmin=0, vmax=1)
+        axes.pcolormesh(cells, cmap=LinearSegmentedColormap.from_list("", ["#2f6fde10", "#2f6fdeff"]), vmin=0, vmax=most)
         axes.invert_yaxis()
         for i, row in enumerate(cells):
             for j, value in enumerate(row):
-                axes.text(j + 0.5, i + 0.5, f"{100 * value:.0f}", ha="center", va="center", fontsize=7, color="white" if value > 0.6 else INK)
+                axes.text(j + 0.5, i + 0.5, _cell(100 * value), ha="center", va="center", fontsize=7, color="white" if value > 0.6 * most else INK)
         axes.set_xticks([j + 0.5 for j in range(len(columns))], [plain(name, 16) for name in columns], rotation=45, ha="right", fontsize=8)
         axes.set_yticks([i + 0.5 for i in range(len(values))], [plain(name, 16) for name in values], fontsize=8)
-        axes.set(xlabel=f"{xlabel}, %")
+        axes.set(xlabel=f"{xlabel}, %", ylabel=ylabel)
         axes.grid(visible=False)
 
     return styled(draw, (SIZE[0], max(2.4, 0.3 * len(values) + 1.4)))

@@ -93,24 +93,29 @@ def scorer(spark: SparkSession, config: Config, train: Interactions, engine: str
     Args:
         folds: whether the test's users come with histories of their own.
     """
-    own = config.baselines
     if engine in BASELINES:
-        made: Scorer = (
-            Popularity(train.matrix) if engine == "popularity"
-            else ItemKnn(train.matrix, own.item_knn_neighbours, own.item_knn_weighting) if engine == "item_knn" else Ease(train.matrix, own.ease_reg))
+        made = baseline(config, train.matrix, engine)
         return lambda _: made
     settings = config.train
     fit = engines.train(training_of(spark, train.matrix), settings)
-    users, items = (_dense(frame, n) for frame, n in ((fit.users, train.matrix.shape[0]), (fit.recordings, train.matrix.shape[1])))
+    users, items = (dense(frame, n) for frame, n in ((fit.users, train.matrix.shape[0]), (fit.recordings, train.matrix.shape[1])))
     if not folds:
         return lambda _: Factors(users, items)
 
     def folded(asked: Asked) -> Scorer:
         catalogue = np.arange(len(items), dtype=np.int32)
         rows = signed(training_of(spark, asked.history), settings)
-        return Factors(_dense(fold_in(rows, catalogue, items.astype(np.float64), settings), len(asked.rows)), items)
+        return Factors(dense(fold_in(rows, catalogue, items.astype(np.float64), settings), len(asked.rows)), items)
 
     return folded
+
+
+def baseline(config: Config, matrix_: Any, engine: str) -> Scorer:
+    """One of `BASELINES`, of a binary csr matrix [users, items]."""
+    own = config.baselines
+    if engine == "popularity":
+        return Popularity(matrix_)
+    return ItemKnn(matrix_, own.item_knn_neighbours, own.item_knn_weighting) if engine == "item_knn" else Ease(matrix_, own.ease_reg)
 
 
 def training_of(spark: SparkSession, matrix_: Any) -> DataFrame:
@@ -120,7 +125,7 @@ def training_of(spark: SparkSession, matrix_: Any) -> DataFrame:
         "user_idx": coo.row.astype(np.int32), "recording_idx": coo.col.astype(np.int32), "positive": np.ones(coo.nnz), "negative": np.zeros(coo.nnz)}))
 
 
-def _dense(factors: DataFrame, n: int) -> Any:
+def dense(factors: DataFrame, n: int) -> Any:
     """[n, rank] float32 of `idx, factors`; zeros where there are none."""
     rows = factors.toArrow()
     y = matrix(rows["factors"])
@@ -139,8 +144,9 @@ def ranks(scorer_: Scorer, asked: Asked, longest: int) -> Any:
         cold = np.diff(history.indptr) == 0
         if not np.isfinite(scores).all():
             raise InputError("the engine scored items as infinite or as no number; raise its regularisation")
-        row, column = history.nonzero()
-        scores[row, column] = -np.inf
+        for met in (history, *(() if asked.heard is None else (asked.heard[mine.start : mine.stop],))):
+            row, column = met.nonzero()
+            scores[row, column] = -np.inf
         for i, u in enumerate(mine):
             if asked.negatives is None:
                 lists.append(np.empty(0, np.int64) if cold[i] else leaders(scores[i], longest))

@@ -136,7 +136,7 @@ def vacuum(store: Store, keep: int, now: datetime, floor_hours: int = 168) -> di
     hours = {}
     for name in sorted({table.name for release in kept for table in release.tables}):
         oldest = min(release.version(name) for release in kept)
-        age = (now - datetime.fromtimestamp(store.committed_at(name, oldest), UTC)).total_seconds() / 3600
+        age = (now - datetime.fromtimestamp(store.commit_at(name, oldest).at, UTC)).total_seconds() / 3600
         # Delta rounds to whole hours, and up to half an hour less would delete what the release needs
         hours[name] = math.ceil(max(floor_hours, age + 1 / 60))
         store.vacuum(name, hours[name])

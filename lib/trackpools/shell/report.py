@@ -2,7 +2,7 @@
 
 import io
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
+from trackpools.core.drift import DRIFTED, WATCH
 from trackpools.shell import plots
 from trackpools.shell.report_data import ReportData
 
@@ -51,7 +52,7 @@ def inline_svg(figure: Figure, label: str) -> str:
     return f'{head} role="img" aria-label="{escape(label)}">' + rest.replace(plots.INK, "currentColor").replace(plots.GRID, "var(--line)")
 
 
-def _table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     numeric = [bool(rows) and all(isinstance(row[i], int | float | None) for row in rows) for i in range(len(columns))]
 
     def cell(value: Any, number: bool, tag: str) -> str:
@@ -73,6 +74,10 @@ def _tiles(data: ReportData) -> str:
     shown |= {f"rows {name}": f"{rows:,}" for name, rows in data.accounting.items()}
     tiles = (f'<div class="tile"><b>{escape(value)}</b><span>{escape(name)}</span></div>' for name, value in shown.items())
     return f'<div class="tiles">{"".join(tiles)}</div>'
+
+
+def _largest(values: Mapping[str, Mapping[str, float]]) -> float:
+    return max((share for row in values.values() for share in row.values()), default=0.0) or 1.0
 
 
 @dataclass(frozen=True)
@@ -112,6 +117,18 @@ PANELS = (
           lambda d: plots.coverage(d.coverage_by_market, "market") if d.coverage_by_market else None),
     Panel("Catalogue and reach", "Coverage by activity", "From the least (1) to the most active tenth of users (10). Falling: busy users see more of the same.",
           lambda d: plots.coverage(d.coverage_by_decile, "activity decile") if d.coverage_by_decile else None),
+    Panel("Catalogue and reach", "Coverage by activity and source",
+          "Share of recordings that pools of an activity decile get from a source, those that only it proposes or not. An empty column reaches nobody.",
+          lambda d: plots.heat(d.reach.by_source, "recordings of the catalogue by source", _largest(d.reach.by_source), "activity decile")
+          if d.reach.by_source else None),
+    Panel("Catalogue and reach", "Lorenz curve of exposure",
+          "On the dotted line all recordings are in as many pools (Gini 0). The deeper the curve sags, the fewer recordings fill the pools (towards Gini 1).",
+          lambda d: plots.lorenz(d.reach.lorenz, d.reach.gini) if d.reach.lorenz else None),
+    Panel("Catalogue and reach", "Drift since the last release",
+          "How differently things are spread than in the release before. Above 0.1 look why; above 0.25 much has changed (Siddiqi 2006). "
+          "A tick: what chance alone reaches one time in twenty; a bar short of it says nothing.",
+          lambda d: plots.drift(d.drift.psi, d.drift.chance, WATCH, DRIFTED, f"population stability index\nagainst {plots.plain(d.drift.since, 40)}")
+          if d.drift.psi else None),
     Panel("This run", "Training loss", "The objective after each sweep. Still falling at the end: more iterations would help.",
           lambda d: plots.loss_curve(d.loss) if d.loss else None),
     Panel("This run", "Seconds by stage", "Wall time of each stage of this run.",
@@ -137,10 +154,10 @@ def build_report(data: ReportData) -> str:
     body = [_sections(data)]
     if data.stages:
         rows = [(s.name, s.rows, float(s.seconds), s.core_seconds, s.bytes) for s in data.stages]
-        body.append("<h2>Stages</h2>" + _table(["stage", "rows", "seconds", "core-seconds", "bytes"], rows))
+        body.append("<h2>Stages</h2>" + table(["stage", "rows", "seconds", "core-seconds", "bytes"], rows))
     if data.tables:
-        body.append("<h2>Pinned tables</h2>" + _table(["table", "version", "rows", "content hash"], data.tables))
-    sample = "" if data.sampled_users >= data.users else f" · mix, scores and coverage measured on about {data.sampled_users:,} users"
+        body.append("<h2>Pinned tables</h2>" + table(["table", "version", "rows", "content hash"], data.tables))
+    sample = "" if data.sampled_users >= data.users else f" · mix, scores, exposure and coverage measured on about {data.sampled_users:,} users"
     about = escape(f"as of {data.as_of} · model {data.model_version or 'none'}{sample}")
     head = f"<meta charset=utf-8><meta name=viewport content='width=device-width'><title>trackpools {escape(data.release_id)}</title><style>{CSS}</style>"
     page = f"<main><h1>Release {escape(data.release_id)}</h1><p class=sub>{about}</p>{_tiles(data)}{''.join(body)}</main>"

@@ -7,7 +7,9 @@ from typing import Any
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from trackpools.shell.report_drift import Drift, Older, drift_of
 from trackpools.shell.report_pools import Made, made_of
+from trackpools.shell.report_reach import Reach, reach_of
 
 SAMPLE_USERS = 200_000  # candidates are measured on at most about so many users: 100 M rows at K = 500
 BANDS = ((10, "1–10"), (50, "11–50"), (100, "51–100"), (250, "101–250"), (500, "251–500"))
@@ -41,7 +43,9 @@ class ReportData:
         scores: (rank, 10 %, 50 %, 90 % quantile over users).
         coverage_by_market, coverage_by_decile: share of the catalogue's recordings that are in some pool of the group.
         made: what the pools are made of.
-        sampled_users: users that mix, scores, coverage and `made` were measured on.
+        reach: how far they reach into the catalogue.
+        drift: what has changed since the release before.
+        sampled_users: users that mix, scores, coverage, `made`, `reach` and drift of scores were measured on.
     """
 
     release_id: str
@@ -64,6 +68,8 @@ class ReportData:
     coverage_by_market: Mapping[str, float] = field(default_factory=dict)
     coverage_by_decile: Mapping[str, float] = field(default_factory=dict)
     made: Made = field(default_factory=Made)
+    reach: Reach = field(default_factory=Reach)
+    drift: Drift = field(default_factory=Drift)
     loss: Sequence[float] = ()
     stages: Sequence[StageCost] = ()
 
@@ -153,6 +159,7 @@ def collect_report(
     store_read: Callable[[str], DataFrame], dictionary: Mapping[int, str], *, release_id: str, as_of: str, k: int, model_version: str = "",
     tables: Iterable[tuple[str, int, int, str]] = (), accounting: Mapping[str, int] | None = None, rejected: Mapping[str, int] | None = None,
     loss: Sequence[float] = (), stages: Sequence[StageCost] = (), sample_users: int = SAMPLE_USERS,
+    older: Older | None = None,
 ) -> ReportData:
     """The aggregates of a release: group-bys with bounded output.
 
@@ -160,18 +167,18 @@ def collect_report(
         store_read: a pinned table by name; asked for recording_features, recording_facts, track_cards, interactions, pools, user_features, user_ids and users.
         dictionary: bit of `sources` → name of the source, as the release pins it.
         sample_users: users whose candidates are looked at, by hash, when there are more.
+        older: the release that this one is compared with.
     """
-    pools, features = store_read("pools"), store_read("recording_features")
+    pools, features, listeners = (store_read(name) for name in ("pools", "recording_features", "user_features"))
     sizes, shortfalls = _fill(pools, k)
     users = sum(n for _, n in sizes)
     catalogue = features.count()
-    some = pools
-    if users > sample_users:
-        some = pools.where(F.pmod(F.xxhash64("user_idx"), F.lit(1_000_000)) < F.lit(int(1_000_000 * sample_users / users)))
+    picked = F.lit(True) if users <= sample_users else F.pmod(F.xxhash64("user_idx"), F.lit(1_000_000)) < F.lit(int(1_000_000 * sample_users / users))
+    some = pools.where(picked)
     long = some.select("user_idx", F.posexplode("candidates").alias("position", "c")).select(
         "user_idx", (F.col("position") + 1).alias("rank"), "c.recording", "c.score", "c.sources",
     )
-    coverage = _coverage(long, store_read("user_features"), store_read("user_ids"), store_read("users"))
+    coverage = _coverage(long, listeners, store_read("user_ids"), store_read("users"))
     markets = _shares(coverage, "market", catalogue, lambda name: (-coverage["market", name], name))
     return ReportData(
         release_id=release_id, as_of=as_of, k=k, users=users, sampled_users=min(users, sample_users), catalogue=catalogue,
@@ -180,5 +187,6 @@ def collect_report(
         source_mix=_source_mix(long, dictionary), drops=_drops(pools), scores=_scores(long),
         coverage_by_market=dict(list(markets.items())[:MARKETS]),
         coverage_by_decile=_shares(coverage, "decile", catalogue, lambda name: (not name.isdigit(), name.zfill(2))),
-        made=made_of(long, store_read, dictionary), loss=loss, stages=stages,
+        made=made_of(long, store_read, dictionary), reach=reach_of(some, long, listeners, dictionary, catalogue),
+        drift=drift_of(store_read, older, picked), loss=loss, stages=stages,
     )

@@ -4,24 +4,31 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from trackpools.config import TrainConfig
 from trackpools.core.decode import named
 from trackpools.shell import model
 from trackpools.shell.flow import Flow
 from trackpools.shell.ingest import IngestResult
 from trackpools.shell.lock import local_path
-from trackpools.shell.releases import Release
+from trackpools.shell.releases import Release, releases
 from trackpools.shell.report import build_report
 from trackpools.shell.report_data import ReportData, StageCost, collect_report
+from trackpools.shell.report_drift import Older
 from trackpools.shell.store import Store
 
 
 def release_data(store: Store, release: Release, k: int, **of_the_run: Any) -> ReportData:
-    """The aggregates of a release; `of_the_run` is what only the run that made it knows, see `collect_report`."""
+    """The aggregates of a release, and what has changed since the one before; `of_the_run` is what only the run that made it knows, see `collect_report`."""
     return collect_report(
         lambda name: store.read(name, release.version(name)), dict(named(release.dictionary, "source")), release_id=release.release_id,
         as_of=release.as_of.isoformat(), k=k, model_version=release.model_version, tables=[(t.name, t.version, t.rows, t.hash) for t in release.tables],
-        **of_the_run,
+        older=_before(store, release), **of_the_run,
     )
+
+
+def _before(store: Store, release: Release) -> Older | None:
+    older = [one for one in releases(store) if one.seq < release.seq]  # latest first
+    return Older(older[0].release_id, lambda name: store.read(name, older[0].version(name))) if older else None
 
 
 def write_report(flow: Flow, release: Release, imported: IngestResult | None) -> Path | None:
@@ -44,6 +51,12 @@ def write_report(flow: Flow, release: Release, imported: IngestResult | None) ->
     return path
 
 
+def about(train: TrainConfig, model_version: str) -> model.About:
+    """What folding in needs to know of a training by these settings."""
+    return model.About(
+        model_version=model_version, engine=train.engine, alpha=train.alpha, reg=train.regularisation, nu=train.exponent, alpha0=train.alpha0)
+
+
 def follow_release(flow: Flow, release: Release) -> None:
     """Make the registry say what the release says: its model registered, the alias on it. Nothing while tracking is out of reach.
 
@@ -52,12 +65,9 @@ def follow_release(flow: Flow, release: Release) -> None:
     config, root = flow.config.mlflow, flow.config.store.root
     if not config.enabled or flow.tracker.run_id is None or model.repair_alias(config, root, release.model_version) is not None:
         return
-    train = flow.config.train
-    about = model.About(
-        model_version=release.model_version, engine=train.engine, alpha=train.alpha, reg=train.regularisation, nu=train.exponent, alpha0=train.alpha0
-    )
+    told = about(flow.config.train, release.model_version)
     with tempfile.TemporaryDirectory() as folder:
         factors, ids = (flow.store.read(name, release.version(name)) for name in ("recording_factors", "recording_ids"))
-        npz = model.export_factors(factors, ids, Path(folder) / "factors.npz", about, config.max_model_mb)
-        if npz is not None and model.register(config, root, flow.tracker.run_id, npz, about) is not None:
+        npz = model.export_factors(factors, ids, Path(folder) / "factors.npz", told, config.max_model_mb)
+        if npz is not None and model.register(config, root, flow.tracker.run_id, npz, told) is not None:
             model.repair_alias(config, root, release.model_version)

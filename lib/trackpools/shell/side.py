@@ -28,10 +28,12 @@ Read = Callable[[str], DataFrame]
 class SideStore(Store):
     """The tables of an import are the other's and only read; the rest lies in a folder of its root, or by a prefix in its schema."""
 
-    def __init__(self, spark: SparkSession, config: StoreConfig, name: str, planted: Mapping[str, DataFrame] | None = None) -> None:
+    def __init__(
+        self, spark: SparkSession, config: StoreConfig, name: str,
+        planted: Mapping[str, DataFrame] | None = None, instead: Mapping[str, DataFrame] | None = None,
+    ) -> None:
         super().__init__(spark, config)
-        self.name = name
-        self.planted = planted or {}
+        self.name, self.planted, self.instead = name, planted or {}, instead or {}
 
     def where(self, name: str) -> str:
         there = super().where(name)
@@ -42,8 +44,8 @@ class SideStore(Store):
         return f"{str(self.config.root).rstrip('/')}/{self.name}/tables/{name}"
 
     def read(self, name: str, version: int | None = None) -> DataFrame:
-        """As `Store.read`, with what is planted in it; planted rows are in memory only."""
-        rows = super().read(name, version)
+        """As `Store.read`, with what is planted in it, or what is to be read instead; such rows are nowhere but in memory."""
+        rows = self.instead[name] if name in self.instead else super().read(name, version)
         return rows.unionByName(self.planted[name], allowMissingColumns=True) if name in self.planted else rows
 
     def _save(self, table: Table, df: DataFrame, metadata: Mapping[str, Any], replace_where: str | None) -> int:
@@ -67,10 +69,15 @@ class SideStore(Store):
 
 @contextlib.contextmanager
 def replay(config: Config, spark: SparkSession, name: str, as_of: datetime, tell: Callable[[str], None], *, tracker: Tracker | None = None,
-           planted: Mapping[str, DataFrame] | None = None) -> Iterator[Flow]:
-    """A flow beside the store, as of a moment; what it made is deleted when it ends."""
+           planted: Mapping[str, DataFrame] | None = None, instead: Mapping[str, DataFrame] | None = None) -> Iterator[Flow]:
+    """A flow beside the store, as of a moment; what it made is deleted when it ends.
+
+    Args:
+        planted: table → rows that are read with its own.
+        instead: table → rows that are read and not its own.
+    """
     untracked = config.mlflow.model_copy(update={"enabled": False})
-    store = SideStore(spark, config.store, name, planted)
+    store = SideStore(spark, config.store, name, planted, instead)
     told = tracker or Tracker(untracked, None, name, name)
     try:
         yield Flow(config, spark, told, as_of=as_of.isoformat(), progress=tell, beside=store)
@@ -87,9 +94,14 @@ def last_moment(store: Store, until: str | None) -> datetime:
     version = store.version(t.PLAYS.name)
     if version is None:
         raise InputError(f"no plays under {store.where(t.PLAYS.name)}; import a log first: trackpools import --help")
-    if not store.read(t.PLAYS.name, version).where("played_at IS NOT NULL").limit(1).count():
-        raise InputError("the plays of this log have no times, so nothing can be held out by time; compare on pairs instead: trackpools evaluate --train … --test …")
+    if not is_timed(store):
+        raise InputError("the plays of this log have no times, so nothing can be held out by time; compare on pairs: trackpools evaluate --train … --test …")
     return parse_time(until, "--until") if until else resolve(store, version, None, None).as_of
+
+
+def is_timed(store: Store) -> bool:
+    """Whether any play has a time."""
+    return bool(store.read(t.PLAYS.name, store.version(t.PLAYS.name)).where("played_at IS NOT NULL").limit(1).count())
 
 
 def days_before(moment: datetime, days: int) -> datetime:

@@ -138,26 +138,23 @@ class Store:
     def commit(self, name: str) -> Commit:
         """The latest commit of a table that exists."""
         if name not in self._commits:
-            last = self._table(name).history(1).select("version", "userMetadata", "timestamp", "operationMetrics").first()
-            assert last is not None  # noqa: S101 - a Delta table has a first commit
-            metadata = json.loads(last["userMetadata"] or "{}")
-            self._commits[name] = Commit(int(last["version"]), metadata, last["timestamp"].timestamp(), last["operationMetrics"] or {})
+            self._commits[name] = self._commit(name, self._table(name).history(1))
         return self._commits[name]
+
+    def commit_at(self, name: str, version: int) -> Commit:
+        """An older commit; an InputError where the log no longer knows it."""
+        return self._commit(name, self._table(name).history().where(F.col("version") == version))
+
+    @staticmethod
+    def _commit(name: str, history: DataFrame) -> Commit:
+        row = history.select("version", "userMetadata", "timestamp", "operationMetrics").first()
+        if row is None:
+            raise InputError(f"the log of table {name} does not hold this version any more")
+        return Commit(int(row["version"]), json.loads(row["userMetadata"] or "{}"), row["timestamp"].timestamp(), row["operationMetrics"] or {})
 
     def version(self, name: str) -> int | None:
         """Latest version, or None where the table does not exist."""
         return self.commit(name).version if self.exists(name) else None
-
-    def committed_at(self, name: str, version: int) -> float:
-        """When a version was committed, seconds since 1970.
-
-        Raises:
-            InputError: where the log no longer knows the version.
-        """
-        row = self._table(name).history().where(F.col("version") == version).select("timestamp").first()
-        if row is None:
-            raise InputError(f"table {name} has no version {version} in its log any more")
-        return float(row["timestamp"].timestamp())
 
     def vacuum(self, name: str, hours: int) -> None:
         """Delete files removed more than `hours` ago; only `releases.vacuum` knows how many are safe.

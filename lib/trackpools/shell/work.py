@@ -2,14 +2,15 @@
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
 from trackpools import stages as s
 from trackpools.config import Config
 from trackpools.datasets import IMPORTERS, Imported
-from trackpools.errors import ConfigError
-from trackpools.shell import reporting
+from trackpools.errors import ConfigError, ModelError
+from trackpools.shell import promoting, releases, reporting
 from trackpools.shell.command import Answer, Options, as_tables, flow_id, telling
 from trackpools.shell.flow import Done, Flow
 from trackpools.shell.ingest import IngestResult, ingest
@@ -119,6 +120,9 @@ def _run(flow: Flow, options: Options, chosen: Sequence[Stage], *, publish: bool
         release = flow.publish()
         lines = [_summary(done) for done in flow.done] + _after_publish(flow, release, options, imported)
     elif chosen:
+        if any(done.stage == "train" for done in flow.done):
+            version = promoting.register_challenger(flow)
+            lines += [f"model {flow.config.mlflow.model_name} version {version} is registered as challenger"] if version else []
         lines.append(f"next: trackpools {_next(chosen[-1])} --root {options.root or '…'}")
     stats = [table for done in flow.done for table in done.tables]
     return Answer(
@@ -153,6 +157,36 @@ def _after_publish(flow: Flow, release: Release, options: Options, imported: Ing
     said = f"release {release.seq} ({release.release_id}) {state}: {pools.rows:,} pools → {flow.store.where('pools')}"
     where = f"--root {options.root}" if options.root else "…"
     return [said, *lines, f"next: trackpools show pools --limit 1 {where}   (or: trackpools explain USER {where})"]
+
+
+def promote(config: Config, options: Options) -> Answer:
+    """Publish the pools in the store if they hold against the release in force; refused with every gate otherwise.
+
+    Raises:
+        ModelError: where a gate does not hold.
+    """
+    with _opened(config, options, "promote", 4) as flow:
+        champion = releases.latest(flow.store)
+        _, made = flow.made()
+        if made["run_key"] == champion.run_key:
+            reporting.follow_release(flow, champion)
+            return Answer(release_id=champion.release_id, lines=[f"the pools here are those of release {champion.seq}, which is in force: nothing to promote"])
+        return _promote(flow, options, champion)
+
+
+def _promote(flow: Flow, options: Options, champion: Release) -> Answer:
+    promoting.register_challenger(flow)
+    flow.progress("measure: challenger and champion on the same listeners")
+    verdict = promoting.judged(flow, champion)
+    promoting.tell(flow, verdict)
+    said = [f"{'holds' if gate.passed else 'REFUSED'}  {gate.name}: {gate.said}" for gate in verdict.gates]
+    if not verdict.passed:
+        raise ModelError(f"release {champion.seq} stays in force: the challenger does not hold against it", [*said, *verdict.notes])
+    release = flow.publish(promoted=True)
+    return Answer(
+        release_id=release.release_id, tables=as_tables(list(release.tables)), mlflow_run_id=flow.tracker.run_id,
+        warnings=[*flow.notes.warnings, *verdict.notes], lines=[*said, *_after_publish(flow, release, options, None)],
+        more={"gates": [asdict(gate) for gate in verdict.gates], "measures": [asdict(one) for one in verdict.measures]})
 
 
 def demo(config: Config, options: Options) -> Answer:

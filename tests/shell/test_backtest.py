@@ -1,0 +1,79 @@
+"""`trackpools evaluate` on a log of one's own: everybody on one cut, beside the store and without touching it; a canary that sings when the cut leaks."""
+
+import json
+import shutil
+
+import pytest
+
+import flows
+from trackpools.cli import _run
+from trackpools.core import interactions
+from trackpools.shell.contest import ALL_ENGINES
+from trackpools.shell.settings import load_config
+
+DAYS = ("holdout.days=15", "holdout.short_days=5", "mlflow.enabled=false")
+
+
+@pytest.fixture(scope="module")
+def root(spark, published, tmp_path_factory):
+    return shutil.copytree(published, tmp_path_factory.mktemp("log") / "root")
+
+
+def evaluated(capsys, root, *options, settings=flows.FEW):
+    told = [argument for setting in (*settings, *DAYS) for argument in ("--set", setting)]
+    capsys.readouterr()
+    code = _run(["evaluate", "--root", str(root), "--json", "--quiet", "--k", "10,40", *told, *options])
+    return code, json.loads(capsys.readouterr().out.splitlines()[-1])
+
+
+def test_everybody_on_one_cut(spark, capsys, root):
+    before = flows.hashes(spark, load_config(root=str(root)))
+    files = sorted(path.relative_to(root) for path in root.rglob("*.parquet"))
+    code, answer = evaluated(capsys, root, "--canary")
+    assert code == 0, answer["error"]
+    assert set(answer["engines"]) == set(ALL_ENGINES)
+    users = {measure["users"] for engine in answer["engines"].values() for measure in engine["metrics"]}
+    assert len(users) == 1  # the same listeners for all
+    recall = {name: {one["metric"]: one for one in engine["metrics"]}["recall@40"] for name, engine in answer["engines"].items()}
+    assert all(one["low"] <= one["value"] <= one["high"] for one in recall.values())
+    assert recall["item_knn"]["value"] > recall["popularity"]["value"]
+    gain = {one["metric"]: one for one in answer["engines"]["popularity"]["blend_gains"]}["recall@40"]
+    assert gain["value"] == pytest.approx(recall["blend"]["value"] - recall["popularity"]["value"])
+    assert {"train_rows", "test_rows", "cold_users", "cold_recordings"} <= set(answer["counts"])
+    measures = {(one["metric"], one["slice"]): one for one in answer["pools"]}
+    assert measures["again_15d_recall@all", "all"]["value"] > 0
+    assert ("new_15d_recall@500", "activity_decile=1") in measures
+    assert {"diversity", "gini", "coverage", "users_without_pool"} <= {metric for metric, _ in measures}
+    page = next((root / "reports").glob("evaluation-*.html")).read_text(encoding="utf-8")
+    for title in ("Recall by depth", "Accuracy against diversity", "Recall by slice: new", "Recall by source"):
+        assert title in page
+    assert flows.hashes(spark, load_config(root=str(root))) == before
+    assert sorted(path.relative_to(root) for path in root.rglob("*.parquet")) == files  # what was made beside is gone
+
+
+def test_the_canary_sings_where_the_cut_leaks(spark, capsys, root, monkeypatch):
+    real = interactions.known_by
+    monkeypatch.setattr(interactions, "known_by", lambda as_of, known: real(as_of.replace(year=as_of.year + 1), known.replace(year=known.year + 1)))
+    code, answer = evaluated(capsys, root, "--canary", "--engine", "popularity")
+    assert (code, answer["error"]["code"]) == (3, "contract")
+    assert "the canary sings" in answer["error"]["message"]
+    assert any("has a number" in line for line in answer["error"]["problems"])
+    assert any("plays_daily knows a day after" in line for line in answer["error"]["problems"])
+    code, answer = evaluated(capsys, root, "--engine", "popularity")
+    assert code == 0, "without a canary nobody hears it"
+
+
+def test_a_cut_by_share_of_plays(spark, capsys, root):
+    code, answer = evaluated(capsys, root, "--share", "0.3", "--engine", "popularity")
+    assert code == 0, answer["error"]
+    n = answer["counts"]
+    assert n["test_rows"] / (n["train_rows"] + n["test_rows"]) == pytest.approx(0.3, abs=0.02)
+
+
+@pytest.mark.parametrize(("options", "message"), [
+    (("--engine", "svd"), "no engine is called 'svd'"), (("--set", "holdout.days=360"), "leaves nothing to learn from"), (("--until", "2025-01-01"), "no plays before"),
+])
+def test_what_cannot_be_meant_is_said(spark, capsys, root, options, message):
+    code, answer = evaluated(capsys, root, *options)
+    assert code == 2
+    assert message in answer["error"]["message"]
