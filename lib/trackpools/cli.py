@@ -107,13 +107,20 @@ for _name, (_stages, _text, _publish) in COMMANDS.items():
 
 
 @app.command()
-def demo(root: Root = "trackpools-demo", config: ConfigFile = None, set_: Settings = None, json: Json = False, quiet: Quiet = False) -> None:
+def demo(
+    full: Annotated[bool, typer.Option("--full", help="also search for better settings and promote them: some 20 minutes")] = False,
+    root: Root = "trackpools-demo", config: ConfigFile = None, set_: Settings = None, json: Json = False, quiet: Quiet = False,
+) -> None:
     """A synthetic music service, end to end: published pools, an MLflow run and a report, in a few minutes."""
     options = _options(root, config, set_, json, quiet)
 
     def work(merged: Any) -> Answer:
         from trackpools.shell import work as w
 
+        if full:
+            from trackpools.shell.full_demo import full_demo
+
+            return full_demo(options)
         return w.demo(merged, options)
 
     _end(perform("demo", options, work))

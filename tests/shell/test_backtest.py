@@ -1,6 +1,7 @@
 """`trackpools evaluate` on a log of one's own: everybody on one cut, beside the store and without touching it; a canary that sings when the cut leaks."""
 
 import json
+import random
 import shutil
 
 import pytest
@@ -10,6 +11,7 @@ from trackpools.cli import _run
 from trackpools.core import interactions
 from trackpools.shell.contest import ALL_ENGINES
 from trackpools.shell.settings import load_config
+from trackpools.shell.store import Store
 
 DAYS = ("holdout.days=15", "holdout.short_days=5", "mlflow.enabled=false")
 
@@ -28,9 +30,13 @@ def evaluated(capsys, root, *options, settings=flows.FEW):
 
 def test_everybody_on_one_cut(spark, capsys, root):
     before = flows.hashes(spark, load_config(root=str(root)))
-    files = sorted(path.relative_to(root) for path in root.rglob("*.parquet"))
-    code, answer = evaluated(capsys, root, "--canary")
+    files = {path.relative_to(root) for path in root.rglob("*.parquet")}
+    code, answer = evaluated(capsys, root, "--canary", "--share", "0.3")
     assert code == 0, answer["error"]
+    n = answer["counts"]
+    assert n["test_rows"] / (n["train_rows"] + n["test_rows"]) == pytest.approx(0.3, abs=0.02)
+    days = max(int(one["metric"].split("_")[1][:-1]) for one in answer["pools"] if one["metric"].startswith("again"))
+    assert 14 <= days <= 22  # of 60, plays alike on each
     assert set(answer["engines"]) == set(ALL_ENGINES)
     users = {measure["users"] for engine in answer["engines"].values() for measure in engine["metrics"]}
     assert len(users) == 1  # the same listeners for all
@@ -38,17 +44,21 @@ def test_everybody_on_one_cut(spark, capsys, root):
     assert all(one["low"] <= one["value"] <= one["high"] for one in recall.values())
     assert recall["item_knn"]["value"] > recall["popularity"]["value"]
     gain = {one["metric"]: one for one in answer["engines"]["popularity"]["blend_gains"]}["recall@40"]
+    assert 0 < gain["p"] <= 1
     assert gain["value"] == pytest.approx(recall["blend"]["value"] - recall["popularity"]["value"])
     assert {"train_rows", "test_rows", "cold_users", "cold_recordings"} <= set(answer["counts"])
     measures = {(one["metric"], one["slice"]): one for one in answer["pools"]}
-    assert measures["again_15d_recall@all", "all"]["value"] > 0
-    assert ("new_15d_recall@500", "activity_decile=1") in measures
+    assert measures[f"again_{days}d_recall@all", "all"]["value"] > 0
+    assert (f"new_{days}d_recall@500", "activity_decile=1") in measures
     assert {"diversity", "gini", "coverage", "users_without_pool"} <= {metric for metric, _ in measures}
+    kept = {(row["metric"], row["slice"]): row["value"] for row in Store(spark, load_config(root=str(root)).store).read("pool_metrics").collect()}
+    assert kept == {key: one["value"] for key, one in measures.items()}
     page = next((root / "reports").glob("evaluation-*.html")).read_text(encoding="utf-8")
     for title in ("Recall by depth", "Accuracy against diversity", "Recall by slice: new", "Recall by source"):
         assert title in page
     assert flows.hashes(spark, load_config(root=str(root))) == before
-    assert sorted(path.relative_to(root) for path in root.rglob("*.parquet")) == files  # what was made beside is gone
+    left = {path.relative_to(root) for path in root.rglob("*.parquet")} - files
+    assert {path.parts[:2] for path in left} == {("tables", "pool_metrics")}  # what was made beside is gone
 
 
 def test_the_canary_sings_where_the_cut_leaks(spark, capsys, root, monkeypatch):
@@ -59,15 +69,23 @@ def test_the_canary_sings_where_the_cut_leaks(spark, capsys, root, monkeypatch):
     assert "the canary sings" in answer["error"]["message"]
     assert any("has a number" in line for line in answer["error"]["problems"])
     assert any("plays_daily knows a day after" in line for line in answer["error"]["problems"])
-    code, answer = evaluated(capsys, root, "--engine", "popularity")
-    assert code == 0, "without a canary nobody hears it"
 
 
-def test_a_cut_by_share_of_plays(spark, capsys, root):
-    code, answer = evaluated(capsys, root, "--share", "0.3", "--engine", "popularity")
+def test_playlists_are_continued(spark, capsys, tmp_path):
+    """A log of totals without times, a playlist a user: a fifth of each is held out by lot."""
+    config = load_config(settings=[*DAYS, *flows.FEW], root=str(tmp_path / "root"))
+    rng = random.Random(1)
+    rows = [{"user_id": f"party {p}", "track_id": f"t{p % 3 * 40 + r:03}", "plays": 1} for p in range(45) for r in rng.sample(range(40), 20)]
+    flows.import_events(config, tmp_path, rows)
+    code, answer = evaluated(capsys, tmp_path / "root", "--engine", "popularity,item_knn", settings=(*flows.FEW, "ingest.columns={plays: plays}"))
     assert code == 0, answer["error"]
-    n = answer["counts"]
-    assert n["test_rows"] / (n["train_rows"] + n["test_rows"]) == pytest.approx(0.3, abs=0.02)
+    assert (answer["counts"]["test_rows"], answer["counts"]["train_rows"], answer["counts"]["cold_users"]) == (45 * 4, 45 * 16, 0)
+    recall = {name: {one["metric"]: one["value"] for one in engine["metrics"]}["recall@20"] for name, engine in answer["engines"].items()}
+    assert recall["item_knn"] > 0.6 > recall["popularity"]  # 4 among the 24 of its kind that the playlist lacks
+    assert {one["metric"] for one in answer["pools"]} >= {"new_0d_recall@all", "diversity"}
+    code, answer = evaluated(capsys, tmp_path / "root", "--canary")
+    assert code == 2
+    assert "have no times" in answer["error"]["message"]
 
 
 @pytest.mark.parametrize(("options", "message"), [

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,16 +18,18 @@ from trackpools.core.decode import named
 from trackpools.core.holdout import by_time, fraction, given
 from trackpools.core.metrics import all_metrics, hits
 from trackpools.core.relevant import numbered
+from trackpools.core.resampling import holm
 from trackpools.core.sources import dictionary
 from trackpools.errors import ConfigError, ContractError, InputError
 from trackpools.shell import contest, measuring, report_evaluation
-from trackpools.shell.command import Answer
+from trackpools.shell.command import Answer, flow_id
 from trackpools.shell.flow import Flow
 from trackpools.shell.kept import kept
 from trackpools.shell.lock import local_path
 from trackpools.shell.session import spark_session
 from trackpools.shell.side import days_before, is_timed, last_moment, replay
 from trackpools.shell.store import Store
+from trackpools.shell.tracking import Tracker
 
 NAME = "evaluate"  # of the folder beside the tables
 LOT, SEED = 0.2, 1  # of each listener's rows, where there are no times
@@ -99,7 +101,13 @@ def evaluated(config: Config, asked: Asked, tell: Callable[[str], None]) -> Answ
         later = kept_back.enter_context(kept(past.later(held.test) if held.train is None else past.withheld(held.test)))
         found = measuring.measured(past, past.read("pools"), later, dict(named(dictionary(), "source")), tell)
         rows = _compared(flow, past, later, engines, asked.ks)
-    return _answer(config, asked, report_evaluation.Evaluation(held.cut, held.end, counts, found, rows))
+        run_key = str(flow.store.commit(t.POOLS.name).metadata["run_key"])
+    told = report_evaluation.Evaluation(held.cut, held.end, counts, found, rows)
+    with Tracker(config.mlflow, config.store.root, flow_id(NAME), NAME) as tracker:
+        measuring.keep(store, tracker, found, run_key, held.cut)
+        page = report_evaluation.page(told)
+        tracker.artifact_text("evaluation.html", page)
+        return _answer(config, asked, told, page, tracker.run_id)
 
 
 def _by_time(store: Store, plays: DataFrame, asked: Asked, days: int) -> Held:
@@ -153,7 +161,7 @@ def _counts(past: measuring.Past, held: Held) -> dict[str, int]:
 
 
 def _compared(flow: Flow, past: measuring.Past, later: DataFrame, engines: Sequence[str], ks: Sequence[int]) -> dict[str, Any]:
-    """Engine → its measures, the same listeners for all; beside each what the blend has more."""
+    """Engine → its measures, the same listeners for all; beside each what the blend has more, its p by Holm's correction over the engines."""
     relevant = later.select("user_idx", F.col(f"new_{max(past.horizons)}d").alias("relevant"))
     of = contest.ground(flow, past, relevant)
     names = [f"{kind}@{k}" for kind, cuts in (("recall", sorted({*ks, *CURVE})), ("ndcg", ks)) for k in cuts]
@@ -168,9 +176,12 @@ def _compared(flow: Flow, past: measuring.Past, later: DataFrame, engines: Seque
             measured = values.select("user_idx", "ranked", *all_metrics(names, F.col("ranks"), F.size("relevant")))
             by_engine[engine] = held.enter_context(kept(measured))
             told[engine] = {"metrics": measuring.means(by_engine[engine], names), "lists": _traits(by_engine[engine], past)}
-        if contest.BLEND in by_engine:
-            for engine, measured in by_engine.items():
-                told[engine]["blend_gains"] = _gain(measured, by_engine[contest.BLEND], names)
+        others = [engine for engine in by_engine if engine != contest.BLEND]
+        if contest.BLEND in by_engine and others:
+            gains = [_gain(by_engine[engine], by_engine[contest.BLEND], names) for engine in others]
+            corrected = [holm([one.p if one.p is not None else 1.0 for one in of_metric]) for of_metric in zip(*gains, strict=True)]
+            for engine, mine, ps in zip(others, gains, zip(*corrected, strict=True), strict=True):
+                told[engine]["blend_gains"] = [replace(one, p=p) for one, p in zip(mine, ps, strict=True)]
     return told
 
 
@@ -183,10 +194,10 @@ def _gain(rows: DataFrame, blend: DataFrame, names: Sequence[str]) -> list[measu
     """What the blend has more than this engine, on the same listeners."""
     other = blend.select("user_idx", *(F.col(f"`{name}`").alias(f"_{i}") for i, name in enumerate(names)))
     both = rows.join(other, "user_idx").select("user_idx", *((F.col(f"_{i}") - F.col(f"`{name}`")).alias(name) for i, name in enumerate(names)))
-    return measuring.means(both, names)
+    return measuring.means(both, names, paired=True)
 
 
-def _answer(config: Config, asked: Asked, found: report_evaluation.Evaluation) -> Answer:
+def _answer(config: Config, asked: Asked, found: report_evaluation.Evaluation, page: str, run_id: str | None) -> Answer:
     shown = [f"{kind}@{k}" for kind in ("recall", "ndcg") for k in asked.ks]
     users = next((one["metrics"][0].users for one in found.engines.values()), 0)
     span = f"from {found.cut:%Y-%m-%d} to {found.end:%Y-%m-%d}" if found.end > found.cut else "held out by lot"
@@ -203,8 +214,8 @@ def _answer(config: Config, asked: Asked, found: report_evaluation.Evaluation) -
     if folder is not None:
         path = folder / "reports" / f"evaluation-{found.cut:%Y%m%d}.html"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(report_evaluation.page(found), encoding="utf-8")
+        path.write_text(page, encoding="utf-8")
         lines.append(f"report: {path}")
     engines = {name: {key: [asdict(m) for m in told] if isinstance(told, list) else told for key, told in one.items()} for name, one in found.engines.items()}
-    return Answer(lines=lines, more={
+    return Answer(mlflow_run_id=run_id, lines=lines, more={
         "cut": found.cut.isoformat(), "until": found.end.isoformat(), "counts": dict(n), "engines": engines, "pools": [asdict(one) for one in found.pools]})

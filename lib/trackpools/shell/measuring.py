@@ -1,12 +1,13 @@
 """Pools measured by what was heard after them: means over users with intervals, by slice, and what the lists are like; kept in `pool_metrics`."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import pyarrow as pa
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from trackpools import tables as t
@@ -19,6 +20,7 @@ from trackpools.core.resampling import resampled, total
 from trackpools.core.slices import SEP, SLICES, slices
 from trackpools.shell.kept import kept
 from trackpools.shell.store import Store
+from trackpools.shell.tracking import Tracker
 
 ALL = "all"
 Read = Callable[[str], DataFrame]
@@ -26,7 +28,7 @@ Read = Callable[[str], DataFrame]
 
 @dataclass(frozen=True)
 class Measure:
-    """One row of `pool_metrics`."""
+    """One row of `pool_metrics`; `p` is that of no difference, where the metric is one (sign flips over users)."""
 
     metric: str
     slice: str
@@ -34,6 +36,7 @@ class Measure:
     low: float | None = None
     high: float | None = None
     users: int | None = None
+    p: float | None = None
 
 
 @dataclass(frozen=True)
@@ -94,9 +97,14 @@ def parts_of(rows: DataFrame) -> list[tuple[str, str]]:
 
 
 def means(
-    rows: DataFrame, metrics: Sequence[str], by_slice: Sequence[str] = (), parts: Sequence[tuple[str, str]] = (), level: float = 0.95
+    rows: DataFrame, metrics: Sequence[str], by_slice: Sequence[str] = (), parts: Sequence[tuple[str, str]] = (),
+    *, level: float = 0.95, paired: bool = False,
 ) -> list[Measure]:
-    """Mean and interval of each metric over users, and of some by slice; all in one pass."""
+    """Mean and interval of each metric over users, and of some by slice; all in one pass.
+
+    Args:
+        paired: whether metrics are differences, of which is asked how likely chance alone made them.
+    """
     columns = {(name, ALL): F.col(f"`{name}`") for name in metrics}
     columns |= {(name, f"{of}{SEP}{value}"): F.when(F.col(of) == F.lit(value), F.col(f"`{name}`")) for name in by_slice for of, value in parts}
     numbers = [f"c{i}" for i in range(len(columns))]
@@ -104,8 +112,8 @@ def means(
     found = total(resampled(told, numbers).toArrow(), len(numbers))
     low, high = found.interval(level)
     return [
-        Measure(metric, part, float(mean), float(a), float(b), int(users)) if users else Measure(metric, part, None, users=0)
-        for (metric, part), mean, a, b, users in zip(columns, found.mean, low, high, found.users, strict=True)
+        Measure(metric, part, float(mean), float(a), float(b), int(users), float(p) if paired else None) if users else Measure(metric, part, None, users=0)
+        for (metric, part), mean, a, b, users, p in zip(columns, found.mean, low, high, found.users, found.p_value(), strict=True)
     ]
 
 
@@ -148,12 +156,14 @@ def traits_of(past: Past, pools: DataFrame) -> list[Measure]:
     return means(traits(pools, past.heard, past.read("recording_facts"), max(users, 1), past.as_of), TRAITS)
 
 
-def keep(store: Store, spark: SparkSession, found: Sequence[Measure], run_key: str, as_of: datetime) -> int:
-    """Into `pool_metrics`; returns rows that are new or changed."""
+def keep(store: Store, tracker: Tracker, found: Sequence[Measure], run_key: str, as_of: datetime) -> None:
+    """Into `pool_metrics`, and to MLflow, which knows no @ and no =: gain/new_recall_at_500/market-SE."""
     n = len(found)
     columns: dict[str, Any] = {
         "run_key": pa.array([run_key] * n), "metric": pa.array([one.metric for one in found]), "slice": pa.array([one.slice for one in found]),
         **{name: pa.array([getattr(one, name) for one in found], pa.float64()) for name in ("value", "low", "high")},
         "users": pa.array([one.users for one in found], pa.int64()), "as_of": pa.array([as_of] * n, pa.timestamp("us", "UTC")),
     }
-    return store.upsert(t.POOL_METRICS, spark.createDataFrame(pa.table(columns)), {"stage": "measure", "run_key": run_key})
+    store.upsert(t.POOL_METRICS, store.spark.createDataFrame(pa.table(columns)), {"stage": "measure", "run_key": run_key})
+    names = {f"{one.metric.replace('@', '_at_').replace(':', '/')}/{re.sub('[^A-Za-z0-9_.-]', '-', one.slice)}": one.value for one in found}
+    tracker.metrics({name: value for name, value in names.items() if value is not None})

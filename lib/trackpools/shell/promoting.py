@@ -1,6 +1,5 @@
 """Challenger against champion: both pools measured on the same listeners by what they then heard, gates, and only then a release."""
 
-import re
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -92,7 +91,7 @@ def _paired(past: Past, pools: dict[str, DataFrame], later: DataFrame, days: int
 def compared(rows: DataFrame, level: float) -> tuple[Paired, list[Paired]]:
     """Everybody, and each slice."""
     columns = ("champion", "challenger", "gain")
-    by = {(one.metric, one.slice): one for one in means(rows, columns, columns, parts_of(rows), level)}
+    by = {(one.metric, one.slice): one for one in means(rows, columns, columns, parts_of(rows), level=level)}
 
     def pair(part: str) -> Paired:
         old, new, gain = (by[name, part] for name in columns)
@@ -126,14 +125,8 @@ def _verdict(flow: Flow, past: Past, pools: dict[str, DataFrame], overall: Paire
 def tell(flow: Flow, verdict: Verdict) -> None:
     """The verdict into `pool_metrics` and MLflow."""
     run_key = flow.store.commit(t.POOLS.name).metadata["run_key"]
-    keep(flow.store, flow.spark, verdict.measures, run_key, datetime.fromisoformat(flow.store.commit(t.POOLS.name).metadata["as_of"]))
-    flow.tracker.metrics({metric_name(one): one.value for one in verdict.measures if one.value is not None})
+    keep(flow.store, flow.tracker, verdict.measures, run_key, datetime.fromisoformat(flow.store.commit(t.POOLS.name).metadata["as_of"]))
     flow.tracker.tag({"trackpools.verdict": "promoted" if verdict.passed else "refused"} | {f"trackpools.gate.{g.name}": g.said for g in verdict.gates})
-
-
-def metric_name(one: Measure) -> str:
-    """As MLflow takes it, which knows no @ and no =: gain/new_recall_at_500/market-SE."""
-    return f"{one.metric.replace('@', '_at_').replace(':', '/')}/{re.sub('[^A-Za-z0-9_.-]', '-', one.slice)}"
 
 
 def register_challenger(flow: Flow) -> str | None:
