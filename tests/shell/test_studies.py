@@ -123,3 +123,10 @@ def test_the_overlay_holds_what_differs_and_no_password(tmp_path):
     expected = with_settings(load_config(settings=told[:3], root=str(tmp_path)), {"train.reg": 1e-05, "weights.half_life_days": 33.0})
     assert load_config(str(path)) == expected
     assert differences(dump(load_config()), dump(load_config())) == {}
+
+
+@pytest.mark.parametrize(("low", "high", "said"), [(0.01, 0.03, "are better"), (-0.01, 0.03, "no difference that shows"), (-0.03, -0.01, "pools are worse")])
+def test_the_verdict_is_said_as_the_interval_has_it(low, high, said):
+    one = {"value": 0.5, "low": low, "high": high}
+    final = {"better": low > 0, "measures": {f"{kind} {who}": one for kind in ("new", "again") for who in ("present", "best", "gain")}}
+    assert said in tuned._verdict({"train.rank": 8}, final)[-1]

@@ -31,7 +31,8 @@ def full_demo(options: Options, *, trials: int = TRIALS) -> Answer:
     def step(title: str, done: Callable[[], Answer]) -> Answer:
         lines.extend(["", f"── {title}"])
         answer = done()
-        lines.extend(answer.lines)
+        # what a step says to do next is done next
+        lines.extend(line for line in answer.lines if not str(line).startswith("next"))
         return answer
 
     step("trackpools import synthetic", lambda: work.import_log(hurried, options, "synthetic", None))
@@ -50,4 +51,5 @@ def full_demo(options: Options, *, trials: int = TRIALS) -> Answer:
         last = first
         lines.extend([error.message, *error.problems])
     more = {"promoted": last.release_id != first.release_id, "tuned": found.more["settings"], "gates": last.more.get("gates", [])}
-    return Answer(release_id=last.release_id, tables=last.tables, mlflow_run_id=last.mlflow_run_id, warnings=last.warnings, lines=lines[1:], more=more)
+    lines = [*lines[1:], "", last.lines[-1]]
+    return Answer(release_id=last.release_id, tables=last.tables, mlflow_run_id=last.mlflow_run_id, warnings=last.warnings, lines=lines, more=more)

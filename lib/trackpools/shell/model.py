@@ -110,6 +110,7 @@ def save(folder: Path, npz: Path, *, run_id: str | None = None, model_id: str | 
 
     with tempfile.TemporaryDirectory() as scratch, warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # it asks for type hints; the signature says it all
+        logging.getLogger("mlflow.pyfunc").setLevel(logging.WARNING)  # it tells of every example it looks at
         code = Path(scratch, "pyfunc_model.py")  # a real file, for the package may be inside a zip
         code.write_text((resources.files("trackpools.shell") / "pyfunc_model.py").read_text(encoding="utf-8"), encoding="utf-8")
         mlflow.pyfunc.save_model(

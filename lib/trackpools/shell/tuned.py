@@ -100,7 +100,9 @@ def _verdict(winner: Settings, final: Mapping[str, Any]) -> list[str]:
         f"{kind} recall@500 of everybody: {shown(f'{kind} present')} at present, {shown(f'{kind} best')} at best, difference {shown(f'{kind} gain')}"
         for kind in ("new", "again")
     ]
-    return [*lines, "the best settings are better" if final["better"] else "that is no difference that shows: the present settings stay"]
+    high = measures["new gain"]["high"]
+    worse = "whole pools are worse by what was best on the sample" if high is not None and high < 0 else "that is no difference that shows"
+    return [*lines, "the best settings are better" if final["better"] else f"{worse}: the present settings stay"]
 
 
 def _next(options: Options, best: Settings, day: str, path: str | None, sets: Sequence[str]) -> list[str]:
