@@ -1,6 +1,6 @@
 """`trackpools evaluate --root`: the log is cut, the flow runs beside the store on what was known then, and all are asked for what came after."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -197,15 +197,22 @@ def _gain(rows: DataFrame, blend: DataFrame, names: Sequence[str]) -> list[measu
     return measuring.means(both, names, paired=True)
 
 
+def _grid(engines: Mapping[str, Any], kind: str, ks: Sequence[int]) -> Table:
+    """Narrow enough for a terminal: the interval below its mean."""
+    names = [f"{kind}@{k}" for k in ks]
+    grid = Table("engine")
+    for name in names:
+        grid.add_column(name, no_wrap=True)
+    for engine, one in engines.items():
+        grid.add_row(engine, *(f"{m.value:.4f}\n{m.low:.4f}–{m.high:.4f}" for m in one["metrics"] if m.metric in names and m.value is not None))
+    return grid
+
+
 def _answer(config: Config, asked: Asked, found: report_evaluation.Evaluation, page: str, run_id: str | None) -> Answer:
-    shown = [f"{kind}@{k}" for kind in ("recall", "ndcg") for k in asked.ks]
     users = next((one["metrics"][0].users for one in found.engines.values()), 0)
     span = f"from {found.cut:%Y-%m-%d} to {found.end:%Y-%m-%d}" if found.end > found.cut else "held out by lot"
-    title = f"new to {users:,} listeners, {span}: mean, 95 % of the mean"
-    grid, n = Table("engine", *shown, title=title), found.counts
-    for engine, one in found.engines.items():
-        grid.add_row(engine, *(f"{m.value:.4f} ({m.low:.4f}–{m.high:.4f})" for m in one["metrics"] if m.metric in shown and m.value is not None))
-    lines: list[Any] = [grid, (
+    n, lines = found.counts, list[Any](_grid(found.engines, kind, asked.ks) for kind in ("recall", "ndcg"))
+    lines += [f"above: mean and its 95 % interval over {users:,} listeners who heard something new to them, {span}", (
         f"the test: {n['test_rows']:,} plays of {n['test_users']:,} listeners and {n['test_recordings']:,} recordings; cold, which are unknown to train "
         f"and count as missed: {n['cold_users']:,} listeners, {n['cold_recordings']:,} recordings")]
     if asked.canary:

@@ -112,7 +112,7 @@ def _blended(of: Ground, longest: int) -> DataFrame:
     pools = config.pools.model_copy(update={"heard": "exclude", "k": max(longest, config.pools.k)})
     inputs = stages.source_inputs(of.read, replace(of.context, config=config.model_copy(update={"pools": pools})))
     made = assemble.pools(inputs, assemble.candidates(inputs), inputs.as_of, BLEND)
-    return made.select("user_idx", F.slice(F.transform("candidates", lambda c: c["recording"]), 1, longest).alias("ranked"))
+    return made.select("user_idx", F.slice(F.col("candidates.recording"), 1, longest).alias("ranked"))
 
 
 def chosen(names: Sequence[str]) -> list[str]:

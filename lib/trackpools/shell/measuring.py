@@ -17,7 +17,7 @@ from trackpools.core.audience import EVERYWHERE, audience
 from trackpools.core.list_traits import TRAITS, traits
 from trackpools.core.relevant import numbered, relevant
 from trackpools.core.resampling import resampled, total
-from trackpools.core.slices import SEP, SLICES, slices
+from trackpools.core.slices import RUNGS, SEP, SLICES, slices
 from trackpools.shell.kept import kept
 from trackpools.shell.store import Store
 from trackpools.shell.tracking import Tracker
@@ -85,8 +85,8 @@ class Past:
 
 
 def values(past: Past, pools: DataFrame, later: DataFrame, sources: Mapping[int, str], horizons: Sequence[int]) -> DataFrame:
-    """A row a user who heard anything: what `pool_metrics.accuracy` gives, and the slices."""
-    return pool_metrics.accuracy(pools, later, horizons, sources).join(past.slices(), "user_idx", "left")
+    """A row a user who heard anything: what `pool_metrics.accuracy` gives, and the slices; of who has no number nothing is known."""
+    return pool_metrics.accuracy(pools, later, horizons, sources).join(past.slices(), "user_idx", "left").fillna(RUNGS[-1], ["rung"])
 
 
 def parts_of(rows: DataFrame) -> list[tuple[str, str]]:
