@@ -4,9 +4,10 @@ import datetime as dt
 import math
 
 import pytest
+from pyspark.sql import functions as F
 
 from builders import rows
-from trackpools.core.checks import activity, pool_violations
+from trackpools.core.checks import activity, overlap, pool_violations, rights_violations
 
 ONE = {"recording": 1, "score": 0.5, "sources": 1, "reason": 0, "reason_arg": 1, "plays": 0, "last_day": None, "propensity": 1.0}
 FULL = {"candidates": [ONE, ONE | {"recording": 2}], "reserve": [ONE | {"recording": 3}], "drops": {"rights": 3}, "emitted": 5}
@@ -45,3 +46,22 @@ def test_activity_is_the_last_play_and_the_last_receipt(spark):
     plays = rows(spark, "plays", {"played_at": early, "received_at": later}, {"played_at": late}, {"played_at": None})
     assert tuple(activity(plays).first()) == (late, later)
     assert tuple(activity(plays.where("false")).first()) == (None, None)
+
+
+def test_what_may_not_be_played_is_counted_once_a_market_and_policy(spark):
+    pools = rows(spark, "pools", *({"user_idx": u, "candidates": [ONE | {"recording": r} for r in offered]} for u, offered in enumerate([(1, 2, 3), (2, 3), (3, 4), (1, 2)])))
+    everybody = spark.createDataFrame([(0, "SE", False), (1, "SE", False), (2, "NO", False), (3, "SE", True)], "user_idx int, market string, clean boolean")
+    cards = spark.createDataFrame(
+        [(1, "SE", "a", None, True), (2, "SE", None, None, True), (3, "SE", "c", "c", True), (3, "NO", "c", "c", False)],
+        "recording_idx int, market string, track_id string, clean_track_id string, available boolean")
+    # 2 in SE for both policies, though two users hold it; 1 in SE for the clean; 3 in NO is taken down; 4 in NO has no card
+    assert rights_violations(pools, everybody, cards).first()["violations"] == 5
+    fine = cards.where("recording_idx = 3 AND market = 'SE'")
+    assert rights_violations(pools.where("user_idx = 1").withColumn("candidates", F.slice("candidates", 2, 1)), everybody, fine).first()["violations"] == 0
+
+
+def test_overlap_is_the_mean_share_of_the_old_pool_that_stays(spark):
+    def pools(*offered):
+        return rows(spark, "pools", *({"user_idx": u, "candidates": [ONE | {"recording": r} for r in one]} for u, one in enumerate(offered)))
+
+    assert overlap(pools((1, 2, 3, 4), (5, 6), (), (7,)), pools((1, 2, 9), (6, 5), (3,))).first()["overlap"] == pytest.approx((0.5 + 1) / 2)

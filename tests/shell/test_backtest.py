@@ -54,7 +54,7 @@ def test_everybody_on_one_cut(spark, capsys, root):
     kept = {(row["metric"], row["slice"]): row["value"] for row in Store(spark, load_config(root=str(root)).store).read("pool_metrics").collect()}
     assert kept == {key: one["value"] for key, one in measures.items()}
     page = next((root / "reports").glob("evaluation-*.html")).read_text(encoding="utf-8")
-    for title in ("Recall by depth", "Accuracy against diversity", "Recall by slice: new", "Recall by source"):
+    for title in ("Recall by depth", "Accuracy against diversity", "Recall by slice: new", "Recall by source", "the blend has more"):
         assert title in page
     assert flows.hashes(spark, load_config(root=str(root))) == before
     left = {path.relative_to(root) for path in root.rglob("*.parquet")} - files

@@ -2,15 +2,19 @@
 
 import math
 
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 
 def pool_violations(pools: DataFrame, k: int) -> DataFrame:
-    """One row of counts: `rows` and how many of them break each promise of a pool."""
+    """One row of counts: `rows` and how many of them break each promise of a pool.
+
+    No lambda over candidates: Spark interprets those, at a microsecond an element, and compiles searches for the least and the greatest.
+    """
     size = F.size("candidates")
     dropped = F.aggregate(F.map_values("drops"), F.lit(0), lambda total, n: total + n)
-    recordings, spare = (F.transform(name, lambda c: c["recording"]) for name in ("candidates", "reserve"))
+    recordings, spare = F.col("candidates.recording"), F.col("reserve.recording")
+    least, greatest = ({name: end(f"candidates.{name}") for name in ("sources", "propensity", "score")} for end in (F.array_min, F.array_max))
     broken = {
         "drops + pool size differ from emitted": dropped + size != F.col("emitted"),
         f"more than k={k} candidates": size > k,
@@ -18,11 +22,18 @@ def pool_violations(pools: DataFrame, k: int) -> DataFrame:
         "a recording twice": F.size(F.array_distinct(recordings)) != size,
         "a reserve that holds a recording of the pool, or one twice":
             F.size(F.array_distinct(F.concat(recordings, spare))) != F.size(F.array_distinct(recordings)) + F.size(spare),
-        "a propensity that is not above 0 and at most 1": F.exists("candidates", lambda c: ~F.coalesce(c["propensity"].between(1e-9, 1), F.lit(False))),
-        "a candidate without a source": F.exists("candidates", lambda c: c["sources"] <= 0),
-        "a score that is not a finite number": F.exists("candidates", lambda c: F.isnan(c["score"]) | c["score"].isNull() | (F.abs(c["score"]) == math.inf)),
+        "a propensity that is not above 0 and at most 1": _holds_null("propensity") | (least["propensity"] < 1e-9) | (greatest["propensity"] > 1),
+        "a candidate without a source": least["sources"] <= 0,
+        # Spark holds NaN above every number
+        "a score that is not a finite number":
+            _holds_null("score") | (least["score"] == -math.inf) | (greatest["score"] == math.inf) | F.isnan(greatest["score"]),
     }
     return pools.agg(F.count(F.lit(1)).alias("rows"), *(F.count_if(rule).alias(name) for name, rule in broken.items()))
+
+
+def _holds_null(name: str) -> Column:
+    """Whether any candidate lacks it: a search for what is nowhere answers null where there are nulls, else false."""
+    return F.array_contains(f"candidates.{name}", F.lit(-1e30).cast("float")).isNull() & F.col("candidates").isNotNull()
 
 
 def activity(plays: DataFrame) -> DataFrame:

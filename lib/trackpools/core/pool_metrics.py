@@ -60,7 +60,8 @@ def _placed(pools: DataFrame, relevant: DataFrame, horizons: Sequence[int]) -> D
     No lambda over the pool: Spark interprets those, at a microsecond an element, and compiles a search.
     """
     lists = pools.select("user_idx", F.col("candidates.recording").alias("_ranked"), F.col("candidates.sources").alias("_sources"))
-    told = relevant.join(lists, "user_idx", "left")
+    # by hash: sorting the pools of everybody, four kilobytes each, would cost more than all that follows
+    told = relevant.hint("shuffle_hash").join(lists, "user_idx", "left")
     wanted, longest = _wanted(horizons), max(horizons)
     new, again = (f"{kind}_{longest}d" for kind in KINDS)
     rows = told.select(

@@ -41,12 +41,25 @@ def page(found: Evaluation) -> str:
     told = ", ".join(f"{name.replace('_', ' ')} {n:,}" for name, n in found.counts.items())
     title = f"Learned until {found.cut:%Y-%m-%d}, asked until {found.end:%Y-%m-%d}" if found.end > found.cut else "Held out by lot"
     head = f"<meta charset=utf-8><meta name=viewport content='width=device-width'><title>{title}</title><style>{CSS}</style>"
-    body = f"<div class=grid>{parts}</div><h2>Pools, measured</h2>{table(['metric', 'slice', 'mean', 'low', 'high', 'users'], rows)}"
+    body = f"<div class=grid>{parts}</div><h2>Engines</h2>{_engines(found.engines)}"
+    body += f"<h2>Pools, measured</h2>{table(['metric', 'slice', 'mean', 'low', 'high', 'users'], rows)}"
     return f"<!doctype html><html lang=en><head>{head}</head><body><main><h1>{title}</h1><p class=sub>{escape(told)}</p>{body}</main></body></html>\n"
 
 
 def _shown(value: float | None) -> str | None:
     return None if value is None else f"{value:.4f}"
+
+
+def _engines(engines: Mapping[str, Any]) -> str:
+    """Every metric of every engine, and what the blend has more."""
+    rows = []
+    for name, one in engines.items():
+        gains = {gain.metric: gain for gain in one.get("blend_gains", ())}
+        for m in one["metrics"]:
+            gain = gains.get(m.metric)
+            more = ("", "") if gain is None or gain.value is None else (f"{gain.value:+.4f} ({gain.low:+.4f} to {gain.high:+.4f})", f"{gain.p:.3f}")
+            rows.append((name, m.metric, _shown(m.value), _shown(m.low), _shown(m.high), *more))
+    return table(["engine", "metric", "mean", "low", "high", "the blend has more", "p (Holm)"], rows)
 
 
 def _of_engines(engines: Mapping[str, Any]) -> list[tuple[str, str, Figure]]:
