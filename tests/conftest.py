@@ -12,7 +12,9 @@ os.environ["TZ"] = "UTC"
 time.tzset()
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 
-LONG = ("test_flow.py", "test_spark_submit.py", "test_kill.py", "test_cli.py", "test_notebooks.py")
+LONG = (
+    "test_flow.py", "test_spark_submit.py", "test_kill.py", "test_tune.py", "test_full_demo.py", "test_backtest.py", "test_promote.py", "test_cli.py", "test_notebooks.py",
+)
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
