@@ -49,6 +49,11 @@ def audience(user_ids: DataFrame, users: DataFrame, groups: dict[str, str], mino
     )
 
 
+def by_lot(users: int, most: int) -> Column:
+    """So many users by a hash of `user_idx`, the same whatever is told of them; all where there are no more."""
+    return F.lit(True) if users <= most else F.pmod(F.xxhash64("user_idx"), F.lit(1_000_000)) < F.lit(int(1_000_000 * most / users))
+
+
 def eligible(everybody: DataFrame, features: DataFrame, history: DataFrame, active_days: int, as_of: datetime) -> DataFrame:
     """The audience that gets a pool, with `profile`: everybody, or who was active within `active_days` (above 0)."""
     if active_days:

@@ -13,7 +13,7 @@ from pyspark.sql import functions as F
 from trackpools import tables as t
 from trackpools.config import Config
 from trackpools.core import exposure, interactions, pool_metrics, rules
-from trackpools.core.audience import EVERYWHERE, audience
+from trackpools.core.audience import EVERYWHERE, audience, by_lot
 from trackpools.core.list_traits import TRAITS, traits
 from trackpools.core.relevant import numbered, relevant
 from trackpools.core.resampling import resampled, total
@@ -79,9 +79,7 @@ class Past:
 
     def sampled(self, pools: DataFrame) -> DataFrame:
         """Some of the pools by lot, the same users of any pools: so many as `holdout.max_users`."""
-        users = pools.count()
-        share = self.config.holdout.max_users / max(users, 1)
-        return pools if share >= 1 else pools.where(F.pmod(F.xxhash64("user_idx"), F.lit(1_000_000)) < F.lit(int(1_000_000 * share)))
+        return pools.where(by_lot(pools.count(), self.config.holdout.max_users))
 
 
 def values(past: Past, pools: DataFrame, later: DataFrame, sources: Mapping[int, str], horizons: Sequence[int]) -> DataFrame:

@@ -1,11 +1,9 @@
 """Challenger against champion: both pools measured on the same listeners by what they then heard, gates, and only then a release."""
 
-import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from pathlib import Path
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -18,7 +16,7 @@ from trackpools.core.pool_metrics import accuracy
 from trackpools.core.slices import SLICES
 from trackpools.core.verdict import Gate, Paired, gates
 from trackpools.errors import InputError
-from trackpools.shell import model, releases, reporting
+from trackpools.shell import releases, reporting
 from trackpools.shell.flow import Flow
 from trackpools.shell.kept import kept
 from trackpools.shell.measuring import ALL, Measure, Past, keep, means, parts_of
@@ -131,17 +129,6 @@ def tell(flow: Flow, verdict: Verdict) -> None:
 
 def register_challenger(flow: Flow) -> str | None:
     """The trained factors in the store as a registered version with the alias `challenger`; None where nothing is tracked or the server is away."""
-    config, root = flow.config.mlflow, flow.config.store.root
-    run_id = flow.tracker.run_id if config.enabled else None
-    if run_id is None:
-        return None
-    versions = flow.pin((t.USER_FACTORS, t.RECORDING_FACTORS, t.RECORDING_IDS))
-    made = flow.store.commit(t.RECORDING_FACTORS.name).metadata
-    with tempfile.TemporaryDirectory() as folder:
-        read = {name: flow.store.read(name, version) for name, version in versions.items()}
-        about = reporting.about(flow.config.train, str(made["run_key"]))
-        npz = model.export_factors(read["recording_factors"], read["recording_ids"], Path(folder) / "factors.npz", about, config.max_model_mb)
-        version = None if npz is None else model.register(config, root, run_id, npz, about)
-    if version is not None:
-        model.set_alias(config, root, version, CHALLENGER)
-    return version
+    versions = flow.pin((t.RECORDING_FACTORS, t.RECORDING_IDS))
+    made = str(flow.store.commit(t.RECORDING_FACTORS.name).metadata["run_key"])
+    return reporting.registered(flow, CHALLENGER, made, lambda name: flow.store.read(name, versions[name]))

@@ -138,14 +138,24 @@ PANELS = (
 )
 
 
+def captioned(title: str, figure: Figure, reading: str) -> str:
+    """A plot of a page, with one sentence on how to read it."""
+    return f"<figure><h3>{escape(title)}</h3>{inline_svg(figure, title)}<figcaption>{escape(reading)}</figcaption></figure>"
+
+
+def document(title: str, heading: str, about: str, body: str) -> str:
+    """A whole page; the body is HTML, all else is text and escaped here."""
+    head = f"<meta charset=utf-8><meta name=viewport content='width=device-width'><title>{escape(title)}</title><style>{CSS}</style>"
+    page = f"<main><h1>{escape(heading)}</h1><p class=sub>{escape(about)}</p>{body}</main>"
+    return f"<!doctype html><html lang=en><head>{head}</head><body>{page}</body></html>\n"
+
+
 def _sections(data: ReportData) -> str:
     drawn: dict[str, list[str]] = {}
     for panel in PANELS:
         figure = panel.draw(data)
         if figure is not None:
-            svg = inline_svg(figure, panel.title)
-            part = f"<figure><h3>{escape(panel.title)}</h3>{svg}<figcaption>{escape(panel.reading)}</figcaption></figure>"
-            drawn.setdefault(panel.section, []).append(part)
+            drawn.setdefault(panel.section, []).append(captioned(panel.title, figure, panel.reading))
     return "".join(f"<h2>{title}</h2><div class=grid>{''.join(figures)}</div>" for title, figures in drawn.items())
 
 
@@ -158,7 +168,5 @@ def build_report(data: ReportData) -> str:
     if data.tables:
         body.append("<h2>Pinned tables</h2>" + table(["table", "version", "rows", "content hash"], data.tables))
     sample = "" if data.sampled_users >= data.users else f" · mix, scores, exposure and coverage measured on about {data.sampled_users:,} users"
-    about = escape(f"as of {data.as_of} · model {data.model_version or 'none'}{sample}")
-    head = f"<meta charset=utf-8><meta name=viewport content='width=device-width'><title>trackpools {escape(data.release_id)}</title><style>{CSS}</style>"
-    page = f"<main><h1>Release {escape(data.release_id)}</h1><p class=sub>{about}</p>{_tiles(data)}{''.join(body)}</main>"
-    return f"<!doctype html><html lang=en><head>{head}</head><body>{page}</body></html>\n"
+    about = f"as of {data.as_of} · model {data.model_version or 'none'}{sample}"
+    return document(f"trackpools {data.release_id}", f"Release {data.release_id}", about, f"{_tiles(data)}{''.join(body)}")

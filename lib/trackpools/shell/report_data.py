@@ -7,6 +7,7 @@ from typing import Any
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from trackpools.core.audience import by_lot
 from trackpools.shell.report_drift import Drift, Older, drift_of
 from trackpools.shell.report_pools import Made, made_of
 from trackpools.shell.report_reach import Reach, reach_of
@@ -173,7 +174,7 @@ def collect_report(
     sizes, shortfalls = _fill(pools, k)
     users = sum(n for _, n in sizes)
     catalogue = features.count()
-    picked = F.lit(True) if users <= sample_users else F.pmod(F.xxhash64("user_idx"), F.lit(1_000_000)) < F.lit(int(1_000_000 * sample_users / users))
+    picked = by_lot(users, sample_users)
     some = pools.where(picked)
     long = some.select("user_idx", F.posexplode("candidates").alias("position", "c")).select(
         "user_idx", (F.col("position") + 1).alias("rank"), "c.recording", "c.score", "c.sources",

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from html import escape
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -11,7 +10,7 @@ from matplotlib.figure import Figure
 from trackpools.core.pool_metrics import CUTS
 from trackpools.shell import plots, plots_evaluation
 from trackpools.shell.measuring import ALL, Measure
-from trackpools.shell.report import CSS, inline_svg, table
+from trackpools.shell.report import captioned, document, table
 
 
 @dataclass(frozen=True)
@@ -34,16 +33,13 @@ class Evaluation:
 
 def page(found: Evaluation) -> str:
     """HTML text; every text in it is escaped, and it links to nothing."""
-    parts = "".join(
-        f"<figure><h3>{escape(title)}</h3>{inline_svg(figure, title)}<figcaption>{escape(reading)}</figcaption></figure>"
-        for title, reading, figure in (*_of_engines(found.engines), *_of_pools(found.pools)))
+    parts = "".join(captioned(title, figure, reading) for title, reading, figure in (*_of_engines(found.engines), *_of_pools(found.pools)))
     rows = [(one.metric, one.slice, _shown(one.value), _shown(one.low), _shown(one.high), one.users) for one in found.pools]
     told = ", ".join(f"{name.replace('_', ' ')} {n:,}" for name, n in found.counts.items())
     title = f"Learned until {found.cut:%Y-%m-%d}, asked until {found.end:%Y-%m-%d}" if found.end > found.cut else "Held out by lot"
-    head = f"<meta charset=utf-8><meta name=viewport content='width=device-width'><title>{title}</title><style>{CSS}</style>"
     body = f"<div class=grid>{parts}</div><h2>Engines</h2>{_engines(found.engines)}"
     body += f"<h2>Pools, measured</h2>{table(['metric', 'slice', 'mean', 'low', 'high', 'users'], rows)}"
-    return f"<!doctype html><html lang=en><head>{head}</head><body><main><h1>{title}</h1><p class=sub>{escape(told)}</p>{body}</main></body></html>\n"
+    return document(title, title, told, body)
 
 
 def _shown(value: float | None) -> str | None:

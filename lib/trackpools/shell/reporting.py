@@ -1,10 +1,12 @@
 """After a release: its report and its model, from the tables it pins."""
 
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from trackpools.config import TrainConfig
+from pyspark.sql import DataFrame
+
 from trackpools.core.decode import named
 from trackpools.shell import model
 from trackpools.shell.flow import Flow
@@ -51,10 +53,25 @@ def write_report(flow: Flow, release: Release, imported: IngestResult | None) ->
     return path
 
 
-def about(train: TrainConfig, model_version: str) -> model.About:
-    """What folding in needs to know of a training by these settings."""
-    return model.About(
+def registered(flow: Flow, alias: str, model_version: str, read: Callable[[str], DataFrame]) -> str | None:
+    """The registered version of a training, with the alias on it; made where it was never registered. None while tracking is off or out of reach.
+
+    Args:
+        read: `recording_factors` and `recording_ids` of that training; asked only where it is not registered yet.
+    """
+    config, root, train = flow.config.mlflow, flow.config.store.root, flow.config.train
+    if not config.enabled or flow.tracker.run_id is None:
+        return None
+    known = model.repair_alias(config, root, model_version, alias)
+    if known is not None:
+        return known
+    about = model.About(
         model_version=model_version, engine=train.engine, alpha=train.alpha, reg=train.regularisation, nu=train.exponent, alpha0=train.alpha0)
+    with tempfile.TemporaryDirectory() as folder:
+        npz = model.export_factors(read("recording_factors"), read("recording_ids"), Path(folder) / "factors.npz", about, config.max_model_mb)
+        if npz is None or model.register(config, root, flow.tracker.run_id, npz, about) is None:
+            return None
+    return model.repair_alias(config, root, model_version, alias)
 
 
 def follow_release(flow: Flow, release: Release) -> None:
@@ -62,12 +79,4 @@ def follow_release(flow: Flow, release: Release) -> None:
 
     The release row is the truth; a registry that was away when it landed is mended by the next command.
     """
-    config, root = flow.config.mlflow, flow.config.store.root
-    if not config.enabled or flow.tracker.run_id is None or model.repair_alias(config, root, release.model_version) is not None:
-        return
-    told = about(flow.config.train, release.model_version)
-    with tempfile.TemporaryDirectory() as folder:
-        factors, ids = (flow.store.read(name, release.version(name)) for name in ("recording_factors", "recording_ids"))
-        npz = model.export_factors(factors, ids, Path(folder) / "factors.npz", told, config.max_model_mb)
-        if npz is not None and model.register(config, root, flow.tracker.run_id, npz, told) is not None:
-            model.repair_alias(config, root, release.model_version)
+    registered(flow, model.CHAMPION, release.model_version, lambda name: flow.store.read(name, release.version(name)))

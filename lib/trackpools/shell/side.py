@@ -22,7 +22,6 @@ from trackpools.shell.tracking import Tracker
 from trackpools.table import Table
 
 GIVEN = (t.PLAYS, t.SIGNALS, t.TRACKS, t.USERS, t.VECTORS, t.TRUTH)
-Read = Callable[[str], DataFrame]
 
 
 class SideStore(Store):
@@ -68,7 +67,7 @@ class SideStore(Store):
 
 
 @contextlib.contextmanager
-def replay(config: Config, spark: SparkSession, name: str, as_of: datetime, tell: Callable[[str], None], *, tracker: Tracker | None = None,
+def replay(config: Config, spark: SparkSession, name: str, as_of: datetime, tell: Callable[[str], None], *,
            planted: Mapping[str, DataFrame] | None = None, instead: Mapping[str, DataFrame] | None = None) -> Iterator[Flow]:
     """A flow beside the store, as of a moment; what it made is deleted when it ends.
 
@@ -78,9 +77,8 @@ def replay(config: Config, spark: SparkSession, name: str, as_of: datetime, tell
     """
     untracked = config.mlflow.model_copy(update={"enabled": False})
     store = SideStore(spark, config.store, name, planted, instead)
-    told = tracker or Tracker(untracked, None, name, name)
     try:
-        yield Flow(config, spark, told, as_of=as_of.isoformat(), progress=tell, beside=store)
+        yield Flow(config, spark, Tracker(untracked, None, name, name), as_of=as_of.isoformat(), progress=tell, beside=store)
     finally:
         store.clear()
 
