@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 from typer.testing import CliRunner
 
-from flows import FEW, events, import_events
+from flows import AS_OF, SMALL, events, import_events
 from trackpools import cli_look  # noqa: F401 - registers commands
 from trackpools.cli import FLOW, app
 from trackpools.errors import ContractError
@@ -71,11 +71,10 @@ def test_the_map_names_every_table(capsys):
     assert "pools: one user" in call("tables")[1]
 
 
-def test_run_show_explain_and_releases_tell_the_same_story(spark, config, tmp_path):
-    c = config(*FEW)
-    options = ["--root", c.store.root, *(part for one in ("mlflow.enabled=false", *FEW) for part in ("--set", one))]
-    import_events(c, tmp_path, events())
-    code, out = call("run", *options, "--json")
+def test_run_show_explain_and_releases_tell_the_same_story(spark, released):
+    c = released
+    options = ["--root", c.store.root, *(part for one in ("mlflow.enabled=false", *SMALL) for part in ("--set", one))]
+    code, out = call("run", *options, "--as-of", AS_OF, "--json")
     answer = json.loads(out)
     assert (code, answer["ok"], answer["command"]) == (0, True, "run")
     assert {"name", "version", "rows", "hash"} == set(answer["tables"][0])

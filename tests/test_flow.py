@@ -8,7 +8,7 @@ from pyspark.sql import functions as F
 from bad_rows import bad_lines
 from flows import AS_OF, FEW, SMALL, START, events, hashes, import_events, run
 from trackpools import stages
-from trackpools.core.contract import repeated_keys
+from trackpools.core.contract import conform, content_hash, repeated_keys
 from trackpools.errors import BusyError, InputError
 from trackpools.shell import look, releases
 from trackpools.shell.flow import Flow
@@ -36,7 +36,31 @@ def test_a_second_run_changes_nothing_and_no_key_stands_twice(spark, config, rel
     assert moved.release_id != first.release_id
 
 
-@pytest.mark.parametrize("engine", ["implicit", pytest.param("mllib", marks=pytest.mark.soak)])
+def test_pinned_factors_give_equal_pools_whatever_the_partitions(spark, config, released):
+    adaptive, shuffle = spark.conf.get("spark.sql.adaptive.enabled"), spark.conf.get("spark.sql.shuffle.partitions")
+    c, found = config(*SMALL, "topk.user_block=8", "pools.user_block=1", f"store.root={released.store.root}"), {}
+    try:
+        for parts in (1, 7):
+            spark.conf.set("spark.sql.adaptive.enabled", "false")
+            spark.conf.set("spark.sql.shuffle.partitions", parts)
+            pools = conform(_pools(spark, c, AS_OF), TABLES["pools"])
+            assert pools.select(F.spark_partition_id().alias("p")).distinct().count() == parts
+            found[parts] = content_hash(pools, TABLES["pools"]).first()["hash"]
+    finally:
+        spark.conf.set("spark.sql.adaptive.enabled", adaptive)
+        spark.conf.set("spark.sql.shuffle.partitions", shuffle)
+    assert len(set(found.values())) == 1, found
+
+
+def _pools(spark, c, as_of=None):
+    """The pools of the tables there, not written."""
+    flow = Flow(c, spark, Tracker(c.mlflow, None, "t", "t"), as_of)
+    context = flow.context(stages.BY_NAME["pools"])
+    return stages.fill_pools({name: flow.store.read(name, version) for name, version in context.versions.items()}, context)["pools"]
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("engine", ["implicit", "mllib"])
 def test_pools_are_equal_whatever_the_partitions(spark, config, tmp_path, engine):
     found = {}
     adaptive, shuffle = spark.conf.get("spark.sql.adaptive.enabled"), spark.conf.get("spark.sql.shuffle.partitions")
@@ -47,11 +71,7 @@ def test_pools_are_equal_whatever_the_partitions(spark, config, tmp_path, engine
             c = config(*(SMALL if engine == "implicit" else FEW), f"train.engine={engine}", "topk.user_block=8", "pools.user_block=1", f"store.root={tmp_path / str(parts)}")
             import_events(c, tmp_path, events()[:: 1 if parts != 2 else -1], f"events-{parts}", files=parts)
             run(c)
-            flow = Flow(c, spark, Tracker(c.mlflow, None, "t", "t"))
-            context = flow.context(stages.BY_NAME["pools"])
-            frame = stages.fill_pools({name: flow.store.read(name, version) for name, version in context.versions.items()}, context)["pools"]
-            seen = frame.select(F.spark_partition_id().alias("p")).distinct().count()
-            assert seen == parts
+            assert _pools(spark, c).select(F.spark_partition_id().alias("p")).distinct().count() == parts
             found[parts] = hashes(spark, c)["pools"]
     finally:
         spark.conf.set("spark.sql.adaptive.enabled", adaptive)
@@ -59,22 +79,27 @@ def test_pools_are_equal_whatever_the_partitions(spark, config, tmp_path, engine
     assert len(set(found.values())) == 1, found
 
 
-def test_a_future_play_and_one_received_too_late_change_nothing(spark, config, tmp_path, released):
-    clean = hashes(spark, released)
-    canaries = [
-        {"event_id": "c1", "user_id": "u000", "track_id": "future-only", "played_at": (START + dt.timedelta(days=41)).isoformat()},
-        {"event_id": "c2", "user_id": "canary", "track_id": "t0001", "played_at": (START + dt.timedelta(days=40)).isoformat()},
-        {
-            "event_id": "c3", "user_id": "u001", "track_id": "late-only",
-            "played_at": (START + dt.timedelta(days=10)).isoformat(), "received_at": (START + dt.timedelta(days=40, seconds=1)).isoformat(),
-        },
-    ]
+CANARIES = [
+    {"event_id": "c1", "user_id": "u000", "track_id": "future-only", "played_at": (START + dt.timedelta(days=41)).isoformat()},
+    {"event_id": "c2", "user_id": "canary", "track_id": "t0001", "played_at": (START + dt.timedelta(days=40)).isoformat()},
+    {
+        "event_id": "c3", "user_id": "u001", "track_id": "late-only",
+        "played_at": (START + dt.timedelta(days=10)).isoformat(), "received_at": (START + dt.timedelta(days=40, seconds=1)).isoformat(),
+    },
+]
+
+
+@pytest.mark.soak
+def test_a_future_play_and_one_received_too_late_change_nothing_from_the_first(spark, config, tmp_path, released):
     planted = config(*SMALL, f"store.root={tmp_path / 'planted'}")
-    import_events(planted, tmp_path, events() + canaries, "planted-events")
+    import_events(planted, tmp_path, events() + CANARIES, "planted-events")
     run(planted, AS_OF)
-    assert hashes(spark, planted) == clean
-    # and when they come after the first release, as late rows do
-    import_events(released, tmp_path, canaries, "late-events")
+    assert hashes(spark, planted) == hashes(spark, released)
+
+
+def test_a_future_play_and_one_received_too_late_change_nothing_after_a_release(spark, tmp_path, released):
+    clean = hashes(spark, released)
+    import_events(released, tmp_path, CANARIES, "late-events")
     run(released, AS_OF)
     assert hashes(spark, released) == clean
     run(released, AS_OF, known_as_of=(START + dt.timedelta(days=50)).isoformat())

@@ -1,6 +1,7 @@
 """`demo --full` on a small world: a first release, a search, a challenger, a verdict; MLflow on sqlite says the same as the tables."""
 
 import mlflow
+import pytest
 
 import flows
 from trackpools.shell import releases
@@ -13,6 +14,7 @@ WORLD = ("synthetic.users=150", "synthetic.tracks=500", "synthetic.days=50", "sy
          "promote.min_users=30", "promote.slice_margin=0.9", *(one for one in flows.FEW if one.endswith("enabled=false")))
 
 
+@pytest.mark.soak
 def test_tune_train_promote_release(spark, tmp_path):
     root = tmp_path / "root"
     answer = full_demo(Options(root=str(root), settings=WORLD, quiet=True), trials=3)

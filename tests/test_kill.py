@@ -1,4 +1,4 @@
-"""kill -9 at three moments: the old release still reads, the rerun publishes, no key stands twice. Two commands at once: one waits not."""
+"""kill -9 in the middle: the old release still reads, the rerun publishes, no key stands twice. Two commands at once: one waits not."""
 
 import json
 import os
@@ -9,6 +9,7 @@ import sys
 import time
 
 import psutil
+import pytest
 
 from flows import FEW, events, hashes, import_events, run
 from trackpools.core.contract import repeated_keys
@@ -44,14 +45,15 @@ def kill_at(process, line, delay):
     process.wait()
 
 
-def test_kill_9_at_three_moments_loses_nothing_and_the_rerun_publishes(spark, config, tmp_path, released):
+@pytest.mark.parametrize("moments", [(("train:", 2.0),), pytest.param((("interactions:", 1.0), ("train:", 2.0), ("publish:", 0.1)), marks=pytest.mark.soak)], ids=["one", "three"])
+def test_kill_9_loses_nothing_and_the_rerun_publishes(spark, config, tmp_path, released, moments):
     c = config(*FEW, f"store.root={released.store.root}")
     root = c.store.root
     old = releases.latest(Store(spark, c.store))
     import_events(c, tmp_path, [row | {"event_id": f"more-{row['event_id']}"} for row in events(plays=500, seed=1)], "more")
     calm = config(*FEW, f"store.root={shutil.copytree(root, tmp_path / 'calm')}")
     before = hashes(spark, c)
-    for line, delay in (("interactions:", 1.0), ("train:", 2.0), ("publish:", 0.1)):
+    for line, delay in moments:
         kill_at(start(root, "run"), line, delay)
         store = Store(spark, c.store)
         release = releases.latest(store)
@@ -71,6 +73,7 @@ def test_kill_9_at_three_moments_loses_nothing_and_the_rerun_publishes(spark, co
     assert hashes(spark, calm) == hashes(spark, c)
 
 
+@pytest.mark.soak
 def test_of_two_publishers_at_once_one_wins_and_the_other_exits_75(config, spark, tmp_path):
     c = config(*FEW)
     import_events(c, tmp_path, events())

@@ -1,6 +1,7 @@
 """The experiment of bought plays, small: a world that is what it says, and a push that is seen."""
 
 import numpy as np
+import pytest
 
 from trackpools.shell.bench import Size, shilling
 
@@ -20,6 +21,7 @@ def test_the_attacked_world_is_what_it_says():
     assert not known & set(held)
 
 
+@pytest.mark.soak
 def test_protected_pools_do_not_hold_the_target_and_rank_as_well(spark, config):
     found = shilling.measure(config("train.iterations=3"), Size(users=1200, recordings=600), 1, lambda _: None)
     told = {ratio.name: ratio.told() for ratio in found.ratios}

@@ -125,6 +125,7 @@ def test_the_same_seed_tries_the_same_and_what_is_for_promote_is_never_read(spar
     assert again["measures"] == answer.more["measures"]
 
 
+@pytest.mark.soak
 def test_what_is_asked_does_count_and_a_dead_mlflow_does_not(spark, once, tmp_path):
     root, answer, *_ = once
     config = settings(shutil.copytree(root, tmp_path / "root"), "tune.trials=1", "mlflow.enabled=true", "mlflow.tracking_uri=http://127.0.0.1:9")
@@ -135,6 +136,7 @@ def test_what_is_asked_does_count_and_a_dead_mlflow_does_not(spark, once, tmp_pa
     assert not found["better"] and found["settings"] == {}
 
 
+@pytest.mark.soak
 def test_a_killed_search_goes_on_and_ends_as_if_it_had_not_been(spark, once, published, tmp_path):
     answer = once[1].more
     own = shutil.copytree(published, tmp_path / "root")

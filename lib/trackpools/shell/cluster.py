@@ -31,21 +31,19 @@ class Usage:
 
     def __init__(self, spark: SparkSession) -> None:
         self._spark = spark
-        self._before = max((stage.stageId() for stage in self._stages()), default=-1)
+        self._before = self._so_far()
 
-    def _stages(self) -> list[Any]:
+    def _so_far(self) -> tuple[float, float, float]:
+        """Of all executors since the session began: a few calls, however many stages there were."""
         if not _is_classic(self._spark):
-            return []
+            return (0.0, 0.0, 0.0)
         context: Any = self._spark.sparkContext
-        no_quantiles, no_states = context._gateway.new_array(context._jvm.double, 0), context._jvm.java.util.ArrayList()
-        found = context._jsc.sc().statusStore().stageList(None, False, False, no_quantiles, no_states)
-        return [found.apply(i) for i in range(found.size())]
+        found = context._jsc.sc().statusStore().executorList(False)
+        told = [(one.totalDuration(), one.totalInputBytes(), one.totalShuffleWrite()) for one in (found.apply(i) for i in range(found.size()))]
+        run_ms, read, shuffled = (sum(each) for each in zip(*told, strict=True))
+        return run_ms / 1000, float(read), float(shuffled)
 
     def totals(self) -> dict[str, float]:
-        """`core_seconds, input_bytes, shuffle_bytes` of the stages that began since."""
-        new = [stage for stage in self._stages() if stage.stageId() > self._before]
-        return {
-            "core_seconds": sum(stage.executorRunTime() for stage in new) / 1000,
-            "input_bytes": float(sum(stage.inputBytes() for stage in new)),
-            "shuffle_bytes": float(sum(stage.shuffleWriteBytes() for stage in new)),
-        }
+        """`core_seconds, input_bytes, shuffle_bytes` since."""
+        names = ("core_seconds", "input_bytes", "shuffle_bytes")
+        return {name: now - before for name, now, before in zip(names, self._so_far(), self._before, strict=True)}

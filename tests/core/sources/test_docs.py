@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[3]
 DOC = (ROOT / "lib" / "trackpools" / "docs" / "sources.md").read_text(encoding="utf-8")
 
@@ -16,6 +18,7 @@ def block(language):
     return text
 
 
+@pytest.mark.soak
 def test_a_source_is_one_file_and_one_section(tmp_path):
     copy = tmp_path / "project"
     for folder in ("lib", "conf", "tests"):
