@@ -114,6 +114,28 @@ def vacuum(
 
 
 @app.command()
+def switch(
+    action: Annotated[str, typer.Argument(help="off, on or list")],
+    which: Annotated[list[str] | None, typer.Argument(
+        help="all, or market, model, source, label, artist or track and one or more ids or names of it", show_default=False)] = None,
+    why: Annotated[str | None, typer.Option(help="for whoever reads `switch list`", show_default=False)] = None,
+    root: Root = None, config: ConfigFile = None, set_: Settings = None, json: Json = False, quiet: Quiet = False,
+) -> None:
+    """Withhold a track, an artist, a label, a source, a model, a market or everything, at once; every reader follows within 30 s.
+
+    No pool is rewritten: what is off is left out while a pool is read, and its reserve takes the place. Waits for no run.
+    """
+    options = _options(root, config, set_, json, quiet)
+
+    def work(merged: Any) -> Answer:
+        from trackpools.shell import switching
+
+        return switching.switch(merged, options, action, tuple(which or ()), why)
+
+    _end(perform("switch", options, work))
+
+
+@app.command()
 def rollback(
     seq: Annotated[int, typer.Argument(help="seq of the release to return to, see `releases`")],
     root: Root = None, config: ConfigFile = None, set_: Settings = None, json: Json = False, quiet: Quiet = False,

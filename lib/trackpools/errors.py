@@ -54,6 +54,13 @@ class ModelError(TrackpoolsError):
     code = "model"
 
 
+class StoppedError(TrackpoolsError):
+    """Somebody has switched serving off; what is released stays as it is."""
+
+    exit_code = 3
+    code = "stopped"
+
+
 class BusyError(TrackpoolsError):
     """Another run holds the lease, or published first."""
 

@@ -56,7 +56,7 @@ TRACKS = Table(
         col("rights", array(T.StructType([
             T.StructField("market", STRING), T.StructField("from", DATE), T.StructField("until", DATE),
         ])), "where and when it may be played, until exclusive; null or empty is everywhere"),
-        col("available!", BOOL, "false once taken down"),
+        col("available!", BOOL, "false once taken down"), col("label", STRING, "who owns the recording, as the switch `label` names it"),
     ),
 )
 USERS = Table(
@@ -216,13 +216,19 @@ POOL_METRICS = Table(
         col("users", LONG, "with a value"), col("as_of!", TIME, "of the pools"),
     ), ("run_key", "as_of"),
 )
+SWITCHES = Table(
+    "switches", "one thing that may be withheld while pools are served; outside of releases, and looked at within 30 s by every reader", ("kind", "value"), "upsert",
+    (
+        col("kind!", STRING, "all | market | model | source | label | artist | track"), col("value!", STRING, "which; * of all"),
+        col("off!", BOOL, "true while it is withheld"), col("why", STRING, "for whoever asks"), col("at!", TIME, "when it was switched"),
+    ),
+    checks={"switch_known": "kind IN ('all', 'market', 'model', 'source', 'label', 'artist', 'track')"},
+)
 RELEASES = Table(
     "releases", "one published release", ("seq",), "merge",
     (
         col("seq!", LONG, "1, 2, 3, …"), col("release_id!", STRING, ""), col("run_key!", STRING, "what was run on which input; equal keys are equal work"),
-        col("tables!", array(T.StructType([
-            T.StructField("name", STRING), T.StructField("version", LONG), T.StructField("rows", LONG), T.StructField("hash", STRING),
-        ])), "every pinned table"),
+        col("tables!", array(struct(name=STRING, version=LONG, rows=LONG, hash=STRING)), "every pinned table"),
         col("model_version!", STRING, ""), col("mlflow_run_id", STRING, "null while the tracking server is out of reach"),
         col("dictionary!", T.MapType(STRING, STRING), "bits of `sources` and codes of `reason` in this release"),
         col("as_of!", TIME, ""), col("created_at!", TIME, ""), col("valid_until!", TIME, ""),
@@ -238,7 +244,7 @@ TABLES: dict[str, Table] = {
     table.name: table
     for table in (
         PLAYS, SIGNALS, PLAYS_REJECTED, TRACKS, USERS, VECTORS, USER_IDS, RECORDING_IDS, PLAYS_DAILY, NOT_TASTE, INTERACTIONS, USER_FEATURES, RECORDING_FEATURES,
-        TRACK_CARDS, USER_FACTORS, RECORDING_FACTORS, RECORDING_FACTS, FRESH_FACTORS, USER_VECTORS, RECORDING_VECTORS, SOURCE_LISTS,
-        CANDIDATES, POOLS, POOL_METRICS, RELEASES, TRUTH,
+        TRACK_CARDS, USER_FACTORS, RECORDING_FACTORS, RECORDING_FACTS, FRESH_FACTORS, USER_VECTORS, RECORDING_VECTORS, SOURCE_LISTS, CANDIDATES, POOLS,
+        POOL_METRICS, SWITCHES, RELEASES, TRUTH,
     )
 }

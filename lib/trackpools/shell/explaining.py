@@ -22,6 +22,7 @@ from trackpools.core.sources.listeners import Listeners, Seeds
 from trackpools.core.sources.source import Source
 from trackpools.shell.releases import Release, released
 from trackpools.shell.store import Store
+from trackpools.shell.switching import served_pools
 
 UNKNOWN = "unknown"
 
@@ -37,7 +38,7 @@ class Explained:
         self._store, self._release, self._config = store, release, config
         (who,) = self._read("user_ids").where(F.col("user_id") == user).collect()
         self._user = int(who["user_idx"])
-        (pool,) = self._mine("pools").select("candidates").collect()
+        (pool,) = served_pools(store, release, config).where(F.col("user_idx") == self._user).select("candidates").collect()
         self.candidates: list[Any] = pool["candidates"]
         past = Past.of(self._mine("interactions").toArrow(), config, release.as_of)
         near = [*past.recording.tolist(), *(one["recording"] for one in self.candidates)]

@@ -19,12 +19,13 @@ from trackpools.core.sources import dictionary
 from trackpools.errors import ContractError, InputError, ModelError
 from trackpools.shell import identity, releases
 from trackpools.shell.cluster import Usage
+from trackpools.shell.commits import Stats
 from trackpools.shell.engines import final_loss
 from trackpools.shell.factor_tables import one_model
 from trackpools.shell.kept import kept
 from trackpools.shell.lock import local_path
 from trackpools.shell.moment import Moment, days_to_redo, require_utc, resolve
-from trackpools.shell.store import Stats, Store
+from trackpools.shell.store import Store
 from trackpools.shell.tracking import Tracker
 from trackpools.stage import Context, Frames, Notes, Stage
 from trackpools.stages import training_set

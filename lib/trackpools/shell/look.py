@@ -12,6 +12,7 @@ from trackpools.core.decode import pools_audit, pools_long
 from trackpools.errors import InputError
 from trackpools.shell.releases import Release, released
 from trackpools.shell.store import Store
+from trackpools.shell.switching import served_pools
 
 MAX_USERS = 10_000  # decoded pools go through the driver; beyond this read the tables
 
@@ -28,8 +29,8 @@ def audited(store: Store, release: Release, config: Config) -> DataFrame:
 
 def _with_listeners(store: Store, release: Release, config: Config, ids: DataFrame) -> tuple[DataFrame, DataFrame, DataFrame]:
     """`pools`, listeners and `track_cards`, as views of pools take them."""
-    profiles, cards, pools = (released(store, release, name) for name in ("users", "track_cards", "pools"))
-    return pools, ids.join(audience(ids, profiles, config.cards.market_groups, config.taste.minor_bands), "user_idx"), cards
+    profiles, cards = (released(store, release, name) for name in ("users", "track_cards"))
+    return served_pools(store, release, config), ids.join(audience(ids, profiles, config.cards.market_groups, config.taste.minor_bands), "user_idx"), cards
 
 
 def show_pools(store: Store, release: Release, config: Config, users: Sequence[str], limit: int) -> list[dict[str, Any]]:
@@ -40,7 +41,7 @@ def show_pools(store: Store, release: Release, config: Config, users: Sequence[s
     """
     if max(limit, len(users)) > MAX_USERS:
         raise InputError(f"at most {MAX_USERS} pools can be shown; read the pools table of release {release.release_id} for more")
-    ids, pools = released(store, release, "user_ids"), released(store, release, "pools")
+    ids, pools = released(store, release, "user_ids"), served_pools(store, release, config)
     if users:
         wanted = ids.where(F.col("user_id").isin(list(users)))
     else:
@@ -49,7 +50,8 @@ def show_pools(store: Store, release: Release, config: Config, users: Sequence[s
     heads = chosen.select("user_id", "user_idx", F.size("candidates").alias("k"), "shortfall", "drops", "emitted").orderBy("user_idx").collect()
     missing = sorted(set(users) - {row["user_id"] for row in heads})
     if missing:
-        raise InputError(f"{len(missing)} of {len(users)} users have no pool in release {release.release_id}; are the ids right?", missing)
+        said = f"{len(missing)} of {len(users)} users have no pool in release {release.release_id} that may be served"
+        raise InputError(f"{said}; are the ids right, is their market switched off?", missing)
     long = decoded(store, release, config, wanted).orderBy("user_id", "rank").collect()
     candidates: dict[str, list[dict[str, Any]]] = {}
     for row in long:

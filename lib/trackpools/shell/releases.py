@@ -11,7 +11,8 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from trackpools.errors import BusyError, ConfigError, ContractError, InputError
-from trackpools.shell.store import Stats, Store
+from trackpools.shell.commits import Stats
+from trackpools.shell.store import Store
 from trackpools.tables import RELEASES
 
 

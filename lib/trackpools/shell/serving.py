@@ -1,39 +1,31 @@
 """A release held in memory, without a JVM: delta-rs reads its tables at their pinned versions, and one listener is answered in milliseconds."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 
-from trackpools import extras
 from trackpools.config import Config
-from trackpools.core import bars
 from trackpools.core.als.factors import matrix
 from trackpools.core.audience import EVERYWHERE, minor
-from trackpools.core.on_demand import Market, Person, Release, Stripe
+from trackpools.core.on_demand import Person, Release, Stripe
 from trackpools.core.past import Event, Past
 from trackpools.core.shelf import Shelf
 from trackpools.core.sources import als, fresh, vectors
 from trackpools.core.sources.asking import Shelves
+from trackpools.core.switches import Off
 from trackpools.errors import InputError
+from trackpools.shell.watching import Watch, library, markets, without_sources
 
 # bit of a source that ranks by vectors → tables of those of users and of recordings
 SPACES = {
     als.BIT: ("user_factors", "recording_factors"), fresh.BIT: ("user_factors", "fresh_factors"), vectors.BIT: ("user_vectors", "recording_vectors"),
 }
-
-
-def library() -> Any:
-    """The deltalake package.
-
-    Raises:
-        ConfigError: where it is not installed.
-    """
-    return extras.library("deltalake", "pools on demand read Delta tables by the package deltalake; install it: pip install 'trackpools[serve]'")
 
 
 @dataclass(frozen=True)
@@ -44,7 +36,10 @@ class Opened:
     versions: Mapping[str, int]
     as_of: datetime
     release_id: str
+    model_version: str
     config: Config
+    watch: Watch
+    served: dict[Off, Release] = field(default_factory=dict)
 
     @staticmethod
     def of(config: Config, seq: int | None = None) -> "Opened":
@@ -59,7 +54,8 @@ class Opened:
         row = known.get(max(known, default=0) if seq is None else seq)
         if row is None:
             raise InputError(f"no release {seq or ''} under {root}; known: {', '.join(map(str, sorted(known))) or 'none'}")
-        return Opened(root, {table["name"]: table["version"] for table in row["tables"]}, row["as_of"].astimezone(UTC), row["release_id"], config)
+        versions = {table["name"]: table["version"] for table in row["tables"]}
+        return Opened(root, versions, row["as_of"].astimezone(UTC), row["release_id"], row["model_version"], config, Watch(root))
 
     def data(self, name: str) -> Any:
         """A table at its pinned version, as a pyarrow dataset."""
@@ -72,13 +68,30 @@ class Opened:
         y = matrix(rows["factors"]) if len(idx) else np.empty((0, 1), np.float32)
         return Stripe.all_of(y, idx, None if bit == fresh.BIT or len(idx) <= topk.exact_max else topk.index_stripe)
 
-    @cached_property
+    @property
     def release(self) -> Release:
-        """Its arrays: read once, some seconds a million recordings."""
-        cards = self.data("track_cards").to_table(columns=["recording_idx", "market", "available", "track_id", "clean_track_id"])
-        markets = {name: Market(*bars.of_cards(cards.filter(pc.equal(cards["market"], name)))) for name in pc.unique(cards["market"]).to_pylist()}
+        """Its arrays as they may be served now: read once, some seconds a million recordings, and what is switched off looked up again when that changes.
+
+        Raises:
+            StoppedError: where everything is off, or this model.
+        """
+        off = self.watch.off()
+        off.require_on(self.model_version)
+        if off not in self.served:
+            whole = self._whole
+            self.served.clear()
+            self.served[off] = whole if not off.pairs else replace(
+                whole, config=without_sources(self.config, off), markets=markets(self._cards(), self.watch.tracks_off(off)), masks={})
+        return self.served[off]
+
+    def _cards(self) -> Any:
+        return self.data("track_cards").to_table(columns=["recording_idx", "market", "available", "track_id", "clean_track_id"])
+
+    @cached_property
+    def _whole(self) -> Release:
         return Release(
-            config=self.config, as_of=self.as_of, shelf=Shelf.of_table(self.data("recording_facts").to_table().combine_chunks()), markets=markets,
+            config=self.config, as_of=self.as_of, shelf=Shelf.of_table(self.data("recording_facts").to_table().combine_chunks()),
+            markets=markets(self._cards(), pa.array([], pa.string())),
             lists=self._lists(), spaces={bit: self._space(bit, recordings) for bit, (_, recordings) in SPACES.items()},
         )
 
@@ -95,6 +108,7 @@ class Opened:
 
         Raises:
             InputError: where it knows no such user.
+            StoppedError: where everything is off, the model, or the listener's market.
         """
         found = self._people["user_ids"].to_table(filter=pc.field("user_id") == user_id)["user_idx"].to_pylist()
         if not found:
@@ -102,11 +116,13 @@ class Opened:
         (idx,) = found
         told = self._people["users"].to_table(filter=pc.field("user_id") == user_id).to_pylist()
         profile = told[0] if told else {}
-        groups, market = self.config.cards.market_groups, str(profile.get("market") or EVERYWHERE)
+        told_market = str(profile.get("market") or EVERYWHERE)
+        market = self.config.cards.market_groups.get(told_market, told_market)
+        self.watch.off().require_on(self.model_version, market)
         clean = profile.get("explicit_policy") == "clean" or minor(profile.get("birth_band"), self.config.taste.minor_bands)
         past = Past.of(self._people["interactions"].to_table(filter=pc.field("user_idx") == idx), self.config, self.as_of, events)
         own = {name: self._people[name].to_table(filter=pc.field("idx") == idx, columns=["factors"])["factors"] for name in ("user_factors", "user_vectors")}
         return Person(
-            idx=idx, market=groups.get(market, market), clean=clean, declared=tuple(profile.get("declared_tags") or ()), past=past,
+            idx=idx, market=market, clean=clean, declared=tuple(profile.get("declared_tags") or ()), past=past,
             vectors={bit: matrix(own[users])[0] for bit, (users, _) in SPACES.items() if len(own[users])},
         )

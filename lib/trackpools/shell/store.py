@@ -4,7 +4,6 @@ import json
 import re
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
@@ -16,6 +15,7 @@ from pyspark.sql import functions as F
 from trackpools.config import StoreConfig
 from trackpools.core.contract import conform, content_hash
 from trackpools.errors import BusyError, ConfigError, InputError
+from trackpools.shell.commits import Commit, Stats, commit_of
 from trackpools.shell.confs import VACUUM, confs, unset
 from trackpools.table import Table
 from trackpools.tables import TABLES
@@ -31,16 +31,6 @@ PUBLISHED = {
 }
 
 
-@dataclass(frozen=True)
-class Stats:
-    """A table at a version: name, Delta version, rows and content hash."""
-
-    name: str
-    version: int
-    rows: int
-    hash: str
-
-
 def require_place(config: StoreConfig) -> None:
     """Refuse a configuration that names no place for the tables, or two; costs nothing, so ask before a session starts.
 
@@ -52,16 +42,6 @@ def require_place(config: StoreConfig) -> None:
     if config.root is not None and config.catalog is not None:
         both = f"both a root ({config.root}) and a catalog ({config.catalog}.{config.schema_})"
         raise ConfigError(f"where are the tables? {both} are set; leave out --root, or set store.catalog and store.schema to null")
-
-
-@dataclass(frozen=True)
-class Commit:
-    """A commit of a table: version, our metadata ({} if none), seconds since 1970, and what Delta counted."""
-
-    version: int
-    metadata: Mapping[str, Any]
-    at: float
-    counted: Mapping[str, str]
 
 
 class Store:
@@ -138,19 +118,12 @@ class Store:
     def commit(self, name: str) -> Commit:
         """The latest commit of a table that exists."""
         if name not in self._commits:
-            self._commits[name] = self._commit(name, self._table(name).history(1))
+            self._commits[name] = commit_of(name, self._table(name).history(1))
         return self._commits[name]
 
     def commit_at(self, name: str, version: int) -> Commit:
         """An older commit; an InputError where the log no longer knows it."""
-        return self._commit(name, self._table(name).history().where(F.col("version") == version))
-
-    @staticmethod
-    def _commit(name: str, history: DataFrame) -> Commit:
-        row = history.select("version", "userMetadata", "timestamp", "operationMetrics").first()
-        if row is None:
-            raise InputError(f"the log of table {name} does not hold this version any more")
-        return Commit(int(row["version"]), json.loads(row["userMetadata"] or "{}"), row["timestamp"].timestamp(), row["operationMetrics"] or {})
+        return commit_of(name, self._table(name).history().where(F.col("version") == version))
 
     def version(self, name: str) -> int | None:
         """Latest version, or None where the table does not exist."""
@@ -205,6 +178,14 @@ class Store:
             del self._commits[table.name]
         return self.commit(table.name).version
 
+    def _grow(self, table: Table) -> None:
+        """Add the columns that an older trackpools did not know; they are nullable."""
+        there = self.read(table.name)
+        if set(table.schema.names) <= set(there.columns):
+            return
+        writer = conform(there.limit(0), table).write.format("delta").mode("append").option("mergeSchema", "true")
+        writer.saveAsTable(self.where(table.name)) if self._by_name else writer.save(self.where(table.name))
+
     def insert(self, table: Table, df: DataFrame, metadata: Mapping[str, Any], extra: Column | None = None) -> int:
         """Insert the rows whose key is new; returns how many Delta says it inserted."""
         return self._merge(table, df, metadata, update=False, extra=extra)
@@ -215,6 +196,7 @@ class Store:
 
     def _merge(self, table: Table, df: DataFrame, metadata: Mapping[str, Any], *, update: bool, extra: Column | None = None) -> int:
         self.create(table)
+        self._grow(table)
         source = conform(df, table)
         self._commits.pop(table.name, None)
         before = self.commit(table.name).version

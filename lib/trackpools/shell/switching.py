@@ -1,0 +1,80 @@
+"""Switch off what must not be served, at once and for every reader; and what every reader asks before it serves."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from trackpools.config import Config
+from trackpools.core import switches
+from trackpools.core.audience import audience
+from trackpools.core.switches import ALL, Off
+from trackpools.errors import ConfigError
+from trackpools.shell.command import Answer, Options
+from trackpools.shell.releases import Release, released
+from trackpools.shell.session import spark_session
+from trackpools.shell.store import Store, require_place
+from trackpools.tables import SWITCHES, TRACKS
+
+
+def switched_off(store: Store) -> Off:
+    """What is off now."""
+    if not store.exists(SWITCHES.name):
+        return Off()
+    return Off.of((row["kind"], row["value"]) for row in store.read(SWITCHES.name).where("off").select("kind", "value").collect())
+
+
+def served_pools(store: Store, release: Release, config: Config) -> DataFrame:
+    """The pools of a release as they may be served now: all of them where nothing is off.
+
+    Raises:
+        StoppedError: where everything is off, or the release's model.
+    """
+    off, pools = switched_off(store), released(store, release, "pools")
+    off.require_on(release.model_version)
+    if not off.pairs:
+        return pools
+    ids, users, cards = (released(store, release, name) for name in ("user_ids", "users", "track_cards"))
+    listeners = audience(ids, users, config.cards.market_groups, config.taste.minor_bands)
+    gone = switches.withheld(cards if off.of_tracks else cards.limit(0), store.read(TRACKS.name), off)
+    return switches.served(pools, listeners, gone, off, release.dictionary)
+
+
+def switch(config: Config, options: Options, action: str, which: Sequence[str], why: str | None) -> Answer:
+    """Switch something off or on, or list what is off. Takes no lock: a takedown waits for no run.
+
+    Args:
+        which: the kind, and then values.
+
+    Raises:
+        ConfigError: for an action or a kind that nobody knows, or values that do not fit.
+    """
+    if action not in {"off", "on", "list"}:
+        raise ConfigError(f"switch knows off, on and list; got {action!r:.40}")
+    require_place(config.store)
+    if action == "list":
+        return _listed(Store(spark_session(config.session), config.store))
+    kind, *values = which or ("",)
+    wanted = [(kind, value) for value in values or ([ALL] if kind == "all" else [""])]
+    for pair in wanted:
+        switches.require_known(*pair)
+    store = Store(spark_session(config.session), config.store)
+    now = datetime.now(UTC)
+    rows = store.spark.createDataFrame([(*pair, action == "off", why, now) for pair in wanted], SWITCHES.schema)
+    changed = store.upsert(SWITCHES, rows, {"stage": "switch"})
+    said = f"{action}: {', '.join(' '.join(pair) for pair in wanted)} → {store.where(SWITCHES.name)}; readers follow within 30 s"
+    root = options.root or "…"
+    return Answer(lines=[said, f"next: trackpools switch list --root {root}"], more={"switched": [" ".join(pair) for pair in wanted], "changed": changed})
+
+
+def _listed(store: Store) -> Answer:
+    from rich.table import Table
+    from rich.text import Text
+
+    rows = store.read(SWITCHES.name).where("off").orderBy(F.desc("at"), "kind", "value").collect() if store.exists(SWITCHES.name) else []
+    grid = Table("kind", "value", "since", "why")
+    for row in rows:
+        grid.add_row(row["kind"], Text(row["value"][:80]), f"{row['at'].astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC", Text((row["why"] or "")[:200]))
+    told = [{"kind": row["kind"], "value": row["value"], "at": row["at"].astimezone(UTC).isoformat(), "why": row["why"]} for row in rows]
+    return Answer(lines=[grid] if rows else ["nothing is switched off"], more={"off": told})
