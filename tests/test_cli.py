@@ -35,6 +35,7 @@ def test_help_is_there_at_once_and_names_every_command():
 @pytest.mark.parametrize(("words", "code"), [
     (["run", "--root", "x", "--set", "train.rank=0"], 2), (["run"], 2), (["import", "nonsense", "x", "--root", "y"], 2), (["import", "events", "--root", "y"], 2),
     (["run", "--root", "a/../b"], 2), (["run", "--root", "x", "--as-of", "yesterday", "--set", "mlflow.enabled=false"], 2), (["no-such-command"], 2),
+    (["releases", "--root", "nowhere"], 2), (["show", "pools", "--root", "nowhere"], 2), (["explain", "u", "--root", "nowhere"], 2),
 ])
 def test_what_cannot_be_meant_exits_2_and_writes_nothing(tmp_path, monkeypatch, words, code, spark):
     monkeypatch.chdir(tmp_path)

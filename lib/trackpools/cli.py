@@ -29,6 +29,17 @@ def _options(root: str | None, config: str | None, settings: list[str] | None, j
     return Options(root, config, tuple(settings or ()), json, quiet)
 
 
+def _version(asked: bool) -> None:
+    if asked:
+        print(__version__)  # noqa: T201
+        raise typer.Exit
+
+
+@app.callback()
+def _top(_: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False) -> None:
+    """Options before a command."""
+
+
 def _end(code: int) -> None:
     raise typer.Exit(code)
 
@@ -154,9 +165,3 @@ def job(name: str) -> None:
     code = _run([name, *sys.argv[1:]])
     if code:
         sys.exit(code)
-
-
-@app.command()
-def version() -> None:
-    """The version of trackpools."""
-    print(__version__)  # noqa: T201

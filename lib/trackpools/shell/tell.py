@@ -9,12 +9,12 @@ from typing import Any
 from rich.table import Table as Grid
 
 from trackpools.config import Config
-from trackpools.errors import ConfigError
+from trackpools.errors import ConfigError, InputError
 from trackpools.shell import look
 from trackpools.shell import releases as r
 from trackpools.shell.command import Answer
 from trackpools.shell.explaining import Explained
-from trackpools.shell.lock import writer_lock
+from trackpools.shell.lock import local_path, writer_lock
 from trackpools.shell.session import spark_session
 from trackpools.shell.store import Store, require_place
 from trackpools.tables import TABLES
@@ -38,6 +38,9 @@ def the_map() -> Answer:
 
 def _store(config: Config) -> Store:
     require_place(config.store)
+    folder = local_path(config.store.root)
+    if folder is not None and not folder.is_dir():
+        raise InputError(f"there is no folder {folder}; is --root right? A first `trackpools import … --root {folder}` makes it")
     return Store(spark_session(config.session), config.store)
 
 
