@@ -92,7 +92,7 @@ def _alive(address):
         return [worker for worker in json.load(answer)["workers"] if worker["state"] == "ALIVE"]
 
 
-def spark_submit(arguments, *, python=sys.executable, timeout=300, **environment):
+def spark_submit(arguments, *, python=sys.executable, timeout=600, **environment):
     """Run spark-submit; returns the finished process with its text. A variable of None is left out of its environment."""
     command = [str(SPARK_HOME / "bin" / "spark-submit"), *map(str, arguments)]
     wanted = clean_environment(PYSPARK_PYTHON=str(python), PYSPARK_DRIVER_PYTHON=str(python)) | environment

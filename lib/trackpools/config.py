@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
+from trackpools.config_contracts import ContractsConfig
 from trackpools.config_model import HoldoutConfig, PromoteConfig, TuneConfig
 from trackpools.config_sources import SourcesConfig
 from trackpools.config_taste import TasteConfig
@@ -48,6 +49,7 @@ class IngestConfig(Section):
     max_id_length: Annotated[int, Field(ge=1, le=4096)]
     min_rating: Annotated[float, AfterValidator(finite), Field(ge=-1e6, le=1e6)]
     rating_column: ColumnName | None
+    schema_version: Count
 
     @field_validator("columns")
     @classmethod
@@ -210,6 +212,7 @@ class Config(Section):
     store: StoreConfig
     session: SessionConfig
     ingest: IngestConfig
+    contracts: ContractsConfig
     synthetic: SyntheticConfig
     daily: DailyConfig
     taste: TasteConfig

@@ -40,8 +40,8 @@ class Usage:
         context: Any = self._spark.sparkContext
         found = context._jsc.sc().statusStore().executorList(False)
         told = [(one.totalDuration(), one.totalInputBytes(), one.totalShuffleWrite()) for one in (found.apply(i) for i in range(found.size()))]
-        run_ms, read, shuffled = (sum(each) for each in zip(*told, strict=True))
-        return run_ms / 1000, float(read), float(shuffled)
+        run_ms, read, shuffled = (float(sum(one[i] for one in told)) for i in range(3))  # at first Spark may know of no executor, not even its driver
+        return run_ms / 1000, read, shuffled
 
     def totals(self) -> dict[str, float]:
         """`core_seconds, input_bytes, shuffle_bytes` since."""

@@ -56,7 +56,12 @@ def _yaml(text: str) -> Any:
         raise ConfigError("not valid YAML", [" ".join(str(error).split())[:400]]) from error
 
 
-def _parse(text: str, where: str) -> dict[str, Any]:
+def parse(text: str, where: str) -> dict[str, Any]:
+    """The sections of strict YAML.
+
+    Raises:
+        ConfigError: for anything else.
+    """
     try:
         values = _yaml(text)
     except ConfigError as error:
@@ -71,14 +76,14 @@ def _parse(text: str, where: str) -> dict[str, Any]:
 def _overlay(overlay: str) -> dict[str, Any]:
     shipped = {"local", "cluster", "databricks"}
     if overlay in shipped:
-        return _parse(_shipped(f"{overlay}.yml"), f"conf/{overlay}.yml")
+        return parse(_shipped(f"{overlay}.yml"), f"conf/{overlay}.yml")
     path = Path(overlay)
     try:
         if path.exists() and not path.is_file():
             raise ConfigError(f"{overlay!r} is a folder or device; give a YAML file or one of {', '.join(sorted(shipped))}")
         if path.stat().st_size > MAX_FILE_BYTES:
             raise ConfigError(f"{overlay!r} has {path.stat().st_size} bytes; a configuration has at most {MAX_FILE_BYTES}")
-        return _parse(path.read_text(encoding="utf-8"), overlay)
+        return parse(path.read_text(encoding="utf-8"), overlay)
     except UnicodeDecodeError as error:
         raise ConfigError(f"{overlay!r} is not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8") from error
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
@@ -130,7 +135,8 @@ def _unknown(key: str) -> str:
     return f"did you mean {' or '.join(meant)}?" if meant else f"known here: {', '.join(beside)}"
 
 
-def _problems(error: ValidationError) -> Iterable[str]:
+def problems_of(error: ValidationError) -> Iterable[str]:
+    """A sentence for each."""
     for one in error.errors():
         key = ".".join(str(part) for part in one["loc"])
         given = "" if isinstance(one["input"], BaseModel | dict if one["type"] == "value_error" else BaseModel) else f"; got {one['input']!a:.80}"
@@ -155,7 +161,7 @@ def load_config(overlay: str | None = None, settings: Sequence[str] = (), root: 
     Raises:
         ConfigError: with every unknown key, wrong type and value out of range of the merged result.
     """
-    values, problems = _parse(_shipped("base.yml"), "conf/base.yml"), []
+    values, problems = parse(_shipped("base.yml"), "conf/base.yml"), []
     if overlay is not None:
         values = _merge(values, _overlay(overlay))
     for text in settings:
@@ -168,7 +174,7 @@ def load_config(overlay: str | None = None, settings: Sequence[str] = (), root: 
     try:
         config = Config.model_validate(values)
     except ValidationError as error:
-        problems += _problems(error)
+        problems += problems_of(error)
     if problems:
         raise ConfigError(f"the configuration has {len(problems)} problem{'s' * (len(problems) != 1)}", problems)
     return _at_home(config)

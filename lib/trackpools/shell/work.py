@@ -10,11 +10,12 @@ from trackpools import stages as s
 from trackpools.config import Config
 from trackpools.datasets import IMPORTERS, Imported
 from trackpools.errors import ConfigError, ModelError
-from trackpools.shell import promoting, releases, reporting
+from trackpools.shell import contracts, promoting, releases, reporting
 from trackpools.shell.command import Answer, Options, as_tables, flow_id, telling
 from trackpools.shell.flow import Done, Flow
 from trackpools.shell.ingest import IngestResult, ingest
 from trackpools.shell.lock import writer_lock
+from trackpools.shell.moment import parse_time
 from trackpools.shell.releases import Release
 from trackpools.shell.session import spark_session
 from trackpools.shell.store import Store, require_place
@@ -69,7 +70,7 @@ def _ingest(store: Store, config: Config, name: str, path: str | None) -> Ingest
         store.overwrite(TRUTH, world.affinities, {"stage": "import"})
     else:
         found = IMPORTERS[name](store.spark, str(path), config)
-    return ingest(store, found, config, datetime.now(UTC), {"stage": "import", "importer": name})
+    return ingest(store, found, config, datetime.now(UTC), {"stage": "import", "importer": name, "schema_version": config.ingest.schema_version})
 
 
 def _import_answer(result: IngestResult, store: Store, options: Options, name: str) -> Answer:
@@ -112,6 +113,8 @@ def run_stages(
 
 def _run(flow: Flow, options: Options, chosen: Sequence[Stage], *, publish: bool, imported: IngestResult | None = None) -> Answer:
     flow.tracker.params(flow.config.flat())
+    if chosen and publish:
+        contracts.require_kept(flow.store, flow.config, parse_time(flow.as_of, "--as-of") if flow.as_of else None)
     for stage in chosen:
         flow.run(stage)
     release = None
