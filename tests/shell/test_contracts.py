@@ -60,7 +60,7 @@ def test_every_problem_of_every_file_is_told(tmp_path):
     with pytest.raises(ConfigError) as told:
         contracts.contracts(str(tmp_path))
     said = "\n".join(told.value.problems)
-    for part in ("no column no_such", "two contracts of table plays", "c.yml: table:", "c.yml: owner:", "c.yml: version: unknown key", "only plays have hours", "e.yml: "):
+    for part in ("no column no_such", "two contracts of table plays", "c.yml: table:", "c.yml: owner:", "c.yml: version: unknown key; did you mean schema_version?", "only plays have hours", "e.yml: "):
         assert part in said
     with pytest.raises(ConfigError, match="no file"):
         contracts.contracts(str(tmp_path / "nowhere"))

@@ -1,6 +1,6 @@
 """What is withheld while pools are served: rows that hold at once for every reader, whatever the release; no pool is rewritten for them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pyspark.sql import Column, DataFrame
@@ -35,11 +35,6 @@ class Off:
 
     pairs: frozenset[tuple[str, str]] = frozenset()
 
-    @staticmethod
-    def of(rows: Iterable[tuple[str, str]]) -> "Off":
-        """Of the rows that are off."""
-        return Off(frozenset(rows))
-
     def __getitem__(self, kind: str) -> list[str]:
         """The values of a kind, in order."""
         return sorted(value for of, value in self.pairs if of == kind)
@@ -55,9 +50,9 @@ class Off:
         Raises:
             StoppedError: naming the switch.
         """
-        bound = [f"{kind} {value}" for kind, value in (("all", ALL), ("model", model_version), ("market", str(market))) if (kind, value) in self.pairs]
+        bound = [f"{kind} {value}" for kind, value in (("all", ALL), ("model", model_version), ("market", market)) if (kind, value) in self.pairs]
         if bound:
-            raise StoppedError("serving is switched off; `trackpools switch list` says by whom and why, `trackpools switch on …` lifts it", bound)
+            raise StoppedError("serving is switched off; `trackpools switch list` says since when and why, `trackpools switch on …` lifts it", bound)
 
     def sources(self, dictionary: Mapping[str, str]) -> int:
         """Bitmap of the sources that are off, in a release's bits."""

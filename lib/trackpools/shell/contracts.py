@@ -34,7 +34,7 @@ def contracts(folder: str) -> list[Contract]:
         try:
             found.append(Contract.model_validate(parse(file.read_text(encoding="utf-8"), str(file))))
         except ValidationError as error:
-            problems += [f"{file.name}: {problem}" for problem in problems_of(error)]
+            problems += [f"{file.name}: {problem}" for problem in problems_of(error, Contract)]
         except (ConfigError, OSError, UnicodeDecodeError) as error:
             problems.append(f"{file.name}: {str(error).replace(chr(10), ' ')[:300]}")
     names = [one.table for one in found]

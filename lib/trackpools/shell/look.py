@@ -19,18 +19,19 @@ MAX_USERS = 10_000  # decoded pools go through the driver; beyond this read the 
 
 def decoded(store: Store, release: Release, config: Config, ids: DataFrame) -> DataFrame:
     """`decode.pools_long` of the users in `ids` (`user_id, user_idx`), lazy."""
-    return pools_long(*_with_listeners(store, release, config, ids), release.dictionary)
+    return pools_long(served_pools(store, release, config), *_of(store, release, config, ids), release.dictionary)
 
 
 def audited(store: Store, release: Release, config: Config) -> DataFrame:
-    """`decode.pools_audit` of a release, lazy."""
-    return pools_audit(*_with_listeners(store, release, config, released(store, release, "user_ids")), release.dictionary)
+    """`decode.pools_audit` of a release, lazy: what was done when it was made, whatever is switched off since."""
+    ids, pools = released(store, release, "user_ids"), released(store, release, "pools")
+    return pools_audit(pools, *_of(store, release, config, ids), release.dictionary)
 
 
-def _with_listeners(store: Store, release: Release, config: Config, ids: DataFrame) -> tuple[DataFrame, DataFrame, DataFrame]:
-    """`pools`, listeners and `track_cards`, as views of pools take them."""
+def _of(store: Store, release: Release, config: Config, ids: DataFrame) -> tuple[DataFrame, DataFrame]:
+    """Listeners and `track_cards`, as views of pools take them."""
     profiles, cards = (released(store, release, name) for name in ("users", "track_cards"))
-    return served_pools(store, release, config), ids.join(audience(ids, profiles, config.cards.market_groups, config.taste.minor_bands), "user_idx"), cards
+    return ids.join(audience(ids, profiles, config.cards.market_groups, config.taste.minor_bands), "user_idx"), cards
 
 
 def show_pools(store: Store, release: Release, config: Config, users: Sequence[str], limit: int) -> list[dict[str, Any]]:
@@ -52,7 +53,8 @@ def show_pools(store: Store, release: Release, config: Config, users: Sequence[s
     if missing:
         said = f"{len(missing)} of {len(users)} users have no pool in release {release.release_id} that may be served"
         raise InputError(f"{said}; are the ids right, is their market switched off?", missing)
-    long = decoded(store, release, config, wanted).orderBy("user_id", "rank").collect()
+    # of the same look at the switches as the heads
+    long = pools_long(pools, *_of(store, release, config, wanted), release.dictionary).orderBy("user_id", "rank").collect()
     candidates: dict[str, list[dict[str, Any]]] = {}
     for row in long:
         one = row.asDict()

@@ -66,6 +66,7 @@ def local_session(config: SessionConfig) -> SparkSession:
         "spark.sql.ansi.enabled": "true",
         "spark.sql.shuffle.partitions": str(2 * config.cores),
         "spark.sql.autoBroadcastJoinThreshold": "64m",
+        "spark.buffer.pageSize": "4m",  # a broadcast of three rows takes a page, which by itself is 64 MB; a plan with twelve fills a small heap
         "spark.sql.warehouse.dir": str(scratch / "warehouse"),
         "spark.sql.execution.arrow.pyspark.enabled": "true",
         "spark.sql.sources.parallelPartitionDiscovery.parallelism": str(config.cores),

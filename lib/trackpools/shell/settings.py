@@ -126,22 +126,22 @@ def _keys(model: Any, prefix: str = "") -> Iterable[str]:
         yield from (key, *_keys(field.annotation, f"{key}."))
 
 
-def _unknown(key: str) -> str:
+def _unknown(key: str, model: type[BaseModel]) -> str:
     """What the writer of an unknown key may have meant: a like name beside it, or the same name elsewhere."""
     parent, dot, last = key.rpartition(".")
-    beside = [k.removeprefix(parent + dot) for k in _keys(Config) if k.startswith(parent + dot) and "." not in k.removeprefix(parent + dot)]
+    beside = [k.removeprefix(parent + dot) for k in _keys(model) if k.startswith(parent + dot) and "." not in k.removeprefix(parent + dot)]
     close = difflib.get_close_matches(last, beside, n=1)
-    meant = ([f"{parent}{dot}{name}" for name in close] or [k for k in _keys(Config) if k.endswith(f".{last}")])[:3]
+    meant = ([f"{parent}{dot}{name}" for name in close] or [k for k in _keys(model) if k.endswith(f".{last}")])[:3]
     return f"did you mean {' or '.join(meant)}?" if meant else f"known here: {', '.join(beside)}"
 
 
-def problems_of(error: ValidationError) -> Iterable[str]:
-    """A sentence for each."""
+def problems_of(error: ValidationError, model: type[BaseModel]) -> Iterable[str]:
+    """A sentence for each, with what an unknown key may mean in that model."""
     for one in error.errors():
         key = ".".join(str(part) for part in one["loc"])
         given = "" if isinstance(one["input"], BaseModel | dict if one["type"] == "value_error" else BaseModel) else f"; got {one['input']!a:.80}"
         if one["type"] == "extra_forbidden":
-            yield f"{_shown(key)}: unknown key; {_unknown(key)}"
+            yield f"{_shown(key)}: unknown key; {_unknown(key, model)}"
         elif one["type"] == "value_error":
             yield f"{_shown(key)}: {one['ctx']['error']}{given}"
         elif one["type"] == "model_type":
@@ -174,7 +174,7 @@ def load_config(overlay: str | None = None, settings: Sequence[str] = (), root: 
     try:
         config = Config.model_validate(values)
     except ValidationError as error:
-        problems += problems_of(error)
+        problems += problems_of(error, Config)
     if problems:
         raise ConfigError(f"the configuration has {len(problems)} problem{'s' * (len(problems) != 1)}", problems)
     return _at_home(config)

@@ -12,9 +12,9 @@ from trackpools.core.audience import audience
 from trackpools.core.switches import ALL, Off
 from trackpools.errors import ConfigError
 from trackpools.shell.command import Answer, Options
+from trackpools.shell.existing import existing_store
 from trackpools.shell.releases import Release, released
-from trackpools.shell.session import spark_session
-from trackpools.shell.store import Store, require_place
+from trackpools.shell.store import Store
 from trackpools.tables import SWITCHES, TRACKS
 
 
@@ -22,7 +22,7 @@ def switched_off(store: Store) -> Off:
     """What is off now."""
     if not store.exists(SWITCHES.name):
         return Off()
-    return Off.of((row["kind"], row["value"]) for row in store.read(SWITCHES.name).where("off").select("kind", "value").collect())
+    return Off(frozenset((row["kind"], row["value"]) for row in store.read(SWITCHES.name).where("off").select("kind", "value").collect()))
 
 
 def served_pools(store: Store, release: Release, config: Config) -> DataFrame:
@@ -52,14 +52,13 @@ def switch(config: Config, options: Options, action: str, which: Sequence[str], 
     """
     if action not in {"off", "on", "list"}:
         raise ConfigError(f"switch knows off, on and list; got {action!r:.40}")
-    require_place(config.store)
     if action == "list":
-        return _listed(Store(spark_session(config.session), config.store))
+        return _listed(existing_store(config))
     kind, *values = which or ("",)
     wanted = [(kind, value) for value in values or ([ALL] if kind == "all" else [""])]
     for pair in wanted:
         switches.require_known(*pair)
-    store = Store(spark_session(config.session), config.store)
+    store = existing_store(config)
     now = datetime.now(UTC)
     rows = store.spark.createDataFrame([(*pair, action == "off", why, now) for pair in wanted], SWITCHES.schema)
     changed = store.upsert(SWITCHES, rows, {"stage": "switch"})

@@ -9,14 +9,13 @@ from typing import Any
 from rich.table import Table as Grid
 
 from trackpools.config import Config
-from trackpools.errors import ConfigError, InputError
+from trackpools.errors import ConfigError
 from trackpools.shell import look
 from trackpools.shell import releases as r
 from trackpools.shell.command import Answer
+from trackpools.shell.existing import existing_store
 from trackpools.shell.explaining import Explained
-from trackpools.shell.lock import local_path, writer_lock
-from trackpools.shell.session import spark_session
-from trackpools.shell.store import Store, require_place
+from trackpools.shell.lock import writer_lock
 from trackpools.tables import TABLES
 
 
@@ -36,17 +35,9 @@ def the_map() -> Answer:
     return Answer(lines=grids, more={"map": more})
 
 
-def _store(config: Config) -> Store:
-    require_place(config.store)
-    folder = local_path(config.store.root)
-    if folder is not None and not folder.is_dir():
-        raise InputError(f"there is no folder {folder}; is --root right? A first `trackpools import … --root {folder}` makes it")
-    return Store(spark_session(config.session), config.store)
-
-
 def known_releases(config: Config) -> Answer:
     """Every release, latest first."""
-    known = r.releases(_store(config))
+    known = r.releases(existing_store(config))
     grid = Grid("seq", "release", "as of", "published", "valid until", "pools", "model")
     for one in known:
         pools = next((f"{table.rows:,}" for table in one.tables if table.name == "pools"), "–")
@@ -63,7 +54,7 @@ def pools(config: Config, what: str, users: tuple[str, ...], limit: int, as_json
     """Decoded pools of the release in force."""
     if what != "pools":
         raise ConfigError(f"show knows pools; got {what!r:.40}. For the map of tables: trackpools tables")
-    store = _store(config)
+    store = existing_store(config)
     release = r.latest(store)
     shown = look.show_pools(store, release, config, users, limit)
     if as_json:
@@ -73,7 +64,7 @@ def pools(config: Config, what: str, users: tuple[str, ...], limit: int, as_json
 
 def explain(config: Config, user: str, limit: int) -> Answer:
     """One user's pool and what the rules removed."""
-    store = _store(config)
+    store = existing_store(config)
     release = r.latest(store)
     pool = look.show_pools(store, release, config, (user,), 1)[0]
     about, explained = look.profile_of(store, release, user), Explained(store, release, config, user)
@@ -138,7 +129,7 @@ def doctor(config: Config) -> Answer:
 def clean(config: Config, keep: int) -> Answer:
     """Files that no kept release needs, deleted."""
     with writer_lock(config.store.root):
-        hours = r.vacuum(_store(config), keep, datetime.now(UTC))
+        hours = r.vacuum(existing_store(config), keep, datetime.now(UTC))
     lines = [f"{name}: history of {kept:,.0f} hours kept" for name, kept in hours.items()]
     return Answer(lines=lines or ["nothing is published; nothing was deleted"], more={"hours": hours})
 
@@ -146,6 +137,6 @@ def clean(config: Config, keep: int) -> Answer:
 def roll_back(config: Config, seq: int) -> Answer:
     """An older release in force again."""
     with writer_lock(config.store.root):
-        store = _store(config)
+        store = existing_store(config)
         release = r.rollback(store, seq, datetime.now(UTC))
     return Answer(release.release_id, lines=[f"release {release.seq} ({release.release_id}) holds the tables of release {seq} again"])

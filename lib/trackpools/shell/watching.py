@@ -49,7 +49,7 @@ class Watch:
         if not delta.DeltaTable.is_deltatable(path):
             return Off()
         rows = delta.DeltaTable(path).to_pyarrow_dataset().to_table(filter=pc.field("off"), columns=["kind", "value"]).to_pylist()
-        return Off.of((row["kind"], row["value"]) for row in rows)
+        return Off(frozenset((row["kind"], row["value"]) for row in rows))
 
     def tracks_off(self, off: Off) -> Any:
         """Ids of the tracks that are off by themselves, their artist or their label: an Arrow array."""
