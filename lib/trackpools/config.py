@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from trackpools.config_contracts import ContractsConfig
 from trackpools.config_model import HoldoutConfig, PromoteConfig, TuneConfig
+from trackpools.config_refresh import RefreshConfig
 from trackpools.config_sources import SourcesConfig
 from trackpools.config_taste import TasteConfig
 from trackpools.config_values import ColumnName, Contexts, Count, Day, Name, NonNegative, Positive, Root, Section, Share, Uri, finite, text
@@ -225,6 +226,7 @@ class Config(Section):
     rules: RulesConfig
     pools: PoolsConfig
     candidates: CandidatesConfig
+    refresh: RefreshConfig
     holdout: HoldoutConfig
     tune: TuneConfig
     promote: PromoteConfig

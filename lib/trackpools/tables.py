@@ -8,39 +8,35 @@ from pyspark.sql import types as T
 
 from trackpools.table import BINARY, BOOL, BYTE, DATE, DOUBLE, FLOAT, INT, LONG, SHORT, STRING, TIME, Table, array, col, struct
 
+FEED = {"delta.enableChangeDataFeed": "true"}  # who changed since a version, without comparing two of them
 PLAYS = Table(
     "plays", "one play (or one user × track total, where a log holds only counts or ratings)", ("play_key",), "merge",
     (
         col("play_key!", STRING, "event id if the log has one, else user, track and time; what makes a play a duplicate"),
-        col("user_id!", STRING, "raw user id"),
-        col("track_id!", STRING, "raw track id"),
+        col("user_id!", STRING, "raw user id"), col("track_id!", STRING, "raw track id"),
         col("played_at", TIME, "UTC start of the play; null in logs that hold only counts"),
         col("received_at", TIME, "UTC time at which the service learned of the play"),
         col("ms_played", LONG, "milliseconds listened"),
-        col("reason_start", STRING, "why it started: clickrow, autoplay, …"),
-        col("reason_end", STRING, "why it ended: trackdone, fwdbtn, …"),
+        col("reason_start", STRING, "why it started: clickrow, autoplay, …"), col("reason_end", STRING, "why it ended: trackdone, fwdbtn, …"),
         col("context_type", STRING, "playlist, album, radio, …; lean-back contexts give negative evidence"),
-        col("private", BOOL, "played in a private session"),
-        col("content_type", STRING, "music unless said otherwise"),
+        col("private", BOOL, "played in a private session"), col("content_type", STRING, "music unless said otherwise"),
         col("kind!", STRING, "play | count | rating: which evidence the row is, and so how it is weighted"),
         col("plays!", INT, "1 for a play; the total in a count log; 1 or 0 for a rating above or below the threshold"),
     ),
-    cluster_by=("played_at",), checks={"plays_not_negative": "plays >= 0"},
+    cluster_by=("played_at",), checks={"plays_not_negative": "plays >= 0"}, properties=FEED,
 )
 SIGNALS = Table(
     "signals", "one explicit act of a user on a track", ("user_id", "track_id", "kind", "at"), "merge",
     (
         col("user_id!", STRING, "raw user id"), col("track_id!", STRING, "raw track id; an artist as artist:<id>"),
         col("kind!", STRING, "like | dislike | save | block | undo"), col("at!", TIME, "UTC"),
-    ),
+    ), properties=FEED,
 )
 PLAYS_REJECTED = Table(
     "plays_rejected", "one refused input row", ("reject_key",), "merge",
     (
-        col("reject_key!", STRING, "hash of source, row text and which occurrence of that text it is"),
-        col("source!", STRING, "importer and file name"),
-        col("row_text!", STRING, "the row as read, cut at 10,000 characters"),
-        col("reasons!", array(STRING), "every reason, sorted"),
+        col("reject_key!", STRING, "hash of source, row text and which occurrence of that text it is"), col("source!", STRING, "importer and file name"),
+        col("row_text!", STRING, "the row as read, cut at 10,000 characters"), col("reasons!", array(STRING), "every reason, sorted"),
     ),
 )
 TRACKS = Table(
@@ -105,15 +101,12 @@ NOT_TASTE = Table(
 INTERACTIONS = Table(
     "interactions", "one user × recording ever met", ("user_idx", "recording_idx"), "overwrite",
     (
-        col("user_idx!", INT, ""), col("recording_idx!", INT, ""),
-        col("mass!", DOUBLE, "Σ (completions − masked) · 2^((day − landmark)/half-life): forward decay, so it is final per day"),
-        col("skip_mass!", DOUBLE, "the same sum over early skips"),
-        col("counted!", LONG, "plays known only as a total"), col("rated", BYTE, "1 liked, 0 rated below the threshold; null is unrated"),
-        col("plays!", INT, "timed plays"), col("skips!", INT, "early skips"),
-        col("first_day", DATE, ""), col("last_day", DATE, "null in logs without times"),
+        col("user_idx!", INT, ""), col("recording_idx!", INT, ""), col("mass!", DOUBLE, "Σ (completions − masked) · 2^((day − landmark)/half-life): forward decay, so it is final per day"),
+        col("skip_mass!", DOUBLE, "the same sum over early skips"), col("counted!", LONG, "plays known only as a total"), col("rated", BYTE, "1 liked, 0 rated below the threshold; null is unrated"),
+        col("plays!", INT, "timed plays"), col("skips!", INT, "early skips"), col("first_day", DATE, ""), col("last_day", DATE, "null in logs without times"),
         col("likes!", INT, "1 liked, −1 disliked, 0 neither, after undo"), col("blocked!", BOOL, "the user asked never to hear it"),
     ),
-    cluster_by=("user_idx",), properties={"delta.enableChangeDataFeed": "true"},
+    cluster_by=("user_idx",), properties=FEED,
 )
 PROFILE = T.StructType([
     T.StructField("artists_28d", array(STRING)), T.StructField("artists_180d", array(STRING)), T.StructField("artists_life", array(STRING)),
@@ -202,11 +195,18 @@ POOLS = Table(
         col("drops!", T.MapType(STRING, INT), "removed candidates by rule; Σ + pool size = emitted"),
         col("emitted!", INT, "distinct recordings that any source proposed"), col("shortfall", SHORTFALL, "null when the pool is full; else the rule that bound"),
         col("profile", PROFILE, "what the listener is like; null for one without plays"),
-        col("as_of!", TIME, ""), col("valid_until!", TIME, ""), col("model_version!", STRING, ""),
+        col("as_of!", TIME, "when it was made"), col("valid_until!", TIME, ""), col("model_version!", STRING, ""),
         col("audit", AUDIT, "of pools.audit_share of the users all that was proposed: by which source at which rank, its place in the pool, the rule that kept it out; null for the others"),
     ),
     unhashed=("as_of", "valid_until", "model_version"), partitioned_by=("bucket",),
 )
+REFRESH = col("refresh!", INT, "which refresh since the last full run wrote it; of a user's the greatest is in force")
+POOLS_HOT = Table(
+    "pools_hot", "one user × refresh: stands in for the user's row of pools until that bucket is rewritten", ("user_idx", "refresh"), "hot",
+    (*POOLS.columns, REFRESH), (*POOLS.unhashed, "refresh"), ("bucket",),
+)
+USER_FACTORS_HOT = Table("user_factors_hot", "one user × refresh, folded in; as pools_hot", ("idx", "refresh"), "hot", (*FACTORS, REFRESH), ("model_version", "id_version", "refresh"))
+OVERLAYS = {POOLS.name: POOLS_HOT, USER_FACTORS.name: USER_FACTORS_HOT}  # readers take the newest row of both
 POOL_METRICS = Table(
     "pool_metrics", "one run × metric × slice", ("run_key", "metric", "slice"), "upsert",
     (
@@ -245,6 +245,6 @@ TABLES: dict[str, Table] = {
     for table in (
         PLAYS, SIGNALS, PLAYS_REJECTED, TRACKS, USERS, VECTORS, USER_IDS, RECORDING_IDS, PLAYS_DAILY, NOT_TASTE, INTERACTIONS, USER_FEATURES, RECORDING_FEATURES,
         TRACK_CARDS, USER_FACTORS, RECORDING_FACTORS, RECORDING_FACTS, FRESH_FACTORS, USER_VECTORS, RECORDING_VECTORS, SOURCE_LISTS, CANDIDATES, POOLS,
-        POOL_METRICS, SWITCHES, RELEASES, TRUTH,
+        POOLS_HOT, USER_FACTORS_HOT, POOL_METRICS, SWITCHES, RELEASES, TRUTH,
     )
 }

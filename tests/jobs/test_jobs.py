@@ -12,7 +12,7 @@ import pytest
 JOBS = Path(__file__).resolve().parents[2] / "jobs"
 COMMANDS = {
     "import_log": "import", "ids": "ids", "interactions": "interactions", "features": "features", "train": "train", "pools": "pools",
-    "publish": "publish", "run_all": "run", "evaluate": "evaluate", "tune": "tune", "promote": "promote",
+    "publish": "publish", "run_all": "run", "evaluate": "evaluate", "tune": "tune", "promote": "promote", "refresh": "refresh",
 }
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from trackpools.config import Config
@@ -60,6 +60,11 @@ def pools(inputs: SourceInputs, proposed: DataFrame, as_of: datetime, model_vers
     })
 
 
+def bucket_of(buckets: int) -> Column:
+    """Which partition of the pools a `user_idx` belongs to, int."""
+    return F.pmod(F.xxhash64("user_idx"), F.lit(buckets)).cast("int")
+
+
 def pool_request(config: Config) -> PoolRequest:
     """How to blend where nobody asks for anything else."""
     weights = {source.bit: getattr(config.sources, source.name).weight for source in SOURCES if source.name in config.sources.names}
@@ -77,7 +82,7 @@ def _blocks(inputs: SourceInputs, proposed: DataFrame) -> DataFrame:
     day, length = F.coalesce("last_day", F.lit(-1)).alias("last_day"), F.octet_length("recordings").alias("bytes")
     met = packed(inputs.history.select("user_idx", "recording_idx", "plays", day, rules.history_bits().alias("bits"), "weight"), size, MET)
     offers = packed(proposed.select("user_idx", F.col("user_idx").alias("offered"), "source", "masked", length, "recordings"), size, OFFERS)
-    bucket = F.pmod(F.xxhash64("user_idx"), F.lit(inputs.config.pools.buckets)).cast("int").alias("bucket")
+    bucket = bucket_of(inputs.config.pools.buckets).alias("bucket")
     sampled = in_sample(inputs.config.pools.audit_share).alias("sampled")
     people = inputs.users.select(block(size).alias("block"), "market", bucket, "user_idx", "clean", sampled, "profile").groupBy("block")
     facts = met.unionByName(offers, allowMissingColumns=True).groupBy("block")

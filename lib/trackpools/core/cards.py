@@ -1,6 +1,8 @@
 """`track_cards`: for every recording and market group, what to play and what to say of it."""
 
 from datetime import datetime
+from functools import reduce
+from operator import or_
 
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
@@ -36,6 +38,23 @@ def cards(tracks: DataFrame, recording_ids: DataFrame, audience: DataFrame, inte
         "listeners": F.coalesce("listeners", F.lit(0)),
     })
     return _ranked(rows)
+
+
+def played_now(cards: DataFrame, tracks: DataFrame, *, as_of: datetime, groups: dict[str, str]) -> DataFrame:
+    """Of older cards, those that play something else now, by today's catalogue and rights; all else told of a recording stays as it was.
+
+    Returns:
+        As `cards`, with `worse boolean`: something that could be played no longer can.
+    """
+    markets = cards.select("market").distinct()
+    told = ("track_id", "clean_track_id", "available")
+    known = tracks.select(F.coalesce("recording_id", "track_id").alias("recording_id")).distinct()
+    now = _playable(tracks, markets, as_of, groups).select("recording_id", "market", *(F.col(name).alias(f"_{name}") for name in told))
+    both = cards.join(known, "recording_id", "left_semi").join(now, ["recording_id", "market"], "left").fillna({"_available": False})
+    other = [~F.col(name).eqNullSafe(F.col(f"_{name}")) for name in told]
+    lost = [F.col(name).isNotNull() & ~F.col(name).eqNullSafe(F.col(f"_{name}")) for name in told[:2]]
+    changed = both.where(reduce(or_, other)).withColumn("worse", reduce(or_, lost) | (F.col("available") & ~F.col("_available")))
+    return changed.withColumns({name: F.col(f"_{name}") for name in told}).select(*cards.columns, "worse")
 
 
 def _playable(tracks: DataFrame, everywhere: DataFrame, as_of: datetime, groups: dict[str, str]) -> DataFrame:

@@ -9,15 +9,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as F
 
 from trackpools import tables as t
 from trackpools.config import Config
-from trackpools.core.checks import id_violations, pool_violations
-from trackpools.core.ids import INT32_MAX
+from trackpools.core.checks import pool_violations
 from trackpools.core.sources import dictionary
 from trackpools.errors import ContractError, InputError, ModelError
-from trackpools.shell import identity, releases
+from trackpools.shell import identity, overlays, releases, writing
 from trackpools.shell.cluster import Usage
 from trackpools.shell.commits import Stats
 from trackpools.shell.engines import final_loss
@@ -33,10 +31,9 @@ from trackpools.table import Table
 from trackpools.tables import TABLES
 
 PINNED = (
-    t.TRACKS, t.USERS, t.USER_IDS, t.RECORDING_IDS, t.INTERACTIONS, t.USER_FEATURES, t.RECORDING_FEATURES, t.TRACK_CARDS,
+    t.TRACKS, t.USERS, t.USER_IDS, t.RECORDING_IDS, t.NOT_TASTE, t.INTERACTIONS, t.USER_FEATURES, t.RECORDING_FEATURES, t.TRACK_CARDS,
     t.USER_FACTORS, t.RECORDING_FACTORS, t.RECORDING_FACTS, t.FRESH_FACTORS, t.USER_VECTORS, t.RECORDING_VECTORS, t.SOURCE_LISTS, t.POOLS,
 )
-RECIPE = ("weights", "train", "topk", "sources", "rules", "pools")  # sections that make the model and the blend
 Progress = Callable[[str], None]
 
 
@@ -105,7 +102,7 @@ class Flow:
         key = identity.run_key(stage.name, settings, versions, moment.as_of, moment.known_as_of)
         since = None
         if t.PLAYS_DAILY in stage.writes:
-            since = days_to_redo(self.store, moment, self.config.daily.lookback_days, self._same(stage, versions))
+            since = days_to_redo(self.store, moment, self.config.daily.lookback_days, writing.unchanged(self.config, stage, versions))
         rows, model = {}, key
         for table in (t.RECORDING_FACTORS, t.RECORDING_VECTORS):
             if table in stage.reads:
@@ -113,10 +110,6 @@ class Flow:
         if t.USER_FACTORS in stage.reads:
             model = one_model(self.store, versions)
         return Context(self.config, moment.as_of, moment.known_as_of, since, versions, key, model, rows, self.notes, keep)
-
-    def _same(self, stage: Stage, versions: dict[str, int]) -> dict[str, Any]:
-        """What must not have changed for old days to stand; it is kept in the commit's metadata."""
-        return {"code": identity.code_hash(), "settings": identity.sections_hash(self.config, stage.sections), "tracks_version": versions[t.TRACKS.name]}
 
     def run(self, stage: Stage) -> Done:
         """Run a stage unless its tables already hold its result; returns what is there now."""
@@ -128,7 +121,7 @@ class Flow:
             if not skipped:
                 read: Frames = {name: self.store.read(name, version) for name, version in c.versions.items()}
                 for name, frame in stage.run(read, c).items():
-                    self._write(TABLES[name], frame, stage, c)
+                    writing.write(self.store, TABLES[name], frame, writing.metadata(stage, c), c)
             tables = [self.stats(name, version) for name, version in self.pin([w for w in stage.writes if self._wanted(w)]).items()]
             done = Done(stage.name, tables, time.monotonic() - began, skipped, used.totals())
             for name, version in c.versions.items():
@@ -160,35 +153,15 @@ class Flow:
         own = [table for table in stage.writes if self._wanted(table)]
         if any(table.mode == "merge" for table in own):
             return False  # inserting what is there already is cheap and changes nothing
+        if t.POOLS in own and overlays.are_hot(self.store):
+            return False  # listeners were refreshed since: what is in force is not what a full run makes
         return all(self.store.exists(table.name) and self.store.commit(table.name).metadata.get("run_key") == c.run_key for table in own)
-
-    def _write(self, table: Table, frame: DataFrame, stage: Stage, c: Context) -> None:
-        recipe, times = identity.sections_hash(self.config, RECIPE), {"as_of": c.as_of.isoformat(), "known_as_of": c.known_as_of.isoformat()}
-        metadata = {"stage": stage.name, "run_key": c.run_key, "versions": dict(c.versions), "recipe": recipe, **times}
-        if table.mode == "overwrite":
-            self.store.overwrite(table, frame, metadata)
-        elif table.mode == "replace_days":
-            metadata |= self._same(stage, dict(c.versions)) | {"plays_version": c.versions[t.PLAYS.name]}
-            self.store.replace_days(table, frame, c.since, metadata)
-        else:
-            self._append_ids(table, frame, metadata)
-
-    def _append_ids(self, table: Table, frame: DataFrame, metadata: dict[str, Any]) -> None:
-        id_name, idx_name = table.schema.names
-        with kept(frame) as fresh:
-            top = fresh.agg(F.max(idx_name).alias("top")).first()
-            if top is None or top["top"] is None:
-                return  # nobody new
-            if top["top"] > INT32_MAX:
-                raise InputError(f"{table.name} would reach {top['top']}, over int32 ({INT32_MAX}), which engines cannot take; split the catalogue")
-            self.store.insert(table, fresh, metadata)
-        _refuse(table.name, id_violations(self.store.read(table.name), id_name, idx_name))
 
     def made(self) -> tuple[dict[str, int], dict[str, Any]]:
         """Versions of all that a release pins, and how the pools there were made; refuses none, and pools of other tables than are there now."""
         if not self.store.exists(t.POOLS.name):
             raise InputError("there are no pools to publish; run `trackpools run`")
-        versions = self.pin(PINNED)
+        versions = self.pin([*PINNED, *overlays.there(self.store)])
         made = dict(self.store.commit(t.POOLS.name).metadata)
         ours = {name: version for name, version in made.get("versions", {}).items() if versions[name] != version}
         if ours:
@@ -217,7 +190,7 @@ class Flow:
         if known and self.config.promote.required and not promoted and self._recipe(known[0]) != made.get("recipe"):
             raise ModelError(f"the model, its sources or its blend are set otherwise than for release {known[0].seq}, and promote.required is true: "
                              "nothing was published; run `trackpools promote`, which measures both")
-        rows = _refuse(t.POOLS.name, pool_violations(self.store.read(t.POOLS.name, versions[t.POOLS.name]), self.config.pools.k))
+        rows = writing.refuse(t.POOLS.name, pool_violations(self.store.read(t.POOLS.name, versions[t.POOLS.name]), self.config.pools.k))
         if not rows:
             raise ContractError("no user is eligible for a pool; check pools.active_days and the imported log")
         now = datetime.now(UTC)
@@ -233,13 +206,3 @@ class Flow:
 
     def _recipe(self, release: releases.Release) -> Any:
         return self.store.commit_at(t.POOLS.name, release.version(t.POOLS.name)).metadata.get("recipe")
-
-
-def _refuse(name: str, violations: DataFrame) -> int:
-    """Raise for counts above zero; returns the rows."""
-    row = violations.first()
-    assert row is not None  # noqa: S101 - an aggregate has one row
-    broken = [f"{count} × {what}" for what, count in row.asDict().items() if what != "rows" and count]
-    if broken:
-        raise ContractError(f"table {name} breaks its promises; nothing was published. This is a fault of trackpools: please report it", broken)
-    return int(row["rows"])

@@ -10,10 +10,11 @@ from uuid import uuid4
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from trackpools.core.overlay import newest
 from trackpools.errors import BusyError, ConfigError, ContractError, InputError
 from trackpools.shell.commits import Stats
 from trackpools.shell.store import Store
-from trackpools.tables import RELEASES
+from trackpools.tables import OVERLAYS, RELEASES, TABLES
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,14 @@ class Release:
             if table.name == name:
                 return table.version
         raise InputError(f"release {self.release_id} has no table {name}; it has {', '.join(t.name for t in self.tables)}")
+
+    def rows(self, name: str) -> int:
+        """How many rows of a table it pins; 0 where it does not hold the table."""
+        return next((table.rows for table in self.tables if table.name == name), 0)
+
+    def holds(self, name: str) -> bool:
+        """Whether it pins the table."""
+        return any(table.name == name for table in self.tables)
 
 
 def releases(store: Store) -> list[Release]:
@@ -70,18 +79,31 @@ def latest(store: Store) -> Release:
 
 
 def released(store: Store, release: Release, name: str) -> DataFrame:
-    """A table as the release pins it, never latest.
+    """A table as the release pins it, never latest; where listeners were refreshed, with the newest row of each.
 
     Raises:
         ContractError: where the row count is not the released one: the Delta log lost a commit, which Delta cannot see.
     """
-    version = release.version(name)
-    want = next(table for table in release.tables if table.name == name)
-    frame = store.read(name, version)
-    got = frame.count()
-    if got != want.rows:
-        raise ContractError(f"table {name} at version {version} has {got} rows, release {release.release_id} has {want.rows}: the table is damaged; roll back")
-    return frame
+    require_whole(store, release, name)
+    if name in OVERLAYS and release.holds(OVERLAYS[name].name):
+        require_whole(store, release, OVERLAYS[name].name)
+    return view(store, release, name)
+
+
+def view(store: Store, release: Release, name: str) -> DataFrame:
+    """As `released`, without counting."""
+    frame, overlay = store.read(name, release.version(name)), OVERLAYS.get(name)
+    if overlay is None or not release.rows(overlay.name):
+        return frame
+    return newest(frame, store.read(overlay.name, release.version(overlay.name)), TABLES[name].key[0])
+
+
+def require_whole(store: Store, release: Release, name: str) -> None:
+    """Refuse a table that has not the rows that were released."""
+    version, want = release.version(name), release.rows(name)
+    got = store.read(name, version).count()
+    if got != want:
+        raise ContractError(f"table {name} at version {version} has {got} rows, release {release.release_id} has {want}: the table is damaged; roll back")
 
 
 def publish(store: Store, release: Release, run_key: str) -> Release:
@@ -118,7 +140,7 @@ def rollback(store: Store, seq: int, created_at: datetime) -> Release:
     if old is None:
         raise ConfigError(f"no release has seq {seq}; known: {', '.join(str(r.seq) for r in known) or 'none'}")
     for table in old.tables:
-        released(store, old, table.name)
+        require_whole(store, old, table.name)
     life = old.valid_until - old.created_at
     release_id = new_release_id(created_at, old.run_key)
     return publish(store, replace(old, seq=known[0].seq + 1, release_id=release_id, created_at=created_at, valid_until=created_at + life), old.run_key)
@@ -136,7 +158,7 @@ def vacuum(store: Store, keep: int, now: datetime, floor_hours: int = 168) -> di
     kept = releases(store)[:keep]
     hours = {}
     for name in sorted({table.name for release in kept for table in release.tables}):
-        oldest = min(release.version(name) for release in kept)
+        oldest = min(release.version(name) for release in kept if release.holds(name))
         age = (now - datetime.fromtimestamp(store.commit_at(name, oldest).at, UTC)).total_seconds() / 3600
         # Delta rounds to whole hours, and up to half an hour less would delete what the release needs
         hours[name] = math.ceil(max(floor_hours, age + 1 / 60))

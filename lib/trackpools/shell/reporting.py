@@ -12,7 +12,7 @@ from trackpools.shell import model
 from trackpools.shell.flow import Flow
 from trackpools.shell.ingest import IngestResult
 from trackpools.shell.lock import local_path
-from trackpools.shell.releases import Release, releases
+from trackpools.shell.releases import Release, releases, view
 from trackpools.shell.report import build_report
 from trackpools.shell.report_data import ReportData, StageCost, collect_report
 from trackpools.shell.report_drift import Older
@@ -22,7 +22,7 @@ from trackpools.shell.store import Store
 def release_data(store: Store, release: Release, k: int, **of_the_run: Any) -> ReportData:
     """The aggregates of a release, and what has changed since the one before; `of_the_run` is what only the run that made it knows, see `collect_report`."""
     return collect_report(
-        lambda name: store.read(name, release.version(name)), dict(named(release.dictionary, "source")), release_id=release.release_id,
+        lambda name: view(store, release, name), dict(named(release.dictionary, "source")), release_id=release.release_id,
         as_of=release.as_of.isoformat(), k=k, model_version=release.model_version, tables=[(t.name, t.version, t.rows, t.hash) for t in release.tables],
         older=_before(store, release), **of_the_run,
     )
@@ -30,7 +30,7 @@ def release_data(store: Store, release: Release, k: int, **of_the_run: Any) -> R
 
 def _before(store: Store, release: Release) -> Older | None:
     older = [one for one in releases(store) if one.seq < release.seq]  # latest first
-    return Older(older[0].release_id, lambda name: store.read(name, older[0].version(name))) if older else None
+    return Older(older[0].release_id, lambda name: view(store, older[0], name)) if older else None
 
 
 def write_report(flow: Flow, release: Release, imported: IngestResult | None) -> Path | None:

@@ -21,6 +21,7 @@ from trackpools.core.sources.asking import Shelves
 from trackpools.core.switches import Off
 from trackpools.errors import InputError
 from trackpools.shell.watching import Watch, library, markets, without_sources
+from trackpools.tables import USER_FACTORS_HOT
 
 # bit of a source that ranks by vectors → tables of those of users and of recordings
 SPACES = {
@@ -103,6 +104,14 @@ class Opened:
     def _people(self) -> dict[str, Any]:
         return {name: self.data(name) for name in ("user_ids", "users", "interactions", "user_factors", "user_vectors", "recording_ids")}
 
+    def _refreshed(self, idx: int, trained: Any) -> Any:
+        """The factors that the last refresh of the listener folded in, else those given."""
+        name = USER_FACTORS_HOT.name
+        if name not in self.versions:
+            return trained
+        hot = self.data(name).to_table(filter=pc.field("idx") == idx, columns=["factors", "refresh"])
+        return hot.sort_by([("refresh", "descending")])["factors"][:1] if len(hot) else trained
+
     def person(self, user_id: str, events: tuple[Event, ...] = ()) -> Person:
         """What the release knows of a listener, with events that no table has yet.
 
@@ -122,6 +131,7 @@ class Opened:
         clean = profile.get("explicit_policy") == "clean" or minor(profile.get("birth_band"), self.config.taste.minor_bands)
         past = Past.of(self._people["interactions"].to_table(filter=pc.field("user_idx") == idx), self.config, self.as_of, events)
         own = {name: self._people[name].to_table(filter=pc.field("idx") == idx, columns=["factors"])["factors"] for name in ("user_factors", "user_vectors")}
+        own["user_factors"] = self._refreshed(idx, own["user_factors"])
         return Person(
             idx=idx, market=market, clean=clean, declared=tuple(profile.get("declared_tags") or ()), past=past,
             vectors={bit: matrix(own[users])[0] for bit, (users, _) in SPACES.items() if len(own[users])},

@@ -51,9 +51,11 @@ class SideStore(Store):
         self._only_ours(table)
         return super()._save(table, df, metadata, replace_where)
 
-    def _merge(self, table: Table, df: DataFrame, metadata: Mapping[str, Any], *, update: bool, extra: Column | None = None) -> int:
+    def _merge(
+        self, table: Table, df: DataFrame, metadata: Mapping[str, Any], *, update: bool, delete: bool = False, extra: Column | None = None
+    ) -> int:
         self._only_ours(table)
-        return super()._merge(table, df, metadata, update=update, extra=extra)
+        return super()._merge(table, df, metadata, update=update, delete=delete, extra=extra)
 
     def _only_ours(self, table: Table) -> None:
         if table in GIVEN:

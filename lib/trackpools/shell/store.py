@@ -3,11 +3,11 @@
 import json
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 
-from delta.tables import DeltaTable, DeltaTableBuilder
+from delta.tables import DeltaTable
 from pyspark.errors import AnalysisException
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -17,18 +17,13 @@ from trackpools.core.contract import conform, content_hash
 from trackpools.errors import BusyError, ConfigError, InputError
 from trackpools.shell.commits import Commit, Stats, commit_of
 from trackpools.shell.confs import VACUUM, confs, unset
+from trackpools.shell.declaring import declare
 from trackpools.table import Table
 from trackpools.tables import TABLES
 
 TABLE_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 MERGE_TRIES = 4
 USER_METADATA = "spark.databricks.delta.commitInfo.userMetadata"
-PUBLISHED = {
-    "delta.enableDeletionVectors": "false",  # delta-rs, DuckDB and Polars read tables without them
-    # Delta opens no version older than these, and anybody's VACUUM keeps to them; `releases.vacuum` alone deletes sooner
-    "delta.logRetentionDuration": "interval 365 days",
-    "delta.deletedFileRetentionDuration": "interval 365 days",
-}
 
 
 def require_place(config: StoreConfig) -> None:
@@ -84,21 +79,7 @@ class Store:
         """Create by DDL, with comments, NOT NULL and CHECK; does nothing where it exists."""
         if self.exists(table.name):
             return
-        self._declare(DeltaTable.createIfNotExists(self.spark), table)
-
-    def _declare(self, builder: DeltaTableBuilder, table: Table) -> None:
-        where = self.where(table.name)
-        # outside Databricks this builder knows the session catalog alone, and only without its name
-        builder = builder.tableName(where.removeprefix("spark_catalog.")) if self._by_name else builder.location(where)
-        builder = builder.addColumns(table.schema).comment(table.grain)
-        if table.partitioned_by:
-            builder = builder.partitionedBy(*table.partitioned_by)
-        if table.cluster_by:
-            builder = builder.clusterBy(*table.cluster_by)
-        checks = {f"delta.constraints.{name}": rule for name, rule in table.checks.items()}
-        for key, value in (PUBLISHED | table.properties | checks).items():
-            builder = builder.property(key, value)
-        builder.execute()
+        declare(DeltaTable.createIfNotExists(self.spark), table, self.where(table.name), by_name=self._by_name)
 
     def read(self, name: str, version: int | None = None) -> DataFrame:
         """A table at a version (None: the latest).
@@ -155,11 +136,37 @@ class Store:
         # since is a date, so this string holds nothing but digits and dashes
         return self._save(table, df, metadata, None if since is None else f"day >= '{since.isoformat()}'")
 
+    def replace_buckets(self, table: Table, df: DataFrame, buckets: Sequence[int], metadata: Mapping[str, Any], refresh: int | None = None) -> int:
+        """Replace the rows of buckets, and of a refresh and later ones, in one commit; returns the version."""
+        where = [f"bucket IN ({', '.join(str(int(one)) for one in buckets)})"] if buckets else []  # whole numbers, nothing else
+        return self._save(table, df, metadata, " OR ".join([*where, *([] if refresh is None else [f"refresh >= {int(refresh)}"])]))
+
+    def restore(self, name: str, version: int) -> None:
+        """Make an older version the latest again, with its metadata; no file is written."""
+        metadata = json.dumps(dict(self.commit_at(name, version).metadata), sort_keys=True)
+        with confs(self.spark, {USER_METADATA: metadata}):
+            self._table(name).restoreToVersion(version)
+        self._commits.pop(name, None)
+
+    def changes(self, name: str, after: int, until: int) -> DataFrame | None:
+        """The change feed of the versions above `after` up to `until`; None where the table was made without one.
+
+        Returns:
+            The rows with `_change_type` (insert, delete, update_preimage, update_postimage) and other columns that Delta adds.
+        """
+        fed = self._table(name).detail().select(F.col("properties")["delta.enableChangeDataFeed"].alias("fed")).first()
+        if fed is None or fed["fed"] != "true":
+            return None
+        if after >= until:
+            return self.read(name, until).limit(0).withColumn("_change_type", F.lit(""))
+        reader = self.spark.read.format("delta").option("readChangeFeed", "true").option("startingVersion", after + 1).option("endingVersion", until)
+        return reader.table(self.where(name)) if self._by_name else reader.load(self.where(name))
+
     def _save(self, table: Table, df: DataFrame, metadata: Mapping[str, Any], replace_where: str | None) -> int:
         self.create(table)
         if replace_where is None and self.read(table.name).columns != table.schema.names:
             # of an older trackpools: readers hold versions, and what follows writes all of it
-            self._declare(DeltaTable.replace(self.spark), table)
+            declare(DeltaTable.replace(self.spark), table, self.where(table.name), by_name=self._by_name)
             self._commits.pop(table.name, None)
         before = self.commit(table.name).version
         writer = conform(df, table).write.format("delta").mode("overwrite").option("compression", "zstd")
@@ -174,7 +181,7 @@ class Store:
         if replace_where is None and self.commit(table.name).version == before:
             # nothing in place of nothing is no commit, but whose work it is must be told
             with confs(self.spark, {USER_METADATA: json.dumps(dict(metadata), sort_keys=True)}):
-                self._declare(DeltaTable.replace(self.spark), table)
+                declare(DeltaTable.replace(self.spark), table, self.where(table.name), by_name=self._by_name)
             del self._commits[table.name]
         return self.commit(table.name).version
 
@@ -194,7 +201,13 @@ class Store:
         """Insert new keys and update changed rows; returns inserted + updated."""
         return self._merge(table, df, metadata, update=True)
 
-    def _merge(self, table: Table, df: DataFrame, metadata: Mapping[str, Any], *, update: bool, extra: Column | None = None) -> int:
+    def difference(self, table: Table, df: DataFrame, metadata: Mapping[str, Any]) -> int:
+        """Make the content that of `df` and commit only what differs, so that the change feed holds nothing else; returns how many rows did."""
+        return self._merge(table, df, metadata, update=True, delete=True)
+
+    def _merge(
+        self, table: Table, df: DataFrame, metadata: Mapping[str, Any], *, update: bool, delete: bool = False, extra: Column | None = None
+    ) -> int:
         self.create(table)
         self._grow(table)
         source = conform(df, table)
@@ -211,6 +224,8 @@ class Store:
                 for name in rest:
                     changed = changed | ~F.col(f"t.{name}").eqNullSafe(F.col(f"s.{name}"))
                 merge = merge.whenMatchedUpdateAll(condition=changed)
+            if delete:
+                merge = merge.whenNotMatchedBySourceDelete()
             try:
                 with confs(self.spark, {USER_METADATA: json.dumps(dict(metadata), sort_keys=True)}):  # MERGE has no option for it
                     merge.whenNotMatchedInsertAll().execute()
@@ -226,4 +241,4 @@ class Store:
         last = self.commit(table.name)
         if last.version == before:
             return 0  # a MERGE that changes nothing makes no commit
-        return int(last.counted.get("numTargetRowsInserted", 0)) + int(last.counted.get("numTargetRowsUpdated", 0))
+        return sum(int(last.counted.get(f"numTargetRows{done}", 0)) for done in ("Inserted", "Updated", "Deleted"))

@@ -1,7 +1,6 @@
 """What the commands do, once options are read: import, run stages, publish, report."""
 
-import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
@@ -11,15 +10,15 @@ from trackpools.config import Config
 from trackpools.datasets import IMPORTERS, Imported
 from trackpools.errors import ConfigError, ModelError
 from trackpools.shell import contracts, promoting, releases, reporting
-from trackpools.shell.command import Answer, Options, as_tables, flow_id, telling
+from trackpools.shell.command import Answer, Options, as_tables, telling
 from trackpools.shell.flow import Done, Flow
 from trackpools.shell.ingest import IngestResult, ingest
 from trackpools.shell.lock import writer_lock
 from trackpools.shell.moment import parse_time
+from trackpools.shell.opening import opened
 from trackpools.shell.releases import Release
 from trackpools.shell.session import spark_session
 from trackpools.shell.store import Store, require_place
-from trackpools.shell.tracking import Tracker, replay_pending
 from trackpools.stage import Stage
 from trackpools.tables import TRUTH
 
@@ -92,22 +91,11 @@ def dry_run(config: Config, chosen: Sequence[Stage]) -> Answer:
     return Answer(lines=[*plan, "", *settings], more={"plan": [stage.name for stage in chosen], "config": values})
 
 
-@contextlib.contextmanager
-def _opened(config: Config, options: Options, name: str, steps: int, *, as_of: str | None = None, known_as_of: str | None = None) -> Iterator[Flow]:
-    """A tracked flow on a locked root; what an earlier command could not track is replayed first."""
-    require_place(config.store)
-    with telling(options, steps) as tell, writer_lock(config.store.root):
-        spark = spark_session(config.session)
-        replay_pending(config.mlflow, config.store.root)
-        with Tracker(config.mlflow, config.store.root, flow_id(name), name) as tracker:
-            yield Flow(config, spark, tracker, as_of, known_as_of, tell)
-
-
 def run_stages(
     config: Config, options: Options, name: str, chosen: Sequence[Stage], *, publish: bool, as_of: str | None, known_as_of: str | None
 ) -> Answer:
     """Run stages in order; with `publish`, also publish, register the model and write the report."""
-    with _opened(config, options, name, len(chosen) + 2 * publish, as_of=as_of, known_as_of=known_as_of) as flow:
+    with opened(config, options, name, len(chosen) + 2 * publish, as_of=as_of, known_as_of=known_as_of) as flow:
         return _run(flow, options, chosen, publish=publish)
 
 
@@ -168,7 +156,7 @@ def promote(config: Config, options: Options) -> Answer:
     Raises:
         ModelError: where a gate does not hold.
     """
-    with _opened(config, options, "promote", 4) as flow:
+    with opened(config, options, "promote", 4) as flow:
         champion = releases.latest(flow.store)
         _, made = flow.made()
         if made["run_key"] == champion.run_key:
@@ -194,7 +182,7 @@ def _promote(flow: Flow, options: Options, champion: Release) -> Answer:
 
 def demo(config: Config, options: Options) -> Answer:
     """Synthetic world → published release → one pool explained; safe to run again."""
-    with _opened(config, options, "demo", len(s.STAGES) + 3) as flow:
+    with opened(config, options, "demo", len(s.STAGES) + 3) as flow:
         flow.progress(f"import: generate {config.synthetic.users:,} listeners over {config.synthetic.days} days")
         imported = _ingest(flow.store, config, "synthetic", None)
         return _run(flow, options, s.STAGES, publish=True, imported=imported)

@@ -77,9 +77,9 @@ Benchmark = Callable[[Config, Size, int, Callable[[str], None]], Measured]
 
 def benchmarks() -> dict[str, Benchmark]:
     """Name → benchmark; imported late, for they load heavy libraries."""
-    from trackpools.shell.bench import ann, blend, facets, flow, foldin, measure, on_demand, quality, sample, scale, shilling, topk, train
+    from trackpools.shell.bench import ann, blend, facets, flow, foldin, measure, on_demand, quality, refresh, sample, scale, shilling, topk, train
 
-    modules = (train, topk, ann, blend, foldin, flow, scale, sample, shilling, quality, facets, on_demand, measure)
+    modules = (train, topk, ann, blend, foldin, flow, scale, sample, shilling, quality, facets, on_demand, measure, refresh)
     return {module.__name__.rpartition(".")[2]: module.measure for module in modules}
 
 

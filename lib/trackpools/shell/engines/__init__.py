@@ -130,17 +130,29 @@ def completed(
     # kept or written once and read from there: an engine may train anew for every action on what it returned
     if striped:
         trained = keep(trained)
-        users = keep(fold_in_by_stripes(rows, trained, _gram(trained, config)[0], config))
     else:
         known = trained.orderBy("idx").toArrow()
-        catalogue, y = known["idx"].to_numpy(), matrix(known["factors"])
-        trained = training.sparkSession.createDataFrame(as_table(catalogue, y))
-        users = keep(fold_in(rows, catalogue, y.astype(np.float64), config))
+        trained = training.sparkSession.createDataFrame(as_table(known["idx"].to_numpy(), matrix(known["factors"])))
+    users = keep(fold_in_users(rows, trained, config, striped=striped))
     gram, people = _gram(users, config)
     others = rows.join(trained.select(F.col("idx").alias("recording_idx")), "recording_idx", "left_anti")
     divided = groups(others.count(), len(gram), config.blocks)
     late = fold_in_recordings(others, users, trained, config, artists=artists, gram=gram, people=people, divided=divided)
     return users, trained.unionByName(late)
+
+
+def fold_in_users(rows: DataFrame, recordings: DataFrame, config: TrainConfig, *, striped: bool) -> DataFrame:
+    """`idx int, factors array<float>`: the optimum of each user in `rows` for recordings as they are; see `foldin.fold_in`.
+
+    Args:
+        rows: of `signed`, whole histories.
+        recordings: `idx int, factors array<float>`.
+        striped: whether the recordings are more than the driver may hold.
+    """
+    if striped:
+        return fold_in_by_stripes(rows, recordings, _gram(recordings, config)[0], config)
+    known = recordings.orderBy("idx").toArrow()
+    return fold_in(rows, known["idx"].to_numpy(), matrix(known["factors"]).astype(np.float64), config)
 
 
 def _gram(factors: DataFrame, config: TrainConfig) -> tuple[NDArray[np.float64], int]:

@@ -1,0 +1,30 @@
+"""The command that brings pools up to date at the cost of what changed."""
+
+from typing import Any
+
+from trackpools.cli import AsOf, ConfigFile, DryRun, Json, Known, Quiet, Root, Settings, _end, _options, app
+from trackpools.shell.command import Answer, perform
+
+
+@app.command()
+def refresh(
+    root: Root = None, config: ConfigFile = None, set_: Settings = None, as_of: AsOf = None, known_as_of: Known = None, dry_run: DryRun = False,
+    json: Json = False, quiet: Quiet = False,
+) -> None:
+    """Make again the pools of those listeners alone whom something concerns, with the model in force; publish them as the next release.
+
+    Concerned is who played or said something since the release (change feed of `interactions`), is new, has another profile, a pool out of date or
+    with a track that may not be played any more, or is in a bucket whose turn it is (`refresh.rota`). Their rows go to `pools_hot`, which readers
+    prefer; a bucket's turn folds them into `pools`.
+
+    Between two full runs: `trackpools import events NEW_PLAYS` · `trackpools refresh`. It says when a full run is due, and why.
+    """
+    options = _options(root, config, set_, json, quiet)
+
+    def work(merged: Any) -> Answer:
+        from trackpools.shell.refresh_command import plan
+        from trackpools.shell.refresh_command import refresh as made
+
+        return plan(merged) if dry_run else made(merged, options, as_of=as_of, known_as_of=known_as_of)
+
+    _end(perform("refresh", options, work))

@@ -1,0 +1,209 @@
+"""`trackpools refresh`: the pools of the listeners concerned, made again beside the release in force; the cost follows the change."""
+
+import contextlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from trackpools import stages as s
+from trackpools import tables as t
+from trackpools.core import cards, features
+from trackpools.core.als import plan
+from trackpools.core.als.foldin import signed
+from trackpools.core.assemble import bucket_of
+from trackpools.core.checks import pool_violations
+from trackpools.core.concerned import changed, concerned, expired, holders, in_buckets, later_than, reprofiled, turn, unknown_share
+from trackpools.errors import ModelError
+from trackpools.shell import additive, identity, overlays, writing
+from trackpools.shell.commits import Stats
+from trackpools.shell.engines import fold_in_users
+from trackpools.shell.flow import PINNED, Flow
+from trackpools.shell.kept import kept
+from trackpools.shell.releases import Release, new_release_id, view
+from trackpools.stage import Context
+from trackpools.table import Table
+
+INPUTS = (t.PLAYS, t.SIGNALS, t.TRACKS, t.USERS)
+NOW = (t.USER_IDS, t.RECORDING_IDS, t.TRACKS, t.USERS, t.PLAYS_DAILY, t.INTERACTIONS)  # as they are; all else is read as the release pins it
+
+
+@dataclass
+class Refresh:
+    """One refresh of a release: what it reads and what it found.
+
+    Attributes:
+        versions: of what is read.
+        why: reason → listeners.
+    """
+
+    flow: Flow
+    base: Release
+    number: int
+    run_key: str
+    versions: dict[str, int]
+    why: dict[str, int] = field(default_factory=dict)
+    measured: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def turn(self) -> list[int]:
+        """The buckets of the base that it rewrites."""
+        return turn(self.number, self.flow.config.pools.buckets, self.flow.config.refresh.rota)
+
+    @property
+    def made(self) -> dict[str, Any]:
+        """What its commits say of it."""
+        recipe, moment = identity.sections_hash(self.flow.config, writing.RECIPE), self.flow.moment
+        made = {"stage": overlays.STAGE, "run_key": self.run_key, "refresh": self.number, "versions": dict(self.versions), "recipe": recipe}
+        return made | {"as_of": moment.as_of.isoformat(), "known_as_of": moment.known_as_of.isoformat()}
+
+
+def key_of(flow: Flow) -> str:
+    """Identity of a refresh: inputs, configuration, code and when; the same work is not done twice."""
+    versions, moment = flow.pin(INPUTS), flow.moment
+    sections = tuple(sorted({section for stage in s.STAGES for section in stage.sections} | {"refresh"}))
+    return identity.run_key("refresh", identity.sections_hash(flow.config, sections), versions, moment.as_of, moment.known_as_of)
+
+
+def require_same_recipe(flow: Flow, base: Release) -> None:
+    """Refuse settings that the release was not made with: the listeners not concerned would keep pools of another blend.
+
+    Raises:
+        ModelError: with what to do.
+    """
+    was = flow.store.commit_at(t.POOLS.name, base.version(t.POOLS.name)).metadata.get("recipe")
+    if was != identity.sections_hash(flow.config, writing.RECIPE):
+        named = ", ".join(writing.RECIPE)
+        raise ModelError(f"release {base.seq} was made with other settings ({named}): a refresh would mix two; run `trackpools run`, or set them as they were")
+
+
+def begin(flow: Flow, base: Release, run_key: str) -> Refresh:
+    """Number it, and read what changes as it is now and what the model needs as the release pins it."""
+    replaced = overlays.start_from(flow.store, base)
+    if replaced:
+        waiting = ", ".join(replaced)
+        flow.notes.warnings.append(f"what was waiting for `promote` is no longer the latest ({waiting}); run `trackpools pools` before you promote")
+    pinned = {table.name: table.version for table in base.tables}
+    # a release of an older trackpools does not hold all
+    versions = flow.pin([table for table in PINNED if table.name not in pinned]) | pinned | flow.pin(NOW)
+    if flow.store.commit(t.TRACK_CARDS.name).version != versions[t.TRACK_CARDS.name]:
+        flow.store.restore(t.TRACK_CARDS.name, versions[t.TRACK_CARDS.name])
+        versions |= flow.pin((t.TRACK_CARDS,))
+    return Refresh(flow, base, overlays.next_number(flow.store, base), run_key, versions)
+
+
+def renew(r: Refresh) -> Release:
+    """Cards, listeners concerned, their factors and pools; written, checked and told as the tables of a release."""
+    flow, store, hold = r.flow, r.flow.store, contextlib.ExitStack()
+    with hold:
+        def keep(frame: DataFrame) -> DataFrame:
+            held = hold.enter_context(kept(frame))
+            held.count()  # now, so that what joins it knows how small it is
+            return held
+
+        flow.progress("concerned: find the listeners whose pool must change")
+        worse = _cards(r, keep)
+        read = {name: store.read(name, version) for name, version in r.versions.items()}
+        why = keep(concerned(_found(r, read, worse)))
+        r.why = {row["reason"]: int(row["count"]) for row in why.groupBy("reason").count().collect()}
+        users = keep(why.select("user_idx").distinct())
+        r.measured["concerned"] = users.count()
+        flow.progress(f"pools: fold in and fill {int(r.measured['concerned']):,} listeners")
+        tables = _written(r, *_made(r, read, users, keep))
+    return _release(r, tables)
+
+
+def _cards(r: Refresh, keep: Callable[[DataFrame], DataFrame]) -> DataFrame:
+    """Bring up to date what may be played; `recording_idx` of what no longer may."""
+    store, moment = r.flow.store, r.flow.moment
+    pinned, tracks = store.read(t.TRACK_CARDS.name, r.versions[t.TRACK_CARDS.name]), store.read(t.TRACKS.name, r.versions[t.TRACKS.name])
+    other = keep(cards.played_now(pinned, tracks, as_of=moment.as_of, groups=r.flow.config.cards.market_groups))
+    if not other.isEmpty():
+        store.upsert(t.TRACK_CARDS, other.drop("worse"), r.made)
+        r.versions |= r.flow.pin((t.TRACK_CARDS,))
+    return other.where("worse").select("recording_idx").distinct()
+
+
+def _found(r: Refresh, read: Mapping[str, DataFrame], worse: DataFrame) -> dict[str, DataFrame]:
+    store, base, name = r.flow.store, r.base, t.INTERACTIONS.name
+    feed = store.changes(name, base.version(name), r.versions[name])
+    pools, ids = view(store, base, t.POOLS.name), read["user_ids"]
+    found = {
+        "changed": ids if feed is None else changed(feed), "new": later_than(ids, base.rows(t.USER_IDS.name)), "expired": expired(pools, r.flow.moment.as_of),
+        "rota": ids.where(in_buckets(bucket_of(r.flow.config.pools.buckets), r.turn)),
+    }
+    if base.version(t.USERS.name) != r.versions[t.USERS.name]:
+        found["profile"] = reprofiled(store.read(t.USERS.name, base.version(t.USERS.name)), read["users"], ids)
+    if not worse.isEmpty():
+        found["withdrawn"] = holders(pools, worse)
+    return found
+
+
+def _made(r: Refresh, read: dict[str, DataFrame], users: DataFrame, keep: Callable[[DataFrame], DataFrame]) -> tuple[DataFrame, DataFrame]:
+    """Pools and factors of the listeners, as a full run would make them with the model in force."""
+    flow, config, moment = r.flow, r.flow.config, r.flow.moment
+    met, days = (read[name].join(users, "user_idx", "left_semi") for name in ("interactions", "plays_daily"))
+    some = read | {"interactions": keep(met), "user_ids": read["user_ids"].join(users, "user_idx", "left_semi")}
+    model = flow.store.read(t.USER_FACTORS.name, r.versions[t.USER_FACTORS.name]).select("model_version", "id_version").limit(1)
+    c = Context(
+        config, moment.as_of, moment.known_as_of, None, r.versions, r.run_key, r.base.model_version,
+        {name: r.base.rows(name) for name in ("recording_factors", "recording_vectors")}, flow.notes, keep)
+    training = keep(s.training_set(some, c))
+    recordings, count = read["recording_factors"].select("idx", "factors"), r.base.rows("recording_factors")
+    shape = recordings.select(F.size("factors").alias("rank")).first()
+    rank = shape["rank"] if shape else config.train.rank
+    factors = keep(fold_in_users(signed(training, config.train), recordings, config.train, striped=plan.is_striped(count, rank, config.train)))
+    share = unknown_share(training, recordings).first()
+    r.measured["unknown_share"] = float(share["unknown"] or 0.0) if share else 0.0
+    known = features.facts(read["tracks"], read["recording_ids"])
+    some |= {"user_factors": factors, "user_features": features.user_features(some["interactions"], days, known, read["not_taste"], c.as_of)}
+    return keep(s.fill_pools(some, c)["pools"]), factors.crossJoin(F.broadcast(model))
+
+
+def _written(r: Refresh, pools: DataFrame, factors: DataFrame) -> dict[str, Stats]:
+    """Write them; rows and hash of each table by its name, as they are on disk."""
+    r.flow.progress("write: buckets whose turn it is, and the overlay")
+    number = F.lit(r.number)
+    own, mine, none = in_buckets(F.col("bucket"), r.turn), F.col("refresh") == number, F.lit(False)
+    told = [
+        _replaced(r, t.POOLS, pools.where(own).repartition("bucket"), own, own),
+        _replaced(r, t.POOLS_HOT, pools.where(~own).withColumn("refresh", number).repartition("bucket"), own, mine),
+        _replaced(r, t.USER_FACTORS_HOT, factors.withColumn("refresh", number), none, mine),
+    ]
+    r.measured["bytes_written"] = sum(written for _, written in told)
+    return {stats.name: stats for stats, _ in told}
+
+
+def _replaced(r: Refresh, table: Table, rows: DataFrame, gone: Column, came: Column) -> tuple[Stats, float]:
+    """Put rows in the place of those that satisfy `gone`; stats of the table then, and bytes written."""
+    store, name = r.flow.store, table.name
+    before = store.commit(name).version
+    was = next((one for one in r.base.tables if one.name == name), Stats(name, before, 0, "0:0"))
+    hot = table in t.OVERLAYS.values()
+    store.replace_buckets(table, rows, r.turn if table.partitioned_by else (), r.made, r.number if hot else None)
+    commit = store.commit(name)
+    r.versions[name] = commit.version
+    if commit.version == before:
+        return Stats(name, before, was.rows, was.hash), 0.0
+    new = store.read(name, commit.version).where(came)
+    if table.partitioned_by:
+        writing.refuse(name, pool_violations(new, r.flow.config.pools.k))
+    return additive.after(was, commit.version, [store.read(name, before).where(gone)], [new]), float(commit.counted.get("numOutputBytes", 0))
+
+
+def _release(r: Refresh, written: Mapping[str, Stats]) -> Release:
+    """The next release: what was written, and all else as it is pinned."""
+    flow, base, store = r.flow, r.base, r.flow.store
+    tables = {table.name: table for table in base.tables} | dict(written)
+    for name, version in r.versions.items():
+        if name != t.PLAYS_DAILY.name and (name not in tables or tables[name].version != version):
+            old = tables.get(name)
+            tables[name] = additive.by_feed(store, old, version) if old and name == t.INTERACTIONS.name else store.stats(name, version)
+    now = datetime.now(UTC)
+    return Release(
+        seq=base.seq + 1, release_id=new_release_id(now, r.run_key), run_key=r.run_key, tables=tuple(tables.values()), model_version=base.model_version,
+        mlflow_run_id=flow.tracker.run_id, dictionary=base.dictionary, as_of=flow.moment.as_of, created_at=now,
+        valid_until=now + timedelta(days=flow.config.pools.valid_days))

@@ -1,0 +1,176 @@
+"""Refresh: the listeners concerned alone get what a full recomputation gives them, in an overlay that readers prefer and that folds into its base."""
+
+import datetime as dt
+import json
+
+import pytest
+from chispa import assert_df_equality
+from pyspark.sql import functions as F
+
+from flows import AS_OF, SMALL, START, events, import_events, run
+from trackpools import stages as s
+from trackpools import tables as t
+from trackpools.cli import _run
+from trackpools.core import features, on_demand
+from trackpools.core.als.foldin import signed
+from trackpools.errors import BusyError
+from trackpools.shell import look, refreshing, releases
+from trackpools.shell.command import Options
+from trackpools.shell.engines import fold_in_users
+from trackpools.shell.refresh_command import advised, refresh
+from trackpools.shell.serving import Opened
+from trackpools.shell.store import Store
+from trackpools.stage import Context, Notes
+
+EARLY = (START + dt.timedelta(days=35)).isoformat()
+
+
+def again(config, as_of=AS_OF):
+    return refresh(config, Options(quiet=True), as_of=as_of, known_as_of=None)
+
+
+def plays(users, day, track="t0000", n=3):
+    at = START + dt.timedelta(days=day)
+    return [{"event_id": f"r{day}-{user}-{i}", "user_id": user, "track_id": track, "played_at": (at + dt.timedelta(minutes=4 * i)).isoformat(), "ms_played": 200_000}
+            for user in users for i in range(n)]
+
+
+def opened(spark, config):
+    store = Store(spark, config.store)
+    return store, releases.latest(store)
+
+
+def shown(spark, config):
+    store, release = opened(spark, config)
+    return {pool["user_id"]: pool for pool in look.show_pools(store, release, config, (), 100)}
+
+
+def recomputed(store, config, release):
+    """The pools of everybody at the release's moment with its model: what a refresh must give to whom it concerns."""
+    read = {one.name: store.read(one.name, one.version) for one in release.tables} | {"plays_daily": store.read("plays_daily")}
+    rows = {name: release.rows(name) for name in ("recording_factors", "recording_vectors")}
+    c = Context(config, release.as_of, release.as_of, None, {}, "", release.model_version, rows, Notes(), lambda frame: frame)
+    training = signed(s.training_set(read, c), config.train)
+    read["user_factors"] = fold_in_users(training, read["recording_factors"].select("idx", "factors"), config.train, striped=False)
+    known = features.facts(read["tracks"], read["recording_ids"])
+    read["user_features"] = features.user_features(read["interactions"], read["plays_daily"], known, read["not_taste"], c.as_of)
+    return s.fill_pools(read, c)["pools"]
+
+
+def require_true(store, release):
+    """Rows and hashes that a release tells are those on disk, though a refresh adds them up from what changed."""
+    for one in release.tables:
+        assert store.stats(one.name, one.version) == one, one.name
+
+
+def test_whom_it_concerns_gets_what_a_full_recomputation_gives(spark, released, tmp_path):
+    store, base = opened(spark, released)
+    before = shown(spark, released)
+    import_events(released, tmp_path, plays(["u001", "u007", "unheard of"], 39), "new")
+    answer = again(released)
+    store, release = opened(spark, released)
+    why = answer.more["concerned"]
+    assert (why["changed"], why["new"], set(why)) == (3, 1, {"changed", "new", "rota"})
+    assert (release.seq, release.model_version, release.as_of) == (2, base.model_version, base.as_of)
+    for unmoved in ("recording_factors", "user_factors", "user_features", "recording_facts", "source_lists", "track_cards"):
+        assert release.version(unmoved) == base.version(unmoved), unmoved
+    require_true(store, release)
+    number = {row["user_id"]: row["user_idx"] for row in releases.released(store, release, "user_ids").collect()}
+    turn = F.col("bucket").isin(refreshing.turn(1, released.pools.buckets, released.refresh.rota))
+    some = turn | F.col("user_idx").isin([number[user] for user in ("u001", "u007", "unheard of")])
+    pools, whole = releases.released(store, release, "pools"), recomputed(store, released, release)
+    assert_df_equality(pools.where(some), whole.where(some), ignore_row_order=True, ignore_nullable=True, ignore_metadata=True)
+    assert pools.where(some).count() == answer.more["measured"]["concerned"]
+    older = releases.released(store, base, "pools")
+    assert_df_equality(pools.where(~some), older.where(~some), ignore_row_order=True)
+    hot = store.read("pools_hot")
+    assert {row["user_idx"] for row in hot.collect()} == {row["user_idx"] for row in whole.where(some & ~turn).collect()}, "whose bucket has its turn is not hot"
+    after = shown(spark, released)
+    assert set(after) - set(before) == {"unheard of"}
+    assert after["u007"] != before["u007"]
+    on_time = Opened.of(released)
+    for user in ("u001", "u007", "unheard of"):
+        offered = [one["recording"] for one in on_demand.pool(on_time.release, on_time.person(user))["candidates"]]
+        (row,) = pools.where(F.col("user_idx") == number[user]).collect()
+        assert offered == [one["recording"] for one in row["candidates"]], "on demand, at the same release, the same row"
+    assert "in force already" in again(released).lines[0]
+    assert opened(spark, released)[1] == release
+
+
+def test_late_and_replayed_events_end_in_the_tables_of_one_batch(spark, config, tmp_path):
+    """Played in any order, some brought twice, some for long not known: by raw ids, for numbers are given in the order of coming."""
+    small = (*SMALL, *(f"sources.{name}.enabled=false" for name in ("als_neighbours", "cooccurrence", "artist_graph", "rediscover", "tags", "fresh", "explore")))
+    c, whole = config(*small), config(*small, f"store.root={tmp_path / 'whole'}")
+    log = events(users=20, recordings=60, plays=800, seed=3)
+    for i, row in enumerate(log):
+        late = dt.timedelta(days=4 * (i % 7 == 0))
+        row["received_at"] = (dt.datetime.fromisoformat(row["played_at"]) + late).isoformat()
+    log.sort(key=lambda row: row["received_at"])
+    day = [int((dt.datetime.fromisoformat(row["received_at"]) - START).days) for row in log]
+    import_events(c, tmp_path, [row for row, at in zip(log, day, strict=True) if at < 50], "first")
+    run(c, (START + dt.timedelta(days=50)).isoformat())
+    for start in (50, 51):
+        known = [row for row, at in zip(log, day, strict=True) if start - 2 <= at < start + 2]  # some a second time, some before they count
+        import_events(c, tmp_path, known, f"day{start}")
+        again(c, (START + dt.timedelta(days=start + 1)).isoformat())
+    store, release = opened(spark, c)
+    require_true(store, release)
+    import_events(whole, tmp_path, log, "all")
+    flow_end = (START + dt.timedelta(days=52)).isoformat()
+    run(whole, flow_end)
+    for name in ("plays_daily", "interactions"):
+        assert_df_equality(raw(Store(spark, c.store), name), raw(Store(spark, whole.store), name), ignore_row_order=True, ignore_nullable=True)
+
+
+def raw(store, name):
+    return store.read(name).join(store.read("user_ids"), "user_idx").join(store.read("recording_ids"), "recording_idx").drop("user_idx", "recording_idx")
+
+
+def test_a_crash_a_withdrawal_a_rollback_and_a_full_run(spark, released, tmp_path, monkeypatch):
+    store = Store(spark, released.store)
+    before = shown(spark, released)
+    gone = before["u003"]["candidates"][0]["track_id"]
+    catalogue = spark.createDataFrame([(gone, False)], "track_id string, available boolean")
+    store.upsert(t.TRACKS, catalogue, {})
+    store.upsert(t.USERS, spark.createDataFrame([("u005", "clean")], "user_id string, explicit_policy string"), {})
+    publish = releases.publish
+    monkeypatch.setattr(releases, "publish", lambda *_: (_ for _ in ()).throw(BusyError("the power is off")))
+    with pytest.raises(BusyError):
+        again(released)
+    assert shown(spark, released) == before, "what is not published is not seen"
+    monkeypatch.setattr(releases, "publish", publish)
+    answer = again(released)
+    store, release = opened(spark, released)
+    require_true(store, release)
+    assert answer.more["refresh"] == 1
+    assert {"withdrawn", "profile", "rota"} <= set(answer.more["concerned"])
+    for user, pool in shown(spark, released).items():
+        assert gone not in {one["track_id"] for one in pool["candidates"]}, user
+    releases.rollback(store, 1, dt.datetime.now(dt.UTC))
+    assert shown(spark, released) == before
+    assert again(released).more["refresh"] == 1, "it starts from what is in force"
+    store, second = opened(spark, released)
+    assert {one.name: one.hash for one in second.tables} == {one.name: one.hash for one in release.tables}
+    run(released, AS_OF)
+    store, full = opened(spark, released)
+    require_true(store, full)
+    assert (full.seq, full.rows("pools_hot"), full.rows("pools"), full.rows("user_factors_hot")) == (5, 0, 40, 0)
+    assert releases.vacuum(store, 5, dt.datetime.now(dt.UTC)).keys() == {one.name for one in full.tables}
+
+
+def test_what_a_refresh_cannot_do_is_said(released, config, capsys):
+    told = [part for setting in ("mlflow.enabled=false", *SMALL) for part in ("--set", setting)]
+    assert _run(["refresh", "--root", released.store.root, "--json", *told, "--set", "pools.k=41"]) == 4
+    said = json.loads(capsys.readouterr().out)["error"]
+    assert "was made with other settings" in said["message"]
+    assert "trackpools run" in said["message"]
+    assert _run(["refresh", "--root", config().store.root, "--json", "--set", "mlflow.enabled=false"]) == 2
+    assert "run `trackpools run` first" in json.loads(capsys.readouterr().out)["error"]["message"]
+
+
+def test_a_full_run_is_advised_with_its_reason(config):
+    calm = {"unknown_share": 0.1, "hot_share": 0.3, "model_days": 14.0}
+    assert advised(config(), calm) == []
+    for name, value in (("unknown_share", 0.11), ("hot_share", 0.31), ("model_days", 14.1)):
+        (said,) = advised(config(), calm | {name: value})
+        assert f"refresh.max_{name}" in said
