@@ -5,8 +5,9 @@ import json
 import random
 
 from trackpools import stages
-from trackpools.shell import releases, work
+from trackpools.shell import look, releases, work
 from trackpools.shell.command import Options
+from trackpools.shell.refresh_command import refresh
 from trackpools.shell.store import Store
 
 START = dt.datetime(2025, 3, 1, tzinfo=dt.UTC)
@@ -43,6 +44,17 @@ def import_events(config, folder, rows, name="events", files=1):
 def run(config, as_of=None, known_as_of=None):
     """The whole flow; returns its answer."""
     return work.run_stages(config, Options(quiet=True), "run", stages.STAGES, publish=True, as_of=as_of, known_as_of=known_as_of)
+
+
+def refreshed(config, as_of=AS_OF):
+    """The listeners concerned alone; returns its answer."""
+    return refresh(config, Options(quiet=True), as_of=as_of, known_as_of=None)
+
+
+def shown(spark, config):
+    """{user: pool} of the release in force as every Spark reader gets them, anew."""
+    store = Store(spark, config.store)
+    return {pool["user_id"]: pool for pool in look.show_pools(store, releases.latest(store), config, (), 100)}
 
 
 def hashes(spark, config):

@@ -74,22 +74,23 @@ def import_(
     _end(perform("import", options, work))
 
 
-def _stages_command(command: str, names: tuple[str, ...], text: str, *, publish: bool = False) -> None:
+def _stages_command(command: str, names: tuple[str, ...], text: str) -> None:
     """Register a command that runs stages in order."""
 
     def body(
         root: Root = None, config: ConfigFile = None, set_: Settings = None, as_of: AsOf = None, known_as_of: Known = None,
         dry_run: DryRun = False, json: Json = False, quiet: Quiet = False,
     ) -> None:
-        _end(stages_command(command, names, _options(root, config, set_, json, quiet), publish=publish, as_of=as_of, known_as_of=known_as_of, dry_run=dry_run))
+        _end(stages_command(command, names, _options(root, config, set_, json, quiet), publish=False, as_of=as_of, known_as_of=known_as_of, dry_run=dry_run))
 
     app.command(command, help=text)(body)
 
 
 def stages_command(
-    command: str, names: tuple[str, ...], options: Options, *, publish: bool, as_of: str | None, known_as_of: str | None, dry_run: bool
+    command: str, names: tuple[str, ...], options: Options, *, publish: bool, as_of: str | None, known_as_of: str | None, dry_run: bool,
+    channel: str = "prod", share: float | None = None,
 ) -> int:
-    """Run stages by name; returns the exit code."""
+    """Run stages by name, and publish on a channel; returns the exit code."""
 
     def work(merged: Any) -> Answer:
         from trackpools.shell import work as w
@@ -98,23 +99,21 @@ def stages_command(
         chosen = [BY_NAME[name] for name in names]
         if dry_run:
             return w.dry_run(merged, chosen)
-        return w.run_stages(merged, options, command, chosen, publish=publish, as_of=as_of, known_as_of=known_as_of)
+        return w.run_stages(merged, options, command, chosen, publish=publish, as_of=as_of, known_as_of=known_as_of, channel=channel, share=share)
 
     return perform(command, options, work)
 
 
 FLOW = ("ids", "daily", "taste", "interactions", "features", "train", "facts", "index", "pools")
-COMMANDS: dict[str, tuple[tuple[str, ...], str, bool]] = {
-    "ids": (("ids",), "Number new users and recordings; nobody is ever renumbered.", False),
-    "interactions": (("daily", "taste", "interactions"), "Plays → days, what is no taste masked → one row a user × recording, with forward decay.", False),
-    "features": (("features",), "User and recording features, and the cards that prompts and people read.", False),
-    "train": (("train",), "ALS factors by the configured engine (train.engine).", False),
-    "pools": (("facts", "index", "pools"), "What sources look up is laid out → candidates of all sources → rules → blend → exactly K or a shortfall.", False),
-    "publish": ((), "Check the pools and make them visible in one commit; the old release stands until then.", True),
-    "run": (FLOW, "The whole flow, ids to publish. What is unchanged is skipped; what a crash left is finished.", True),
+COMMANDS: dict[str, tuple[tuple[str, ...], str]] = {
+    "ids": (("ids",), "Number new users and recordings; nobody is ever renumbered."),
+    "interactions": (("daily", "taste", "interactions"), "Plays → days, what is no taste masked → one row a user × recording, with forward decay."),
+    "features": (("features",), "User and recording features, and the cards that prompts and people read."),
+    "train": (("train",), "ALS factors by the configured engine (train.engine)."),
+    "pools": (("facts", "index", "pools"), "What sources look up is laid out → candidates of all sources → rules → blend → exactly K or a shortfall."),
 }
-for _name, (_stages, _text, _publish) in COMMANDS.items():
-    _stages_command(_name, _stages, _text, publish=_publish)
+for _name, (_stages, _text) in COMMANDS.items():
+    _stages_command(_name, _stages, _text)
 
 
 @app.command()
@@ -139,7 +138,7 @@ def demo(
 
 def _run(arguments: list[str]) -> int:
     """Run one command; returns its exit code, also for arguments that typer refuses."""
-    from trackpools import cli_evaluate, cli_look, cli_promote, cli_refresh, cli_tune  # noqa: F401 - registers the commands that only look, or compare
+    from trackpools import cli_evaluate, cli_look, cli_promote, cli_refresh, cli_run, cli_tune  # noqa: F401 - registers the commands that only look, or compare
 
     try:
         code = app(arguments, standalone_mode=False, prog_name="trackpools")

@@ -22,7 +22,7 @@ def tables(json: Json = False) -> None:
 
 @app.command()
 def releases(root: Root = None, config: ConfigFile = None, set_: Settings = None, json: Json = False, quiet: Quiet = False) -> None:
-    """Published releases, latest first; the first is in force."""
+    """Published releases, latest first; the first on the channel prod is in force."""
 
     def work(merged: Any) -> Answer:
         from trackpools.shell import tell

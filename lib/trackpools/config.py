@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from trackpools.config_contracts import ContractsConfig
-from trackpools.config_model import HoldoutConfig, PromoteConfig, TuneConfig
+from trackpools.config_model import CanaryConfig, HoldoutConfig, PromoteConfig, TuneConfig
 from trackpools.config_refresh import RefreshConfig
 from trackpools.config_sources import SourcesConfig
 from trackpools.config_taste import TasteConfig
@@ -230,6 +230,7 @@ class Config(Section):
     holdout: HoldoutConfig
     tune: TuneConfig
     promote: PromoteConfig
+    canary: CanaryConfig
     mlflow: MlflowConfig
 
     def flat(self) -> dict[str, Any]:

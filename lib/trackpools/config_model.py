@@ -36,3 +36,10 @@ class PromoteConfig(Section):
     min_users: Count
     min_coverage: Annotated[float, Field(ge=0, le=100), AfterValidator(finite)]
     min_overlap: Share
+
+
+class CanaryConfig(Section):
+    share: Annotated[float, Field(gt=0, le=1), AfterValidator(finite)]
+    min_fill: Share
+    max_short: Share
+    max_loss: Share

@@ -228,10 +228,10 @@ RELEASES = Table(
     "releases", "one published release", ("seq",), "merge",
     (
         col("seq!", LONG, "1, 2, 3, …"), col("release_id!", STRING, ""), col("run_key!", STRING, "what was run on which input; equal keys are equal work"),
-        col("tables!", array(struct(name=STRING, version=LONG, rows=LONG, hash=STRING)), "every pinned table"),
-        col("model_version!", STRING, ""), col("mlflow_run_id", STRING, "null while the tracking server is out of reach"),
+        col("tables!", array(struct(name=STRING, version=LONG, rows=LONG, hash=STRING)), "every pinned table"), col("model_version!", STRING, ""), col("mlflow_run_id", STRING, "null while the tracking server is out of reach"),
         col("dictionary!", T.MapType(STRING, STRING), "bits of `sources` and codes of `reason` in this release"),
-        col("as_of!", TIME, ""), col("created_at!", TIME, ""), col("valid_until!", TIME, ""),
+        col("as_of!", TIME, ""), col("created_at!", TIME, ""), col("valid_until!", TIME, ""), col("channel", STRING, "prod, canary, shadow or backfill; null is prod, which readers follow"),
+        col("share", DOUBLE, "of a canary: of the buckets, those whose readers follow it; 0 once it has ended"),
     ),
 )
 

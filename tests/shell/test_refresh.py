@@ -7,26 +7,19 @@ import pytest
 from chispa import assert_df_equality
 from pyspark.sql import functions as F
 
-from flows import AS_OF, SMALL, START, events, import_events, run
+from flows import AS_OF, SMALL, START, events, import_events, refreshed, run, shown
 from trackpools import stages as s
 from trackpools import tables as t
 from trackpools.cli import _run
 from trackpools.core import features, on_demand
 from trackpools.core.als.foldin import signed
 from trackpools.errors import BusyError
-from trackpools.shell import look, refreshing, releases
-from trackpools.shell.command import Options
+from trackpools.shell import refreshing, releases
 from trackpools.shell.engines import fold_in_users
-from trackpools.shell.refresh_command import advised, refresh
+from trackpools.shell.refresh_command import advised
 from trackpools.shell.serving import Opened
 from trackpools.shell.store import Store
 from trackpools.stage import Context, Notes
-
-EARLY = (START + dt.timedelta(days=35)).isoformat()
-
-
-def again(config, as_of=AS_OF):
-    return refresh(config, Options(quiet=True), as_of=as_of, known_as_of=None)
 
 
 def plays(users, day, track="t0000", n=3):
@@ -38,11 +31,6 @@ def plays(users, day, track="t0000", n=3):
 def opened(spark, config):
     store = Store(spark, config.store)
     return store, releases.latest(store)
-
-
-def shown(spark, config):
-    store, release = opened(spark, config)
-    return {pool["user_id"]: pool for pool in look.show_pools(store, release, config, (), 100)}
 
 
 def recomputed(store, config, release):
@@ -67,7 +55,7 @@ def test_whom_it_concerns_gets_what_a_full_recomputation_gives(spark, released, 
     store, base = opened(spark, released)
     before = shown(spark, released)
     import_events(released, tmp_path, plays(["u001", "u007", "unheard of"], 39), "new")
-    answer = again(released)
+    answer = refreshed(released)
     store, release = opened(spark, released)
     why = answer.more["concerned"]
     assert (why["changed"], why["new"], set(why)) == (3, 1, {"changed", "new", "rota"})
@@ -93,7 +81,7 @@ def test_whom_it_concerns_gets_what_a_full_recomputation_gives(spark, released, 
         offered = [one["recording"] for one in on_demand.pool(on_time.release, on_time.person(user))["candidates"]]
         (row,) = pools.where(F.col("user_idx") == number[user]).collect()
         assert offered == [one["recording"] for one in row["candidates"]], "on demand, at the same release, the same row"
-    assert "in force already" in again(released).lines[0]
+    assert "in force already" in refreshed(released).lines[0]
     assert opened(spark, released)[1] == release
 
 
@@ -112,7 +100,7 @@ def test_late_and_replayed_events_end_in_the_tables_of_one_batch(spark, config, 
     for start in (50, 51):
         known = [row for row, at in zip(log, day, strict=True) if start - 2 <= at < start + 2]  # some a second time, some before they count
         import_events(c, tmp_path, known, f"day{start}")
-        again(c, (START + dt.timedelta(days=start + 1)).isoformat())
+        refreshed(c, (START + dt.timedelta(days=start + 1)).isoformat())
     store, release = opened(spark, c)
     require_true(store, release)
     import_events(whole, tmp_path, log, "all")
@@ -136,10 +124,10 @@ def test_a_crash_a_withdrawal_a_rollback_and_a_full_run(spark, released, tmp_pat
     publish = releases.publish
     monkeypatch.setattr(releases, "publish", lambda *_: (_ for _ in ()).throw(BusyError("the power is off")))
     with pytest.raises(BusyError):
-        again(released)
+        refreshed(released)
     assert shown(spark, released) == before, "what is not published is not seen"
     monkeypatch.setattr(releases, "publish", publish)
-    answer = again(released)
+    answer = refreshed(released)
     store, release = opened(spark, released)
     require_true(store, release)
     assert answer.more["refresh"] == 1
@@ -148,7 +136,7 @@ def test_a_crash_a_withdrawal_a_rollback_and_a_full_run(spark, released, tmp_pat
         assert gone not in {one["track_id"] for one in pool["candidates"]}, user
     releases.rollback(store, 1, dt.datetime.now(dt.UTC))
     assert shown(spark, released) == before
-    assert again(released).more["refresh"] == 1, "it starts from what is in force"
+    assert refreshed(released).more["refresh"] == 1, "it starts from what is in force"
     store, second = opened(spark, released)
     assert {one.name: one.hash for one in second.tables} == {one.name: one.hash for one in release.tables}
     run(released, AS_OF)

@@ -4,12 +4,12 @@ import json
 
 import pytest
 
-from flows import SMALL
+from flows import SMALL, shown
 from trackpools import api
 from trackpools.cli import _run
 from trackpools.core import on_demand
 from trackpools.errors import StoppedError
-from trackpools.shell import look, releases, watching
+from trackpools.shell import releases, watching
 from trackpools.shell.lock import writer_lock
 from trackpools.shell.serving import Opened
 from trackpools.shell.store import Store
@@ -19,12 +19,6 @@ from trackpools.tables import TRACKS
 def switch(config, *words):
     told = [part for setting in ("mlflow.enabled=false", *SMALL) for part in ("--set", setting)]
     return _run(["switch", *words, "--root", config.store.root, "--quiet", *told])
-
-
-def shown(spark, config):
-    """{user: pool} as every Spark reader gets them, anew."""
-    store = Store(spark, config.store)
-    return {pool["user_id"]: pool for pool in look.show_pools(store, releases.latest(store), config, (), 100)}
 
 
 def tracks(pool):

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from trackpools.config_model import PromoteConfig
+from trackpools.config_model import CanaryConfig, PromoteConfig
 
 
 @dataclass(frozen=True)
@@ -58,10 +58,32 @@ def gates(config: PromoteConfig, overall: Paired, parts: Sequence[Paired], of_li
     for name, least in (("coverage_ratio", config.min_coverage), ("overlap", config.min_overlap)):
         told.append(Gate(name, of_lists[name], least, of_lists[name] >= least, SAID[name].format(of_lists[name])))
     broken = of_lists["rights_violations"]
-    return [*told, Gate("rights_violations", broken, 0.0, broken == 0, f"{broken:,.0f} recordings offered where they may not be played")]
+    return [*told, Gate("rights_violations", broken, 0.0, broken == 0, SAID["rights_violations"].format(broken))]
+
+
+def guardrails(config: CanaryConfig, promote: PromoteConfig, of_lists: Mapping[str, float], outcome: Paired | None) -> list[Gate]:
+    """What a canary must keep to; it ends where any does not hold.
+
+    Its listeners' loss must not be shown: it ends where even the upper end of the difference's interval is below −max_loss × the champion's mean.
+
+    Args:
+        of_lists: `fill_ratio, more_short, coverage_ratio, overlap, rights_violations`.
+        outcome: what its listeners then heard; None while they heard nothing yet.
+    """
+    asked = {"fill_ratio": config.min_fill, "coverage_ratio": promote.min_coverage, "overlap": promote.min_overlap}
+    told = [Gate(name, of_lists[name], least, of_lists[name] >= least, SAID[name].format(of_lists[name])) for name, least in asked.items()]
+    for name, most in (("more_short", config.max_short), ("rights_violations", 0.0)):
+        told.append(Gate(name, of_lists[name], most, of_lists[name] <= most, SAID[name].format(of_lists[name])))
+    if outcome is not None:
+        room = outcome.high / outcome.champion if outcome.champion > 0 else 0.0
+        shown = f"{outcome.champion:.4f} → {outcome.challenger:.4f}, difference {outcome.low:+.4f} to {outcome.high:+.4f} on {outcome.users:,} users"
+        told.append(Gate("loss", room, -config.max_loss, room >= -config.max_loss, f"{promote.metric}: {shown}"))
+    return told
 
 
 SAID = {
+    "fill_ratio": "pools are {:.3f} × as full as the champion's", "more_short": "{:+.2%} more of its pools are short",
+    "rights_violations": "{:,.0f} recordings offered where they may not be played",
     "coverage_ratio": "recordings that any pool holds, {:.3f} × the champion's",
     "overlap": "of a pool of the champion's, {:.3f} is in the challenger's",
 }

@@ -12,6 +12,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from trackpools import tables as t
 from trackpools.config import Config
+from trackpools.core.channels import BACKFILL, PROD
 from trackpools.core.checks import pool_violations
 from trackpools.core.sources import dictionary
 from trackpools.errors import ContractError, InputError, ModelError
@@ -59,6 +60,8 @@ class Flow:
     known_as_of: str | None = None
     progress: Progress = lambda _: None
     beside: Store | None = None  # instead of the configured store
+    channel: str = PROD  # that it publishes on
+    share: float | None = None  # of the buckets, a canary's
     notes: Notes = field(default_factory=Notes)
     done: list[Done] = field(default_factory=list)
     _moment: Moment | None = None
@@ -121,7 +124,7 @@ class Flow:
             if not skipped:
                 read: Frames = {name: self.store.read(name, version) for name, version in c.versions.items()}
                 for name, frame in stage.run(read, c).items():
-                    writing.write(self.store, TABLES[name], frame, writing.metadata(stage, c), c)
+                    writing.write(self.store, TABLES[name], frame, writing.metadata(stage, c) | {"channel": self.channel}, c)
             tables = [self.stats(name, version) for name, version in self.pin([w for w in stage.writes if self._wanted(w)]).items()]
             done = Done(stage.name, tables, time.monotonic() - began, skipped, used.totals())
             for name, version in c.versions.items():
@@ -184,11 +187,14 @@ class Flow:
         began = time.monotonic()
         versions, made = self.made()
         known = releases.releases(self.store)
-        if known and known[0].run_key == made["run_key"]:
-            self.done.append(Done("publish", list(known[0].tables), time.monotonic() - began, True, {}))
-            return known[0]
-        if known and self.config.promote.required and not promoted and self._recipe(known[0]) != made.get("recipe"):
-            raise ModelError(f"the model, its sources or its blend are set otherwise than for release {known[0].seq}, and promote.required is true: "
+        force = releases.newest(known, self.channel)
+        if force and force.run_key == made["run_key"] and force.share == self.share:
+            self.done.append(Done("publish", list(force.tables), time.monotonic() - began, True, {}))
+            return force
+        self._require_meant(made)
+        guarded = self.channel == PROD and self.config.promote.required and not promoted
+        if force and guarded and self._recipe(force) != made.get("recipe"):
+            raise ModelError(f"the model, its sources or its blend are set otherwise than for release {force.seq}, and promote.required is true: "
                              "nothing was published; run `trackpools promote`, which measures both")
         rows = writing.refuse(t.POOLS.name, pool_violations(self.store.read(t.POOLS.name, versions[t.POOLS.name]), self.config.pools.k))
         if not rows:
@@ -198,11 +204,16 @@ class Flow:
             seq=known[0].seq + 1 if known else 1, release_id=releases.new_release_id(now, made["run_key"]), run_key=made["run_key"],
             tables=tuple(self.stats(name, version) for name, version in versions.items()), model_version=one_model(self.store, versions),
             mlflow_run_id=self.tracker.run_id, dictionary=dictionary(), as_of=datetime.fromisoformat(made["as_of"]), created_at=now,
-            valid_until=now + timedelta(days=self.config.pools.valid_days),
+            valid_until=now + timedelta(days=self.config.pools.valid_days), channel=self.channel, share=self.share,
         )
         releases.publish(self.store, release, made["run_key"])
         self.done.append(Done("publish", list(release.tables), time.monotonic() - began, False, {}))
         return release
+
+    def _require_meant(self, made: dict[str, Any]) -> None:
+        """Refuse to publish for readers what was made as history, unless this run made or confirmed it."""
+        if self.channel == PROD and made.get("channel") == BACKFILL and not any(one.stage == "pools" for one in self.done):
+            raise InputError(f"the pools here are those of a backfill, as of {made['as_of']}: run `trackpools run`, which makes today's")
 
     def _recipe(self, release: releases.Release) -> Any:
         return self.store.commit_at(t.POOLS.name, release.version(t.POOLS.name)).metadata.get("recipe")

@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
+from trackpools.core.channels import PROD
 from trackpools.shell.releases import Release
 from trackpools.shell.store import Store
 from trackpools.table import Table
-from trackpools.tables import OVERLAYS, TABLES
+from trackpools.tables import INTERACTIONS, OVERLAYS, POOLS, TABLES, TRACK_CARDS
 
 STAGE = "refresh"  # in the metadata of its commits
 
@@ -35,11 +36,12 @@ def start_from(store: Store, release: Release) -> list[str]:
         Tables whose latest rows were of nobody's refresh, and are so no longer: a challenger's, that waited for `promote`.
     """
     replaced = []
-    for table in (*(TABLES[name] for name in OVERLAYS), *OVERLAYS.values()):
+    for table in (POOLS, *OVERLAYS.values(), TRACK_CARDS, INTERACTIONS):
         store.create(table)
         last = store.commit(table.name)
         if release.holds(table.name) and last.version != release.version(table.name):
-            replaced += [table.name] if last.metadata.get("stage") != STAGE else []
+            waited = table is POOLS and last.metadata.get("stage") != STAGE and last.metadata.get("channel") == PROD
+            replaced += [table.name] if waited else []
             store.restore(table.name, release.version(table.name))
         elif not release.holds(table.name) and last.version > 0:
             store.overwrite(table, store.read(table.name).limit(0), dict(last.metadata))

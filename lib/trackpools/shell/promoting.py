@@ -1,6 +1,6 @@
 """Challenger against champion: both pools measured on the same listeners by what they then heard, gates, and only then a release."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -56,7 +56,7 @@ def judged(flow: Flow, champion: releases.Release) -> Verdict:
     with ExitStack() as held:
         plays = store.read(t.PLAYS.name, store.version(t.PLAYS.name)).where(F.col("played_at") < F.lit(moment + timedelta(days=days)))
         later = held.enter_context(kept(past.later(plays)))
-        rows = held.enter_context(kept(_paired(past, pools, later, days)))
+        rows = held.enter_context(kept(paired(past, pools, later, days)))
         overall, parts = compared(rows, flow.config.promote.level)
     return Verdict(*_verdict(flow, past, pools, overall, parts), _notes(as_of, champion.as_of))
 
@@ -76,7 +76,7 @@ def _notes(challenger: datetime, champion: datetime) -> list[str]:
     return [f"the {older} was made {apart} days earlier and knows that much less; make both as of one day to compare settings alone"] if apart else []
 
 
-def _paired(past: Past, pools: dict[str, DataFrame], later: DataFrame, days: int) -> DataFrame:
+def paired(past: Past, pools: dict[str, DataFrame], later: DataFrame, days: int) -> DataFrame:
     """`user_idx`, the slices, and `champion, challenger, gain` of the metric, of users with a pool of either; who has none from one found nothing there."""
     kind, cut = past.config.promote.metric.split("_", 1)
     name = f"{kind}_{days}d_{cut}"
@@ -99,21 +99,24 @@ def compared(rows: DataFrame, level: float) -> tuple[Paired, list[Paired]]:
     return pair(ALL), [pair(part) for part in names if part != ALL]
 
 
-def _verdict(flow: Flow, past: Past, pools: dict[str, DataFrame], overall: Paired, parts: Sequence[Paired]) -> tuple[list[Gate], list[Measure]]:
-    config = flow.config
-    catalogue = past.read("recording_features").count()
+def of_lists(past: Past, pools: Mapping[str, DataFrame]) -> dict[str, float]:
+    """What can be said of both without waiting: `coverage_ratio, overlap, rights_violations`."""
+    config, catalogue = past.config, past.read("recording_features").count()
     covered = {
         who: coverage([(row["pools"], row["recordings"]) for row in exposures(past.sampled(frame)).collect()], catalogue) for who, frame in pools.items()}
     everybody = audience(past.read("user_ids"), past.read("users"), config.cards.market_groups, config.taste.minor_bands)
     broken = rights_violations(pools["challenger"], everybody, past.read("track_cards")).first()
     same = overlap(pools["champion"], pools["challenger"]).first()
     assert broken is not None and same is not None  # noqa: S101, PT018 - an aggregate has one row
-    of_lists = {
+    return {
         "coverage_ratio": covered["challenger"] / covered["champion"] if covered["champion"] else 1.0,
         "overlap": float(same["overlap"] or 0.0), "rights_violations": float(broken["violations"]),
     }
-    told = gates(config.promote, overall, parts, of_lists)
-    name = config.promote.metric
+
+
+def _verdict(flow: Flow, past: Past, pools: dict[str, DataFrame], overall: Paired, parts: Sequence[Paired]) -> tuple[list[Gate], list[Measure]]:
+    told = gates(flow.config.promote, overall, parts, of_lists(past, pools))
+    name = flow.config.promote.metric
     measures = [one for part in (overall, *parts) for one in (
         Measure(name, part.slice, part.challenger, users=part.users), Measure(f"champion:{name}", part.slice, part.champion, users=part.users),
         Measure(f"gain:{name}", part.slice, part.challenger - part.champion, part.low, part.high, part.users))]

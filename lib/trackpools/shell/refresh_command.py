@@ -9,7 +9,7 @@ from trackpools import stages as s
 from trackpools import tables as t
 from trackpools.config import Config
 from trackpools.core.concerned import REASONS
-from trackpools.shell import contracts, refreshing, releases, reporting
+from trackpools.shell import canarying, contracts, refreshing, releases, reporting
 from trackpools.shell.cluster import Usage
 from trackpools.shell.command import Answer, Options, as_tables
 from trackpools.shell.flow import Flow
@@ -39,10 +39,11 @@ def refresh(config: Config, options: Options, *, as_of: str | None, known_as_of:
         key = refreshing.key_of(flow)
         if base.run_key == key:
             return Answer(release_id=base.release_id, lines=[f"release {base.seq} ({base.release_id}) is in force already: nothing came since"])
+        work = refreshing.begin(flow, base, key)
         for name in BEFORE:
             flow.run(s.BY_NAME[name])
         _fold(flow)
-        return _refresh(flow, options, base, key)
+        return _refresh(flow, options, work)
 
 
 def plan(config: Config) -> Answer:
@@ -61,10 +62,9 @@ def _fold(flow: Flow) -> None:
         told.metrics({"rows_changed": rows, "seconds": time.monotonic() - began})
 
 
-def _refresh(flow: Flow, options: Options, base: Release, key: str) -> Answer:
-    began, used = time.monotonic(), Usage(flow.spark)
+def _refresh(flow: Flow, options: Options, work: Refresh) -> Answer:
+    began, used, key = time.monotonic(), Usage(flow.spark), work.run_key
     with flow.tracker.stage("refresh") as told:
-        work = refreshing.begin(flow, base, key)
         release = refreshing.renew(work)
         flow.progress("publish: compare and swap")
         release = releases.publish(flow.store, release, key)
@@ -74,6 +74,8 @@ def _refresh(flow: Flow, options: Options, base: Release, key: str) -> Answer:
         told.params({"run_key": key, "refresh": work.number, "buckets": work.turn, "as_of": release.as_of.isoformat()})
         told.metrics(work.measured | used.totals() | {f"concerned_{reason}": count for reason, count in work.why.items()})
     reporting.follow_release(flow, release)
+    broken = canarying.watch(flow)
+    flow.notes.warnings.extend(f"the canary was rolled back: {one}" for one in broken)
     flow.tracker.tag({"trackpools.release_id": release.release_id, "trackpools.seq": release.seq})
     advice = advised(flow.config, work.measured)
     flow.notes.warnings.extend(advice)

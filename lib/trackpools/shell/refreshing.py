@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -18,7 +18,7 @@ from trackpools.core.assemble import bucket_of
 from trackpools.core.checks import pool_violations
 from trackpools.core.concerned import changed, concerned, expired, holders, in_buckets, later_than, reprofiled, turn, unknown_share
 from trackpools.errors import ModelError
-from trackpools.shell import additive, identity, overlays, writing
+from trackpools.shell import additive, identity, overlays, releases, writing
 from trackpools.shell.commits import Stats
 from trackpools.shell.engines import fold_in_users
 from trackpools.shell.flow import PINNED, Flow
@@ -36,6 +36,7 @@ class Refresh:
     """One refresh of a release: what it reads and what it found.
 
     Attributes:
+        folded: version of `interactions` before anything was folded.
         versions: of what is read.
         why: reason → listeners.
     """
@@ -44,6 +45,7 @@ class Refresh:
     base: Release
     number: int
     run_key: str
+    folded: int
     versions: dict[str, int]
     why: dict[str, int] = field(default_factory=dict)
     measured: dict[str, float] = field(default_factory=dict)
@@ -81,23 +83,22 @@ def require_same_recipe(flow: Flow, base: Release) -> None:
 
 
 def begin(flow: Flow, base: Release, run_key: str) -> Refresh:
-    """Number it, and read what changes as it is now and what the model needs as the release pins it."""
+    """Number it, and start from what the release pins; before the stages that fold what came."""
     replaced = overlays.start_from(flow.store, base)
     if replaced:
         waiting = ", ".join(replaced)
         flow.notes.warnings.append(f"what was waiting for `promote` is no longer the latest ({waiting}); run `trackpools pools` before you promote")
     pinned = {table.name: table.version for table in base.tables}
     # a release of an older trackpools does not hold all
-    versions = flow.pin([table for table in PINNED if table.name not in pinned]) | pinned | flow.pin(NOW)
-    if flow.store.commit(t.TRACK_CARDS.name).version != versions[t.TRACK_CARDS.name]:
-        flow.store.restore(t.TRACK_CARDS.name, versions[t.TRACK_CARDS.name])
-        versions |= flow.pin((t.TRACK_CARDS,))
-    return Refresh(flow, base, overlays.next_number(flow.store, base), run_key, versions)
+    versions = flow.pin([table for table in PINNED if table.name not in pinned]) | pinned | flow.pin((t.TRACK_CARDS,))
+    folded = flow.store.commit(t.INTERACTIONS.name).version
+    return Refresh(flow, base, overlays.next_number(flow.store, base), run_key, folded, versions)
 
 
 def renew(r: Refresh) -> Release:
     """Cards, listeners concerned, their factors and pools; written, checked and told as the tables of a release."""
     flow, store, hold = r.flow, r.flow.store, contextlib.ExitStack()
+    r.versions |= flow.pin(NOW)
     with hold:
         def keep(frame: DataFrame) -> DataFrame:
             held = hold.enter_context(kept(frame))
@@ -129,7 +130,7 @@ def _cards(r: Refresh, keep: Callable[[DataFrame], DataFrame]) -> DataFrame:
 
 def _found(r: Refresh, read: Mapping[str, DataFrame], worse: DataFrame) -> dict[str, DataFrame]:
     store, base, name = r.flow.store, r.base, t.INTERACTIONS.name
-    feed = store.changes(name, base.version(name), r.versions[name])
+    feed = store.changes(name, r.folded, r.versions[name])
     pools, ids = view(store, base, t.POOLS.name), read["user_ids"]
     found = {
         "changed": ids if feed is None else changed(feed), "new": later_than(ids, base.rows(t.USER_IDS.name)), "expired": expired(pools, r.flow.moment.as_of),
@@ -201,9 +202,11 @@ def _release(r: Refresh, written: Mapping[str, Stats]) -> Release:
     for name, version in r.versions.items():
         if name != t.PLAYS_DAILY.name and (name not in tables or tables[name].version != version):
             old = tables.get(name)
-            tables[name] = additive.by_feed(store, old, version) if old and name == t.INTERACTIONS.name else store.stats(name, version)
+            fed = old is not None and name == t.INTERACTIONS.name
+            tables[name] = additive.by_feed(store, replace(old, version=r.folded), version) if old and fed else store.stats(name, version)
     now = datetime.now(UTC)
     return Release(
-        seq=base.seq + 1, release_id=new_release_id(now, r.run_key), run_key=r.run_key, tables=tuple(tables.values()), model_version=base.model_version,
+        seq=releases.releases(store)[0].seq + 1, release_id=new_release_id(now, r.run_key), run_key=r.run_key,
+        tables=tuple(tables.values()), model_version=base.model_version,
         mlflow_run_id=flow.tracker.run_id, dictionary=base.dictionary, as_of=flow.moment.as_of, created_at=now,
         valid_until=now + timedelta(days=flow.config.pools.valid_days))

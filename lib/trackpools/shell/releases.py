@@ -10,7 +10,8 @@ from uuid import uuid4
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from trackpools.core.overlay import newest
+from trackpools.core import overlay as overlays
+from trackpools.core.channels import CANARY, CHANNELS, PROD
 from trackpools.errors import BusyError, ConfigError, ContractError, InputError
 from trackpools.shell.commits import Stats
 from trackpools.shell.store import Store
@@ -19,7 +20,11 @@ from trackpools.tables import OVERLAYS, RELEASES, TABLES
 
 @dataclass(frozen=True)
 class Release:
-    """One row of `releases`."""
+    """One row of `releases`.
+
+    Attributes:
+        channel: readers follow `prod`; a canary is followed in its share of the buckets; shadow and backfill are read by who names them.
+    """
 
     seq: int
     release_id: str
@@ -31,6 +36,8 @@ class Release:
     as_of: datetime
     created_at: datetime
     valid_until: datetime
+    channel: str = PROD
+    share: float | None = None
 
     def version(self, name: str) -> int:
         """Pinned version of a table.
@@ -62,8 +69,13 @@ def releases(store: Store) -> list[Release]:
 
 def _release(row: dict[str, Any]) -> Release:
     # rows come back with naive local times
-    times = {name: row[name].astimezone(UTC) for name in ("as_of", "created_at", "valid_until")}
-    return Release(**(row | times | {"tables": tuple(Stats(**table) for table in row["tables"])}))
+    told = {name: row[name].astimezone(UTC) for name in ("as_of", "created_at", "valid_until")} | {"channel": row.get("channel") or PROD}
+    return Release(**(row | told | {"tables": tuple(Stats(**table) for table in row["tables"])}))
+
+
+def newest(known: Sequence[Release], channel: str = PROD) -> Release | None:
+    """Of releases, latest first, the last of a channel."""
+    return next((one for one in known if one.channel == channel), None)
 
 
 def latest(store: Store) -> Release:
@@ -72,10 +84,16 @@ def latest(store: Store) -> Release:
     Raises:
         InputError: where nothing has been published.
     """
-    found = releases(store)
-    if not found:
+    found = newest(releases(store))
+    if found is None:
         raise InputError(f"nothing is published under {store.where(RELEASES.name)}; run `trackpools run` first")
-    return found[0]
+    return found
+
+
+def canary(store: Store) -> Release | None:
+    """The canary that some readers follow now, if there is one."""
+    found = newest(releases(store), CANARY)
+    return found if found is not None and found.share and found.valid_until > datetime.now(UTC) else None
 
 
 def released(store: Store, release: Release, name: str) -> DataFrame:
@@ -95,7 +113,7 @@ def view(store: Store, release: Release, name: str) -> DataFrame:
     frame, overlay = store.read(name, release.version(name)), OVERLAYS.get(name)
     if overlay is None or not release.rows(overlay.name):
         return frame
-    return newest(frame, store.read(overlay.name, release.version(overlay.name)), TABLES[name].key[0])
+    return overlays.newest(frame, store.read(overlay.name, release.version(overlay.name)), TABLES[name].key[0])
 
 
 def require_whole(store: Store, release: Release, name: str) -> None:
@@ -153,9 +171,11 @@ def vacuum(store: Store, keep: int, now: datetime, floor_hours: int = 168) -> di
     oldest pinned commit may go, and nothing younger than `floor_hours` (open readers, running jobs).
 
     Args:
-        keep: how many releases, latest first, must stay readable; older ones can no longer be rolled back to.
+        keep: how many releases of each channel, latest first, must stay readable; older ones can no longer be rolled back to.
     """
-    kept = releases(store)[:keep]
+    known = releases(store)
+    # of each channel: many backfills must not push the release in force out
+    kept = [one for channel in CHANNELS for one in [each for each in known if each.channel == channel][:keep]]
     hours = {}
     for name in sorted({table.name for release in kept for table in release.tables}):
         oldest = min(release.version(name) for release in kept if release.holds(name))

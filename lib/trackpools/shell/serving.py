@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from trackpools.config import Config
 from trackpools.core.als.factors import matrix
 from trackpools.core.audience import EVERYWHERE, minor
+from trackpools.core.channels import PROD
 from trackpools.core.on_demand import Person, Release, Stripe
 from trackpools.core.past import Event, Past
 from trackpools.core.shelf import Shelf
@@ -52,7 +53,7 @@ class Opened:
         root = str(config.store.root)
         rows = library().DeltaTable(f"{root}/tables/releases").to_pyarrow_table().to_pylist()
         known = {row["seq"]: row for row in rows}
-        row = known.get(max(known, default=0) if seq is None else seq)
+        row = known.get(max((one for one, row in known.items() if (row.get("channel") or PROD) == PROD), default=0) if seq is None else seq)
         if row is None:
             raise InputError(f"no release {seq or ''} under {root}; known: {', '.join(map(str, sorted(known))) or 'none'}")
         versions = {table["name"]: table["version"] for table in row["tables"]}

@@ -9,11 +9,12 @@ from pyspark.sql import functions as F
 from trackpools.config import Config
 from trackpools.core import switches
 from trackpools.core.audience import audience
+from trackpools.core.channels import PROD, follows_canary
 from trackpools.core.switches import ALL, Off
 from trackpools.errors import ConfigError
 from trackpools.shell.command import Answer, Options
 from trackpools.shell.existing import existing_store
-from trackpools.shell.releases import Release, released
+from trackpools.shell.releases import Release, canary, released
 from trackpools.shell.store import Store
 from trackpools.tables import SWITCHES, TRACKS
 
@@ -33,6 +34,11 @@ def served_pools(store: Store, release: Release, config: Config) -> DataFrame:
     """
     off, pools = switched_off(store), released(store, release, "pools")
     off.require_on(release.model_version)
+    bird = canary(store) if release.channel == PROD else None
+    # one of another dictionary would be decoded wrongly, and one whose model is off is off
+    if bird is not None and bird.share and bird.dictionary == release.dictionary and ("model", bird.model_version) not in off.pairs:
+        follows = follows_canary(bird.share, config.pools.buckets)
+        pools = pools.where(~follows).unionByName(released(store, bird, "pools").where(follows), allowMissingColumns=True)
     if not off.pairs:
         return pools
     ids, users, cards = (released(store, release, name) for name in ("user_ids", "users", "track_cards"))

@@ -9,6 +9,7 @@ from typing import Any
 from rich.table import Table as Grid
 
 from trackpools.config import Config
+from trackpools.core.channels import PROD
 from trackpools.errors import ConfigError
 from trackpools.shell import look
 from trackpools.shell import releases as r
@@ -38,14 +39,16 @@ def the_map() -> Answer:
 def known_releases(config: Config) -> Answer:
     """Every release, latest first."""
     known = r.releases(existing_store(config))
-    grid = Grid("seq", "release", "as of", "published", "valid until", "pools", "model")
+    grid = Grid("seq", "channel", "release", "as of", "published", "valid until", "pools", "model")
     for one in known:
         pools = next((f"{table.rows:,}" for table in one.tables if table.name == "pools"), "–")
         stale = " (stale)" if one.valid_until < datetime.now(UTC) else ""
         times = (f"{at:%Y-%m-%d %H:%M}" for at in (one.as_of, one.created_at))
-        grid.add_row(str(one.seq), one.release_id, *times, f"{one.valid_until:%Y-%m-%d}{stale}", pools, one.model_version)
+        channel = one.channel + ("" if one.share is None else f" {one.share:.0%}")
+        grid.add_row(str(one.seq), channel, one.release_id, *times, f"{one.valid_until:%Y-%m-%d}{stale}", pools, one.model_version)
     return Answer(
-        release_id=known[0].release_id if known else None, lines=[grid] if known else ["nothing is published yet; next: trackpools run"],
+        release_id=next((one.release_id for one in known if one.channel == PROD), None),
+        lines=[grid] if known else ["nothing is published yet; next: trackpools run"],
         more={"releases": [asdict(one) for one in known]},
     )
 

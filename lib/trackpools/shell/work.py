@@ -7,9 +7,10 @@ from typing import Any
 
 from trackpools import stages as s
 from trackpools.config import Config
+from trackpools.core.channels import BACKFILL, CANARY, PROD
 from trackpools.datasets import IMPORTERS, Imported
 from trackpools.errors import ConfigError, ModelError
-from trackpools.shell import contracts, promoting, releases, reporting
+from trackpools.shell import canarying, contracts, promoting, releases, reporting
 from trackpools.shell.command import Answer, Options, as_tables, telling
 from trackpools.shell.flow import Done, Flow
 from trackpools.shell.ingest import IngestResult, ingest
@@ -92,10 +93,19 @@ def dry_run(config: Config, chosen: Sequence[Stage]) -> Answer:
 
 
 def run_stages(
-    config: Config, options: Options, name: str, chosen: Sequence[Stage], *, publish: bool, as_of: str | None, known_as_of: str | None
+    config: Config, options: Options, name: str, chosen: Sequence[Stage], *, publish: bool, as_of: str | None, known_as_of: str | None,
+    channel: str = PROD, share: float | None = None,
 ) -> Answer:
-    """Run stages in order; with `publish`, also publish, register the model and write the report."""
+    """Run stages in order; with `publish`, also publish on a channel, register the model and write the report.
+
+    Args:
+        share: of the buckets, a canary's.
+
+    Raises:
+        ModelError: where a canary breaks a guardrail; it is rolled back then.
+    """
     with opened(config, options, name, len(chosen) + 2 * publish, as_of=as_of, known_as_of=known_as_of) as flow:
+        flow.channel, flow.share = channel, share
         return _run(flow, options, chosen, publish=publish)
 
 
@@ -109,7 +119,7 @@ def _run(flow: Flow, options: Options, chosen: Sequence[Stage], *, publish: bool
     lines: list[Any] = [_summary(done) for done in flow.done]
     if publish:
         release = flow.publish()
-        lines = [_summary(done) for done in flow.done] + _after_publish(flow, release, options, imported)
+        lines += [_summary(flow.done[-1]), *_after_publish(flow, release, options, imported)]
     elif chosen:
         if any(done.stage == "train" for done in flow.done):
             version = promoting.register_challenger(flow)
@@ -139,15 +149,27 @@ def _after_publish(flow: Flow, release: Release, options: Options, imported: Ing
     lines: list[Any] = []
     if fresh:
         flow.progress("report: plots and model")
-        report = reporting.write_report(flow, release, imported)
+        report = reporting.write_report(flow, release, imported) if release.channel != BACKFILL else None
         lines += [f"report: {report}"] if report else []
-    reporting.follow_release(flow, release)
-    flow.tracker.tag({"trackpools.release_id": release.release_id, "trackpools.seq": release.seq})
+    flow.tracker.tag({"trackpools.release_id": release.release_id, "trackpools.seq": release.seq, "trackpools.channel": release.channel})
+    lines += _of_channel(flow, release)
     pools = next(table for table in release.tables if table.name == "pools")
-    state = "published" if fresh else "is in force already"
+    state = ("published" if release.channel == PROD else f"published as {release.channel}") if fresh else "is in force already"
     said = f"release {release.seq} ({release.release_id}) {state}: {pools.rows:,} pools → {flow.store.where('pools')}"
     where = f"--root {options.root}" if options.root else "…"
     return [said, *lines, f"next: trackpools show pools --limit 1 {where}   (or: trackpools explain USER {where})"]
+
+
+def _of_channel(flow: Flow, release: Release) -> list[str]:
+    """What follows from a release where it was published."""
+    if release.channel == CANARY:
+        canarying.require_kept(flow, release)
+        return [f"{release.share:.0%} of the buckets follow it; next: trackpools canary, which rolls it back where a guardrail does not hold"]
+    if release.channel != PROD:
+        return []
+    reporting.follow_release(flow, release)
+    broken = canarying.watch(flow)
+    return [f"the canary was rolled back: {'; '.join(broken)}"] if broken else []
 
 
 def promote(config: Config, options: Options) -> Answer:

@@ -1,0 +1,124 @@
+"""Channels: readers follow prod; a backfill moves nothing for them, and a canary serves its share until a guardrail does not hold."""
+
+import datetime as dt
+import json
+
+import pytest
+
+from flows import AS_OF, FEW, SMALL, START, refreshed, shown
+from trackpools.cli import _run
+from trackpools.core.channels import canary_buckets
+from trackpools.core.verdict import Paired, guardrails
+from trackpools.errors import ConfigError
+from trackpools.shell import canarying, releases
+from trackpools.shell.backfill import moments
+from trackpools.shell.store import Store
+
+
+def command(config, *words, settings=SMALL):
+    told = [part for setting in ("mlflow.enabled=false", *settings) for part in ("--set", setting)]
+    return _run([*words, "--root", config.store.root, "--json", *told])
+
+
+def said(capsys):
+    return json.loads(capsys.readouterr().out)
+
+
+def test_a_backfill_leaves_the_release_in_force_as_it_is(spark, released, capsys):
+    store = Store(spark, released.store)
+    base, before = releases.latest(store), shown(spark, released)
+    days = [(START + dt.timedelta(days=day)).isoformat() for day in (30, 38)]
+    assert command(released, "run", "--from", days[0], "--to", days[1], "--every", "8", settings=FEW) == 0
+    made = said(capsys)["backfill"]
+    assert [one["as_of"] for one in made] == days
+    store = Store(spark, released.store)
+    known = releases.releases(store)
+    assert [(one.seq, one.channel, one.as_of.isoformat()) for one in known] == [(3, "backfill", days[1]), (2, "backfill", days[0]), (1, "prod", AS_OF)]
+    assert releases.latest(store) == base
+    assert shown(spark, released) == before
+    for one in base.tables:
+        assert store.stats(one.name, one.version) == one, one.name
+    assert known[0].rows("pools") > 0
+    assert releases.vacuum(store, 1, dt.datetime.now(dt.UTC)).keys() == {one.name for one in base.tables}
+    assert shown(spark, released) == before, "the release in force is kept whatever came after it"
+    assert command(released, "publish", settings=FEW) == 2
+    assert "are those of a backfill" in said(capsys)["error"]["message"]
+    told = refreshed(released).more
+    assert set(told["concerned"]) == {"rota"}, "a refresh starts from what is in force, not from what a backfill left"
+
+
+def test_a_canary_serves_its_share_and_a_bad_one_ends_by_itself(spark, released, capsys, monkeypatch):
+    before = shown(spark, released)
+    loose = (*SMALL, "promote.min_coverage=0", "promote.min_overlap=0")
+    assert command(released, "run", "--as-of", AS_OF, "--channel", "canary", "--share", "0.5", settings=(*loose, "pools.rrf_k=10")) == 0
+    capsys.readouterr()
+    store = Store(spark, released.store)
+    bird = releases.canary(store)
+    assert (bird.seq, bird.share, releases.latest(store).seq) == (2, 0.5, 1)
+    ids = {row["user_id"]: row["user_idx"] for row in store.read("user_ids").collect()}
+    buckets = {row["user_idx"]: row["bucket"] for row in store.read("pools").select("user_idx", "bucket").collect()}
+    theirs = {row["user_idx"]: [one["recording"] for one in row["candidates"]] for row in releases.released(store, bird, "pools").collect()}
+    numbers = {row["recording_id"]: row["recording_idx"] for row in store.read("recording_ids").collect()}
+    after, changed = shown(spark, released), 0
+    for user, pool in after.items():
+        if buckets[ids[user]] >= released.pools.buckets - 2:
+            assert [numbers[one["recording_id"]] for one in pool["candidates"]] == theirs[ids[user]]
+            changed += pool != before[user]
+        else:
+            assert pool == before[user]
+    assert changed > 5
+    assert command(released, "canary", settings=loose) == 0
+    assert command(released, "canary", "--stop", settings=loose) == 0
+    assert shown(spark, released) == before
+    capsys.readouterr()
+    assert command(released, "canary", settings=loose) == 2
+    assert "no canary is followed" in said(capsys)["error"]["message"]
+
+    only_popular = tuple(f"sources.{name}.enabled=false" for name in ("als", "als_neighbours", "cooccurrence", "artist_graph", "familiar", "rediscover", "tags", "fresh", "explore"))
+    bad = (*loose, *only_popular)
+    assert command(released, "run", "--as-of", AS_OF, "--channel", "canary", "--share", "1", settings=bad) == 4
+    error = said(capsys)["error"]
+    assert "rolled back" in error["message"]
+    assert any(problem.startswith("loss: new_recall@500") for problem in error["problems"])
+    assert shown(spark, released) == before
+    with monkeypatch.context() as patched:  # it was good when it was published, let us say
+        patched.setattr(canarying, "require_kept", lambda *_: None)
+        assert command(released, "publish", "--as-of", AS_OF, "--channel", "canary", "--share", "1", settings=bad) == 0
+    assert shown(spark, released) != before
+    answer = refreshed(released)
+    assert any("the canary was rolled back" in warning for warning in answer.warnings)
+    store = Store(spark, released.store)
+    assert releases.canary(store) is None
+    others = [user for user in before if buckets[ids[user]] != 0]  # whose turn it was not
+    now = shown(spark, released)
+    assert {user: now[user] for user in others} == {user: before[user] for user in others}
+
+
+def test_each_guardrail_ends_a_canary_alone(config):
+    c = config()
+    good = {"fill_ratio": 1.0, "coverage_ratio": 1.0, "overlap": 0.9, "more_short": 0.0, "rights_violations": 0.0}
+    heard = Paired("all", 1000, 0.2, 0.2, -0.01, 0.01)
+    assert all(gate.passed for gate in guardrails(c.canary, c.promote, good, heard))
+    assert all(gate.passed for gate in guardrails(c.canary, c.promote, good, None))
+    for name, value in (("fill_ratio", 0.98), ("coverage_ratio", 0.79), ("overlap", 0.09), ("more_short", 0.011), ("rights_violations", 1.0)):
+        assert [gate.name for gate in guardrails(c.canary, c.promote, good | {name: value}, heard) if not gate.passed] == [name]
+    lost = Paired("all", 1000, 0.2, 0.15, -0.06, -0.02)
+    assert [gate.name for gate in guardrails(c.canary, c.promote, good, lost) if not gate.passed] == ["loss"]
+
+
+def test_days_of_a_backfill():
+    assert [at.day for at in moments("2025-01-01", "2025-01-08T00:00:00Z", 3)] == [1, 4, 7]
+    for wrong, why in ((("2025-01-02", "2025-01-01", 1), "must not lie before"), (("2020-01-01", "2025-01-01", 1), "too many")):
+        with pytest.raises(ConfigError, match=why):
+            moments(*wrong)
+
+
+@pytest.mark.parametrize(("share", "buckets", "follow"), [(0.05, 4, 1), (0.05, 256, 13), (1.0, 4, 4), (0.5, 4, 2), (0.0001, 1000, 1)])
+def test_a_canary_has_at_least_a_bucket(share, buckets, follow):
+    assert canary_buckets(share, buckets) == follow
+
+
+@pytest.mark.parametrize("words", [("--from", "2025-01-01"), ("--from", "2025-01-01", "--to", "2025-01-02", "--as-of", "2025-01-01")])
+def test_a_backfill_needs_both_ends_and_nothing_else(config, capsys, words):
+    assert command(config(), "run", *words) == 2
+    assert "--from and --to" in said(capsys)["error"]["message"]
