@@ -22,6 +22,8 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard 
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress and no warnings.")]
 AsOf = Annotated[str | None, typer.Option("--as-of", help="ISO 8601; only plays before it count. Default: last play + 1 ms.", show_default=False)]
 Known = Annotated[str | None, typer.Option("--known-as-of", help="ISO 8601; only plays received before it count. Default: --as-of.", show_default=False)]
+Budget = Annotated[float | None, typer.Option(
+    "--budget", help="Refuse, before anything is run, what would cost more (cost.currency), by what it cost last.", min=0.0, show_default=False)]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan and the merged configuration; touch nothing.")]
 
 
@@ -88,7 +90,7 @@ def _stages_command(command: str, names: tuple[str, ...], text: str) -> None:
 
 def stages_command(
     command: str, names: tuple[str, ...], options: Options, *, publish: bool, as_of: str | None, known_as_of: str | None, dry_run: bool,
-    channel: str = "prod", share: float | None = None,
+    channel: str = "prod", share: float | None = None, budget: float | None = None,
 ) -> int:
     """Run stages by name, and publish on a channel; returns the exit code."""
 
@@ -99,7 +101,8 @@ def stages_command(
         chosen = [BY_NAME[name] for name in names]
         if dry_run:
             return w.dry_run(merged, chosen)
-        return w.run_stages(merged, options, command, chosen, publish=publish, as_of=as_of, known_as_of=known_as_of, channel=channel, share=share)
+        return w.run_stages(
+            merged, options, command, chosen, publish=publish, as_of=as_of, known_as_of=known_as_of, channel=channel, share=share, budget=budget)
 
     return perform(command, options, work)
 

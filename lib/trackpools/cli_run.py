@@ -1,13 +1,14 @@
 """The commands that publish: the whole flow, of now or of days gone by, what the stages left, and a canary's guardrails."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
-from trackpools.cli import FLOW, AsOf, ConfigFile, DryRun, Json, Known, Quiet, Root, Settings, _end, _options, app, stages_command
+from trackpools.cli import FLOW, AsOf, Budget, ConfigFile, DryRun, Json, Known, Quiet, Root, Settings, _end, _options, app, stages_command
 from trackpools.shell.command import Answer, perform
 
-Channel = Annotated[str, typer.Option(help="prod (readers follow it), canary (in a share of the buckets), shadow or backfill (nobody, unless it is named)")]
+Channel = Annotated[Literal["prod", "canary", "shadow", "backfill"], typer.Option(
+    help="Who reads it: everybody, a share of the buckets, and of shadow and backfill only who names the release.")]
 Buckets = Annotated[float | None, typer.Option("--share", help="Of the buckets, for a canary. Default: canary.share.", min=0.0001, max=1.0, show_default=False)]
 
 
@@ -18,7 +19,7 @@ def run(
     every: Annotated[int, typer.Option(help="days between two releases of a backfill", min=1, max=366)] = 1,
     channel: Channel = "prod", share: Buckets = None,
     root: Root = None, config: ConfigFile = None, set_: Settings = None, as_of: AsOf = None, known_as_of: Known = None, dry_run: DryRun = False,
-    json: Json = False, quiet: Quiet = False,
+    budget: Budget = None, json: Json = False, quiet: Quiet = False,
 ) -> None:
     """The whole flow, ids to publish. What is unchanged is skipped; what a crash left is finished."""
     options = _options(root, config, set_, json, quiet)
@@ -29,12 +30,12 @@ def run(
 
         if from_ is None or to is None or as_of or known_as_of or channel != "prod":
             raise ConfigError("a backfill takes --from and --to, and neither --as-of, --known-as-of nor --channel: each of its releases is as of one day")
-        return backfill(merged, options, from_, to, every)
+        return backfill(merged, options, from_, to, every, budget=budget)
 
     if from_ is not None or to is not None:
         _end(perform("run", options, back))
     _end(stages_command(
-        "run", FLOW, options, publish=True, as_of=as_of, known_as_of=known_as_of, dry_run=dry_run, channel=channel, share=share))
+        "run", FLOW, options, publish=True, as_of=as_of, known_as_of=known_as_of, dry_run=dry_run, channel=channel, share=share, budget=budget))
 
 
 @app.command()

@@ -10,11 +10,13 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from trackpools.config_contracts import ContractsConfig
+from trackpools.config_cost import CostConfig
 from trackpools.config_model import CanaryConfig, HoldoutConfig, PromoteConfig, TuneConfig
 from trackpools.config_refresh import RefreshConfig
 from trackpools.config_sources import SourcesConfig
 from trackpools.config_taste import TasteConfig
 from trackpools.config_values import ColumnName, Contexts, Count, Day, Name, NonNegative, Positive, Root, Section, Share, Uri, finite, text
+from trackpools.config_watch import WatchConfig
 
 ENGINES = ("implicit", "mllib", "blocked")
 NU = {"implicit": 0.0, "mllib": 1.0}  # the only ν of these engines; blocked does any
@@ -231,6 +233,8 @@ class Config(Section):
     tune: TuneConfig
     promote: PromoteConfig
     canary: CanaryConfig
+    watch: WatchConfig
+    cost: CostConfig
     mlflow: MlflowConfig
 
     def flat(self) -> dict[str, Any]:

@@ -210,9 +210,9 @@ OVERLAYS = {POOLS.name: POOLS_HOT, USER_FACTORS.name: USER_FACTORS_HOT}  # reade
 POOL_METRICS = Table(
     "pool_metrics", "one run × metric × slice", ("run_key", "metric", "slice"), "upsert",
     (
-        col("run_key!", STRING, "of the pools that were measured"), col("metric!", STRING, "such as new_28d_recall@500; champion:… and gain:… of a promotion"),
+        col("run_key!", STRING, "of the pools that were measured"), col("metric!", STRING, "such as new_28d_recall@500; champion:… and gain:… of a promotion; watch:… of a watch"),
         col("slice!", STRING, "all, or name=value"), col("value", DOUBLE, "mean over users; null where nobody has a value"),
-        col("low", DOUBLE, "lower end of its interval; null where it is no mean"), col("high", DOUBLE, "upper end"),
+        col("low", DOUBLE, "lower end of its interval; null where it is no mean; of watch:… the least that is right"), col("high", DOUBLE, "upper end"),
         col("users", LONG, "with a value"), col("as_of!", TIME, "of the pools"),
     ), ("run_key", "as_of"),
 )

@@ -5,8 +5,10 @@ from datetime import datetime, timedelta
 from trackpools.config import Config
 from trackpools.core.channels import BACKFILL
 from trackpools.errors import ConfigError
+from trackpools.shell import costs
 from trackpools.shell.command import Answer, Options
 from trackpools.shell.moment import parse_time
+from trackpools.shell.opening import opened
 from trackpools.shell.work import run_stages
 from trackpools.stages import STAGES
 
@@ -28,10 +30,17 @@ def moments(start: str, end: str, every: int) -> list[datetime]:
     return [first + timedelta(days=every * i) for i in range(count)]
 
 
-def backfill(config: Config, options: Options, start: str, end: str, every: int) -> Answer:
-    """The whole flow as of each moment, knowing what was known then; the release that readers follow stays as it is."""
+def backfill(config: Config, options: Options, start: str, end: str, every: int, *, budget: float | None = None) -> Answer:
+    """The whole flow as of each moment, knowing what was known then; the release that readers follow stays as it is.
+
+    Args:
+        budget: in money, for all of it; see `costs.require_within`.
+    """
     lines, made, warnings = [], [], []
     days = moments(start, end, every)
+    if budget is not None:
+        with opened(config, options, "backfill", 1) as flow:
+            costs.require_within(flow, budget, [stage.name for stage in STAGES], len(days))
     for at in days:
         answer = run_stages(config, options, "run", STAGES, publish=True, as_of=at.isoformat(), known_as_of=None, channel=BACKFILL)
         lines.append(f"as of {at:%Y-%m-%d %H:%M}: release {answer.release_id}")

@@ -26,6 +26,11 @@ def cores(spark: SparkSession) -> int:
     return min(int(spark.sparkContext.defaultParallelism), os.cpu_count() or 1)
 
 
+def slots(spark: SparkSession) -> int:
+    """How many tasks the session runs at once, on all machines; 0 where only the server knows."""
+    return int(spark.sparkContext.defaultParallelism) if _is_classic(spark) else 0
+
+
 class Usage:
     """What Spark used since it was made: core-seconds of tasks, bytes read and shuffled; zeros where Spark does not tell."""
 

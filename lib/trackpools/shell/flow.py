@@ -121,12 +121,13 @@ class Flow:
         with self.tracker.stage(stage.name) as told, contextlib.ExitStack() as held:
             c = self.context(stage, lambda frame: held.enter_context(kept(frame)))
             skipped = self._is_done(stage, c)
+            written = 0.0
             if not skipped:
                 read: Frames = {name: self.store.read(name, version) for name, version in c.versions.items()}
                 for name, frame in stage.run(read, c).items():
-                    writing.write(self.store, TABLES[name], frame, writing.metadata(stage, c) | {"channel": self.channel}, c)
+                    written += writing.write(self.store, TABLES[name], frame, writing.metadata(stage, c) | {"channel": self.channel}, c)
             tables = [self.stats(name, version) for name, version in self.pin([w for w in stage.writes if self._wanted(w)]).items()]
-            done = Done(stage.name, tables, time.monotonic() - began, skipped, used.totals())
+            done = Done(stage.name, tables, time.monotonic() - began, skipped, used.totals() | {"output_bytes": written})
             for name, version in c.versions.items():
                 told.input(name, self.store.where(name), version)
             told.params({"run_key": c.run_key, "as_of": c.as_of.isoformat(), "known_as_of": c.known_as_of.isoformat(), "skipped": skipped})

@@ -9,7 +9,7 @@ from trackpools import stages as s
 from trackpools import tables as t
 from trackpools.config import Config
 from trackpools.core.concerned import REASONS
-from trackpools.shell import canarying, contracts, refreshing, releases, reporting
+from trackpools.shell import canarying, contracts, costs, refreshing, releases, reporting
 from trackpools.shell.cluster import Usage
 from trackpools.shell.command import Answer, Options, as_tables
 from trackpools.shell.flow import Flow
@@ -21,13 +21,18 @@ from trackpools.shell.releases import Release
 from trackpools.shell.work import dry_run
 
 BEFORE = ("ids", "daily")  # stages that run as they are
+STEPS = (*BEFORE, "fold", "refresh")  # what costs
 DAY_S = 86_400
 
 
-def refresh(config: Config, options: Options, *, as_of: str | None, known_as_of: str | None) -> Answer:
+def refresh(config: Config, options: Options, *, as_of: str | None, known_as_of: str | None, budget: float | None = None) -> Answer:
     """Make the pools of the listeners concerned again and publish; the release in force where nothing came since.
 
+    Args:
+        budget: in money; see `costs.require_within`.
+
     Raises:
+        ConfigError: where it would cost more than the budget.
         InputError: where nothing is published yet.
         ModelError: where the settings are not those of the release.
     """
@@ -39,10 +44,13 @@ def refresh(config: Config, options: Options, *, as_of: str | None, known_as_of:
         key = refreshing.key_of(flow)
         if base.run_key == key:
             return Answer(release_id=base.release_id, lines=[f"release {base.seq} ({base.release_id}) is in force already: nothing came since"])
+        costs.require_within(flow, budget, STEPS)
         work = refreshing.begin(flow, base, key)
         for name in BEFORE:
             flow.run(s.BY_NAME[name])
+        began = time.monotonic()
         _fold(flow)
+        flow.notes.metrics["fold_seconds"] = time.monotonic() - began
         return _refresh(flow, options, work)
 
 
@@ -72,7 +80,10 @@ def _refresh(flow: Flow, options: Options, work: Refresh) -> Answer:
         for name, version in work.versions.items():
             told.input(name, flow.store.where(name), version)
         told.params({"run_key": key, "refresh": work.number, "buckets": work.turn, "as_of": release.as_of.isoformat()})
-        told.metrics(work.measured | used.totals() | {f"concerned_{reason}": count for reason, count in work.why.items()})
+        told.metrics(work.measured | used.totals() | {"output_bytes": work.measured["bytes_written"]})
+        told.metrics({f"concerned_{reason}": count for reason, count in work.why.items()})
+    seconds = {done.stage: done.seconds for done in flow.done} | {"fold": flow.notes.metrics["fold_seconds"], "refresh": work.measured["seconds"]}
+    cost = costs.tell(flow, release, seconds)
     reporting.follow_release(flow, release)
     broken = canarying.watch(flow)
     flow.notes.warnings.extend(f"the canary was rolled back: {one}" for one in broken)
@@ -81,7 +92,7 @@ def _refresh(flow: Flow, options: Options, work: Refresh) -> Answer:
     flow.notes.warnings.extend(advice)
     return Answer(
         release_id=release.release_id, tables=as_tables(list(release.tables)), mlflow_run_id=flow.tracker.run_id, warnings=flow.notes.warnings,
-        lines=_said(flow, work, release, options, advice),
+        lines=_said(flow, work, release, cost, f"trackpools {'run' if advice else 'watch'} --root {options.root or '…'}"),
         more={"refresh": work.number, "concerned": work.why, "measured": work.measured, "full_run_advised": advice})
 
 
@@ -109,9 +120,8 @@ def advised(config: Config, measured: dict[str, float]) -> list[str]:
     ]
 
 
-def _said(flow: Flow, work: Refresh, release: Release, options: Options, advice: list[str]) -> list[Any]:
+def _said(flow: Flow, work: Refresh, release: Release, cost: str, after: str) -> list[Any]:
     measured, everybody = work.measured, release.rows(t.USER_IDS.name)
-    where = f"--root {options.root}" if options.root else "…"
     buckets = f"{len(work.turn)} of {flow.config.pools.buckets} buckets"
     base, hot = (flow.store.where(table.name) for table in (t.POOLS, t.POOLS_HOT))
     return [
@@ -119,5 +129,5 @@ def _said(flow: Flow, work: Refresh, release: Release, options: Options, advice:
         *(f"  {count:,} {REASONS[reason]}" for reason, count in sorted(work.why.items())),
         f"  {measured['bytes_written'] / 2**20:.1f} MiB written: {buckets} → {base}, the others → {hot}",
         f"release {release.seq} ({release.release_id}) published",
-        f"next: trackpools {'run' if advice else 'show pools --limit 1'} {where}",
+        cost, f"next: {after}",
     ]

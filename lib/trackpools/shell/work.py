@@ -10,7 +10,7 @@ from trackpools.config import Config
 from trackpools.core.channels import BACKFILL, CANARY, PROD
 from trackpools.datasets import IMPORTERS, Imported
 from trackpools.errors import ConfigError, ModelError
-from trackpools.shell import canarying, contracts, promoting, releases, reporting
+from trackpools.shell import canarying, contracts, costs, promoting, releases, reporting
 from trackpools.shell.command import Answer, Options, as_tables, telling
 from trackpools.shell.flow import Done, Flow
 from trackpools.shell.ingest import IngestResult, ingest
@@ -94,18 +94,21 @@ def dry_run(config: Config, chosen: Sequence[Stage]) -> Answer:
 
 def run_stages(
     config: Config, options: Options, name: str, chosen: Sequence[Stage], *, publish: bool, as_of: str | None, known_as_of: str | None,
-    channel: str = PROD, share: float | None = None,
+    channel: str = PROD, share: float | None = None, budget: float | None = None,
 ) -> Answer:
     """Run stages in order; with `publish`, also publish on a channel, register the model and write the report.
 
     Args:
         share: of the buckets, a canary's.
+        budget: in money; see `costs.require_within`.
 
     Raises:
+        ConfigError: where it would cost more than the budget.
         ModelError: where a canary breaks a guardrail; it is rolled back then.
     """
     with opened(config, options, name, len(chosen) + 2 * publish, as_of=as_of, known_as_of=known_as_of) as flow:
-        flow.channel, flow.share = channel, share
+        flow.channel, flow.share = channel, share if share is not None or channel != CANARY else config.canary.share
+        costs.require_within(flow, budget, [stage.name for stage in chosen])
         return _run(flow, options, chosen, publish=publish)
 
 
@@ -153,6 +156,8 @@ def _after_publish(flow: Flow, release: Release, options: Options, imported: Ing
         lines += [f"report: {report}"] if report else []
     flow.tracker.tag({"trackpools.release_id": release.release_id, "trackpools.seq": release.seq, "trackpools.channel": release.channel})
     lines += _of_channel(flow, release)
+    if fresh:
+        lines.append(costs.tell(flow, release, {done.stage: done.seconds for done in flow.done if not done.skipped}))
     pools = next(table for table in release.tables if table.name == "pools")
     state = ("published" if release.channel == PROD else f"published as {release.channel}") if fresh else "is in force already"
     said = f"release {release.seq} ({release.release_id}) {state}: {pools.rows:,} pools → {flow.store.where('pools')}"

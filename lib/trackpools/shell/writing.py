@@ -34,8 +34,9 @@ def metadata(stage: Stage, c: Context) -> dict[str, Any]:
     return made
 
 
-def write(store: Store, table: Table, frame: DataFrame, made: Mapping[str, Any], c: Context) -> None:
-    """Write one table of a stage."""
+def write(store: Store, table: Table, frame: DataFrame, made: Mapping[str, Any], c: Context) -> float:
+    """Write one table of a stage; returns bytes written."""
+    before = store.version(table.name)
     if table.mode == "overwrite":
         store.overwrite(table, frame, made)
         if table is t.POOLS:
@@ -44,6 +45,8 @@ def write(store: Store, table: Table, frame: DataFrame, made: Mapping[str, Any],
         store.replace_days(table, frame, c.since, made)
     else:
         _append_ids(store, table, frame, made)
+    last = store.commit(table.name)
+    return 0.0 if last.version == before else float(last.counted.get("numOutputBytes") or last.counted.get("numTargetBytesAdded") or 0.0)
 
 
 def _append_ids(store: Store, table: Table, frame: DataFrame, made: Mapping[str, Any]) -> None:

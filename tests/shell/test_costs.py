@@ -1,0 +1,39 @@
+"""What a run costs is kept with its release, and a budget is asked before anything is spent."""
+
+import json
+
+from flows import SMALL
+from trackpools.cli import _run
+from trackpools.shell import releases
+from trackpools.shell.store import Store
+from trackpools.stages import STAGES
+
+
+def run(config, capsys, *words):
+    told = [part for setting in ("mlflow.enabled=false", *SMALL) for part in ("--set", setting)]
+    code = _run([*words, "--root", config.store.root, "--json", *told])
+    return code, json.loads(capsys.readouterr().out)
+
+
+def test_costs_are_kept_and_a_budget_below_them_is_refused_before_anything_runs(spark, released, capsys):
+    store = Store(spark, released.store)
+    kept = store.read("pool_metrics").where("metric LIKE 'cost:%'").collect()
+    whole = {row["metric"].removeprefix("cost:"): row for row in kept if row["slice"] == "all"}
+    each = {row["metric"].removeprefix("cost:"): row for row in kept if row["slice"] == "per 1000 users"}
+    assert set(whole) == {stage.name for stage in STAGES} | {"plays"}
+    assert whole["plays"]["value"] == store.read("plays").count()
+    for name, row in each.items():
+        assert 0 < row["value"] == whole[name]["value"] * 1000 / 40
+    versions = {name: store.version(name) for name in ("plays_daily", "pools", "user_factors")}
+    before = releases.releases(store)
+    for words in (("run",), ("run", "--from", "2025-03-20", "--to", "2025-03-22")):
+        code, said = run(released, capsys, *words, "--budget", "0.000001")
+        assert code == 2
+        assert "nothing was run" in said["error"]["message"]
+        assert {problem.split(":")[0] for problem in said["error"]["problems"]} == {stage.name for stage in STAGES}
+    code, said = run(released, capsys, "refresh", "--budget", "100")
+    assert code == 2
+    assert "fold, refresh was never measured here" in said["error"]["message"]
+    store = Store(spark, released.store)
+    assert {name: store.version(name) for name in versions} == versions
+    assert releases.releases(store) == before
