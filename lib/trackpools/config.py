@@ -1,7 +1,7 @@
 """What may be configured: typed, frozen, unknown keys refused, ranges in the types.
 
 `conf/base.yml` holds every key with its unit and reason; `shell/settings.py` reads and merges the files;
-`config_values.py` says what a path, name or number may be, `config_sources.py` what candidate sources may be told, `config_model.py` what a model must show.
+`config_values.py` says what a path, name or number may be, `config_session.py` what a local session may be told, `config_sources.py` what candidate sources may be told, `config_model.py` what a model must show.
 """
 
 import re
@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from trackpools.config_contracts import ContractsConfig
 from trackpools.config_model import HoldoutConfig, PromoteConfig, TuneConfig
+from trackpools.config_session import SessionConfig
 from trackpools.config_sources import SourcesConfig
 from trackpools.config_taste import TasteConfig
 from trackpools.config_values import ColumnName, Contexts, Count, Day, Name, NonNegative, Positive, Root, Section, Share, Uri, finite, text
@@ -31,12 +32,6 @@ class StoreConfig(Section):
         if "catalog" in info.data and (info.data["catalog"] is None) != (schema is None):
             raise ValueError(f"catalog and schema go together; set both or neither (catalog is {info.data['catalog']})")
         return schema
-
-
-class SessionConfig(Section):
-    cores: Annotated[int, Field(ge=1, le=1024)]
-    memory: Annotated[str, text(r"[5-9][0-9]{2}m|[1-9][0-9]{3,6}m|[1-9][0-9]{0,3}g", "at least 500m, such as 900m or 4g")]
-    quick_start: bool
 
 
 class IngestConfig(Section):

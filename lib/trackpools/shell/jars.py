@@ -1,4 +1,4 @@
-"""Find the two Delta jars without leaning on Ivy: folder, cache, mvn, and only then one throw-away Ivy run.
+"""Find the two Delta jars, and those that a configuration names, without leaning on Ivy: folder, cache, mvn, and only then one throw-away Ivy run.
 
 Only delta-spark and delta-storage are needed for path and metastore tables; their other dependencies ship with Spark.
 """
@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
@@ -99,7 +100,19 @@ def delta_jars() -> list[Path]:
     Raises:
         ConfigError: with the command to type, where no way led to a jar with the pinned SHA-256.
     """
-    wanted = coordinates()
+    return _jars(coordinates(), "the Delta jars")
+
+
+def package_jars(packages: Sequence[str]) -> list[Path]:
+    """Paths of the jars of `session.packages`: these and no others, for what they depend on is to be listed too.
+
+    Raises:
+        ConfigError: as `delta_jars`.
+    """
+    return _jars(list(packages), "the jars of session.packages")
+
+
+def _jars(wanted: list[str], what: str) -> list[Path]:
     folder = os.environ.get("TRACKPOOLS_JARS")
     if folder:
         given = [Path(folder) / _file_name(c) for c in wanted]
@@ -126,5 +139,5 @@ def delta_jars() -> list[Path]:
         artifact = "mvn dependency:copy -Dartifact={} -DoutputDirectory=" + str(cache_dir())
         tail = re.sub(r"\s+", " ", output)[-300:]
         commands = [artifact.format(c) for c in missing]
-        raise ConfigError(f"the Delta jars could not be fetched; type the commands below, or set TRACKPOOLS_JARS. Ivy said: {tail}", commands)
+        raise ConfigError(f"{what} could not be fetched; type the commands below, or set TRACKPOOLS_JARS. Ivy said: {tail}", commands)
     return list(cached.values())

@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import DataFrame, SparkSession
 
 from trackpools import tables as t
 from trackpools.config import Config, StoreConfig
 from trackpools.errors import InputError
+from trackpools.shell.delta_place import Span
 from trackpools.shell.flow import Flow
 from trackpools.shell.lock import local_path
 from trackpools.shell.moment import parse_time, resolve
@@ -51,9 +52,9 @@ class SideStore(Store):
         self._only_ours(table)
         return super()._save(table, df, metadata, replace_where)
 
-    def _merge(self, table: Table, df: DataFrame, metadata: Mapping[str, Any], *, update: bool, extra: Column | None = None) -> int:
+    def _merge(self, table: Table, df: DataFrame, metadata: Mapping[str, Any], *, update: bool, within: Span | None = None) -> int:
         self._only_ours(table)
-        return super()._merge(table, df, metadata, update=update, extra=extra)
+        return super()._merge(table, df, metadata, update=update, within=within)
 
     def _only_ours(self, table: Table) -> None:
         if table in GIVEN:

@@ -7,16 +7,16 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
-from delta.tables import DeltaTable, DeltaTableBuilder
 from pyspark.errors import AnalysisException
-from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from trackpools.config import StoreConfig
 from trackpools.core.contract import conform, content_hash
 from trackpools.errors import BusyError, ConfigError, InputError
-from trackpools.shell.commits import Commit, Stats, commit_of
+from trackpools.shell.commits import WORK, Commit, Stats, commit_of
 from trackpools.shell.confs import VACUUM, confs, unset
+from trackpools.shell.delta_place import Place, Span, place
 from trackpools.table import Table
 from trackpools.tables import TABLES
 
@@ -68,37 +68,21 @@ class Store:
     def _by_name(self) -> bool:
         return self.config.catalog is not None
 
-    def _table(self, name: str) -> DeltaTable:
-        where = self.where(name)
-        return DeltaTable.forName(self.spark, where) if self._by_name else DeltaTable.forPath(self.spark, where)
+    def _at(self, name: str) -> Place:
+        return place(self.spark, self.where(name), by_name=self._by_name)
 
     def exists(self, name: str) -> bool:
-        if name in self._commits:
-            return True
-        where = self.where(name)
-        if self._by_name:
-            return bool(self.spark.catalog.tableExists(where))
-        return bool(DeltaTable.isDeltaTable(self.spark, where))
+        return name in self._commits or self._at(name).exists()
 
     def create(self, table: Table) -> None:
         """Create by DDL, with comments, NOT NULL and CHECK; does nothing where it exists."""
-        if self.exists(table.name):
-            return
-        self._declare(DeltaTable.createIfNotExists(self.spark), table)
+        if not self.exists(table.name):
+            self._declare(table)
 
-    def _declare(self, builder: DeltaTableBuilder, table: Table) -> None:
-        where = self.where(table.name)
-        # outside Databricks this builder knows the session catalog alone, and only without its name
-        builder = builder.tableName(where.removeprefix("spark_catalog.")) if self._by_name else builder.location(where)
-        builder = builder.addColumns(table.schema).comment(table.grain)
-        if table.partitioned_by:
-            builder = builder.partitionedBy(*table.partitioned_by)
-        if table.cluster_by:
-            builder = builder.clusterBy(*table.cluster_by)
+    def _declare(self, table: Table, *, replace: bool = False, work: Mapping[str, Any] | None = None) -> None:
         checks = {f"delta.constraints.{name}": rule for name, rule in table.checks.items()}
-        for key, value in (PUBLISHED | table.properties | checks).items():
-            builder = builder.property(key, value)
-        builder.execute()
+        told = {} if work is None else {WORK: _text(work)}
+        self._at(table.name).declare(table, PUBLISHED | table.properties | checks | told, replace=replace)
 
     def read(self, name: str, version: int | None = None) -> DataFrame:
         """A table at a version (None: the latest).
@@ -110,7 +94,9 @@ class Store:
         if version is not None:
             reader = reader.option("versionAsOf", version)
         try:
-            return reader.table(self.where(name)) if self._by_name else reader.load(self.where(name))
+            frame = reader.table(self.where(name)) if self._by_name else reader.load(self.where(name))
+            _ = frame.schema  # Connect looks for the table no sooner
+            return frame
         except AnalysisException as error:
             pinned = "" if version is None else f" at version {version}"
             raise InputError(f"table {name} at {self.where(name)} cannot be read{pinned}: {str(error).splitlines()[0]}") from error
@@ -118,12 +104,12 @@ class Store:
     def commit(self, name: str) -> Commit:
         """The latest commit of a table that exists."""
         if name not in self._commits:
-            self._commits[name] = commit_of(name, self._table(name).history(1))
+            self._commits[name] = commit_of(name, self._at(name).history(1))
         return self._commits[name]
 
     def commit_at(self, name: str, version: int) -> Commit:
         """An older commit; an InputError where the log no longer knows it."""
-        return commit_of(name, self._table(name).history().where(F.col("version") == version))
+        return commit_of(name, self._at(name).history().where(F.col("version") == version))
 
     def version(self, name: str) -> int | None:
         """Latest version, or None where the table does not exist."""
@@ -138,7 +124,7 @@ class Store:
         if missing := unset(self.spark, VACUUM):
             raise ConfigError("Delta would not keep to the hours asked for; start the session with these, and run again", missing)
         with confs(self.spark, VACUUM):
-            self._table(name).vacuum(hours)
+            self._at(name).vacuum(hours)
 
     def stats(self, name: str, version: int) -> Stats:
         """Rows and content hash as they are on disk: a read-back, not what the writer believed."""
@@ -159,11 +145,11 @@ class Store:
         self.create(table)
         if replace_where is None and self.read(table.name).columns != table.schema.names:
             # of an older trackpools: readers hold versions, and what follows writes all of it
-            self._declare(DeltaTable.replace(self.spark), table)
+            self._declare(table, replace=True)
             self._commits.pop(table.name, None)
         before = self.commit(table.name).version
         writer = conform(df, table).write.format("delta").mode("overwrite").option("compression", "zstd")
-        writer = writer.option("userMetadata", json.dumps(dict(metadata), sort_keys=True))
+        writer = writer.option("userMetadata", _text(metadata))
         if replace_where is not None:
             writer = writer.option("replaceWhere", replace_where)
         if self._by_name:
@@ -173,8 +159,7 @@ class Store:
         del self._commits[table.name]
         if replace_where is None and self.commit(table.name).version == before:
             # nothing in place of nothing is no commit, but whose work it is must be told
-            with confs(self.spark, {USER_METADATA: json.dumps(dict(metadata), sort_keys=True)}):
-                self._declare(DeltaTable.replace(self.spark), table)
+            self._declare(table, replace=True, work=metadata)
             del self._commits[table.name]
         return self.commit(table.name).version
 
@@ -186,38 +171,28 @@ class Store:
         writer = conform(there.limit(0), table).write.format("delta").mode("append").option("mergeSchema", "true")
         writer.saveAsTable(self.where(table.name)) if self._by_name else writer.save(self.where(table.name))
 
-    def insert(self, table: Table, df: DataFrame, metadata: Mapping[str, Any], extra: Column | None = None) -> int:
+    def insert(self, table: Table, df: DataFrame, metadata: Mapping[str, Any], within: Span | None = None) -> int:
         """Insert the rows whose key is new; returns how many Delta says it inserted."""
-        return self._merge(table, df, metadata, update=False, extra=extra)
+        return self._merge(table, df, metadata, update=False, within=within)
 
     def upsert(self, table: Table, df: DataFrame, metadata: Mapping[str, Any]) -> int:
         """Insert new keys and update changed rows; returns inserted + updated."""
         return self._merge(table, df, metadata, update=True)
 
-    def _merge(self, table: Table, df: DataFrame, metadata: Mapping[str, Any], *, update: bool, extra: Column | None = None) -> int:
+    def _merge(self, table: Table, df: DataFrame, metadata: Mapping[str, Any], *, update: bool, within: Span | None = None) -> int:
         self.create(table)
         self._grow(table)
         source = conform(df, table)
         self._commits.pop(table.name, None)
         before = self.commit(table.name).version
-        same = F.lit(True) if extra is None else extra
-        for key in table.key:
-            same = same & (F.col(f"t.{key}") == F.col(f"s.{key}"))
         for attempt in range(MERGE_TRIES):
-            merge = self._table(table.name).alias("t").merge(source.alias("s"), same)
-            if update:
-                rest = [c.name for c in table.columns if c.name not in table.key]
-                changed = ~F.lit(True)
-                for name in rest:
-                    changed = changed | ~F.col(f"t.{name}").eqNullSafe(F.col(f"s.{name}"))
-                merge = merge.whenMatchedUpdateAll(condition=changed)
             try:
-                with confs(self.spark, {USER_METADATA: json.dumps(dict(metadata), sort_keys=True)}):  # MERGE has no option for it
-                    merge.whenNotMatchedInsertAll().execute()
+                with confs(self.spark, {USER_METADATA: _text(metadata)}):  # MERGE has no option for it
+                    self._at(table.name).merge(source, table, within, update=update)
                 break
             except Exception as error:
                 # only a lost race is worth another try; Delta names all of them Concurrent…
-                if "Concurrent" not in type(error).__name__ + str(error)[:2000]:
+                if "concurrent" not in (type(error).__name__ + str(error)[:2000]).lower():
                     raise
                 if attempt == MERGE_TRIES - 1:
                     raise BusyError(f"table {table.name} was written by others {MERGE_TRIES} times while we tried; run again later") from error
@@ -227,3 +202,7 @@ class Store:
         if last.version == before:
             return 0  # a MERGE that changes nothing makes no commit
         return int(last.counted.get("numTargetRowsInserted", 0)) + int(last.counted.get("numTargetRowsUpdated", 0))
+
+
+def _text(metadata: Mapping[str, Any]) -> str:
+    return json.dumps(dict(metadata), sort_keys=True)
