@@ -1,7 +1,8 @@
 """What may be configured: typed, frozen, unknown keys refused, ranges in the types.
 
 `conf/base.yml` holds every key with its unit and reason; `shell/settings.py` reads and merges the files;
-`config_values.py` says what a path, name or number may be, `config_session.py` what a local session may be told, `config_sources.py` what candidate sources may be told, `config_model.py` what a model must show.
+`config_values.py` says what a path, name or number may be, `config_session.py` what a session may be told, `config_sources.py` what candidate
+sources may be told, `config_model.py` what a model must show.
 """
 
 import re
