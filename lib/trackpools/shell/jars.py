@@ -53,9 +53,8 @@ def verified(path: Path) -> bool:
     if not path.is_file():
         return False
     want = SHA256.get(path.name)
-    if want is None:
-        return path.read_bytes()[:2] == b"PK"
-    return hashlib.sha256(path.read_bytes()).hexdigest() == want
+    with path.open("rb") as jar:
+        return jar.read(2) == b"PK" if want is None else hashlib.file_digest(jar, "sha256").hexdigest() == want
 
 
 def _with_maven(coordinate: str, folder: Path) -> None:
