@@ -8,7 +8,8 @@ from pydantic import Field, field_validator
 from trackpools.config_values import Section, text
 
 # what a resolver may be asked for, and what may stand on Spark's command line
-Coordinate = Annotated[str, text(r"[A-Za-z0-9_.-]{1,100}(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}){2}", "Maven coordinates group:artifact:version")]
+Coordinate = Annotated[str, text(
+    r"[A-Za-z0-9_.-]{1,100}(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}){2}(:[0-9a-f]{64})?", "Maven coordinates group:artifact:version, or these and :SHA-256")]
 ConfValue = Annotated[str, text(r"[^`'\"\\]{0,1000}", "at most 1000 characters without quotes, backslashes or control characters")]
 CONF_KEY = re.compile(r"spark\.[A-Za-z0-9_.-]{1,200}")
 SECRET = re.compile(r"secret|password|token$|access[.-]?key|account\.key|private|sas\b", re.IGNORECASE)

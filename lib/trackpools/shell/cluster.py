@@ -13,14 +13,14 @@ def is_classic(spark: SparkSession) -> bool:
     return hasattr(spark, "_jsparkSession")
 
 
-def require_classic(spark: SparkSession, engine: str) -> None:
+def require_classic(spark: SparkSession, *engines: str) -> None:
     """Refuse an engine that cannot train on this session; asked before any work.
 
     Raises:
         ConfigError: on Connect and serverless, for mllib: its lineage is cut in a folder that only a SparkContext can set.
     """
-    if engine == "mllib" and not is_classic(spark):
-        raise ConfigError("train.engine=mllib needs a classic Spark session and this one is Spark Connect: set train.engine=implicit or blocked")
+    if "mllib" in engines and not is_classic(spark):
+        raise ConfigError("engine mllib needs a classic Spark session and this one is Spark Connect; take another (train.engine=implicit or blocked)")
 
 
 def set_checkpoint_dir(spark: SparkSession, folder: str) -> None:

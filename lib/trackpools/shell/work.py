@@ -11,6 +11,7 @@ from trackpools.config import Config
 from trackpools.datasets import IMPORTERS, Imported
 from trackpools.errors import ConfigError, ModelError
 from trackpools.shell import contracts, promoting, releases, reporting
+from trackpools.shell.cluster import require_classic
 from trackpools.shell.command import Answer, Options, as_tables, flow_id, telling
 from trackpools.shell.flow import Done, Flow
 from trackpools.shell.ingest import IngestResult, ingest
@@ -112,6 +113,8 @@ def run_stages(
 
 
 def _run(flow: Flow, options: Options, chosen: Sequence[Stage], *, publish: bool, imported: IngestResult | None = None) -> Answer:
+    if s.BY_NAME["train"] in chosen:
+        require_classic(flow.spark, flow.config.train.engine)
     flow.tracker.params(flow.config.flat())
     if chosen and publish:
         contracts.require_kept(flow.store, flow.config, parse_time(flow.as_of, "--as-of") if flow.as_of else None)
@@ -195,6 +198,7 @@ def _promote(flow: Flow, options: Options, champion: Release) -> Answer:
 def demo(config: Config, options: Options) -> Answer:
     """Synthetic world → published release → one pool explained; safe to run again."""
     with _opened(config, options, "demo", len(s.STAGES) + 3) as flow:
+        require_classic(flow.spark, config.train.engine)
         flow.progress(f"import: generate {config.synthetic.users:,} listeners over {config.synthetic.days} days")
         imported = _ingest(flow.store, config, "synthetic", None)
         return _run(flow, options, s.STAGES, publish=True, imported=imported)
