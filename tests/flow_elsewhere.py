@@ -76,6 +76,7 @@ def answers(asked):
     told["imported"] = work.import_log(c, Options(quiet=True), "events", asked["events"]).more["accepted"]
     first = run(c, AS_OF)
     told["lines"], told["hashes"] = [line for line in first.lines if isinstance(line, str)], hashes(spark, c)
+    told["warnings"] = first.warnings
     there = versions(spark, c)
     again = run(c, AS_OF)
     told["again"] = [again.release_id == first.release_id, versions(spark, c) == there]

@@ -1,15 +1,13 @@
 """The flow on Spark Connect: the same tables as on a classic session, by a server that has no plugin of Delta's, and no conf set on it."""
 
 import json
-import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
+from elsewhere import asked_elsewhere, environment
 from flows import AS_OF, SMALL, events, hashes
-from standalone import clean_environment
 from trackpools.config_session import SessionConfig
 from trackpools.errors import ConfigError
 from trackpools.shell import session
@@ -18,7 +16,6 @@ from trackpools.shell.jars import delta_jars
 from trackpools.shell.settings import load_config
 from worlds import Blocks
 
-TESTS = Path(__file__).resolve().parents[1]
 # as somebody else might set up a server; what is not Delta's is there for speed
 SERVER = {
     "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension", "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
@@ -26,21 +23,6 @@ SERVER = {
     "spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN", "spark.sql.adaptive.enabled": "false",
     "spark.sql.shuffle.partitions": "2", "spark.databricks.delta.snapshotPartitions": "2", "spark.buffer.pageSize": "4m",
 }
-
-
-def environment(**more):
-    return clean_environment(PYSPARK_PYTHON=sys.executable, PYTHONPATH=os.environ.get("PYTHONPATH", ""), SPARK_TESTING="1", TZ="UTC") | more
-
-
-def asked_elsewhere(folder, timeout=800, env=None, **asked):
-    """What `flow_elsewhere.py` answers in a process of its own."""
-    (folder / "log").mkdir()
-    (folder / "log" / "part-0.json").write_text("".join(json.dumps(row) + "\n" for row in events()), encoding="utf-8")
-    asked |= {"settings": ["mlflow.enabled=false", *SMALL, *asked.get("settings", ())], "events": str(folder / "log")}
-    command = [sys.executable, str(TESTS / "flow_elsewhere.py")]
-    done = subprocess.run(command, input=json.dumps(asked), env=env, capture_output=True, text=True, timeout=timeout, cwd=folder, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return json.loads(done.stdout)
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ from trackpools.errors import ConfigError, ModelError
 from trackpools.shell import contracts, promoting, releases, reporting
 from trackpools.shell.cluster import require_classic
 from trackpools.shell.command import Answer, Options, as_tables, flow_id, telling
+from trackpools.shell.confs import unguarded
 from trackpools.shell.flow import Done, Flow
 from trackpools.shell.ingest import IngestResult, ingest
 from trackpools.shell.lock import writer_lock
@@ -116,6 +117,7 @@ def _run(flow: Flow, options: Options, chosen: Sequence[Stage], *, publish: bool
     if s.BY_NAME["train"] in chosen:
         require_classic(flow.spark, flow.config.train.engine)
     flow.tracker.params(flow.config.flat())
+    flow.notes.warnings.extend(filter(None, [unguarded(flow.spark, flow.config.store.root)]))
     if chosen and publish:
         contracts.require_kept(flow.store, flow.config, parse_time(flow.as_of, "--as-of") if flow.as_of else None)
     for stage in chosen:
@@ -155,7 +157,7 @@ def _after_publish(flow: Flow, release: Release, options: Options, imported: Ing
     if fresh:
         flow.progress("report: plots and model")
         report = reporting.write_report(flow, release, imported)
-        lines += [f"report: {report}"] if report else []
+        lines.append(f"report: {report or 'report.html of the MLflow run; only a local root keeps it beside its tables'}")
     reporting.follow_release(flow, release)
     flow.tracker.tag({"trackpools.release_id": release.release_id, "trackpools.seq": release.seq})
     pools = next(table for table in release.tables if table.name == "pools")
