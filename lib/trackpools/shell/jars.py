@@ -57,8 +57,8 @@ def verified(path: Path, pin: str | None = None) -> bool:
         return jar.read(2) == b"PK" if want is None else hashlib.file_digest(jar, "sha256").hexdigest() == want
 
 
-POM = """<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion>
-<groupId>trackpools</groupId><artifactId>jars</artifactId><version>1</version><dependencies>{}</dependencies></project>"""
+POM = """<project><modelVersion>4.0.0</modelVersion><groupId>trackpools</groupId><artifactId>jars</artifactId><version>1</version>
+<dependencies>{}</dependencies></project>"""
 
 
 def _with_maven(wanted: list[str], folder: Path) -> None:
