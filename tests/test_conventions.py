@@ -16,6 +16,8 @@ ROOT = Path(__file__).resolve().parents[1]
 LIB = ROOT / "lib" / "trackpools"
 # files outside shell/ that may pull to the driver, each with what bounds it
 DRIVER_PULLS = {"datasets/files.py": "names of input files", "datasets/events.py": "the first few lines, to tell the columns"}
+# files that may put SQL together, of names and contracts only
+STATEMENTS = {"shell/statements.py"}
 # files that may touch the SparkContext or the JVM
 CLASSIC_ONLY = {"shell/cluster.py"}
 PULLS = {"collect", "toPandas", "toArrow", "toLocalIterator"}
@@ -137,7 +139,8 @@ def built_text(node):
 
 
 def test_sql_text_is_constant():
-    assert found(SOURCES, lambda node: call_of(node, "sql", "expr", "selectExpr") and not all(isinstance(a, ast.Constant) for a in node.args)) == []
+    elsewhere = {file: tree for file, tree in SOURCES.items() if file not in STATEMENTS}
+    assert found(elsewhere, lambda node: call_of(node, "sql", "expr", "selectExpr") and not all(isinstance(a, ast.Constant) for a in node.args)) == []
     assert found(SOURCES, lambda node: call_of(node, "where", "filter") and any(built_text(a) for a in node.args)) == []
 
 

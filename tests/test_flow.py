@@ -3,6 +3,7 @@
 import datetime as dt
 
 import pytest
+from delta.tables import DeltaTable
 from pyspark.sql import functions as F
 
 from bad_rows import bad_lines
@@ -131,7 +132,7 @@ def test_plays_that_arrive_late_rewrite_only_their_days_and_equal_a_full_build(s
     run(parts)
     import_events(parts, tmp_path, rows[2000:], "second")
     run(parts)
-    replaced = Store(spark, parts.store)._table("plays_daily").history(1).select("operationParameters").first()[0]
+    replaced = Store(spark, parts.store)._at("plays_daily").history(1).select("operationParameters").first()[0]
     assert "day >=" in replaced.get("predicate", ""), "the second run rewrote more than its lookback"
     # ids are given in the order of arrival, so days are compared by raw ids
     run(whole)
@@ -177,7 +178,7 @@ def test_users_of_no_one_and_a_hundred_thousand_plays_share_a_batch_and_a_full_p
     assert shown["heavy"]["shortfall"] == {"wanted": 500, "got": catalogue - HEARD, "rule": "heard"}
     pools = store.read("pools")
     assert pools.where(F.size("candidates") == 500).count() == pools.count() - 1
-    size = store._table("pools").detail().select("sizeInBytes").first()[0] / pools.count()
+    size = DeltaTable.forPath(spark, store.where("pools")).detail().select("sizeInBytes").first()[0] / pools.count()
     print(f"bytes a pool row: {size:.0f}")
     assert size <= 6 * 1024
 

@@ -1,7 +1,8 @@
 """What may be configured: typed, frozen, unknown keys refused, ranges in the types.
 
 `conf/base.yml` holds every key with its unit and reason; `shell/settings.py` reads and merges the files;
-`config_values.py` says what a path, name or number may be, `config_sources.py` what candidate sources may be told, `config_model.py` what a model must show.
+`config_values.py` says what a path, name or number may be, `config_session.py` what a session may be told, `config_sources.py` what candidate
+sources may be told, `config_model.py` what a model must show.
 """
 
 import re
@@ -13,6 +14,7 @@ from trackpools.config_contracts import ContractsConfig
 from trackpools.config_cost import CostConfig
 from trackpools.config_model import CanaryConfig, HoldoutConfig, PromoteConfig, TuneConfig
 from trackpools.config_refresh import RefreshConfig
+from trackpools.config_session import SessionConfig
 from trackpools.config_sources import SourcesConfig
 from trackpools.config_taste import TasteConfig
 from trackpools.config_values import ColumnName, Contexts, Count, Day, Name, NonNegative, Positive, Root, Section, Share, Uri, finite, text
@@ -34,12 +36,6 @@ class StoreConfig(Section):
         if "catalog" in info.data and (info.data["catalog"] is None) != (schema is None):
             raise ValueError(f"catalog and schema go together; set both or neither (catalog is {info.data['catalog']})")
         return schema
-
-
-class SessionConfig(Section):
-    cores: Annotated[int, Field(ge=1, le=1024)]
-    memory: Annotated[str, text(r"[5-9][0-9]{2}m|[1-9][0-9]{3,6}m|[1-9][0-9]{0,3}g", "at least 500m, such as 900m or 4g")]
-    quick_start: bool
 
 
 class IngestConfig(Section):

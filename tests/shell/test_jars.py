@@ -20,7 +20,7 @@ def offline(monkeypatch, tmp_path):
     tried = []
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.delenv("TRACKPOOLS_JARS", raising=False)
-    monkeypatch.setattr(jars, "_with_maven", lambda coordinate, folder: tried.append("mvn"))
+    monkeypatch.setattr(jars, "_with_maven", lambda wanted, folder: tried.append("mvn"))
     monkeypatch.setattr(jars, "_with_ivy", lambda wanted, folder: tried.append("ivy") or "module not found\n  unresolved")
     return tried
 
@@ -57,21 +57,22 @@ def test_the_cache_is_used_without_a_fetch(real, offline):
 
 
 def test_a_broken_cache_is_fetched_anew_and_what_was_fetched_is_checked(real, offline, monkeypatch):
-    def bring(coordinate, folder):
+    def bring(wanted, folder):
         offline.append("mvn")
-        shutil.copy(real[jars._file_name(coordinate)], folder)
+        for coordinate in wanted:
+            shutil.copy(real[jars._file_name(coordinate)], folder)
 
     jars.cache_dir().mkdir(parents=True)
     for name in real:
         (jars.cache_dir() / name).write_bytes(b"PK half a jar")
     monkeypatch.setattr(jars, "_with_maven", bring)
     assert all(jars.verified(path) for path in jars.delta_jars())
-    assert offline == ["mvn", "mvn"]
+    assert offline == ["mvn"]
     assert sorted(path.name for path in jars.cache_dir().iterdir()) == sorted(real)
 
 
 def test_a_jar_with_another_content_from_the_net_never_enters_the_cache(offline, monkeypatch):
-    monkeypatch.setattr(jars, "_with_maven", lambda coordinate, folder: (folder / jars._file_name(coordinate)).write_bytes(b"PK evil"))
+    monkeypatch.setattr(jars, "_with_maven", lambda wanted, folder: [(folder / jars._file_name(one)).write_bytes(b"PK evil") for one in wanted])
     with pytest.raises(ConfigError, match="could not be fetched"):
         jars.delta_jars()
     assert not jars.cache_dir().exists()
@@ -80,8 +81,19 @@ def test_a_jar_with_another_content_from_the_net_never_enters_the_cache(offline,
 def test_no_way_to_the_jars_ends_in_the_commands_to_type(offline):
     with pytest.raises(ConfigError, match="Ivy said: module not found unresolved") as refusal:
         jars.delta_jars()
-    assert offline == ["mvn", "mvn", "ivy"]
+    assert offline == ["mvn", "ivy"]
     assert [f"-Dartifact={coordinate}" in problem for coordinate, problem in zip(jars.coordinates(), refusal.value.problems, strict=True)] == [True, True]
+
+
+def test_the_jars_of_a_configuration_are_fetched_with_deltas_care(real, offline, monkeypatch):
+    (name, path), *_ = real.items()
+    jar, pin = "io.delta:" + ":".join(name.removesuffix(".jar").rsplit("-", 1)), jars.SHA256[name]
+    monkeypatch.setattr(jars, "_with_maven", lambda wanted, folder: [shutil.copy(path, folder / jars._file_name(one)) for one in wanted])
+    assert jars.package_jars([f"{jar}:{pin}"]) == [jars.cache_dir() / name]
+    assert jars.package_jars([]) == []
+    with pytest.raises(ConfigError, match=r"session.packages could not be fetched"):
+        jars.package_jars([f"com.example:other:1:{'0' * 64}"])
+    assert [one.name for one in jars.cache_dir().iterdir()] == [name]
 
 
 def test_a_missing_pyspark_is_told_with_what_to_install(monkeypatch):

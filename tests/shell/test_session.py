@@ -7,7 +7,7 @@ import sys
 import pytest
 from pyspark.sql import SparkSession
 
-from trackpools.config import SessionConfig
+from trackpools.config_session import SessionConfig
 from trackpools.errors import ConfigError
 from trackpools.shell import session
 from trackpools.shell.settings import load_config
@@ -15,7 +15,7 @@ from trackpools.shell.settings import load_config
 
 def test_an_active_session_is_returned_as_it_is_and_no_conf_is_set_on_it(spark):
     before = dict(spark.conf.getAll)
-    odd = SessionConfig(cores=7, memory="9g", quick_start=True)
+    odd = SessionConfig(cores=7, memory="9g", quick_start=True, packages=[], conf={})
     assert session.spark_session(odd) is SparkSession.getActiveSession()
     assert dict(spark.conf.getAll) == before
     assert session.is_ours(spark)
@@ -51,8 +51,10 @@ def test_a_local_session_is_built_where_there_is_neither(monkeypatch):
     monkeypatch.delenv("PYSPARK_GATEWAY_PORT", raising=False)
     monkeypatch.delenv("SPARK_REMOTE", raising=False)
     monkeypatch.setattr(session, "SparkSession", Sessions)
-    monkeypatch.setattr(session, "local_session", lambda config: ("local", config.cores))
-    assert session.spark_session(load_config(settings=["session.cores=3"]).session) == ("local", 3)
+    monkeypatch.setattr(session, "local_session", lambda config, remote: ("local", config.cores, remote))
+    assert session.spark_session(load_config(settings=["session.cores=3"]).session) == ("local", 3, None)
+    monkeypatch.setenv("SPARK_REMOTE", "local[2]")  # a Connect server that nobody has started yet
+    assert session.spark_session(load_config(settings=["session.cores=3"]).session) == ("local", 3, "local[2]")
 
 
 def test_the_local_session_is_ours_in_utc_with_delta_ansi_and_retries(spark):

@@ -63,6 +63,15 @@ BAD_SETTINGS = {
     "time unit unknown": ("ingest.time_unit=ns", "ingest.time_unit", "'us'", "'ns'"),
     "memory without unit": ("session.memory='4096'", "session.memory", "such as 900m or 4g", "'4096'"),
     "memory below Spark's floor": ("session.memory=100m", "session.memory", "at least 500m"),
+    "jars without a version": ("session.packages=[org.apache.hadoop:hadoop-aws]", "session.packages.0", "Maven coordinates"),
+    "jars from an address": ("session.packages=['https://host/a.jar']", "session.packages.0", "Maven coordinates"),
+    "a conf that is none of Spark's": ("session.conf={fs.s3a.endpoint: x}", "session.conf", "confs of Spark are"),
+    "a key in a conf": ("session.conf={spark.hadoop.fs.s3a.access.key: AKIA}", "session.conf", "must not hold the secret", "credential provider"),
+    "a secret in a conf": ("session.conf={spark.hadoop.fs.azure.account.oauth2.client.secret: x}", "session.conf", "must not hold the secret"),
+    "a key of an account in a conf": ("session.conf={spark.hadoop.fs.azure.account.key.me.dfs.core.windows.net: x}", "session.conf", "must not hold the secret"),
+    "a token in a conf": ("session.conf={spark.hadoop.fs.s3a.session.token: x}", "session.conf", "must not hold the secret"),
+    "a password in the address of a conf": ("session.conf={spark.hadoop.fs.s3a.endpoint: 'http://me:pw@host'}", "session.conf", "must not hold the secret"),
+    "a conf with quotes": ("session.conf={spark.app.name: \"a'b\"}", "session.conf", "without quotes"),
     "cores by the thousand": ("session.cores=100000", "session.cores", "1024"),
     "day that is none": ("weights.landmark='2020-13-01'", "weights.landmark", "a day such as", "'2020-13-01'"),
     "day that YAML cannot read": ("weights.landmark=2020-13-01", "weights.landmark", "YAML"),
@@ -242,7 +251,7 @@ def test_common_separators_are_taken(separator):
     assert len(load_config(settings=[f'ingest.separator="{separator}"']).ingest.separator) == 1
 
 
-@pytest.mark.parametrize("name", ["local", "cluster", "databricks"])
+@pytest.mark.parametrize("name", ["local", "cluster", "databricks", "s3a"])
 def test_the_shipped_overlays_fit(name):
     overlay = yaml.safe_load((conf_dir() / f"{name}.yml").read_text())
     merged = load_config(name).model_dump(mode="json", by_alias=True)

@@ -4,7 +4,6 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from delta.tables import DeltaTable
 from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
 from pyspark.sql import Column, DataFrame, SparkSession
@@ -82,10 +81,10 @@ def detect_format(spark: SparkSession, path: str) -> str:
         InputError: where endings say nothing, or several things.
     """
     try:
-        if DeltaTable.isDeltaTable(spark, path):
-            return "delta"
+        _ = spark.read.format("delta").load(path).schema
+        return "delta"
     except (PySparkException, Py4JJavaError):
-        pass  # the listing below says what is wrong with the path
+        pass  # it is none, or the listing below says what is wrong with the path
     names = [name_of(file).lower() for file in list_files(spark, path)]
     kinds = sorted(kind for kind, endings in ENDINGS.items() if any(name.endswith(endings) for name in names))
     if len(kinds) != 1:

@@ -22,6 +22,7 @@ from trackpools.core.resampling import holm
 from trackpools.core.sources import dictionary
 from trackpools.errors import ConfigError, ContractError, InputError
 from trackpools.shell import contest, measuring, report_evaluation
+from trackpools.shell.cluster import require_classic
 from trackpools.shell.command import Answer, flow_id
 from trackpools.shell.flow import Flow
 from trackpools.shell.kept import kept
@@ -81,6 +82,7 @@ def evaluated(config: Config, asked: Asked, tell: Callable[[str], None]) -> Answ
         ContractError: where the canary left a trace.
     """
     engines, spark = contest.chosen(asked.engines), spark_session(config.session)
+    require_classic(spark, config.train.engine, *engines)
     store = Store(spark, config.store)
     version = store.version(t.PLAYS.name)
     if version is None:

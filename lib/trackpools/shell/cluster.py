@@ -5,20 +5,33 @@ from typing import Any
 
 from pyspark.sql import SparkSession
 
+from trackpools.errors import ConfigError
 
-def _is_classic(spark: SparkSession) -> bool:
+
+def is_classic(spark: SparkSession) -> bool:
+    """False for Connect and serverless, which know no SparkContext."""
     return hasattr(spark, "_jsparkSession")
+
+
+def require_classic(spark: SparkSession, *engines: str) -> None:
+    """Refuse an engine that cannot train on this session; asked before any work.
+
+    Raises:
+        ConfigError: on Connect and serverless, for mllib: its lineage is cut in a folder that only a SparkContext can set.
+    """
+    if "mllib" in engines and not is_classic(spark):
+        raise ConfigError("engine mllib needs a classic Spark session and this one is Spark Connect; take another (train.engine=implicit or blocked)")
 
 
 def set_checkpoint_dir(spark: SparkSession, folder: str) -> None:
     """Give long lineages a place to be cut; ALS ignores its checkpoint interval without one."""
-    if _is_classic(spark):
+    if is_classic(spark):
         spark.sparkContext.setCheckpointDir(folder)
 
 
 def master(spark: SparkSession) -> str:
     """Where the session runs; `connect` where only the server knows."""
-    return str(spark.sparkContext.master) if _is_classic(spark) else "connect"
+    return str(spark.sparkContext.master) if is_classic(spark) else "connect"
 
 
 def cores(spark: SparkSession) -> int:
@@ -28,7 +41,7 @@ def cores(spark: SparkSession) -> int:
 
 def slots(spark: SparkSession) -> int:
     """How many tasks the session runs at once, on all machines; 0 where only the server knows."""
-    return int(spark.sparkContext.defaultParallelism) if _is_classic(spark) else 0
+    return int(spark.sparkContext.defaultParallelism) if is_classic(spark) else 0
 
 
 class Usage:
@@ -40,7 +53,7 @@ class Usage:
 
     def _so_far(self) -> tuple[float, float, float]:
         """Of all executors since the session began: a few calls, however many stages there were."""
-        if not _is_classic(self._spark):
+        if not is_classic(self._spark):
             return (0.0, 0.0, 0.0)
         context: Any = self._spark.sparkContext
         found = context._jsc.sc().statusStore().executorList(False)

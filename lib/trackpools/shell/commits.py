@@ -9,6 +9,8 @@ from pyspark.sql import DataFrame
 
 from trackpools.errors import InputError
 
+WORK = "trackpools.work"  # property of a table that was declared anew: our metadata of that commit, which has no option for it
+
 
 @dataclass(frozen=True)
 class Stats:
@@ -36,7 +38,8 @@ def commit_of(name: str, history: DataFrame) -> Commit:
     Raises:
         InputError: where it is empty.
     """
-    row = history.select("version", "userMetadata", "timestamp", "operationMetrics").first()
+    row = history.select("version", "userMetadata", "timestamp", "operationMetrics", "operationParameters").first()
     if row is None:
         raise InputError(f"the log of table {name} does not hold this version any more")
-    return Commit(int(row["version"]), json.loads(row["userMetadata"] or "{}"), row["timestamp"].timestamp(), row["operationMetrics"] or {})
+    told = row["userMetadata"] or json.loads((row["operationParameters"] or {}).get("properties") or "{}").get(WORK, "{}")
+    return Commit(int(row["version"]), json.loads(told), row["timestamp"].timestamp(), row["operationMetrics"] or {})

@@ -30,3 +30,11 @@ def confs(spark: SparkSession, values: Mapping[str, str]) -> Iterator[None]:
     finally:
         for key in ours:
             spark.conf.unset(key)
+
+
+def unguarded(spark: SparkSession, root: str | None) -> str | None:
+    """A sentence where neither a lock nor Delta keeps a second writer out: on S3, whose log store knows the writers of one process only; else None."""
+    scheme = (root or "").partition("://")[0]
+    if scheme not in {"s3", "s3a"} or spark.conf.get(f"spark.delta.logStore.{scheme}.impl", None):
+        return None
+    return f"nothing keeps a second writer out of {root}: let one command write at a time, see docs/object_stores.md"

@@ -61,7 +61,7 @@ def text(version: Version) -> str:
 def _managed() -> str | None:
     """Who brings Spark, Java and Delta, where it is not us."""
     for variable, name in (("DATABRICKS_RUNTIME_VERSION", "Databricks runtime"), ("SPARK_REMOTE", "Spark Connect"), ("PYSPARK_GATEWAY_PORT", "spark-submit")):
-        if os.environ.get(variable):
+        if os.environ.get(variable) and not (variable == "SPARK_REMOTE" and os.environ[variable].startswith("local")):
             return name
     return None
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
-from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
 from trackpools.config import Config
@@ -17,6 +17,7 @@ from trackpools.core.quarantine import id_reasons, judge
 from trackpools.datasets import Imported
 from trackpools.datasets.files import first_line
 from trackpools.errors import ContractError, InputError, QualityError
+from trackpools.shell.delta_place import Span
 from trackpools.shell.kept import kept
 from trackpools.shell.store import Store
 from trackpools.table import Table
@@ -100,9 +101,9 @@ def _gate(read: int, rejected: int, reasons: Mapping[str, int], limit: float) ->
     )
 
 
-def _between(column: str, low: datetime | None, high: datetime | None) -> Column | None:
+def _between(column: str, low: datetime | None, high: datetime | None) -> Span | None:
     """Lets MERGE skip files of the target outside the batch's times."""
-    return None if low is None or high is None else F.col(f"t.{column}").between(F.lit(low), F.lit(high))
+    return None if low is None or high is None else Span(column, low, high)
 
 
 def _insert_plays(store: Store, judged: DataFrame, facts: Mapping[str, Any], metadata: Mapping[str, Any]) -> tuple[int, int]:
@@ -112,8 +113,8 @@ def _insert_plays(store: Store, judged: DataFrame, facts: Mapping[str, Any], met
     prune = None if facts["by_event"] else _between("played_at", facts["low"], facts["high"])
     with kept(fresh) as unique:
         distinct = unique.count()
-        table = store.read(PLAYS.name).alias("t")
-        known = unique.join(table if prune is None else table.where(prune), on="play_key", how="left_semi").count()
+        table = store.read(PLAYS.name)
+        known = unique.join(table if prune is None else table.where(prune.of("")), on="play_key", how="left_semi").count()
         inserted = store.insert(PLAYS, unique, metadata, prune) if distinct > known else 0
     return inserted, facts["good"] - distinct + known
 

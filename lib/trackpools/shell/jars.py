@@ -1,4 +1,4 @@
-"""Find the two Delta jars without leaning on Ivy: folder, cache, mvn, and only then one throw-away Ivy run.
+"""Find the two Delta jars, and those that a configuration names, without leaning on Ivy: folder, cache, mvn, and only then one throw-away Ivy run.
 
 Only delta-spark and delta-storage are needed for path and metastore tables; their other dependencies ship with Spark.
 """
@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 
@@ -47,21 +48,29 @@ def _file_name(coordinate: str) -> str:
     return f"{artifact}-{version}.jar"
 
 
-def verified(path: Path) -> bool:
+def verified(path: Path, pin: str | None = None) -> bool:
     """True for a readable jar whose SHA-256 is the pinned one; a version without a pin only has to be a zip."""
     if not path.is_file():
         return False
-    want = SHA256.get(path.name)
-    if want is None:
-        return path.read_bytes()[:2] == b"PK"
-    return hashlib.sha256(path.read_bytes()).hexdigest() == want
+    want = pin or SHA256.get(path.name)
+    with path.open("rb") as jar:
+        return jar.read(2) == b"PK" if want is None else hashlib.file_digest(jar, "sha256").hexdigest() == want
 
 
-def _with_maven(coordinate: str, folder: Path) -> None:
+POM = """<project><modelVersion>4.0.0</modelVersion><groupId>trackpools</groupId><artifactId>jars</artifactId><version>1</version>
+<dependencies>{}</dependencies></project>"""
+
+
+def _with_maven(wanted: list[str], folder: Path) -> None:
+    """One call for all jars, without what they depend on: a start of Maven takes a second or two."""
     maven = shutil.which("mvn")
     if maven:
-        command = [maven, "-q", "-B", "dependency:copy", f"-Dartifact={coordinate}", f"-DoutputDirectory={folder}"]
-        subprocess.run(command, capture_output=True, timeout=FETCH_TIMEOUT_S, check=False)  # noqa: S603 - fixed words and pinned coordinates
+        names = ("groupId", "artifactId", "version")
+        each = ("".join(f"<{name}>{part}</{name}>" for name, part in zip(names, one.split(":"), strict=True)) for one in wanted)
+        pom = folder / "pom.xml"
+        pom.write_text(POM.format("".join(f"<dependency>{one}</dependency>" for one in each)), encoding="utf-8")
+        command = [maven, "-q", "-B", "-f", str(pom), "dependency:copy-dependencies", "-DexcludeTransitive=true", f"-DoutputDirectory={folder}"]
+        subprocess.run(command, capture_output=True, timeout=FETCH_TIMEOUT_S, check=False)  # noqa: S603 - fixed words and coordinates of a checked form
 
 
 IVY = """
@@ -84,9 +93,9 @@ def _with_ivy(wanted: list[str], folder: Path) -> str:
     return done.stdout + done.stderr
 
 
-def _adopt(found: Path, target: Path) -> None:
+def _adopt(found: Path, target: Path, pin: str | None) -> None:
     """Move a verified jar into the cache in one step, so that a concurrent run never sees half of it."""
-    if verified(found):
+    if verified(found, pin):
         target.parent.mkdir(parents=True, exist_ok=True)
         half = target.with_suffix(f".{os.getpid()}.part")
         shutil.copy(found, half)
@@ -99,32 +108,47 @@ def delta_jars() -> list[Path]:
     Raises:
         ConfigError: with the command to type, where no way led to a jar with the pinned SHA-256.
     """
-    wanted = coordinates()
+    return _jars(coordinates(), "the Delta jars", {})
+
+
+def package_jars(packages: Sequence[str]) -> list[Path]:
+    """Paths of the jars of `session.packages`: these and no others, for what they depend on is to be listed too.
+
+    Args:
+        packages: group:artifact:version, or group:artifact:version:SHA-256.
+
+    Raises:
+        ConfigError: as `delta_jars`.
+    """
+    split = [one.split(":") for one in packages]
+    return _jars([":".join(one[:3]) for one in split], "the jars of session.packages", {":".join(one[:3]): one[3] for one in split if len(one) > 3})
+
+
+def _jars(wanted: list[str], what: str, pins: Mapping[str, str]) -> list[Path]:
     folder = os.environ.get("TRACKPOOLS_JARS")
-    if folder:
-        given = [Path(folder) / _file_name(c) for c in wanted]
-        wrong = [str(path) for path in given if not verified(path)]
-        if wrong:
-            raise ConfigError(f"TRACKPOOLS_JARS={folder} lacks these jars or they have another SHA-256; copy them there or unset it", wrong)
-        return given
-    cached = {c: cache_dir() / _file_name(c) for c in wanted}
+    where = Path(folder) if folder else cache_dir()
+    there = {one: where / _file_name(one) for one in wanted}
+
+    def missing() -> list[str]:
+        return [one for one, path in there.items() if not verified(path, pins.get(one))]
+
+    if folder and (wrong := [str(there[one]) for one in missing()]):
+        raise ConfigError(f"TRACKPOOLS_JARS={folder} lacks these jars or they have another SHA-256; copy them there or unset it", wrong)
     output = ""
-    for fetch in ("cache", "mvn", "ivy"):
-        missing = [c for c, path in cached.items() if not verified(path)]
-        if not missing:
+    for fetch in ("mvn", "ivy"):
+        lacking = missing()
+        if not lacking:
             break
         with tempfile.TemporaryDirectory() as scratch:
             if fetch == "mvn":
-                for coordinate in missing:
-                    _with_maven(coordinate, Path(scratch))
-            elif fetch == "ivy":
-                output = _with_ivy(missing, Path(scratch))
-            for coordinate in missing:
-                _adopt(Path(scratch) / _file_name(coordinate), cached[coordinate])
-    missing = [c for c, path in cached.items() if not verified(path)]
-    if missing:
+                _with_maven(lacking, Path(scratch))
+            else:
+                output = _with_ivy(lacking, Path(scratch))
+            for one in lacking:
+                _adopt(Path(scratch) / _file_name(one), there[one], pins.get(one))
+    if lacking := missing():
         artifact = "mvn dependency:copy -Dartifact={} -DoutputDirectory=" + str(cache_dir())
         tail = re.sub(r"\s+", " ", output)[-300:]
-        commands = [artifact.format(c) for c in missing]
-        raise ConfigError(f"the Delta jars could not be fetched; type the commands below, or set TRACKPOOLS_JARS. Ivy said: {tail}", commands)
-    return list(cached.values())
+        commands = [artifact.format(one) for one in lacking]
+        raise ConfigError(f"{what} could not be fetched; type the commands below, or set TRACKPOOLS_JARS. Ivy said: {tail}", commands)
+    return list(there.values())

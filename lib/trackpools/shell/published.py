@@ -19,6 +19,7 @@ from trackpools.core.resampling import resampled, total
 from trackpools.datasets.splits import Asked, Interactions, asked_of, read_pairs, trained_on
 from trackpools.errors import ConfigError, InputError
 from trackpools.shell import engines
+from trackpools.shell.cluster import require_classic
 from trackpools.shell.command import Answer
 from trackpools.shell.session import spark_session
 
@@ -74,6 +75,7 @@ def evaluate(config: Config, files: Files, engine: str, ks: Sequence[int], *, tr
 
         config = searched(config, train, engine, f"ndcg@{ks[0]}", trials=trials, tell=tell)
     spark = spark_session(config.session)
+    require_classic(spark, engine)
     tell(f"train {engine}")
     made = scorer(spark, config, train, engine, folds=files.fold_in is not None)
     tell(f"read the test, once: {files.test.name}")

@@ -10,6 +10,7 @@ from pyspark.sql import DataFrame
 
 from trackpools.config import Config
 from trackpools.shell import identity, tuned
+from trackpools.shell.cluster import require_classic
 from trackpools.shell.command import Answer, Options, flow_id, telling
 from trackpools.shell.flow import Progress
 from trackpools.shell.lock import local_path, writer_lock
@@ -46,6 +47,7 @@ def tune(config: Config, options: Options, *, until: str | None = None, fresh: b
     # not the lock of the root: a search of an hour must not hold up the nightly run, and it writes beside its tables only
     with telling(options, 2 * config.tune.trials + 20) as tell, writer_lock(str(folder)):
         spark = spark_session(config.session)
+        require_classic(spark, config.train.engine)
         store = SideStore(spark, config.store, SIDE, planted)
         when = window(store, config, until)
         name = _name(store, config, when)

@@ -4,13 +4,15 @@ import os
 import shutil
 import sys
 import tempfile
+import warnings
+from collections.abc import Mapping
 from pathlib import Path
 
 from pyspark.sql import SparkSession
 
-from trackpools.config import SessionConfig
+from trackpools.config_session import SessionConfig
 from trackpools.errors import ConfigError
-from trackpools.shell.jars import delta_jars
+from trackpools.shell.jars import delta_jars, package_jars
 
 OURS = "spark.trackpools.session"
 LOG4J = Path(__file__).parent / "log4j2.properties"
@@ -25,21 +27,30 @@ def spark_session(config: SessionConfig) -> SparkSession:
     """A session to work in.
 
     (1) an active session is used as it is; (2) under spark-submit or Connect the submitted one, with no master and no
-    conf of ours, because `builder.master` in code beats `--master`; (3) else a local one with Delta.
+    conf of ours, because `builder.master` in code beats `--master`; (3) else a local one with Delta, also where
+    `SPARK_REMOTE` asks for a Connect server of this machine (`local[2]`): nobody has started that one yet.
 
     Raises:
-        ConfigError: where a local session is needed and Java or the Delta jars are missing.
+        ConfigError: where a local session is needed and Java or the jars are missing, or Connect's packages are.
     """
-    active = SparkSession.getActiveSession()
-    if active is not None:
-        return active
-    if "PYSPARK_GATEWAY_PORT" in os.environ or "SPARK_REMOTE" in os.environ:
-        return SparkSession.builder.getOrCreate()
-    return local_session(config)
+    remote = os.environ.get("SPARK_REMOTE", "")
+    try:
+        active = SparkSession.getActiveSession()
+        if active is not None:
+            return active
+        if "PYSPARK_GATEWAY_PORT" in os.environ or (remote and not remote.startswith("local")):
+            return SparkSession.builder.getOrCreate()
+        return local_session(config, remote or None)
+    except ImportError as error:
+        raise ConfigError(f"Spark Connect needs packages that are not there ({error}); install them: pip install 'trackpools[connect]'") from error
 
 
-def local_session(config: SessionConfig) -> SparkSession:
-    """A local Delta session in UTC with few partitions, retries and quiet logs."""
+def local_session(config: SessionConfig, remote: str | None = None) -> SparkSession:
+    """A local Delta session in UTC with few partitions, retries and quiet logs.
+
+    Args:
+        remote: `local[2]` for one by a Connect server of its own.
+    """
     if not (shutil.which("java") or os.environ.get("JAVA_HOME")):
         raise ConfigError("Java is missing; install Java 17 or 21 (on Debian: apt-get install openjdk-17-jre-headless) or set JAVA_HOME")
     # before the session: else workers run whatever python3 is on PATH
@@ -54,7 +65,7 @@ def local_session(config: SessionConfig) -> SparkSession:
     java = f"{jit}-Xss16m -Dderby.system.home={scratch} -Dlog4j2.configurationFile=file:{LOG4J}"
     options = {
         OURS: "local",
-        "spark.jars": ",".join(map(str, delta_jars())),
+        "spark.jars": ",".join(map(str, [*delta_jars(), *package_jars(config.packages)])),
         "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
         "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
         "spark.driver.memory": config.memory,
@@ -73,7 +84,20 @@ def local_session(config: SessionConfig) -> SparkSession:
         "spark.databricks.delta.snapshotPartitions": "2",
         "spark.sql.legacy.parameterSubstitution.constantsOnly": "true",
     }
-    builder = SparkSession.builder.master(f"local[{config.cores},3]").appName("trackpools")
-    for key, value in options.items():
+    builder = SparkSession.builder.remote(remote) if remote else SparkSession.builder.master(f"local[{config.cores},3]").appName("trackpools")
+    for key, value in (_own(config, options) | options).items():
         builder = builder.config(key, value)
-    return builder.getOrCreate()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Failed to set spark")  # the server has them; Connect sets them once more on its session
+        return builder.getOrCreate()
+
+
+def _own(config: SessionConfig, ours: Mapping[str, str]) -> dict[str, str]:
+    """The confs of the configuration.
+
+    Raises:
+        ConfigError: for those that a session of ours must set itself.
+    """
+    if taken := sorted(set(config.conf) & set(ours)):
+        raise ConfigError("session.conf holds confs that trackpools sets itself; leave them out (heap: session.memory, jars: session.packages)", taken)
+    return dict(config.conf)

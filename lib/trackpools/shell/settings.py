@@ -74,7 +74,7 @@ def parse(text: str, where: str) -> dict[str, Any]:
 
 
 def _overlay(overlay: str) -> dict[str, Any]:
-    shipped = {"local", "cluster", "databricks"}
+    shipped = {"local", "cluster", "databricks", "s3a"}
     if overlay in shipped:
         return parse(_shipped(f"{overlay}.yml"), f"conf/{overlay}.yml")
     path = Path(overlay)

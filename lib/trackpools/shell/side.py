@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import DataFrame, SparkSession
 
 from trackpools import tables as t
 from trackpools.config import Config, StoreConfig
 from trackpools.errors import InputError
+from trackpools.shell.delta_place import Span
 from trackpools.shell.flow import Flow
 from trackpools.shell.lock import local_path
 from trackpools.shell.moment import parse_time, resolve
@@ -52,10 +53,10 @@ class SideStore(Store):
         return super()._save(table, df, metadata, replace_where)
 
     def _merge(
-        self, table: Table, df: DataFrame, metadata: Mapping[str, Any], *, update: bool, delete: bool = False, extra: Column | None = None
+        self, table: Table, df: DataFrame, metadata: Mapping[str, Any], *, update: bool, delete: bool = False, within: Span | None = None
     ) -> int:
         self._only_ours(table)
-        return super()._merge(table, df, metadata, update=update, delete=delete, extra=extra)
+        return super()._merge(table, df, metadata, update=update, delete=delete, within=within)
 
     def _only_ours(self, table: Table) -> None:
         if table in GIVEN:

@@ -7,23 +7,28 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 
-from delta.tables import DeltaTable
 from pyspark.errors import AnalysisException
-from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from trackpools.config import StoreConfig
 from trackpools.core.contract import conform, content_hash
 from trackpools.errors import BusyError, ConfigError, InputError
-from trackpools.shell.commits import Commit, Stats, commit_of
+from trackpools.shell.commits import WORK, Commit, Stats, commit_of
 from trackpools.shell.confs import VACUUM, confs, unset
-from trackpools.shell.declaring import declare
+from trackpools.shell.delta_place import Place, Span, place
 from trackpools.table import Table
 from trackpools.tables import TABLES
 
 TABLE_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 MERGE_TRIES = 4
 USER_METADATA = "spark.databricks.delta.commitInfo.userMetadata"
+PUBLISHED = {
+    "delta.enableDeletionVectors": "false",  # delta-rs, DuckDB and Polars read tables without them
+    # Delta opens no version older than these, and anybody's VACUUM keeps to them; `releases.vacuum` alone deletes sooner
+    "delta.logRetentionDuration": "interval 365 days",
+    "delta.deletedFileRetentionDuration": "interval 365 days",
+}
 
 
 def require_place(config: StoreConfig) -> None:
@@ -63,23 +68,21 @@ class Store:
     def _by_name(self) -> bool:
         return self.config.catalog is not None
 
-    def _table(self, name: str) -> DeltaTable:
-        where = self.where(name)
-        return DeltaTable.forName(self.spark, where) if self._by_name else DeltaTable.forPath(self.spark, where)
+    def _at(self, name: str) -> Place:
+        return place(self.spark, self.where(name), by_name=self._by_name)
 
     def exists(self, name: str) -> bool:
-        if name in self._commits:
-            return True
-        where = self.where(name)
-        if self._by_name:
-            return bool(self.spark.catalog.tableExists(where))
-        return bool(DeltaTable.isDeltaTable(self.spark, where))
+        return name in self._commits or self._at(name).exists()
 
     def create(self, table: Table) -> None:
         """Create by DDL, with comments, NOT NULL and CHECK; does nothing where it exists."""
-        if self.exists(table.name):
-            return
-        declare(DeltaTable.createIfNotExists(self.spark), table, self.where(table.name), by_name=self._by_name)
+        if not self.exists(table.name):
+            self._declare(table)
+
+    def _declare(self, table: Table, *, replace: bool = False, work: Mapping[str, Any] | None = None) -> None:
+        checks = {f"delta.constraints.{name}": rule for name, rule in table.checks.items()}
+        told = {} if work is None else {WORK: _text(work)}
+        self._at(table.name).declare(table, PUBLISHED | table.properties | checks | told, replace=replace)
 
     def read(self, name: str, version: int | None = None) -> DataFrame:
         """A table at a version (None: the latest).
@@ -91,7 +94,9 @@ class Store:
         if version is not None:
             reader = reader.option("versionAsOf", version)
         try:
-            return reader.table(self.where(name)) if self._by_name else reader.load(self.where(name))
+            frame = reader.table(self.where(name)) if self._by_name else reader.load(self.where(name))
+            _ = frame.schema  # Connect looks for the table no sooner
+            return frame
         except AnalysisException as error:
             pinned = "" if version is None else f" at version {version}"
             raise InputError(f"table {name} at {self.where(name)} cannot be read{pinned}: {str(error).splitlines()[0]}") from error
@@ -99,12 +104,12 @@ class Store:
     def commit(self, name: str) -> Commit:
         """The latest commit of a table that exists."""
         if name not in self._commits:
-            self._commits[name] = commit_of(name, self._table(name).history(1))
+            self._commits[name] = commit_of(name, self._at(name).history(1))
         return self._commits[name]
 
     def commit_at(self, name: str, version: int) -> Commit:
         """An older commit; an InputError where the log no longer knows it."""
-        return commit_of(name, self._table(name).history().where(F.col("version") == version))
+        return commit_of(name, self._at(name).history().where(F.col("version") == version))
 
     def version(self, name: str) -> int | None:
         """Latest version, or None where the table does not exist."""
@@ -119,7 +124,7 @@ class Store:
         if missing := unset(self.spark, VACUUM):
             raise ConfigError("Delta would not keep to the hours asked for; start the session with these, and run again", missing)
         with confs(self.spark, VACUUM):
-            self._table(name).vacuum(hours)
+            self._at(name).vacuum(hours)
 
     def stats(self, name: str, version: int) -> Stats:
         """Rows and content hash as they are on disk: a read-back, not what the writer believed."""
@@ -143,9 +148,8 @@ class Store:
 
     def restore(self, name: str, version: int) -> None:
         """Make an older version the latest again, with its metadata; no file is written."""
-        metadata = json.dumps(dict(self.commit_at(name, version).metadata), sort_keys=True)
-        with confs(self.spark, {USER_METADATA: metadata}):
-            self._table(name).restoreToVersion(version)
+        with confs(self.spark, {USER_METADATA: _text(self.commit_at(name, version).metadata)}):
+            self._at(name).restore(version)
         self._commits.pop(name, None)
 
     def changes(self, name: str, after: int, until: int) -> DataFrame | None:
@@ -154,8 +158,7 @@ class Store:
         Returns:
             The rows with `_change_type` (insert, delete, update_preimage, update_postimage) and other columns that Delta adds.
         """
-        fed = self._table(name).detail().select(F.col("properties")["delta.enableChangeDataFeed"].alias("fed")).first()
-        if fed is None or fed["fed"] != "true":
+        if not self._at(name).is_fed():
             return None
         if after >= until:
             return self.read(name, until).limit(0).withColumn("_change_type", F.lit(""))
@@ -166,11 +169,11 @@ class Store:
         self.create(table)
         if replace_where is None and self.read(table.name).columns != table.schema.names:
             # of an older trackpools: readers hold versions, and what follows writes all of it
-            declare(DeltaTable.replace(self.spark), table, self.where(table.name), by_name=self._by_name)
+            self._declare(table, replace=True)
             self._commits.pop(table.name, None)
         before = self.commit(table.name).version
         writer = conform(df, table).write.format("delta").mode("overwrite").option("compression", "zstd")
-        writer = writer.option("userMetadata", json.dumps(dict(metadata), sort_keys=True))
+        writer = writer.option("userMetadata", _text(metadata))
         if replace_where is not None:
             writer = writer.option("replaceWhere", replace_where)
         if self._by_name:
@@ -180,8 +183,7 @@ class Store:
         del self._commits[table.name]
         if replace_where is None and self.commit(table.name).version == before:
             # nothing in place of nothing is no commit, but whose work it is must be told
-            with confs(self.spark, {USER_METADATA: json.dumps(dict(metadata), sort_keys=True)}):
-                declare(DeltaTable.replace(self.spark), table, self.where(table.name), by_name=self._by_name)
+            self._declare(table, replace=True, work=metadata)
             del self._commits[table.name]
         return self.commit(table.name).version
 
@@ -193,9 +195,9 @@ class Store:
         writer = conform(there.limit(0), table).write.format("delta").mode("append").option("mergeSchema", "true")
         writer.saveAsTable(self.where(table.name)) if self._by_name else writer.save(self.where(table.name))
 
-    def insert(self, table: Table, df: DataFrame, metadata: Mapping[str, Any], extra: Column | None = None) -> int:
+    def insert(self, table: Table, df: DataFrame, metadata: Mapping[str, Any], within: Span | None = None) -> int:
         """Insert the rows whose key is new; returns how many Delta says it inserted."""
-        return self._merge(table, df, metadata, update=False, extra=extra)
+        return self._merge(table, df, metadata, update=False, within=within)
 
     def upsert(self, table: Table, df: DataFrame, metadata: Mapping[str, Any]) -> int:
         """Insert new keys and update changed rows; returns inserted + updated."""
@@ -206,33 +208,21 @@ class Store:
         return self._merge(table, df, metadata, update=True, delete=True)
 
     def _merge(
-        self, table: Table, df: DataFrame, metadata: Mapping[str, Any], *, update: bool, delete: bool = False, extra: Column | None = None
+        self, table: Table, df: DataFrame, metadata: Mapping[str, Any], *, update: bool, delete: bool = False, within: Span | None = None
     ) -> int:
         self.create(table)
         self._grow(table)
         source = conform(df, table)
         self._commits.pop(table.name, None)
         before = self.commit(table.name).version
-        same = F.lit(True) if extra is None else extra
-        for key in table.key:
-            same = same & (F.col(f"t.{key}") == F.col(f"s.{key}"))
         for attempt in range(MERGE_TRIES):
-            merge = self._table(table.name).alias("t").merge(source.alias("s"), same)
-            if update:
-                rest = [c.name for c in table.columns if c.name not in table.key]
-                changed = ~F.lit(True)
-                for name in rest:
-                    changed = changed | ~F.col(f"t.{name}").eqNullSafe(F.col(f"s.{name}"))
-                merge = merge.whenMatchedUpdateAll(condition=changed)
-            if delete:
-                merge = merge.whenNotMatchedBySourceDelete()
             try:
-                with confs(self.spark, {USER_METADATA: json.dumps(dict(metadata), sort_keys=True)}):  # MERGE has no option for it
-                    merge.whenNotMatchedInsertAll().execute()
+                with confs(self.spark, {USER_METADATA: _text(metadata)}):  # MERGE has no option for it
+                    self._at(table.name).merge(source, table, within, update=update, delete=delete)
                 break
             except Exception as error:
                 # only a lost race is worth another try; Delta names all of them Concurrent…
-                if "Concurrent" not in type(error).__name__ + str(error)[:2000]:
+                if "concurrent" not in (type(error).__name__ + str(error)[:2000]).lower():
                     raise
                 if attempt == MERGE_TRIES - 1:
                     raise BusyError(f"table {table.name} was written by others {MERGE_TRIES} times while we tried; run again later") from error
@@ -242,3 +232,7 @@ class Store:
         if last.version == before:
             return 0  # a MERGE that changes nothing makes no commit
         return sum(int(last.counted.get(f"numTargetRows{done}", 0)) for done in ("Inserted", "Updated", "Deleted"))
+
+
+def _text(metadata: Mapping[str, Any]) -> str:
+    return json.dumps(dict(metadata), sort_keys=True)

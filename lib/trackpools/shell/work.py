@@ -11,7 +11,9 @@ from trackpools.core.channels import BACKFILL, CANARY, PROD
 from trackpools.datasets import IMPORTERS, Imported
 from trackpools.errors import ConfigError, ModelError
 from trackpools.shell import canarying, contracts, costs, promoting, releases, reporting
+from trackpools.shell.cluster import require_classic
 from trackpools.shell.command import Answer, Options, as_tables, telling
+from trackpools.shell.confs import unguarded
 from trackpools.shell.flow import Done, Flow
 from trackpools.shell.ingest import IngestResult, ingest
 from trackpools.shell.lock import writer_lock
@@ -113,7 +115,10 @@ def run_stages(
 
 
 def _run(flow: Flow, options: Options, chosen: Sequence[Stage], *, publish: bool, imported: IngestResult | None = None) -> Answer:
+    if s.BY_NAME["train"] in chosen:
+        require_classic(flow.spark, flow.config.train.engine)
     flow.tracker.params(flow.config.flat())
+    flow.notes.warnings.extend(filter(None, [unguarded(flow.spark, flow.config.store.root)]))
     if chosen and publish:
         contracts.require_kept(flow.store, flow.config, parse_time(flow.as_of, "--as-of") if flow.as_of else None)
     for stage in chosen:
@@ -152,8 +157,9 @@ def _after_publish(flow: Flow, release: Release, options: Options, imported: Ing
     lines: list[Any] = []
     if fresh:
         flow.progress("report: plots and model")
-        report = reporting.write_report(flow, release, imported) if release.channel != BACKFILL else None
-        lines += [f"report: {report}"] if report else []
+        if release.channel != BACKFILL:
+            report = reporting.write_report(flow, release, imported)
+            lines.append(f"report: {report or 'report.html of the MLflow run; only a local root keeps it beside its tables'}")
     flow.tracker.tag({"trackpools.release_id": release.release_id, "trackpools.seq": release.seq, "trackpools.channel": release.channel})
     lines += _of_channel(flow, release)
     if fresh:
@@ -210,6 +216,7 @@ def _promote(flow: Flow, options: Options, champion: Release) -> Answer:
 def demo(config: Config, options: Options) -> Answer:
     """Synthetic world → published release → one pool explained; safe to run again."""
     with opened(config, options, "demo", len(s.STAGES) + 3) as flow:
+        require_classic(flow.spark, config.train.engine)
         flow.progress(f"import: generate {config.synthetic.users:,} listeners over {config.synthetic.days} days")
         imported = _ingest(flow.store, config, "synthetic", None)
         return _run(flow, options, s.STAGES, publish=True, imported=imported)

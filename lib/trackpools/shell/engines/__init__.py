@@ -17,6 +17,7 @@ from trackpools.core.als.foldin_recordings import fold_in_recordings, grams, gro
 from trackpools.core.als.foldin_stripes import fold_in_by_stripes
 from trackpools.core.ids import INT32_MAX
 from trackpools.errors import InputError
+from trackpools.shell.cluster import require_classic
 
 Engine = Callable[[DataFrame, TrainConfig, int], tuple[DataFrame, DataFrame, list[float]]]
 
@@ -98,9 +99,12 @@ def train(
         keep: holds the rows of a frame that is read more than once, for as long as the result is used.
 
     Raises:
+        ConfigError: where the engine cannot train on this session.
         InputError: see `preflight`.
     """
     from trackpools.shell.engines import blocked, implicit, mllib
+
+    require_classic(training.sparkSession, config.engine)
 
     whole, part = preflight(training, config, trained=not sample.is_sample(config)), training
     shape = whole

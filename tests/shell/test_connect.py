@@ -1,0 +1,95 @@
+"""The flow on Spark Connect: the same tables as on a classic session, by a server that has no plugin of Delta's, and no conf set on it."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from elsewhere import asked_elsewhere, environment
+from flows import AS_OF, SMALL, events, hashes
+from trackpools.config_session import SessionConfig
+from trackpools.errors import ConfigError
+from trackpools.shell import session
+from trackpools.shell.engines import train
+from trackpools.shell.jars import delta_jars
+from trackpools.shell.settings import load_config
+from worlds import Blocks
+
+# as somebody else might set up a server; what is not Delta's is there for speed
+SERVER = {
+    "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension", "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+    "spark.sql.session.timeZone": "UTC", "spark.driver.memory": "3g", "spark.driver.extraJavaOptions": "-XX:+UseParallelGC -Xss16m", "spark.ui.enabled": "false",
+    "spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN", "spark.sql.adaptive.enabled": "false",
+    "spark.sql.shuffle.partitions": "2", "spark.databricks.delta.snapshotPartitions": "2", "spark.buffer.pageSize": "4m",
+}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    return tmp_path_factory.mktemp("connect")
+
+
+@pytest.fixture(scope="module")
+def told(place):
+    jars = {"spark.jars": ",".join(map(str, delta_jars()))}
+    return asked_elsewhere(place, env=environment(), connect=SERVER | jars, root=str(place / "root"))
+
+
+def test_the_flow_on_a_connect_session_makes_the_tables_of_a_classic_one(told, spark, published):
+    here = load_config(settings=["mlflow.enabled=false", *SMALL], root=str(published))
+    assert told["imported"] == len(events())
+    assert told["hashes"] == hashes(spark, here)
+    assert len(told["hashes"]) > 10
+
+
+def test_a_second_run_on_connect_changes_nothing(told):
+    assert told["again"] == [True, True]
+
+
+def test_no_conf_is_set_on_a_connect_session_of_others(told):
+    assert told["confs set"] == []
+
+
+def test_pools_are_shown_and_explained_on_connect(told):
+    (pool,) = told["pools"]
+    assert (pool["user_id"], len(pool["candidates"])) == ("u001", pool["k"])
+    assert told["explained"] == pool["k"]
+
+
+def test_blocked_trains_the_same_factors_on_connect_to_the_bit(told, spark):
+    fit = train(Blocks().training(spark), load_config(settings=["train.engine=blocked", "train.rank=4", "train.iterations=3"]).train)
+    assert told["blocked"] == [side.orderBy("idx").toArrow().to_pylist() for side in (fit.users, fit.recordings)]
+
+
+def test_mllib_is_refused_on_connect_in_one_sentence_before_any_work(told):
+    said = "engine mllib needs a classic Spark session and this one is Spark Connect; take another (train.engine=implicit or blocked)"
+    assert told["refused"] == ["ConfigError", 2, said]
+    assert not told["tables after that"]
+
+
+def test_a_server_of_this_machine_that_nobody_has_started_is_ours_with_delta(told, place):
+    """`SPARK_REMOTE=local[2]` and nothing else: the command line as a user types it."""
+    where = ["--root", str(place / "root"), "--set", "mlflow.enabled=false"]
+
+    def command(*words):
+        line = [sys.executable, "-m", "trackpools", *words, *where]
+        return subprocess.run(line, env=environment(SPARK_REMOTE="local[2]"), capture_output=True, text=True, timeout=300, cwd=place, check=False)
+
+    shown = command("show", "pools", "--user", "u001", "--json")
+    assert (shown.returncode, shown.stderr) == (0, "WARNING: Using incubator modules: jdk.incubator.vector\n")
+    assert json.loads(shown.stdout) == told["pools"][0]
+    refused = command("run", "--as-of", AS_OF, "--set", "train.engine=mllib", "--json")
+    assert (refused.returncode, json.loads(refused.stdout)["error"]["message"]) == (2, told["refused"][2])
+
+
+def test_missing_packages_of_connect_are_told_with_what_to_install(monkeypatch):
+    class Sessions:
+        @staticmethod
+        def getActiveSession():
+            raise ImportError("[PACKAGE_NOT_INSTALLED] grpcio >= 1.48.1 must be installed")
+
+    monkeypatch.setenv("SPARK_REMOTE", "sc://host")
+    monkeypatch.setattr(session, "SparkSession", Sessions)
+    with pytest.raises(ConfigError, match=r"grpcio .* must be installed.*pip install 'trackpools\[connect\]'"):
+        session.spark_session(SessionConfig(cores=1, memory="1g", quick_start=True, packages=[], conf={}))

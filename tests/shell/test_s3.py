@@ -1,0 +1,92 @@
+"""The flow on s3a:// against an S3 of this machine, by Hadoop's real client: the same tables as on a local root, and nothing in the bucket but tables."""
+
+import json
+import urllib.request
+from types import SimpleNamespace
+
+import pytest
+
+from elsewhere import asked_elsewhere, environment
+from flows import SMALL, events, hashes
+from trackpools.shell import jars
+from trackpools.shell.confs import unguarded
+from trackpools.shell.settings import load_config
+
+ROOT = "s3a://music/some/trackpools"
+CREDENTIALS = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing"}  # by the environment, as users give them
+
+
+@pytest.fixture(scope="module")
+def endpoint():
+    """An S3 on loopback with the bucket `music`."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    address = "http://{}:{}".format(*server.get_host_and_port())
+    with urllib.request.urlopen(urllib.request.Request(f"{address}/music", method="PUT")) as made:
+        assert made.status == 200
+    yield address
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    return tmp_path_factory.mktemp("s3")
+
+
+@pytest.fixture(scope="module")
+def told(place, endpoint, migrated):
+    """What a flow says on a local session that has its jars and its S3 by configuration, and tracks to MLflow as by default."""
+    packages = load_config("s3a").session.packages
+    own = place / "cache" / "trackpools"
+    own.mkdir(parents=True)
+    jars.package_jars(packages)
+    (own / "jars").symlink_to(jars.cache_dir())  # the rest of the cache is this test's own
+    (own / "mlflow.db").write_bytes(migrated.read_bytes())
+    confs = {"spark.hadoop.fs.s3a.endpoint": endpoint, "spark.hadoop.fs.s3a.endpoint.region": "us-east-1", "spark.hadoop.fs.s3a.path.style.access": "true"}
+    fast = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN", "spark.sql.adaptive.enabled": "false"}
+    settings = ["mlflow.enabled=true", "session.memory=3g", "session.quick_start=false", "session.cores=1", f"session.conf={json.dumps(confs | fast)}"]
+    of_delta_rs = {"AWS_ENDPOINT_URL": endpoint, "AWS_REGION": "us-east-1", "AWS_ALLOW_HTTP": "true"}
+    env = environment(XDG_CACHE_HOME=str(place / "cache"), **CREDENTIALS, **of_delta_rs)
+    return asked_elsewhere(place, env=env, overlay="s3a", settings=settings, root=ROOT, serve=True)
+
+
+def test_the_flow_on_s3_makes_the_tables_of_a_local_root(told, spark, published):
+    here = load_config(settings=["mlflow.enabled=false", *SMALL], root=str(published))
+    assert told["imported"] == len(events())
+    assert told["hashes"] == hashes(spark, here)
+
+
+def test_a_second_run_on_s3_changes_nothing(told):
+    assert told["again"] == [True, True]
+
+
+def test_pools_are_shown_explained_and_made_on_demand_from_s3(told):
+    (pool,) = told["pools"]
+    assert told["explained"] == len(told["on demand"]) == pool["k"] == len(pool["candidates"])
+
+
+def test_tables_lie_in_the_bucket_and_the_rest_in_the_user_s_cache(told, place, endpoint):
+    with urllib.request.urlopen(f"{endpoint}/music?list-type=2&prefix=some/trackpools/&delimiter=/") as found:
+        listed = found.read().decode()
+    assert "<Prefix>some/trackpools/tables/</Prefix>" in listed
+    assert "<Key>" not in listed
+    cache = place / "cache" / "trackpools"
+    assert {one.name for one in cache.iterdir()} >= {"jars", "mlflow.db", "mlartifacts"}
+    assert list(cache.rglob("report.html"))
+    assert "report: report.html of the MLflow run; only a local root keeps it beside its tables" in told["lines"]
+    assert {one.name for one in place.iterdir()} == {"cache", "log"}, "a path by mistake"
+
+
+def test_a_second_writer_is_warned_of_where_nothing_keeps_it_out(told):
+    assert told["warnings"] == [f"nothing keeps a second writer out of {ROOT}: let one command write at a time, see docs/object_stores.md"]
+
+
+@pytest.mark.parametrize(("root", "log_store", "warned"), [
+    ("s3a://bucket/x", None, True), ("s3://bucket/x", None, True), ("s3a://bucket/x", "io.delta.storage.S3DynamoDBLogStore", False),
+    ("abfss://c@a.dfs.core.windows.net/x", None, False), ("/data/s3", None, False), (None, None, False),
+])
+def test_only_s3_without_a_log_store_for_many_is_unguarded(root, log_store, warned):
+    session = SimpleNamespace(conf=SimpleNamespace(get=lambda key, default: log_store if key.startswith("spark.delta.logStore.s3") else default))
+    assert bool(unguarded(session, root)) == warned
