@@ -1,5 +1,6 @@
 """Every job under a real spark-submit in the order of the flow, executors killed, the packed environment: a master and two workers on loopback, one zip."""
 
+import itertools
 import json
 import os
 import shlex
@@ -63,8 +64,10 @@ def python(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
-    with standalone_cluster(tmp_path_factory.mktemp("cluster"), cores=1, memory="1g", workers=2) as (url, workers):
-        yield url, workers
+    """Address, folder and workers."""
+    folder = tmp_path_factory.mktemp("cluster")
+    with standalone_cluster(folder, cores=1, memory="1g", workers=2) as (url, workers):
+        yield url, folder, workers
 
 
 @pytest.fixture(scope="module")
@@ -150,27 +153,41 @@ def test_a_bad_configuration_ends_spark_submit_with_2(submit):
 
 
 def training(job):
-    """A pass of `blocked` over its blocks."""
-    stages = job["Stage Infos"]
-    return any("engines/blocked.py" in stage["Stage Name"] for stage in stages) and "MapInArrow" in json.dumps(stages)
+    """Numbers of the stages in which blocks of users are visited."""
+    return [stage["Stage ID"] for stage in job["Stage Infos"] if "engines/blocked.py" in stage["Stage Name"] and "MapInArrow" in json.dumps(stage)]
 
 
 def scoring(job):
-    """Users against recordings, or sources against each other."""
-    return "FlatMapCoGroupsInArrow" in json.dumps(job["Stage Infos"])
+    """Numbers of the stages in which candidates are scored, and pools made of them."""
+    return [stage["Stage ID"] for stage in job["Stage Infos"] if "FlatMapCoGroupsInArrow" in json.dumps(stage)]
 
 
-def started(events, kind):
-    """Jobs of that kind in an event log that is being written."""
-    lines = [line for log in events.iterdir() for line in log.read_text(errors="replace").splitlines() if '"SparkListenerJobStart"' in line]
-    jobs = [json.loads(line) for line in lines if line.endswith("}")]
-    return [job for job in jobs if kind(job)]
+def job_starts(events):
+    """Jobs as they start, from an event log that is being written."""
+    while not (logs := list(events.iterdir())):
+        time.sleep(0.05)
+    with logs[0].open() as log:
+        line = ""
+        while True:
+            line += log.readline()
+            if not line.endswith("\n"):
+                time.sleep(0.05)
+                continue
+            if '"SparkListenerJobStart"' in line:
+                yield json.loads(line)
+            line = ""
 
 
-def kill_executor(worker):
-    """As the kernel does to what takes too much memory: without a word. Returns when, in ms."""
-    (executor,) = (child for child in psutil.Process(worker.pid).children(recursive=True) if "CoarseGrainedExecutorBackend" in " ".join(child.cmdline()))
-    os.kill(executor.pid, signal.SIGKILL)
+def kill_executor(folder, workers, stage):
+    """SIGKILL, as the kernel does to what takes too much memory, to an executor with a task of that stage. Returns when, in ms."""
+    app = max(path.name for path in folder.glob("worker-*/work/app-*"))
+    while not (busy := [log.parent.name for log in folder.glob(f"worker-*/work/{app}/*/stderr") if f" in stage {stage}.0 " in log.read_text(errors="replace")]):
+        time.sleep(0.05)
+    time.sleep(0.2)
+    for child in (child for worker in workers for child in psutil.Process(worker.pid).children()):
+        words = child.cmdline()
+        if app in words and words[words.index("--executor-id") + 1] == busy[0]:
+            os.kill(child.pid, signal.SIGKILL)
     return 1000 * time.time()
 
 
@@ -179,11 +196,10 @@ def test_executors_killed_in_training_and_in_scoring_change_no_bit_and_hold_noth
     killed, root = {}, shutil.copytree(untrained, tmp_path / "root")
 
     def kill(events):
-        for worker, kind, nth in zip(cluster[1], (training, scoring), (5, 1), strict=True):
-            while len(started(events, kind)) < nth:
-                time.sleep(0.05)
-            time.sleep(0.3)  # its tasks are on their way
-            killed[kind] = kill_executor(worker)
+        jobs = job_starts(events)
+        for kind, nth in ((training, 5), (scoring, 1)):
+            job = next(itertools.islice(filter(kind, jobs), nth - 1, None))
+            killed[kind] = kill_executor(*cluster[1:], max(kind(job)))
 
     code, said, events = submit("run_all", f"--root={root}", *SETTINGS, UNTRACKED, AS_OF, executors=2, during=kill)
     assert (code, said["error"]) == (0, None)
@@ -191,17 +207,18 @@ def test_executors_killed_in_training_and_in_scoring_change_no_bit_and_hold_noth
     assert {name: hashes(said)[name] for name in ("user_factors", "recording_factors")} == hashes(done["train"][1])
     assert hashes(said)["pools"] == hashes(done["pools"][1])["pools"]
     removed = [event["Timestamp"] for event in events if event["Event"] == "SparkListenerExecutorRemoved"]
-    went_on = [e["Task Info"]["Finish Time"] for e in events if e["Event"] == "SparkListenerTaskEnd" and e["Task End Reason"]["Reason"] == "Success"]
+    tasks = [event for event in events if event["Event"] == "SparkListenerTaskEnd"]
     ends = {event["Job ID"]: event["Completion Time"] for event in events if event["Event"] == "SparkListenerJobEnd"}
+    assert set(killed) == {training, scoring}
     for kind, at in killed.items():
         noticed = min(moment for moment in removed if moment >= at - 1)
         jobs = [event for event in events if event["Event"] == "SparkListenerJobStart" and kind(event)]
         assert jobs[0]["Submission Time"] < noticed < max(ends[job["Job ID"]] for job in jobs), f"not during {kind.__name__}"
-        late = min(moment for moment in went_on if moment > noticed) - at
+        late = min(task["Task Info"]["Finish Time"] for task in tasks if task["Task Info"]["Finish Time"] > noticed and not task["Task Info"]["Failed"]) - at
         print(f"killed in {kind.__name__}: noticed after {noticed - at:.0f} ms, the next task was done after {late:.0f} ms")
         assert late < 60_000
-    assert set(killed) == {training, scoring}
-    assert {event["Task Info"]["Executor ID"] for event in events if event["Event"] == "SparkListenerTaskEnd"} >= {"0", "1", "2"}, "none took its place"
+    assert [task for task in tasks if task["Task End Reason"]["Reason"] == "ExecutorLostFailure"], "no task was under way"
+    assert {task["Task Info"]["Executor ID"] for task in tasks} >= {"0", "1", "2"}, "nobody took its place"
 
 
 @pytest.fixture(scope="module")
