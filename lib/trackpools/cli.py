@@ -141,7 +141,7 @@ def demo(
 
 def _run(arguments: list[str]) -> int:
     """Run one command; returns its exit code, also for arguments that typer refuses."""
-    from trackpools import cli_evaluate, cli_look, cli_promote, cli_refresh, cli_run, cli_tune  # noqa: F401 - registers the commands that only look, or compare
+    from trackpools import cli_evaluate, cli_look, cli_package, cli_promote, cli_refresh, cli_run, cli_tune  # noqa: F401 - registers their commands
 
     try:
         code = app(arguments, standalone_mode=False, prog_name="trackpools")

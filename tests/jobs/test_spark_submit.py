@@ -1,37 +1,58 @@
-"""The jobs under a real spark-submit: a standalone master and worker on loopback, the package shipped as one zip."""
+"""Every job under a real spark-submit, in the order of the flow, with the zip; and the flow by the packed environment while executors are killed.
 
+A master and two workers on loopback. The jobs run on one executor, the flow on two: both must make the same tables.
+"""
+
+import itertools
 import json
+import os
+import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import sysconfig
+import tarfile
+import threading
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 
-from standalone import spark_submit, standalone_cluster
-from trackpools.shell import work
-from trackpools.shell.command import Options
+from standalone import clean_environment, spark_submit, standalone_cluster
 from trackpools.shell.jars import delta_jars
-from trackpools.shell.releases import releases
-from trackpools.shell.settings import load_config
-from trackpools.shell.store import Store
 
 ROOT = Path(__file__).resolve().parents[2]
-OFF = [f"sources.{name}.enabled=false" for name in ("als_neighbours", "cooccurrence", "artist_graph", "tags", "fresh")]
-SMALL = [f"--set={key}" for key in (*OFF, "pools.k=20", "sources.als.k=40", "sources.als.k_heard=20", "sources.popular.k=60", "train.rank=8", "train.iterations=3")]
-SHORT_LIVED = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"  # these JVMs end before the second compiler pays
+PLATFORMS = ROOT / "lib" / "trackpools" / "docs" / "platforms.md"
+DAY = "2025-12-20"  # of all pools; the log goes on for twelve days, which `promote` measures by
+OFF = [f"sources.{name}.enabled=false" for name in ("als_neighbours", "cooccurrence", "artist_graph", "rediscover", "tags", "fresh", "explore")]
+SETTINGS = [f"--set={one}" for one in (
+    *OFF, "pools.k=20", "pools.buckets=2", "sources.als.k=40", "sources.als.k_heard=20", "sources.popular.k=60", "rules.min_listeners=1", "train.rank=8",
+    "train.iterations=3", "train.engine=blocked", "train.blocks=2", "holdout.days=7", "holdout.short_days=3", "promote.min_users=5",
+)]
+UNTRACKED = "--set=mlflow.enabled=false"
+AS_OF = f"--as-of={DAY}"
+JVM = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:-BytecodeVerificationRemote"
+CHEAP = {  # these processes end before what compilers do pays
+    "spark.driver.extraJavaOptions": JVM, "spark.executor.extraJavaOptions": JVM,
+    "spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN", "spark.sql.adaptive.enabled": "false",
+    "spark.executorEnv.NUMBA_OPT": "0", "spark.sql.shuffle.partitions": "2", "spark.databricks.delta.snapshotPartitions": "2",
+}
+CONFS = CHEAP | {
+    "spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1", "spark.executor.memory": "800m", "spark.executor.cores": "1",
+    "spark.ui.enabled": "false", "spark.eventLog.enabled": "true", "spark.eventLog.compress": "false", "spark.eventLog.rolling.enabled": "false",
+}
+pytestmark = pytest.mark.timeout(1800)  # the first test waits for all jobs
 
 
 @pytest.fixture(scope="module")
 def package(tmp_path_factory):
-    """The package as docs/running.md ships it: the wheel, named .zip, since executors import from a .zip only."""
+    """What `trackpools package` makes of the checkout."""
     folder = tmp_path_factory.mktemp("package")
-    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
-    done = subprocess.run(build, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    (wheel,) = folder.glob("*.whl")
-    return wheel.rename(folder / "trackpools.zip")
+    made = subprocess.run([sys.executable, "-m", "trackpools", "package", "--no-environment", "--out", folder], capture_output=True, text=True, check=False)
+    assert made.returncode == 0, made.stderr
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -41,97 +62,219 @@ def python(tmp_path_factory):
     packages = sysconfig.get_paths()["purelib"]
     shim.write_text(f'#!/bin/sh\nPYTHONPATH="$PYTHONPATH:{packages}" exec {sys.executable} -S "$@"\n')
     shim.chmod(0o755)
-    blind = subprocess.run([shim, "-c", "import pyspark, trackpools.cli"], capture_output=True, text=True, check=False, cwd=shim.parent)
+    blind = subprocess.run([shim, "-c", "import pyspark, trackpools.cli"], capture_output=True, text=True, check=False, cwd=shim.parent, env=clean_environment())
     assert "No module named 'trackpools" in blind.stderr
     return shim
 
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
-    with standalone_cluster(tmp_path_factory.mktemp("cluster")) as (url, _):
-        yield url
+    """Address, folder and workers."""
+    folder = tmp_path_factory.mktemp("cluster")
+    with standalone_cluster(folder, cores=1, memory="1g", workers=2) as (url, workers):
+        yield url, folder, workers
 
 
 @pytest.fixture(scope="module")
 def submit(cluster, package, python, tmp_path_factory):
     """Submit a job to the cluster; returns its exit code, its JSON answer and its events."""
-    events = tmp_path_factory.mktemp("events")
 
-    def run(job, *arguments):
-        confs = {
-            "spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1", "spark.executor.memory": "900m",
-            "spark.sql.shuffle.partitions": "2", "spark.databricks.delta.snapshotPartitions": "2", "spark.ui.enabled": "false",
-            "spark.eventLog.enabled": "true", "spark.eventLog.dir": events.as_uri(), "spark.eventLog.compress": "false",
-            "spark.eventLog.rolling.enabled": "false",
-            "spark.driver.extraJavaOptions": SHORT_LIVED, "spark.executor.extraJavaOptions": SHORT_LIVED,
-        }
+    def run(job, *arguments, options=(), executors=1, during=None, **environment):
+        events = tmp_path_factory.mktemp("events")
+        confs = CONFS | {"spark.eventLog.dir": events.as_uri(), "spark.cores.max": str(executors)}
         submitted = [
-            "--master", cluster, "--properties-file", ROOT / "conf" / "spark" / "standalone.conf", "--jars", ",".join(map(str, delta_jars())),
-            "--py-files", package, *(f"--conf={key}={value}" for key, value in confs.items()), ROOT / "jobs" / f"{job}.py", *arguments, "--json",
+            "--master", cluster[0], "--properties-file", package / "conf" / "spark" / "standalone.conf", "--jars", ",".join(map(str, delta_jars())),
+            "--py-files", package / "trackpools.zip", *(f"--conf={key}={value}" for key, value in confs.items()), *options,
+            package / "jobs" / f"{job}.py", *arguments, "--json",
         ]
-        done = spark_submit(submitted, python=python)
+        if during is not None:
+            threading.Thread(target=during, args=(events,), daemon=True).start()
+        began = time.monotonic()
+        done = spark_submit(submitted, **{"python": python, "timeout": 800} | environment)
+        print(f"{job}: exit code {done.returncode} after {time.monotonic() - began:.1f} s")
         # spark-submit joins a job's standard error to its standard output; the answer is the last line
         assert done.stdout.endswith("}\n"), done.stdout[-2000:] + done.stderr[-2000:]
         told = [json.loads(line) for log in events.iterdir() for line in log.read_text().splitlines()]
-        shutil.rmtree(events)
-        events.mkdir()
         return done.returncode, json.loads(done.stdout.splitlines()[-1]), told
 
     return run
 
 
 @pytest.fixture(scope="module")
-def root(spark, tmp_path_factory):
-    """A small imported world."""
-    folder = str(tmp_path_factory.mktemp("root"))
-    settings = [f"synthetic.{key}" for key in ("users=60", "tracks=200", "days=20")]
-    assert work.import_log(load_config(settings=settings, root=folder), Options(quiet=True), "synthetic", None).more["accepted"] > 1000
-    return folder
+def flow(submit, tmp_path_factory):
+    """Job → its exit code, answer and events, in the order of the flow; the root; and a copy of it as the import left it."""
+    folder = tmp_path_factory.mktemp("flow")
+    root, own = f"--root={folder / 'root'}", [*SETTINGS, UNTRACKED]
+    world = [f"--set=synthetic.{one}" for one in ("users=60", "tracks=200", "days=40")]
+    done = {"import_log": submit("import_log", "synthetic", root, *world)}
+    shutil.copytree(folder / "root", folder / "imported")
+    done |= {job: submit(job, root, *own, AS_OF) for job in ("ids", "interactions", "features", "train", "pools")}
+    done["refused"] = submit("publish", root, *own, "--set=pools.k=21")
+    done["publish"] = submit("publish", root, *own)
+    (folder / "train").write_text("".join(f"{user} {user % 5} {user % 7 + 5} {user % 3 + 12}\n" for user in range(30)))
+    (folder / "test").write_text("".join(f"{user} {(user + 1) % 5}\n" for user in range(30)))
+    split = ["--train", folder / "train", "--test", folder / "test", "--format", "lightgcn", "--engine", "mllib", "--k", "5", "--set=train.rank=4", "--set=train.iterations=2"]
+    done["evaluate"] = submit("evaluate", *split, UNTRACKED, "--set=train.blocks=2")
+    done["promote"] = submit("promote", root, *own)
+    done["tune"] = submit("tune", root, *own, "--trials=1")
+    return done, folder / "root", folder / "imported"
 
 
-@pytest.fixture(scope="module")
-def released(submit, root):
-    return submit("run_all", "--root", root, *SMALL)
+def hashes(said):
+    return {table["name"]: table["hash"] for table in said["tables"]}
 
 
-@pytest.fixture(scope="module")
-def retrained(submit, root, released):
-    return submit("train", "--root", root, *SMALL, "--set=train.engine=mllib", "--set=train.blocks=2")
-
-
-def assert_executors_ran(events):
+def assert_executors_ran(events, allowed):
     (environment,) = (event for event in events if event["Event"] == "SparkListenerEnvironmentUpdate")
     assert environment["Spark Properties"]["spark.master"].startswith("spark://127.0.0.1:")
     ran = [event["Task Info"]["Executor ID"] for event in events if event["Event"] == "SparkListenerTaskEnd"]
-    assert len(ran) > 20
-    assert set(ran) == {"0"}, "the driver ran tasks"
+    assert len(ran) > 2
+    assert set(ran) <= allowed, "the driver ran tasks"
 
 
-def test_run_all_publishes_a_release_from_a_standalone_cluster(spark, root, released):
-    code, said, events = released
+@pytest.mark.parametrize("job", ["import_log", "ids", "interactions", "features", "train", "pools", "publish", "evaluate", "tune", "promote"])
+def test_a_job_does_its_work_on_the_executors_with_the_zip_alone(flow, job):
+    code, said, events = flow[0][job]
     assert (code, said["ok"], said["error"]) == (0, True, None)
-    assert_executors_ran(events)
-    (release,) = releases(Store(spark, load_config(root=root).store))
-    assert (release.release_id, release.mlflow_run_id) == (said["release_id"], said["mlflow_run_id"])
+    assert_executors_ran(events, {"0"})
+
+
+def test_what_the_jobs_made_is_a_release(flow):
+    done = flow[0]
+    assert done["import_log"][1]["accepted"] > 1000
+    said = done["publish"][1]
     assert {table["name"]: table["rows"] for table in said["tables"]}["pools"] == 60
+    assert hashes(said).items() >= hashes(done["train"][1]).items()
+    assert done["promote"][1]["release_id"] == said["release_id"]  # what is in force needs no promotion
 
 
-def test_mllib_trains_on_the_executors(retrained):
-    code, said, events = retrained
-    assert (code, said["ok"], said["error"]) == (0, True, None)
-    assert {table["name"] for table in said["tables"]} == {"user_factors", "recording_factors"}
-    assert_executors_ran(events)
+def test_a_refused_publish_ends_spark_submit_with_the_exit_code_of_the_gate(flow):
+    code, said, _ = flow[0]["refused"]
+    assert (code, said["error"]["code"], said["release_id"]) == (3, "contract", None)
 
 
-def test_a_refused_publish_ends_spark_submit_with_the_exit_code_of_the_gate(submit, root, retrained):
-    code, said, _ = submit("publish", "--root", root, *SMALL)
-    assert (code, said["error"]["code"]) == (3, "contract")
-    assert "tables changed after the pools were built" in said["error"]["message"]
+@pytest.mark.soak
+def test_a_refused_promotion_ends_spark_submit_with_the_exit_code_of_the_gate(flow, submit, tmp_path):
+    root = f"--root={shutil.copytree(flow[1], tmp_path / 'root')}"
+    assert submit("evaluate", root, *SETTINGS, UNTRACKED, "--engine=popularity")[0] == 0
+    assert submit("pools", root, *SETTINGS, UNTRACKED, AS_OF, "--set=pools.mmr=0.3")[0] == 0
+    code, said, events = submit("promote", root, *SETTINGS, UNTRACKED, "--set=promote.min_effect=1")  # a gain of 1 is everything: no challenger has it
+    assert (code, said["error"]["code"]) == (4, "model")
+    assert any(line.startswith("REFUSED  effect") for line in said["error"]["problems"])
+    assert_executors_ran(events, {"0"})
 
 
 def test_a_bad_configuration_ends_spark_submit_with_2(submit):
     code, said, events = submit("ids", "--set=train.rank=0")
     assert (code, said["error"]["code"], events) == (2, "config", [])
+
+
+def training(job):
+    """Numbers of the stages in which blocks of users are visited."""
+    return [stage["Stage ID"] for stage in job["Stage Infos"] if "engines/blocked.py" in stage["Stage Name"] and "MapInArrow" in json.dumps(stage)]
+
+
+def scoring(job):
+    """Numbers of the stages in which candidates are scored, and pools made of them."""
+    return [stage["Stage ID"] for stage in job["Stage Infos"] if "FlatMapCoGroupsInArrow" in json.dumps(stage)]
+
+
+def job_starts(events):
+    """Jobs as they start, from an event log that is being written."""
+    while not (logs := list(events.iterdir())):
+        time.sleep(0.05)
+    with logs[0].open() as log:
+        line = ""
+        while True:
+            line += log.readline()
+            if not line.endswith("\n"):
+                time.sleep(0.05)
+                continue
+            if '"SparkListenerJobStart"' in line:
+                yield json.loads(line)
+            line = ""
+
+
+def kill_executor(folder, workers, stage):
+    """SIGKILL, as the kernel does to what takes too much memory, to an executor with a task of that stage. Returns when, in ms."""
+    app = max(path.name for path in folder.glob("worker-*/work/app-*"))
+    while not (busy := [log.parent.name for log in folder.glob(f"worker-*/work/{app}/*/stderr") if f" in stage {stage}.0 " in log.read_text(errors="replace")]):
+        time.sleep(0.05)
+    time.sleep(0.2)
+    for child in (child for worker in workers for child in psutil.Process(worker.pid).children()):
+        words = child.cmdline()
+        if app in words and words[words.index("--executor-id") + 1] == busy[0]:
+            os.kill(child.pid, signal.SIGKILL)
+    return 1000 * time.time()
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory):
+    """The environment archive, and its Python unpacked, as a driver on the cluster has it."""
+    folder = tmp_path_factory.mktemp("environment")
+    made = subprocess.run([sys.executable, "-m", "trackpools", "package", "--json", "--out", folder], capture_output=True, text=True, check=False)
+    assert made.returncode == 0, made.stderr
+    assert {one["kind"] for one in json.loads(made.stdout)["files"]} == {"wheel", "zip", "jobs", "properties", "environment"}
+    with tarfile.open(folder / "environment.tar.gz") as packed:
+        packed.extractall(folder / "unpacked", filter="fully_trusted")
+    return folder / "environment.tar.gz", folder / "unpacked" / "bin" / "python"
+
+
+@pytest.fixture(scope="module")
+def hurt(flow, cluster, submit, environment, tmp_path_factory):
+    """The flow, by the environment on driver and executors: what it answered, its root, and kind → when an executor was killed in it."""
+    archive, driver = environment
+    killed, root = {}, shutil.copytree(flow[2], tmp_path_factory.mktemp("hurt") / "root")
+
+    def kill(events):
+        jobs = job_starts(events)
+        for kind, nth in ((training, 5), (scoring, 1)):
+            job = next(itertools.islice(filter(kind, jobs), nth - 1, None))
+            killed[kind] = kill_executor(*cluster[1:], max(kind(job)))
+
+    done = submit(
+        "run_all", f"--root={root}", "--config=cluster", *SETTINGS, AS_OF, options=["--archives", f"{archive}#environment"], executors=2, during=kill,
+        python=driver, PYSPARK_PYTHON="./environment/bin/python",
+    )
+    return done, root, killed
+
+
+def test_the_flow_runs_by_the_packed_environment(hurt):
+    code, said, events = hurt[0]
+    assert (code, said["ok"], said["error"]) == (0, True, None)
+    assert [one["stage"] for one in said["stages"] if one["skipped"]] == []
+    (environment,) = (event for event in events if event["Event"] == "SparkListenerEnvironmentUpdate")
+    assert environment["Spark Properties"]["spark.archives"].endswith("environment.tar.gz#environment")
+
+
+def test_executors_killed_in_training_and_in_scoring_change_no_bit_and_hold_nothing_up(flow, hurt):
+    (_, said, events), _, killed = hurt
+    calm = {name: value for job in ("ids", "interactions", "features", "train", "pools") for name, value in hashes(flow[0][job][1]).items()}
+    assert len(calm) > 10
+    assert {name: hashes(said)[name] for name in calm} == calm
+    assert set(killed) == {training, scoring}
+    removed = [event["Timestamp"] for event in events if event["Event"] == "SparkListenerExecutorRemoved"]
+    tasks = [event for event in events if event["Event"] == "SparkListenerTaskEnd"]
+    ends = {event["Job ID"]: event["Completion Time"] for event in events if event["Event"] == "SparkListenerJobEnd"}
+    for kind, at in killed.items():
+        noticed = min(moment for moment in removed if moment >= at - 1)
+        jobs = [event for event in events if event["Event"] == "SparkListenerJobStart" and kind(event)]
+        assert jobs[0]["Submission Time"] < noticed < max(ends[job["Job ID"]] for job in jobs), f"not during {kind.__name__}"
+        late = min(task["Task Info"]["Finish Time"] for task in tasks if task["Task Info"]["Finish Time"] > noticed and not task["Task Info"]["Failed"]) - at
+        print(f"killed in {kind.__name__}: noticed after {noticed - at:.0f} ms, the next task was done after {late:.0f} ms")
+        assert late < 60_000
+    assert [task for task in tasks if task["Task End Reason"]["Reason"] == "ExecutorLostFailure"], "no task was under way"
+    assert {task["Task Info"]["Executor ID"] for task in tasks} >= {"0", "1", "2"}, "nobody took its place"
+    assert_executors_ran(events, {"0", "1", "2", "3"})
+
+
+def test_whoever_asks_is_told_the_verdict_as_the_docs_say(hurt, environment):
+    (_, said, _), root, _ = hurt
+    words = [shlex.split(line) for line in PLATFORMS.read_text().splitlines() if line.startswith("    python -c 'import sys")]
+    asked = {str(root): sys.executable, f"sqlite:///{root}/mlflow.db": environment[1]}
+    told = [subprocess.run([python, *one[1:3], where], capture_output=True, text=True, check=False) for one, (where, python) in zip(words, asked.items(), strict=True)]
+    assert all(said["release_id"] in one.stdout for one in told), [one.stderr for one in told]
+    assert "FINISHED" in told[1].stdout
 
 
 def test_the_local_properties_give_a_session_that_a_job_can_work_in(tmp_path):

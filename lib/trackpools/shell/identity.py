@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+import zipfile
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -13,13 +14,23 @@ from trackpools.config import Config
 
 @cache
 def code_hash() -> str:
-    """Hash of the package's sources, so that a changed line of code is another run; the version inside a zip."""
-    package = Path(__file__).resolve().parents[1]
+    """Hash of the package's sources, so that a changed line of code is another run; the same in a zip as in a folder."""
     digest = hashlib.sha256(__version__.encode())
-    if package.is_dir():
-        for path in sorted(package.rglob("*.py")):
-            digest.update(path.relative_to(package).as_posix().encode() + path.read_bytes())
+    for name, content in sorted(_sources(Path(__file__).resolve().parents[1])):
+        digest.update(name.encode() + content)
     return digest.hexdigest()[:16]
+
+
+def _sources(package: Path) -> Iterator[tuple[str, bytes]]:
+    """`(name, content)` of every file of code; the jobs, which lie beside the package or in it, are none of it."""
+    if package.is_dir():
+        yield from ((path.relative_to(package).as_posix(), path.read_bytes()) for path in package.rglob("*.py") if package / "_jobs" not in path.parents)
+        return
+    with zipfile.ZipFile(package.parent) as packed:
+        for whole in packed.namelist():
+            name = whole.removeprefix(f"{package.name}/")
+            if name != whole and name.endswith(".py") and not name.startswith("_jobs/"):
+                yield name, packed.read(whole)
 
 
 def sections_hash(config: Config, sections: tuple[str, ...]) -> str:
