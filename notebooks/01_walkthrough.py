@@ -12,20 +12,21 @@ from trackpools.shell import plots
 dbutils.widgets.text("root", "", "Folder of the tables (empty: catalog and schema)")
 dbutils.widgets.text("catalog", "main", "Catalog")
 dbutils.widgets.text("schema", "trackpools", "Schema")
+dbutils.widgets.text("config", "", "local, cluster, databricks, or a YAML file")
 dbutils.widgets.dropdown("log", "synthetic", ["synthetic", "what is there"], "Log")
 dbutils.widgets.text("users", "1000", "Synthetic listeners")
 dbutils.widgets.text("tracks", "3000", "Synthetic tracks")
 dbutils.widgets.text("days", "120", "Synthetic days")
 dbutils.widgets.text("k", "500", "Candidates a user")
 dbutils.widgets.dropdown("engine", "mllib", ["mllib", "implicit"], "ALS engine")
+dbutils.widgets.text("as_of", "", "Only plays before this day (empty: all)")
 
 # COMMAND ----------
 
-root, catalog, schema = (dbutils.widgets.get(name) for name in ("root", "catalog", "schema"))
 settings = {"train.engine": dbutils.widgets.get("engine"), "train.blocks": 8, "pools.k": int(dbutils.widgets.get("k"))}
 settings |= {f"synthetic.{key}": int(dbutils.widgets.get(key)) for key in ("users", "tracks", "days")}
-settings |= {} if root else {"store.catalog": catalog, "store.schema": schema, "mlflow.model_name": f"{catalog}.{schema}.trackpools"}
-config = api.open_config(settings, root=root, overlay=None if root else "databricks")
+root, catalog, schema, overlay = (dbutils.widgets.get(name) for name in ("root", "catalog", "schema", "config"))
+config = api.open_config(settings, root=root, catalog=catalog, schema=schema, overlay=overlay)
 
 # COMMAND ----------
 
@@ -36,7 +37,7 @@ config = api.open_config(settings, root=root, overlay=None if root else "databri
 # COMMAND ----------
 
 imported = api.import_log(config) if dbutils.widgets.get("log") == "synthetic" else {}
-release = api.run(config)
+release = api.run(config, as_of=dbutils.widgets.get("as_of") or None)
 print(imported, release.release_id, sep="\n")
 
 # COMMAND ----------

@@ -240,5 +240,5 @@ def test_the_wheel_holds_the_package_and_its_configuration(tmp_path):
     assert {f"trackpools/{file}" for file in SOURCES} <= names
     assert {f"trackpools/_conf/{path.relative_to(ROOT / 'conf').as_posix()}" for path in (ROOT / "conf").rglob("*.*")} <= names
     assert {f"trackpools/_jobs/{path.name}" for path in (ROOT / "jobs").glob("*.py")} <= names
-    assert {"trackpools/py.typed", "trackpools/shell/log4j2.properties"} <= names
+    assert {"trackpools/py.typed", "trackpools/shell/log4j2.properties", "trackpools/docs/index.md", "trackpools/docs/pictures/flow.svg"} <= names
     assert not [one for one in names if "tests/" in one or one.endswith(".pyc")]

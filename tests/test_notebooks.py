@@ -1,21 +1,30 @@
-"""Every notebook is calls of the library, and runs."""
+"""Every notebook is calls of the library, and all run in their order on one root, as somebody who learns would."""
 
 import ast
+import datetime as dt
 from pathlib import Path
 
+import pandas as pd
 import pytest
+import yaml
 from matplotlib.figure import Figure
 from pyspark.sql import DataFrame
 
+import flows
 from notebook_runner import cells, run_notebook
 from trackpools import api
+from trackpools.shell.settings import load_config
 
 NOTEBOOKS = sorted((Path(__file__).resolve().parents[1] / "notebooks").glob("*.py"))
 TINY = {"users": 40, "tracks": 150, "days": 15, "k": 20}
+SETTINGS = (
+    *flows.FEW, "pools.k=20", "train.engine=implicit", "train.blocks=8", "holdout.days=4", "holdout.short_days=2", "promote.min_users=5", "promote.slice_margin=1.0",
+    "promote.metric=new_recall@all",
+)
 
 
 def test_there_are_notebooks():
-    assert NOTEBOOKS
+    assert [path.stem[:2] for path in NOTEBOOKS] == ["01", "02", "03", "04", "05"]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -29,22 +38,103 @@ def test_a_notebook_is_in_source_format_short_and_without_definitions(path):
         assert all(magic) or not any(magic), "Databricks takes a cell with a magic for that magic's alone"
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_a_notebook_runs_publishes_and_draws(path, spark, tmp_path):
+def own_log(folder):
+    """A Parquet log with names of its own: 30 listeners of two kinds, and two rows that no play can be made of."""
+    start = dt.datetime(2026, 1, 2, tzinfo=dt.UTC)
+    rows = [(f"mine{user}", f"song{(n * 7 + user) % 30 * 2 + user % 2}", start + dt.timedelta(hours=n), f"Song {n}") for user in range(30) for n in range(40)]
+    frame = pd.DataFrame([*rows, ("mine0", None, start, "no track"), (None, "song1", start, "nobody")], columns=["uid", "song", "ts", "name"])
+    frame.to_parquet(folder / "own.parquet")
+    return str(folder / "own.parquet")
+
+
+@pytest.fixture(scope="module")
+def learnt(spark, tmp_path_factory):
+    """What each notebook displayed, by the first two letters of its name; and the root."""
+    folder = tmp_path_factory.mktemp("notebooks")
+    values: dict = {}
+    for setting in SETTINGS:
+        *sections, key = setting.partition("=")[0].split(".")
+        place = values
+        for section in sections:
+            place = place.setdefault(section, {})
+        place[key] = yaml.safe_load(setting.partition("=")[2])
+    (folder / "tiny.yml").write_text(yaml.safe_dump(values), encoding="utf-8")
+    given = {
+        "01": {"engine": "implicit", "as_of": "2025-12-28", **TINY}, "02": {}, "03": {"publish": "yes", "change": "pools.mmr=0.9"}, "04": {"challenger": "train.alpha=40"},
+        "05": {"path": own_log(folder), "user_id": "uid", "track_id": "song", "played_at": "ts", "more": "title=name"},
+    }
     before = dict(spark.conf.getAll)
     before.pop("spark.databricks.delta.lastCommitVersionInSession", None)  # Delta counts its commits there
-    root = str(tmp_path / "root")
-    shown = run_notebook(path, spark, root=root, engine="implicit", **TINY)
+    shown = {}
+    for path in NOTEBOOKS:
+        name = path.stem[:2]
+        shown[name] = run_notebook(path, spark, root=str(folder / "root"), config=str(folder / "tiny.yml"), **given[name])
     after = dict(spark.conf.getAll)  # Delta and MLlib leave keys of their own
     assert {key: after[key] for key in before} == before
-    (release,) = api.releases(api.open_config(root=root))
-    figures = [one for one in shown if isinstance(one, Figure)]
-    assert len(figures) >= 3
+    return shown, load_config(str(folder / "tiny.yml"), root=str(folder / "root"))
+
+
+def of(kind, shown):
+    return [one for one in shown if isinstance(one, kind)]
+
+
+@pytest.mark.parametrize(("name", "plots"), [("01", 3), ("02", 4), ("03", 4), ("04", 2), ("05", 3)])
+def test_every_plot_of_a_notebook_shows_something(learnt, tmp_path, name, plots):
+    figures = of(Figure, learnt[0][name])
+    assert len(figures) == plots
     for figure in figures:
         figure.savefig(tmp_path / "figure.png")
         assert any(axes.lines or axes.patches for axes in figure.axes)
-    table, pool = (one for one in shown if isinstance(one, DataFrame))
-    assert [row["release_id"] for row in table.collect()] == [release.release_id]
+
+
+def test_the_walk_ends_at_a_release_and_a_full_pool(learnt):
+    _, pool = of(DataFrame, learnt[0]["01"])
     ranked = pool.collect()
     assert [row["rank"] for row in ranked] == list(range(1, TINY["k"] + 1))
     assert all(row["title"] and row["sources"] and row["reason"] for row in ranked)
+
+
+def test_a_pool_is_shown_in_its_order_with_where_it_comes_from(learnt):
+    (table,) = of(pd.DataFrame, learnt[0]["02"])
+    assert table["rank"].tolist() == list(range(1, TINY["k"] + 1))
+    assert table["title"].all()
+    assert set(table.columns) >= {"sources", "reason", "because"}
+
+
+def test_two_runs_differ_by_what_was_set_otherwise(learnt):
+    shown, config = learnt
+    (table,) = of(pd.DataFrame, shown["03"])
+    assert table.to_dict("records") == [{"key": "pools.mmr", "before": "0.05", "after": "0.9"}]
+    first, second = sorted(api.releases(config), key=lambda one: one.seq)[:2]
+    assert first.as_of == second.as_of
+    assert 0 < api.overlap(config, first, second) < 1
+
+
+def test_the_gates_are_shown_and_decide(learnt):
+    shown, config = learnt
+    (gates,) = of(pd.DataFrame, shown["04"])
+    assert gates["name"].tolist() == ["effect", "worst_slice", "coverage_ratio", "overlap", "rights_violations"]
+    assert all(gates["said"])
+    assert len(api.releases(config)) == 3 + bool(gates["passed"].all())  # 01, 03 and 05; 04 if it was let through
+    challenger = next(run for run in api.runs(config) if run.params.get("train.alpha") == "40" and "train.final_loss" in run.metrics)
+    assert challenger.name == "pools"
+
+
+def test_an_own_log_ends_at_a_pool_of_ones_own_listener(learnt):
+    shown, config = learnt
+    (refused,) = of(pd.DataFrame, shown["05"])
+    assert refused["rows"].sum() == 2
+    (pool,) = of(DataFrame, shown["05"])
+    ranked = pool.collect()
+    assert {row["user_id"][:4] for row in ranked} <= {"mine", ranked[0]["user_id"][:4]}
+    assert [row["rank"] for row in ranked] == list(range(1, TINY["k"] + 1))
+    ids = {row["user_id"] for row in api.read(config, "user_ids").collect()}
+    assert {f"mine{user}" for user in range(30)} <= ids
+
+
+def test_settings_may_be_text_as_a_widget_gives_it(tmp_path):
+    config = api.open_config("train.rank=32; ingest.columns={user_id: uid};", root=str(tmp_path), catalog="main", schema="music")
+    assert (config.train.rank, config.ingest.columns, config.store.catalog) == (32, {"user_id": "uid"}, None)
+    config = api.open_config({"train.rank": 16, "pools.k": None}, root="", catalog="prod", schema="music", overlay="")
+    assert (config.store.catalog, config.store.schema_, config.mlflow.model_name, config.mlflow.registry_uri) == ("prod", "music", "prod.music.trackpools", "databricks-uc")
+    assert (config.train.rank, config.pools.k) == (16, 500)

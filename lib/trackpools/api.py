@@ -6,6 +6,7 @@ They work in the active Spark session, set no configuration on it, and raise `Tr
 import json
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
@@ -13,11 +14,18 @@ from pyspark.sql import functions as F
 
 from trackpools import stages as s
 from trackpools.config import Config
-from trackpools.shell import look, reporting, work
+from trackpools.core import checks
+from trackpools.core.verdict import Gate
+from trackpools.shell import look, promoting, reporting, work
 from trackpools.shell import releases as r
+from trackpools.shell import runs as tracked
 from trackpools.shell.command import Answer, Options
+from trackpools.shell.explaining import Explained
+from trackpools.shell.measuring import Measure
+from trackpools.shell.promoting import Verdict
 from trackpools.shell.releases import Release
 from trackpools.shell.report_data import ReportData
+from trackpools.shell.runs import Run
 from trackpools.shell.session import spark_session
 from trackpools.shell.settings import load_config
 from trackpools.shell.store import Store
@@ -27,19 +35,49 @@ LOG = logging.getLogger(__name__)
 QUIET = Options(quiet=True)
 
 
-def open_config(settings: Mapping[str, Any] | None = None, *, root: str | None = None, overlay: str | None = None) -> Config:
+@dataclass(frozen=True)
+class OnePool:
+    """A pool, and where it comes from.
+
+    Attributes:
+        candidates: best first: rank, track_id, title, artists, original_year, score, sources, reason, because, plays, last_day …
+        facets: decade, tempo, kind, familiarity and popularity → value → candidates.
+        drops: removed candidates by rule; with the candidates they are `emitted`.
+        listener: plays, recordings, and the profile of artists and tags.
+    """
+
+    candidates: list[dict[str, Any]]
+    facets: dict[str, dict[str, int]]
+    drops: dict[str, int]
+    emitted: int
+    listener: dict[str, Any]
+
+
+def open_config(
+    settings: Mapping[str, Any] | str | None = None, *, root: str | None = None, overlay: str | None = None, catalog: str | None = None,
+    schema: str | None = None,
+) -> Config:
     """The merged configuration.
 
     Args:
-        settings: `{"section.key": value}`, applied last; None leaves a key as it is.
-        root: folder of the tables; not together with `store.catalog`.
-        overlay: local, cluster, databricks, or a YAML file.
+        settings: `{"section.key": value}`, or text such as `train.rank=32; pools.k=200`; applied last. None leaves a key as it is.
+        root: folder of the tables; then catalog and schema say nothing.
+        overlay: local, cluster, databricks, or a YAML file; databricks where none is named and there is a catalog.
+        catalog, schema: of the tables and of the registered model, as widgets give them.
 
     Raises:
         ConfigError: with every problem.
     """
-    texts = [f"{key}={json.dumps(value)}" for key, value in (settings or {}).items() if value is not None]  # JSON is YAML
-    return load_config(overlay, texts, root or None)
+    place: dict[str, Any] = {}
+    if not root and catalog and schema:
+        place = {"store.catalog": catalog, "store.schema": schema, "mlflow.model_name": f"{catalog}.{schema}.trackpools"}
+        overlay = overlay or "databricks"
+    given = [one.strip() for one in settings.split(";") if one.strip()] if isinstance(settings, str) else _texts(settings or {})
+    return load_config(overlay or None, [*_texts(place), *given], root or None)
+
+
+def _texts(settings: Mapping[str, Any]) -> list[str]:
+    return [f"{key}={json.dumps(value)}" for key, value in settings.items() if value is not None]  # JSON is YAML
 
 
 def open_store(config: Config) -> Store:
@@ -74,6 +112,43 @@ def run(config: Config, *, as_of: str | None = None, known_as_of: str | None = N
     """
     answer = _warned(work.run_stages(config, QUIET, "run", s.STAGES, publish=True, as_of=as_of, known_as_of=known_as_of))
     return next(release for release in releases(config) if release.release_id == answer.release_id)
+
+
+def challenge(config: Config, *, as_of: str) -> dict[str, float]:
+    """Factors and pools by these settings as of a moment, not published: the challenger of `promote`.
+
+    Returns:
+        Seconds by stage; 0 for one that had nothing to do.
+    """
+    chosen = [s.BY_NAME[name] for name in ("train", "facts", "index", "pools")]
+    answer = _warned(work.run_stages(config, QUIET, "pools", chosen, publish=False, as_of=as_of, known_as_of=None))
+    return {stage["stage"]: 0.0 if stage["skipped"] else stage["seconds"] for stage in answer.more["stages"]}
+
+
+def promote(config: Config) -> Verdict:
+    """The pools in the store against the release in force: published where every gate holds, else left where they are.
+
+    Returns:
+        Gates and measures; `passed` says whether it was published. No gates where the pools in the store are those in force.
+    """
+    try:
+        answer = _warned(work.promote(config, QUIET))
+    except promoting.Refused as refused:
+        return refused.verdict
+    gates, measures = [Gate(**one) for one in answer.more.get("gates", [])], [Measure(**one) for one in answer.more.get("measures", [])]
+    return Verdict(gates, measures, answer.warnings)
+
+
+def runs(config: Config) -> list[Run]:
+    """Tracked commands, latest first: what they were told and what was measured; see `shell.runs`."""
+    return tracked.runs(config.mlflow, config.store.root)
+
+
+def overlap(config: Config, old: Release, new: Release) -> float:
+    """Mean share of a listener's pool in one release that is in the other's too, 0 to 1."""
+    store = open_store(config)
+    row = checks.overlap(*(r.released(store, release, "pools") for release in (old, new))).first()
+    return float(row["overlap"] or 0.0) if row else 0.0
 
 
 def releases(config: Config) -> list[Release]:
@@ -113,6 +188,21 @@ def pools_audit(config: Config, release: Release | None = None) -> DataFrame:
     """Of the users of the audit sample everything that was proposed: by which source at which rank, and what became of it; see `core.decode`."""
     store = open_store(config)
     return look.audited(store, release or r.latest(store), config)
+
+
+def one_pool(config: Config, user: str, release: Release | None = None) -> OnePool:
+    """One listener's pool, looked at closely.
+
+    Raises:
+        InputError: where the release (None: the one in force) has no pool of the user that may be served.
+    """
+    store = open_store(config)
+    release = release or r.latest(store)
+    pool = look.show_pools(store, release, config, (user,), 1)[0]
+    explained = Explained(store, release, config, user)
+    because = [reason or "" for reason in explained.because()]
+    candidates = [one | {"because": why} for one, why in zip(pool["candidates"], because, strict=True)]
+    return OnePool(candidates, explained.by_facet(), pool["drops"], pool["emitted"], look.profile_of(store, release, user))
 
 
 def report_data(config: Config, release: Release | None = None) -> ReportData:

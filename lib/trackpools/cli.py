@@ -6,7 +6,8 @@ from typing import Annotated, Any
 import typer
 
 from trackpools import __version__
-from trackpools.shell.command import Answer, Options, perform
+from trackpools.errors import ConfigError
+from trackpools.shell.command import RAISES, Answer, Options, perform
 
 app = typer.Typer(
     name="trackpools", no_args_is_help=True, add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False,
@@ -167,3 +168,18 @@ def job(name: str) -> None:
     code = _run([name, *sys.argv[1:]])
     if code:
         sys.exit(code)
+
+
+def task(name: str) -> None:
+    """Body of `trackpools.tasks`: the same command inside somebody's interpreter, as a Databricks wheel task runs it; never a SystemExit.
+
+    Raises:
+        TrackpoolsError: what failed, after it was told as always.
+    """
+    before = RAISES.set(True)
+    try:
+        code = _run([name, *sys.argv[1:]])
+    finally:
+        RAISES.reset(before)
+    if code:
+        raise ConfigError(f"trackpools {name} does not take these arguments: {sys.argv[1:]!r:.300}; what it takes stands in `trackpools {name} --help`")

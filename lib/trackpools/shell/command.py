@@ -7,6 +7,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -20,6 +21,7 @@ from trackpools.errors import TrackpoolsError
 from trackpools.shell.settings import load_config
 
 STDERR = Console(stderr=True)
+RAISES: ContextVar[bool] = ContextVar("raises", default=False)  # a failure is raised once it is told, for runners that take every exit for one
 
 
 @dataclass(frozen=True)
@@ -122,6 +124,8 @@ def perform(command: str, options: Options, work: Callable[[Config], Answer], *,
         print(json.dumps(said | answer.more, default=str, ensure_ascii=False))  # noqa: T201
     else:
         _print(answer, failure, options)
+    if failure is not None and RAISES.get():
+        raise failure
     return 0 if failure is None else failure.exit_code
 
 

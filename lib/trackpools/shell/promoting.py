@@ -15,7 +15,7 @@ from trackpools.core.exposure import coverage, exposures
 from trackpools.core.pool_metrics import accuracy
 from trackpools.core.slices import SLICES
 from trackpools.core.verdict import Gate, Paired, gates
-from trackpools.errors import InputError
+from trackpools.errors import InputError, ModelError
 from trackpools.shell import releases, reporting
 from trackpools.shell.flow import Flow
 from trackpools.shell.kept import kept
@@ -36,6 +36,15 @@ class Verdict:
     @property
     def passed(self) -> bool:
         return all(gate.passed for gate in self.gates)
+
+
+class Refused(ModelError):  # noqa: N818 - a verdict, and nothing that went wrong
+    """A challenger that does not hold, with all that was found."""
+
+    def __init__(self, seq: int, verdict: Verdict) -> None:
+        self.verdict = verdict
+        told = [f"{'holds' if gate.passed else 'REFUSED'}  {gate.name}: {gate.said}" for gate in verdict.gates]
+        super().__init__(f"release {seq} stays in force: the challenger does not hold against it", [*told, *verdict.notes])
 
 
 def judged(flow: Flow, champion: releases.Release) -> Verdict:

@@ -9,7 +9,7 @@ from trackpools import stages as s
 from trackpools.config import Config
 from trackpools.core.channels import BACKFILL, CANARY, PROD
 from trackpools.datasets import IMPORTERS, Imported
-from trackpools.errors import ConfigError, ModelError
+from trackpools.errors import ConfigError
 from trackpools.shell import canarying, contracts, costs, promoting, releases, reporting
 from trackpools.shell.cluster import require_classic
 from trackpools.shell.command import Answer, Options, as_tables, telling
@@ -203,9 +203,9 @@ def _promote(flow: Flow, options: Options, champion: Release) -> Answer:
     flow.progress("measure: challenger and champion on the same listeners")
     verdict = promoting.judged(flow, champion)
     promoting.tell(flow, verdict)
-    said = [f"{'holds' if gate.passed else 'REFUSED'}  {gate.name}: {gate.said}" for gate in verdict.gates]
     if not verdict.passed:
-        raise ModelError(f"release {champion.seq} stays in force: the challenger does not hold against it", [*said, *verdict.notes])
+        raise promoting.Refused(champion.seq, verdict)
+    said = [f"holds  {gate.name}: {gate.said}" for gate in verdict.gates]
     release = flow.publish(promoted=True)
     return Answer(
         release_id=release.release_id, tables=as_tables(list(release.tables)), mlflow_run_id=flow.tracker.run_id,
