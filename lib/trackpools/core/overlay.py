@@ -13,4 +13,4 @@ def newest(base: DataFrame, hot: DataFrame, key: str) -> DataFrame:
     """
     last = hot.groupBy(key).agg(F.max("refresh").alias("refresh"))
     rows = hot.join(F.broadcast(last), [key, "refresh"], "left_semi").select(*base.columns)
-    return base.join(F.broadcast(last), key, "left_anti").unionByName(rows)
+    return base.join(F.broadcast(last), key, "left_anti").select(*base.columns).unionByName(rows)

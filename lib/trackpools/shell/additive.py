@@ -1,6 +1,7 @@
 """Rows and hash of a table that changed in part: a content hash is a sum, so what went is taken away and what came is added."""
 
 from collections.abc import Sequence
+from functools import reduce
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -16,12 +17,10 @@ GONE, CAME = ("update_preimage", "delete"), ("update_postimage", "insert")
 def after(before: Stats, version: int, gone: Sequence[DataFrame], came: Sequence[DataFrame]) -> Stats:
     """Of a version whose rows are those of `before`, less `gone` and with `came`, each as it is on disk."""
     rows, total = _split(before.hash)
-    for sign, frames in ((-1, gone), (1, came)):
-        for frame in frames:
-            row = content_hash(frame, TABLES[before.name]).first()
-            assert row is not None  # noqa: S101 - an aggregate has one row
-            more, sum_ = _split(row["hash"])
-            rows, total = rows + sign * more, total + sign * sum_
+    parts = [content_hash(frame, TABLES[before.name]).select(F.lit(sign).alias("sign"), "hash") for sign, frames in ((-1, gone), (1, came)) for frame in frames]
+    for row in reduce(DataFrame.unionByName, parts).collect():
+        more, sum_ = _split(row["hash"])
+        rows, total = rows + row["sign"] * more, total + row["sign"] * sum_
     return Stats(before.name, version, rows, f"{rows}:{total}")
 
 

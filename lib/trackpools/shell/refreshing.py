@@ -97,13 +97,11 @@ def begin(flow: Flow, base: Release, run_key: str) -> Refresh:
 
 def renew(r: Refresh) -> Release:
     """Cards, listeners concerned, their factors and pools; written, checked and told as the tables of a release."""
-    flow, store, hold = r.flow, r.flow.store, contextlib.ExitStack()
+    flow, store = r.flow, r.flow.store
     r.versions |= flow.pin(NOW)
-    with hold:
+    with contextlib.ExitStack() as held:
         def keep(frame: DataFrame) -> DataFrame:
-            held = hold.enter_context(kept(frame))
-            held.count()  # now, so that what joins it knows how small it is
-            return held
+            return held.enter_context(kept(frame))
 
         flow.progress("concerned: find the listeners whose pool must change")
         worse = _cards(r, keep)
@@ -111,24 +109,25 @@ def renew(r: Refresh) -> Release:
         why = keep(concerned(_found(r, read, worse)))
         r.why = {row["reason"]: int(row["count"]) for row in why.groupBy("reason").count().collect()}
         users = keep(why.select("user_idx").distinct())
-        r.measured["concerned"] = users.count()
+        r.measured["concerned"] = users.count()  # now, so that what joins it knows how few they are
         flow.progress(f"pools: fold in and fill {int(r.measured['concerned']):,} listeners")
         tables = _written(r, *_made(r, read, users, keep))
     return _release(r, tables)
 
 
-def _cards(r: Refresh, keep: Callable[[DataFrame], DataFrame]) -> DataFrame:
-    """Bring up to date what may be played; `recording_idx` of what no longer may."""
+def _cards(r: Refresh, keep: Callable[[DataFrame], DataFrame]) -> DataFrame | None:
+    """Bring up to date what may be played; `recording_idx` of what no longer may, None where all of it still may."""
     store, moment = r.flow.store, r.flow.moment
     pinned, tracks = store.read(t.TRACK_CARDS.name, r.versions[t.TRACK_CARDS.name]), store.read(t.TRACKS.name, r.versions[t.TRACKS.name])
     other = keep(cards.played_now(pinned, tracks, as_of=moment.as_of, groups=r.flow.config.cards.market_groups))
-    if not other.isEmpty():
+    told = other.agg(F.count(F.lit(1)).alias("all"), F.count_if("worse").alias("worse")).first()
+    if told is not None and told["all"]:
         store.upsert(t.TRACK_CARDS, other.drop("worse"), r.made)
         r.versions |= r.flow.pin((t.TRACK_CARDS,))
-    return other.where("worse").select("recording_idx").distinct()
+    return other.where("worse").select("recording_idx").distinct() if told is not None and told["worse"] else None
 
 
-def _found(r: Refresh, read: Mapping[str, DataFrame], worse: DataFrame) -> dict[str, DataFrame]:
+def _found(r: Refresh, read: Mapping[str, DataFrame], worse: DataFrame | None) -> dict[str, DataFrame]:
     store, base, name = r.flow.store, r.base, t.INTERACTIONS.name
     feed = store.changes(name, r.folded, r.versions[name])
     pools, ids = view(store, base, t.POOLS.name), read["user_ids"]
@@ -138,7 +137,7 @@ def _found(r: Refresh, read: Mapping[str, DataFrame], worse: DataFrame) -> dict[
     }
     if base.version(t.USERS.name) != r.versions[t.USERS.name]:
         found["profile"] = reprofiled(store.read(t.USERS.name, base.version(t.USERS.name)), read["users"], ids)
-    if not worse.isEmpty():
+    if worse is not None:
         found["withdrawn"] = holders(pools, worse)
     return found
 
@@ -152,11 +151,10 @@ def _made(r: Refresh, read: dict[str, DataFrame], users: DataFrame, keep: Callab
     c = Context(
         config, moment.as_of, moment.known_as_of, None, r.versions, r.run_key, r.base.model_version,
         {name: r.base.rows(name) for name in ("recording_factors", "recording_vectors")}, flow.notes, keep)
-    training = keep(s.training_set(some, c))
+    training = s.training_set(some, c)
     recordings, count = read["recording_factors"].select("idx", "factors"), r.base.rows("recording_factors")
-    shape = recordings.select(F.size("factors").alias("rank")).first()
-    rank = shape["rank"] if shape else config.train.rank
-    factors = keep(fold_in_users(signed(training, config.train), recordings, config.train, striped=plan.is_striped(count, rank, config.train)))
+    striped = plan.is_striped(count, config.train.rank, config.train)
+    factors = keep(fold_in_users(signed(training, config.train), recordings, config.train, striped=striped))
     share = unknown_share(training, recordings).first()
     r.measured["unknown_share"] = float(share["unknown"] or 0.0) if share else 0.0
     known = features.facts(read["tracks"], read["recording_ids"])
