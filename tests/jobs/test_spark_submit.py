@@ -33,7 +33,7 @@ SETTINGS = [f"--set={one}" for one in (
 )]
 UNTRACKED = "--set=mlflow.enabled=false"
 AS_OF = f"--as-of={DAY}"
-JVM = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:-BytecodeVerificationRemote"
+JVM = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:+UnlockDiagnosticVMOptions -XX:-BytecodeVerificationRemote"
 CHEAP = {  # these processes end before what compilers do pays
     "spark.driver.extraJavaOptions": JVM, "spark.executor.extraJavaOptions": JVM,
     "spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN", "spark.sql.adaptive.enabled": "false",

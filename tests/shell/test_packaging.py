@@ -134,8 +134,8 @@ def test_a_file_is_no_folder_to_build_in(tmp_path):
 
 def test_the_environment_is_what_trackpools_requires_and_nothing_else():
     what = environment.contents()
-    assert {"numpy", "numba", "implicit", "mlflow", "pydantic", "faiss-cpu", "optuna", "model2vec"} <= set(what.packages)
-    assert set(what.packages) & {"pyspark", "delta-spark", "trackpools", "pytest", "ruff", "mypy", "hatchling"} == set()
+    assert {"numpy", "numba", "implicit", "mlflow", "pydantic", "faiss-cpu", "optuna", "model2vec", "delta-spark"} <= set(what.packages)
+    assert set(what.packages) & {"pyspark", "py4j", "trackpools", "pytest", "ruff", "mypy", "hatchling"} == set()
     names = list(what.files)
     assert not [one for one in names if "__pycache__" in one or one.startswith("/") or ".." in one.split("/")]
     assert f"bin/{environment.PYTHON}" in names

@@ -1,7 +1,7 @@
 """This Python with what trackpools requires, as one archive for `--archives`: interpreter, standard library, installed packages.
 
 An environment of venv has no interpreter of its own, only a link to a path that a node of a cluster need not have, and venv-pack keeps that link. Here the
-interpreter comes along, so a node needs neither Python nor packages, only the same kind of Linux. Left out are Spark, which is the cluster's, trackpools,
+interpreter comes along, so a node needs neither Python nor packages, only the same kind of Linux. Left out are pyspark, which is the cluster's, trackpools,
 which comes by `--py-files`, and whatever nothing requires, such as the tools of developers.
 """
 
@@ -21,7 +21,8 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-OF_JOBS = ("ann", "text", "tune")  # extras that a job imports from; `local` is the cluster's own, `serve` is of services
+OF_JOBS = ("ann", "local", "text", "tune")  # extras that a job imports from; `serve` is of services
+OF_THE_CLUSTER = "pyspark"  # of `local`: Delta's Python comes along, Spark and its own does not
 NOT_ON_A_NODE = {"__pycache__", "site-packages", "dist-packages", "test", "idlelib", "tkinter", "turtledemo", "lib2to3", "ensurepip"}
 LEVEL = 1  # of gzip: what is large is machine code, which higher ones hardly make smaller
 PYTHON = f"python{sys.version_info.major}.{sys.version_info.minor}"
@@ -71,7 +72,7 @@ def _required() -> tuple[dict[str, metadata.Distribution], set[str]]:
     ahead = [("trackpools", extra) for extra in ("", *OF_JOBS)]
     while ahead:
         name, extra = ahead.pop()
-        if (name, extra) in seen:
+        if (name, extra) in seen or name == OF_THE_CLUSTER:
             continue
         seen.add((name, extra))
         try:

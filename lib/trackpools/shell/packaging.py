@@ -14,7 +14,7 @@ from pathlib import Path
 import trackpools
 from trackpools.errors import ConfigError, TrackpoolsError
 from trackpools.shell import environment
-from trackpools.shell.command import Answer, Options, telling
+from trackpools.shell.command import STDERR, Answer, Options, telling
 
 ZIP, ARCHIVE = "trackpools.zip", "environment.tar.gz"
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the first time that a zip can tell
@@ -87,9 +87,9 @@ def package(options: Options, out: Path, *, archive: bool) -> Answer:
     sources = Sources.here()
     cannot = sources.cannot(archive=archive)
     archive = archive and "environment" not in cannot
+    for why in () if options.quiet else cannot.values():
+        STDERR.print(why, markup=False, highlight=False, soft_wrap=True)
     with telling(options, 3) as tell:
-        for why in cannot.values():
-            tell(why)
         _make(out)
         written = []
         if sources.project is not None and "wheel" not in cannot:
