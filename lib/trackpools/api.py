@@ -33,7 +33,7 @@ def open_config(settings: Mapping[str, Any] | None = None, *, root: str | None =
     Args:
         settings: `{"section.key": value}`, applied last; None leaves a key as it is.
         root: folder of the tables; not together with `store.catalog`.
-        overlay: local, cluster, databricks, or a YAML file.
+        overlay: local, cluster, databricks, s3a, or a YAML file.
 
     Raises:
         ConfigError: with every problem.
