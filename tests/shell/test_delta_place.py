@@ -44,9 +44,9 @@ def test_rows_are_inserted_once_updated_where_they_changed_and_looked_for_in_a_s
     assert store.insert(TABLES["plays"], rows(spark, "plays", *plays[:2]), {}) == 2
     assert store.insert(TABLES["plays"], rows(spark, "plays", *plays), {}, Span("played_at", hour[0], hour[2])) == 1
     assert store.insert(TABLES["plays"], rows(spark, "plays", *plays), {}) == 0
-    users = [{"user_id": "a", "market": "SE"}, {"user_id": "b", "market": None}]
+    users = [{"user_id": "a", "market": "SE", "explicit_policy": "allow"}, {"user_id": "b", "market": None, "explicit_policy": "allow"}]
     assert store.upsert(TABLES["users"], rows(spark, "users", *users), {}) == 2
-    assert store.upsert(TABLES["users"], rows(spark, "users", users[0], {"user_id": "b", "market": "NO"}), {}) == 1
+    assert store.upsert(TABLES["users"], rows(spark, "users", users[0], users[1] | {"market": "NO"}), {}) == 1
     assert {row["user_id"]: row["market"] for row in store.read("users").collect()} == {"a": "SE", "b": "NO"}
 
 
