@@ -27,6 +27,22 @@ def connected(confs):
         return builder.getOrCreate()
 
 
+def watched(conf):
+    """Names of the confs that are set or unset from now on; Spark and Delta set some on their own, by another way."""
+    told = []
+
+    def watch(plain):
+        def call(self, key, *value):
+            told.append(key)
+            return plain(self, key, *value)
+
+        return call
+
+    for name in ("set", "unset"):
+        setattr(conf, name, watch(getattr(conf, name)))
+    return told
+
+
 def refused(config):
     """What trackpools says, and with which exit code, where it will not run."""
     from flows import AS_OF, run
@@ -68,7 +84,7 @@ def answers(asked):
 
     c, told = config(), {}
     spark = connected(asked["connect"]) if "connect" in asked else spark_session(c.session)
-    before = dict(spark.conf.getAll) if "connect" in asked else {}
+    told["confs set"] = watched(type(spark.conf))
     if "connect" in asked:
         told["refused"] = refused(config("train.engine=mllib"))
         told["tables after that"] = Path(asked["root"], "tables").exists()
@@ -82,7 +98,6 @@ def answers(asked):
     told["again"] = [again.release_id == first.release_id, versions(spark, c) == there]
     told["pools"] = [json.loads(line) for line in tell.pools(c, "pools", ("u001",), 1, as_json=True).lines]
     told["explained"] = len(tell.explain(c, "u001", 5).more["because"])
-    told["confs set"] = sorted({*dict(spark.conf.getAll).items()} ^ {*before.items()}) if before else []
     if asked.get("serve"):
         from trackpools.core import on_demand
         from trackpools.shell.serving import Opened

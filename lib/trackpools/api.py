@@ -62,7 +62,7 @@ def open_config(
     Args:
         settings: `{"section.key": value}`, or text such as `train.rank=32; pools.k=200`; applied last. None leaves a key as it is.
         root: folder of the tables; then catalog and schema say nothing.
-        overlay: local, cluster, databricks, or a YAML file; databricks where none is named and there is a catalog.
+        overlay: local, cluster, databricks, s3a, or a YAML file; databricks where none is named and there is a catalog.
         catalog, schema: of the tables and of the registered model, as widgets give them.
 
     Raises:

@@ -16,7 +16,7 @@ app = typer.Typer(
 )
 Root = Annotated[str | None, typer.Option("--root", help="Folder of the tables: a path, s3a://, abfss://, gs://, /Volumes/…", show_default=False)]
 ConfigFile = Annotated[
-    str | None, typer.Option("--config", help="local, cluster, databricks, or a YAML file with what differs from conf/base.yml.", show_default=False)
+    str | None, typer.Option("--config", help="local, cluster, databricks, s3a, or a YAML file with what differs from conf/base.yml.", show_default=False)
 ]
 Settings = Annotated[list[str] | None, typer.Option("--set", help="One key, e.g. --set train.rank=32; may be repeated; wins over files.", show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output; logs stay on standard error.")]

@@ -79,6 +79,11 @@ def test_tables_lie_in_the_bucket_and_the_rest_in_the_user_s_cache(told, place, 
     assert {one.name for one in place.iterdir()} == {"cache", "log"}, "a path by mistake"
 
 
+def test_confs_are_set_on_a_session_of_ours(told):
+    """So that the test of Connect, which wants none, would see one."""
+    assert set(told["confs set"]) == {"spark.databricks.delta.commitInfo.userMetadata"}
+
+
 def test_a_second_writer_is_warned_of_where_nothing_keeps_it_out(told):
     assert told["warnings"] == [f"nothing keeps a second writer out of {ROOT}: let one command write at a time, see docs/object_stores.md"]
 

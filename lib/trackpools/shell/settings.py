@@ -154,7 +154,7 @@ def load_config(overlay: str | None = None, settings: Sequence[str] = (), root: 
     """The merged configuration.
 
     Args:
-        overlay: a shipped name (local, cluster, databricks) or a YAML file; None is base alone.
+        overlay: a shipped name (local, cluster, databricks, s3a) or a YAML file; None is base alone.
         settings: `section.key=value` each, applied last.
         root: sets `store.root`; a relative one is taken from the current folder.
 
