@@ -119,7 +119,7 @@ def test_the_gates_are_shown_and_decide(learnt):
     assert gates["name"].tolist() == ["effect", "worst_slice", "coverage_ratio", "overlap", "rights_violations"]
     assert all(gates["said"])
     assert len(api.releases(config)) == 3 + bool(gates["passed"].all())  # 01, 03 and 05; 04 if it was let through
-    challenger = next(run for run in api.runs(config) if run.params.get("train.alpha") == "40" and "train.final_loss" in run.metrics)
+    challenger = next(run for run in api.runs(config) if run.params.get("train.alpha") == "40.0" and "train.final_loss" in run.metrics)
     assert challenger.name == "pools"
 
 
