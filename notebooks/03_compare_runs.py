@@ -49,17 +49,13 @@ display(plots.stage_seconds(seconds))
 
 # MAGIC %md
 # MAGIC ## What listeners get otherwise
-# MAGIC How much of a pool stays, and which sources it is made of, before and after.
+# MAGIC How much of a pool stays, and which sources it is made of.
 
 # COMMAND ----------
 
 print(f"{api.overlap(config, old, new):.0%} of a pool of release {old.seq} is in release {new.seq} too")
-first, second = api.report_data(config, old), api.report_data(config, new)
-display(plots.source_mix(first.source_mix))
-
-# COMMAND ----------
-
-display(plots.source_mix(second.source_mix))
+shares = {f"release {one.seq}": api.source_shares(config, one) for one in (old, new)}
+display(plots.heat(shares, "share of candidates that a source proposed"))
 
 # COMMAND ----------
 
@@ -69,4 +65,5 @@ display(plots.source_mix(second.source_mix))
 
 # COMMAND ----------
 
-display(plots.drift(second.drift.psi, second.drift.chance, WATCH, DRIFTED, "population stability index"))
+drift = api.drift(config, old, new)
+display(plots.drift(drift.psi, drift.chance, WATCH, DRIFTED, "population stability index"))

@@ -53,20 +53,21 @@ display(pd.DataFrame(sorted(counts["reasons"].items()), columns=["refused becaus
 # COMMAND ----------
 
 release = api.run(config)
-data = api.report_data(config, release)
-display(plots.long_tail(data.long_tail))
-
-# COMMAND ----------
-
-display(plots.pool_fill(data.pool_sizes, data.k))
+display(api.releases_table(config))
 
 # COMMAND ----------
 
 # MAGIC %md
 # MAGIC ## A pool of one of yours
+# MAGIC Of whoever plays most. Where the log tells no title or artist, the track id is all there is; rights, markets and tags come by the tables `tracks` and `users`.
 
 # COMMAND ----------
 
-table = api.open_store(config).read("plays")
-listener = table.groupBy("user_id").count().orderBy("count", ascending=False).first()["user_id"]
-display(api.pools_long(config, release, [listener]).orderBy("rank"))
+listener = api.open_store(config).read("plays").groupBy("user_id").count().orderBy("count", ascending=False).first()["user_id"]
+pool = api.pools_long(config, release, [listener]).orderBy("rank")
+display(pool)
+
+# COMMAND ----------
+
+named = pd.Series([source for row in pool.select("sources").collect() for source in row["sources"]]).value_counts()
+display(plots.counts(named.to_dict(), f"of {listener}'s candidates, by who proposed them"))

@@ -41,7 +41,7 @@ def cells(path):
     return found
 
 
-def run_notebook(path, spark, **widgets):
+def run_notebook(path, spark, /, **widgets):
     """Run every cell; returns what was displayed.
 
     Only %md magics are known: another one would do something on Databricks that this runner does not.

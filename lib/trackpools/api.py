@@ -15,6 +15,7 @@ from pyspark.sql import functions as F
 from trackpools import stages as s
 from trackpools.config import Config
 from trackpools.core import checks
+from trackpools.core.decode import named
 from trackpools.core.verdict import Gate
 from trackpools.shell import look, promoting, reporting, work
 from trackpools.shell import releases as r
@@ -25,6 +26,7 @@ from trackpools.shell.measuring import Measure
 from trackpools.shell.promoting import Verdict
 from trackpools.shell.releases import Release
 from trackpools.shell.report_data import ReportData
+from trackpools.shell.report_drift import Drift, Older, drift_of
 from trackpools.shell.runs import Run
 from trackpools.shell.session import spark_session
 from trackpools.shell.settings import load_config
@@ -149,6 +151,22 @@ def overlap(config: Config, old: Release, new: Release) -> float:
     store = open_store(config)
     row = checks.overlap(*(r.released(store, release, "pools") for release in (old, new))).first()
     return float(row["overlap"] or 0.0) if row else 0.0
+
+
+def source_shares(config: Config, release: Release) -> dict[str, float]:
+    """Source → share of all candidates in pools that it proposed, alone or with others; every source that the release knows."""
+    store = open_store(config)
+    found = r.released(store, release, "pools").select(F.explode("candidates.sources").alias("sources"))
+    bits = dict(named(release.dictionary, "source"))
+    row = found.agg(*(F.avg(F.getbit("sources", F.lit(bit))).alias(name) for bit, name in bits.items())).first()
+    return {name: float(row[name] or 0.0) if row else 0.0 for name in bits.values()}
+
+
+def drift(config: Config, old: Release, new: Release) -> Drift:
+    """How listeners, recordings and scores are spread otherwise in `new`; empty where `old` can no longer be read."""
+    store = open_store(config)
+    older = Older(old.release_id, lambda name: store.read(name, old.version(name)))
+    return drift_of(lambda name: store.read(name, new.version(name)), older, F.lit(True))
 
 
 def releases(config: Config) -> list[Release]:
