@@ -83,3 +83,24 @@ def test_a_literal_ends_where_its_text_does(text, said):
 
 def test_an_identifier_ends_where_its_name_does():
     assert statements.quoted(["delta", "/a`b; DROP"]) == "`delta`.`/a``b; DROP`"
+
+
+def test_a_difference_tells_its_feed_what_changed_and_an_older_version_comes_back(spark, store, by_spark):
+    table = TABLES["interactions"]
+
+    def met(*plays):
+        return rows(spark, "interactions", *({"user_idx": user, "recording_idx": 1, "plays": n} for user, n in plays))
+
+    store.overwrite(table, met((0, 1), (1, 1), (2, 1)), {"run_key": "first"})
+    first = store.commit("interactions").version
+    assert store.difference(table, met((0, 1), (1, 5), (3, 1)), {"run_key": "second"}) == 3
+    feed = store.changes("interactions", first, store.version("interactions"))
+    assert {(row["user_idx"], row["plays"], row["_change_type"]) for row in feed.collect()} == {
+        (1, 1, "update_preimage"), (1, 5, "update_postimage"), (2, 1, "delete"), (3, 1, "insert")}
+    assert store.changes("interactions", first, first).count() == 0
+    store.restore("interactions", first)
+    assert {(row["user_idx"], row["plays"]) for row in store.read("interactions").collect()} == {(0, 1), (1, 1), (2, 1)}
+    assert store.version("interactions") == first + 2
+    assert store.commit("interactions").metadata["run_key"] == "first"
+    store.create(TABLES["not_taste"])
+    assert store.changes("not_taste", 0, 0) is None, "it has no feed"
