@@ -15,8 +15,7 @@ import typer
 import yaml
 from databricks.sdk.service import catalog, jobs
 
-from trackpools import cli_evaluate, cli_look, cli_promote, cli_tune  # noqa: F401 - registers their commands
-from trackpools.cli import app
+from trackpools.cli import whole
 from trackpools.shell.settings import load_config
 
 TOP = {"bundle", "include", "artifacts", "sync", "variables", "targets", "workspace", "resources", "permissions", "run_as", "presets"}
@@ -28,8 +27,8 @@ REFERENCE = re.compile(r"\$\{([^}]*)\}")
 DYNAMIC = {"job.start_time.iso_date": "2026-01-31"}
 
 
-def faults(root, pending=()):
-    """Every fault of every target; `pending` are commands that are promised and not there yet."""
+def faults(root):
+    """Every fault of every target."""
     top = _yaml(root / "databricks.yml")
     found = [f"databricks.yml: unknown key {key}" for key in sorted(set(top) - TOP)]
     kinds: dict = {}
@@ -45,7 +44,7 @@ def faults(root, pending=()):
     used: set = set()
     for name, target in targets.items():
         found += [f"target {name}: unknown key {key}" for key in sorted(set(target) - TARGET)]
-        found += [f"target {name}: {fault}" for fault in _Target(root, top, name, _merged(kinds, target.get("resources", {})), used, pending).faults()]
+        found += [f"target {name}: {fault}" for fault in _Target(root, top, name, _merged(kinds, target.get("resources", {})), used).faults()]
     found += [f"variable {key} is used by nothing" for key in sorted(set(top.get("variables", {})) - used)]
     return sorted(set(found))
 
@@ -59,8 +58,8 @@ def _merged(a, b):
 
 
 class _Target:
-    def __init__(self, root, top, name, resources, used, pending):
-        self.root, self.top, self.name, self.raw, self.used, self.pending = root, top, name, resources, used, pending
+    def __init__(self, root, top, name, resources, used):
+        self.root, self.top, self.name, self.raw, self.used = root, top, name, resources, used
         self.target, self.found = top["targets"][name], []
         given = self.target.get("variables", {})
         declared = top.get("variables", {})
@@ -68,7 +67,7 @@ class _Target:
         self.variables = {key: given.get(key, spec.get("default")) for key, spec in declared.items()}
         scripts = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
         self.package, self.scripts = scripts["name"], scripts["scripts"]
-        self.commands = typer.main.get_command(app).commands
+        self.commands = typer.main.get_command(whole()).commands
 
     def faults(self):
         self.resolved({key: value for key, value in self.target.items() if key not in ("resources", "variables")})
@@ -170,8 +169,6 @@ class _Target:
             self.found.append(f"{where}: {entry} is no entry point of {self.package}")
             return
         command = entry.removeprefix(f"{self.package}-")
-        if command in self.pending and command not in self.commands:
-            command = "run"
         arguments = [re.sub(r"\{\{(.*?)\}\}", lambda m: self.dynamic(where, m[1], parameters), one) for one in task.get("parameters", [])]
         try:
             options = self.commands[command].make_context(command, arguments).params

@@ -10,8 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from flows import AS_OF, SMALL, events, import_events
-from trackpools import cli_look  # noqa: F401 - registers commands
-from trackpools.cli import FLOW, app
+from trackpools.cli import FLOW, whole
 from trackpools.errors import ContractError
 from trackpools.shell import look, releases, work
 from trackpools.shell.settings import load_config
@@ -20,7 +19,7 @@ from trackpools.stages import STAGES
 
 
 def call(*words):
-    result = CliRunner().invoke(app, [str(word) for word in words])
+    result = CliRunner().invoke(whole(), [str(word) for word in words])
     return result.exit_code, result.stdout
 
 
@@ -28,7 +27,7 @@ def test_help_is_there_at_once_and_names_every_command():
     began = time.monotonic()
     done = subprocess.run([sys.executable, "-m", "trackpools", "--help"], capture_output=True, text=True, check=True)
     assert time.monotonic() - began < 20  # generous: a loaded machine; heavy imports are what test_conventions refuses
-    for command in ("import", "ids", "interactions", "features", "train", "pools", "publish", "run", "demo", "explain", "show", "tables", "releases", "doctor", "package"):
+    for command in ("import", "ids", "interactions", "features", "train", "pools", "publish", "run", "demo", "explain", "show", "tables", "releases", "doctor", "package", "refresh", "canary", "watch"):
         assert f" {command} " in done.stdout
 
 
@@ -52,7 +51,7 @@ def test_what_cannot_be_meant_exits_2_and_writes_nothing(tmp_path, monkeypatch, 
 def test_what_a_stage_says_comes_next_is_a_command():
     nexts = [work._next(stage) for stage in STAGES if stage.name not in {"daily", "taste", "facts", "index"}]
     assert nexts == ["interactions", "features", "train", "pools", "publish"]
-    assert {command.name for command in app.registered_commands} >= set(nexts)
+    assert {command.name for command in whole().registered_commands} >= set(nexts)
 
 
 def test_a_dry_run_prints_plan_and_configuration_and_touches_nothing(tmp_path):

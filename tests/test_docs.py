@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import typer
 
-from trackpools import cli_evaluate, cli_look, cli_promote, cli_tune, errors  # noqa: F401 - registers their commands
-from trackpools.cli import app
+from trackpools import errors
+from trackpools.cli import whole
 from trackpools.config import Config
 from trackpools.shell import reference
 from trackpools.shell.settings import _keys
@@ -18,7 +18,7 @@ from trackpools.shell.settings import _keys
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "lib" / "trackpools" / "docs"
 TEXTS = {path.relative_to(ROOT).as_posix(): path for path in (*sorted(DOCS.glob("*.md")), ROOT / "README.md", *sorted((ROOT / ".github").glob("*.md")))}
-COMMANDS = typer.main.get_command(app).commands
+COMMANDS = typer.main.get_command(whole()).commands
 
 
 def built(docs, to):

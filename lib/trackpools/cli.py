@@ -140,12 +140,17 @@ def demo(
     _end(perform("demo", options, work))
 
 
-def _run(arguments: list[str]) -> int:
-    """Run one command; returns its exit code, also for arguments that typer refuses."""
+def whole() -> typer.Typer:
+    """The command line with all of its commands."""
     from trackpools import cli_evaluate, cli_look, cli_package, cli_promote, cli_refresh, cli_run, cli_tune  # noqa: F401 - registers their commands
 
+    return app
+
+
+def _run(arguments: list[str]) -> int:
+    """Run one command; returns its exit code, also for arguments that typer refuses."""
     try:
-        code = app(arguments, standalone_mode=False, prog_name="trackpools")
+        code = whole()(arguments, standalone_mode=False, prog_name="trackpools")
     except Exception as error:
         show = getattr(error, "show", None)  # typer's own: wrong arguments
         if show is None:
