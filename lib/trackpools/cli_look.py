@@ -80,7 +80,7 @@ def doctor(root: Root = None, config: ConfigFile = None, set_: Settings = None, 
 
 @app.command()
 def bench(
-    name: Annotated[str, typer.Argument(help="train, topk, ann, blend, foldin, flow, scale, sample, shilling, quality, facets, on_demand or measure")],
+    name: Annotated[str, typer.Argument(help="train, topk, ann, blend, foldin, flow, scale, sample, shilling, quality, facets, on_demand, measure or refresh")],
     quick: Annotated[bool, typer.Option("--quick", help="much smaller, about two minutes")] = False,
     users: Annotated[int | None, typer.Option(help="listeners, instead of the benchmark's own number", min=1000)] = None,
     recordings: Annotated[int | None, typer.Option(help="recordings, instead of its own number", min=1000)] = None,
