@@ -116,7 +116,8 @@ def flow(submit, tmp_path_factory):
     split = ["--train", folder / "train", "--test", folder / "test", "--format", "lightgcn", "--engine", "mllib", "--k", "5", "--set=train.rank=4", "--set=train.iterations=2"]
     done["evaluate"] = submit("evaluate", *split, UNTRACKED, "--set=train.blocks=2")
     done["promote"] = submit("promote", root, *own)
-    done["tune"] = submit("tune", root, *own, "--trials=1")
+    done["refresh"] = submit("refresh", root, *own, AS_OF)
+    done["watch"] = submit("watch", root, *own, f"--now={DAY}", *(f"--set=watch.{one}" for one in ("psi=100", "fill=0", "short=1", "volume=0.01", "nulls=1")))
     return done, folder / "root", folder / "imported"
 
 
@@ -132,7 +133,7 @@ def assert_executors_ran(events, allowed):
     assert set(ran) <= allowed, "the driver ran tasks"
 
 
-@pytest.mark.parametrize("job", ["import_log", "ids", "interactions", "features", "train", "pools", "publish", "evaluate", "tune", "promote"])
+@pytest.mark.parametrize("job", ["import_log", "ids", "interactions", "features", "train", "pools", "publish", "evaluate", "promote", "refresh", "watch"])
 def test_a_job_does_its_work_on_the_executors_with_the_zip_alone(flow, job):
     code, said, events = flow[0][job]
     assert (code, said["ok"], said["error"]) == (0, True, None)
@@ -151,6 +152,13 @@ def test_what_the_jobs_made_is_a_release(flow):
 def test_a_refused_publish_ends_spark_submit_with_the_exit_code_of_the_gate(flow):
     code, said, _ = flow[0]["refused"]
     assert (code, said["error"]["code"], said["release_id"]) == (3, "contract", None)
+
+
+@pytest.mark.soak
+def test_a_search_does_its_work_on_the_executors_with_the_zip_alone(flow, submit):
+    code, said, events = submit("tune", f"--root={flow[1]}", *SETTINGS, UNTRACKED, "--trials=1")
+    assert (code, said["ok"], said["error"]) == (0, True, None)
+    assert_executors_ran(events, {"0"})
 
 
 @pytest.mark.soak

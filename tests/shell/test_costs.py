@@ -20,8 +20,9 @@ def test_costs_are_kept_and_a_budget_below_them_is_refused_before_anything_runs(
     kept = store.read("pool_metrics").where("metric LIKE 'cost:%'").collect()
     whole = {row["metric"].removeprefix("cost:"): row for row in kept if row["slice"] == "all"}
     each = {row["metric"].removeprefix("cost:"): row for row in kept if row["slice"] == "per 1000 users"}
-    assert set(whole) == {stage.name for stage in STAGES} | {"plays"}
+    assert set(whole) == {stage.name for stage in STAGES} | {"publish", "plays"}
     assert whole["plays"]["value"] == store.read("plays").count()
+    assert set(each) == set(whole) - {"plays"}
     for name, row in each.items():
         assert 0 < row["value"] == whole[name]["value"] * 1000 / 40
     versions = {name: store.version(name) for name in ("plays_daily", "pools", "user_factors")}
