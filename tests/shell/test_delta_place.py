@@ -102,5 +102,9 @@ def test_a_difference_tells_its_feed_what_changed_and_an_older_version_comes_bac
     assert {(row["user_idx"], row["plays"]) for row in store.read("interactions").collect()} == {(0, 1), (1, 1), (2, 1)}
     assert store.version("interactions") == first + 2
     assert store.commit("interactions").metadata["run_key"] == "first"
+    before = store.version("interactions")
+    store.mark("interactions", {"run_key": "third", "said": "it's \\ \"quoted\""})
+    assert store.commit("interactions").metadata == {"run_key": "third", "said": "it's \\ \"quoted\""}
+    assert store.changes("interactions", before, store.version("interactions")).count() == 0
     store.create(TABLES["not_taste"])
     assert store.changes("not_taste", 0, 0) is None, "it has no feed"

@@ -14,7 +14,8 @@ from trackpools.cli import _run
 from trackpools.core import features, on_demand
 from trackpools.core.als.foldin import signed
 from trackpools.errors import BusyError
-from trackpools.shell import refreshing, releases
+from trackpools.shell import refreshing, releases, work
+from trackpools.shell.command import Options
 from trackpools.shell.engines import fold_in_users
 from trackpools.shell.refresh_command import advised
 from trackpools.shell.serving import Opened
@@ -88,6 +89,7 @@ def test_whom_it_concerns_gets_what_a_full_recomputation_gives(spark, released, 
         (row,) = pools.where(F.col("user_idx") == number[user]).collect()
         assert offered == [one["recording"] for one in row["candidates"]], "on demand, at the same release, the same row"
     assert "in force already" in refreshed(released).lines[0]
+    assert work.run_stages(released, Options(quiet=True), "publish", (), publish=True, as_of=AS_OF, known_as_of=None).release_id == release.release_id
     assert opened(spark, released)[1] == release
 
 

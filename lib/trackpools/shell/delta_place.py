@@ -68,6 +68,15 @@ class Place(ABC):
     def merge(self, source: DataFrame, table: Table, within: Span | None, *, update: bool, delete: bool = False) -> None:
         """Insert the rows whose key is new; with `update`, also bring those that changed up to date, and with `delete` remove those that are not there."""
 
+    @property
+    def name(self) -> str:
+        """As a statement names it."""
+        return statements.quoted(self.where.split(".") if self.by_name else ["delta", self.where])
+
+    def mark(self, properties: Mapping[str, str]) -> None:
+        """Set properties, in a commit of its own."""
+        statements.mark(self.spark, self.name, properties)
+
     def is_fed(self) -> bool:
         """Whether it keeps a change feed."""
         row = self.detail().select(F.col("properties")["delta.enableChangeDataFeed"].alias("fed")).first()
@@ -127,33 +136,29 @@ class ByApi(Place):
 class BySpark(Place):
     """Spark's own writers and statements of validated names: a Connect server needs no plugin of Delta's for them."""
 
-    @property
-    def _name(self) -> str:
-        return statements.quoted(self.where.split(".") if self.by_name else ["delta", self.where])
-
     def exists(self) -> bool:
-        return statements.exists(self.spark, self._name)
+        return statements.exists(self.spark, self.name)
 
     def declare(self, table: Table, properties: Mapping[str, str], *, replace: bool) -> None:
-        statements.declare(self.spark, self._name, table, properties, replace=replace)
+        statements.declare(self.spark, self.name, table, properties, replace=replace)
 
     def history(self, limit: int | None = None) -> DataFrame:
-        return statements.history(self.spark, self._name, limit)
+        return statements.history(self.spark, self.name, limit)
 
     def vacuum(self, hours: int) -> None:
-        statements.vacuum(self.spark, self._name, hours)
+        statements.vacuum(self.spark, self.name, hours)
 
     def detail(self) -> DataFrame:
-        return statements.detail(self.spark, self._name)
+        return statements.detail(self.spark, self.name)
 
     def restore(self, version: int) -> None:
-        statements.restore(self.spark, self._name, version)
+        statements.restore(self.spark, self.name, version)
 
     def merge(self, source: DataFrame, table: Table, within: Span | None, *, update: bool, delete: bool = False) -> None:
         # a target by its path takes no alias, so the source's names are made other ones
         named = {name: F.col(f"s__{name}") for name in table.schema.names}
         renamed = source.select(*(F.col(name).alias(f"s__{name}") for name in named))
-        merge = renamed.mergeInto(self._name, _same(table, within, "", "s__"))
+        merge = renamed.mergeInto(self.name, _same(table, within, "", "s__"))
         if update:
             rest = {name: value for name, value in named.items() if name not in table.key}
             merge = merge.whenMatched(_changed(table, "", "s__")).update(rest)

@@ -1,7 +1,6 @@
 """`interactions` brought up to date by what differs, so that its change feed names those who changed and nobody else."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -30,14 +29,20 @@ def fold_changes(store: Store, stage: Stage, c: Context) -> int:
         return 0
     made, read = writing.metadata(stage, c), {name: store.read(name, version) for name, version in c.versions.items()}
     users = touched(store, last.metadata, made, c) if _stands(store.commit(t.PLAYS_DAILY.name), last.metadata, made) else None
-    if users is None:
-        return store.difference(t.INTERACTIONS, stage.run(read, c)["interactions"], made)
+    rows = store.difference(t.INTERACTIONS, stage.run(read, c)["interactions"], made) if users is None else _of_some(store, stage, c, users)
+    if store.commit(t.INTERACTIONS.name).metadata.get("run_key") != c.run_key:
+        store.mark(t.INTERACTIONS.name, made)
+    return rows
+
+
+def _of_some(store: Store, stage: Stage, c: Context, users: DataFrame) -> int:
+    read = {name: store.read(name, version) for name, version in c.versions.items()}
     with kept(users) as some:
         some.count()  # now, so that what joins it knows how few they are
         numbered = some.join(read["user_ids"], "user_id").select("user_idx")
         narrow = {name: read[name].join(some, "user_id", "left_semi") for name in OF_USERS}
         narrow["plays_daily"] = read["plays_daily"].join(numbered, "user_idx", "left_semi")
-        return store.upsert(t.INTERACTIONS, stage.run(read | narrow, replace(c, since=None))["interactions"], made)
+        return store.upsert(t.INTERACTIONS, stage.run(read | narrow, c)["interactions"], writing.metadata(stage, c))
 
 
 def _stands(daily: Commit, last: Mapping[str, Any], now: Mapping[str, Any]) -> bool:

@@ -90,7 +90,9 @@ def _of_release(flow: Flow, force: Release) -> Iterator[Check]:
         yield Check("fill", "all", sum(row["users"] * row["size"] for row in rows) / users, low=limits.fill, usual=f"k = {k}")
     for row in sorted((row for row in rows if row["rule"]), key=lambda row: row["rule"]):
         yield Check("short", f"rule={row['rule']}", row["users"] / users, high=limits.short, usual=f"{row['users']:,} pools")
-    older = next((one for one in releases.releases(store) if one.channel == force.channel and one.seq < force.seq), None)
+    known = [one for one in releases.releases(store) if one.channel == force.channel and one.seq < force.seq]
+    # a refresh leaves these as the full run made them: compare with the full run before that
+    older = next((one for one in known if one.version(t.RECORDING_FEATURES.name) != force.version(t.RECORDING_FEATURES.name)), None)
     if older is None:
         return
     moved = health.turnover(view(store, older, t.RECORDING_FEATURES.name), view(store, force, t.RECORDING_FEATURES.name)).collect()[0]

@@ -30,6 +30,8 @@ from trackpools.table import Table
 INPUTS = (t.PLAYS, t.SIGNALS, t.TRACKS, t.USERS)
 NOW = (t.USER_IDS, t.RECORDING_IDS, t.TRACKS, t.USERS, t.PLAYS_DAILY, t.INTERACTIONS)  # as they are; all else is read as the release pins it
 
+UNPINNED = {t.PLAYS_DAILY.name, t.POOLS.name, *(table.name for table in t.OVERLAYS.values())}  # not read by pools, or written with them
+
 
 @dataclass
 class Refresh:
@@ -59,7 +61,8 @@ class Refresh:
     def made(self) -> dict[str, Any]:
         """What its commits say of it."""
         recipe, moment = identity.sections_hash(self.flow.config, writing.RECIPE), self.flow.moment
-        made = {"stage": overlays.STAGE, "run_key": self.run_key, "refresh": self.number, "versions": dict(self.versions), "recipe": recipe}
+        read = {name: version for name, version in self.versions.items() if name not in UNPINNED}
+        made = {"stage": overlays.STAGE, "run_key": self.run_key, "refresh": self.number, "versions": read, "recipe": recipe}
         return made | {"as_of": moment.as_of.isoformat(), "known_as_of": moment.known_as_of.isoformat()}
 
 

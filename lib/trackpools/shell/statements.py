@@ -52,6 +52,11 @@ def declare(spark: SparkSession, name: str, table: Table, properties: Mapping[st
     spark.sql(f"{text} TBLPROPERTIES ({', '.join(f'{literal(key)} = {literal(value)}' for key, value in properties.items())})")
 
 
+def mark(spark: SparkSession, name: str, properties: Mapping[str, str]) -> None:
+    """Set properties of a table."""
+    spark.sql(f"ALTER TABLE {name} SET TBLPROPERTIES ({', '.join(f'{literal(key)} = {literal(value)}' for key, value in properties.items())})")
+
+
 def history(spark: SparkSession, name: str, limit: int | None) -> DataFrame:
     """The commits of a table, latest first."""
     return spark.sql(f"DESCRIBE HISTORY {name}" + ("" if limit is None else f" LIMIT {limit:d}"))

@@ -148,8 +148,16 @@ class Store:
 
     def restore(self, name: str, version: int) -> None:
         """Make an older version the latest again, with its metadata; no file is written."""
-        with confs(self.spark, {USER_METADATA: _text(self.commit_at(name, version).metadata)}):
+        told = self.commit_at(name, version).metadata
+        with confs(self.spark, {USER_METADATA: _text(told)}):
             self._at(name).restore(version)
+        self._commits.pop(name, None)
+        if self.commit(name).metadata != told:
+            self.mark(name, told)
+
+    def mark(self, name: str, metadata: Mapping[str, Any]) -> None:
+        """Say whose work a table is in a commit of its own: a MERGE that changed nothing made none, and on a session of others its commit cannot say it."""
+        self._at(name).mark({WORK: _text(metadata)})
         self._commits.pop(name, None)
 
     def changes(self, name: str, after: int, until: int) -> DataFrame | None:
