@@ -3,6 +3,7 @@
 A master and two workers on loopback. The jobs run on one executor, the flow on two: both must make the same tables.
 """
 
+import contextlib
 import itertools
 import json
 import os
@@ -206,14 +207,20 @@ def job_starts(events):
 def kill_executor(folder, workers, stage):
     """SIGKILL, as the kernel does to what takes too much memory, to an executor with a task of that stage. Returns when, in ms."""
     app = max(path.name for path in folder.glob("worker-*/work/app-*"))
-    while not (busy := [log.parent.name for log in folder.glob(f"worker-*/work/{app}/*/stderr") if f" in stage {stage}.0 " in log.read_text(errors="replace")]):
+
+    def tasks(log):
+        lines = [line for line in log.read_text(errors="replace").splitlines() if f" in stage {stage}.0 " in line]
+        return sum("Running task" in line for line in lines) - sum("Finished task" in line for line in lines)
+
+    while True:
+        for busy in [log.parent.name for log in folder.glob(f"worker-*/work/{app}/*/stderr") if tasks(log) > 0]:
+            for child in (child for worker in workers for child in psutil.Process(worker.pid).children()):
+                with contextlib.suppress(psutil.Error):  # one that is gone, or not yet buried
+                    words = child.cmdline()
+                    if app in words and words[words.index("--executor-id") + 1] == busy:
+                        os.kill(child.pid, signal.SIGKILL)
+                        return 1000 * time.time()
         time.sleep(0.05)
-    time.sleep(0.2)
-    for child in (child for worker in workers for child in psutil.Process(worker.pid).children()):
-        words = child.cmdline()
-        if app in words and words[words.index("--executor-id") + 1] == busy[0]:
-            os.kill(child.pid, signal.SIGKILL)
-    return 1000 * time.time()
 
 
 @pytest.fixture(scope="module")
