@@ -262,6 +262,7 @@ def test_the_flow_runs_by_the_packed_environment(hurt):
     assert environment["Spark Properties"]["spark.archives"].endswith("environment.tar.gz#environment")
 
 
+@pytest.mark.soak
 def test_executors_killed_in_training_and_in_scoring_change_no_bit_and_hold_nothing_up(flow, hurt):
     (_, said, events), _, killed = hurt
     calm = {name: value for job in ("ids", "interactions", "features", "train", "pools") for name, value in hashes(flow[0][job][1]).items()}
@@ -283,6 +284,7 @@ def test_executors_killed_in_training_and_in_scoring_change_no_bit_and_hold_noth
     assert_executors_ran(events, {"0", "1", "2", "3"})
 
 
+@pytest.mark.soak
 def test_whoever_asks_is_told_the_verdict_as_the_docs_say(hurt, environment):
     (_, said, _), root, _ = hurt
     words = [shlex.split(line) for line in PLATFORMS.read_text().splitlines() if line.startswith("    python -c 'import sys")]

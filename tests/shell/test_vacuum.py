@@ -14,8 +14,11 @@ from trackpools.shell.releases import Release
 from trackpools.shell.store import Store
 from trackpools.tables import USERS
 
-NOW = dt.datetime.now(dt.UTC)
 HOURS_AGO = {0: 15.0, 1: 12.0, 2: 9.0, 3: 6.4, 4: 6.2}  # version → age; the third's file goes out of use 6.2 hours ago, and 6.4 rounds to 6
+
+
+def now():
+    return dt.datetime.now(dt.UTC)  # of the test, not of when its file was read: that may be an hour ago
 
 
 def aged(root, to):
@@ -23,7 +26,7 @@ def aged(root, to):
     shutil.copytree(root, to)
     folder = to / "tables" / "users"
     for version, hours in HOURS_AGO.items():
-        at = (NOW - dt.timedelta(hours=hours)).timestamp()
+        at = (now() - dt.timedelta(hours=hours)).timestamp()
         log = folder / "_delta_log" / f"{version:020}.json"
         text = re.sub(r'"(deletionTimestamp|timestamp|inCommitTimestamp|modificationTime)":\d+', rf'"\1":{int(at * 1000)}', log.read_text())
         log.write_text(text)
@@ -43,12 +46,12 @@ def world(spark, config, tmp_path):
         store.overwrite(USERS, rows(spark, "users", *[{"user_id": f"u{n}", "explicit_policy": "allow"} for n in range(seq)]), {})
         stats = store.stats("users", store.version("users"))
         assert stats.version == seq
-        releases.publish(Store(spark, c.store), Release(seq, f"r{seq}", f"k{seq}", (stats,), "m", None, {"source.0": "als"}, NOW, NOW, NOW), f"k{seq}")
+        releases.publish(Store(spark, c.store), Release(seq, f"r{seq}", f"k{seq}", (stats,), "m", None, {"source.0": "als"}, now(), now(), now()), f"k{seq}")
     return Store(spark, c.store.model_copy(update={"root": str(aged(tmp_path / "root", tmp_path / "aged"))}))
 
 
 def test_vacuum_keeps_what_kept_releases_pin_deletes_the_rest_and_makes_no_version(world):
-    assert releases.vacuum(world, 2, NOW, floor_hours=0) == {"users": 7}
+    assert releases.vacuum(world, 2, now(), floor_hours=0) == {"users": 7}
     known = releases.releases(world)
     for release in known[:2]:
         assert world.stats("users", release.version("users")) == release.tables[0]
@@ -58,7 +61,7 @@ def test_vacuum_keeps_what_kept_releases_pin_deletes_the_rest_and_makes_no_versi
 
 
 def test_nothing_younger_than_the_floor_goes(world):
-    assert releases.vacuum(world, 1, NOW) == {"users": 168}
+    assert releases.vacuum(world, 1, now()) == {"users": 168}
     for release in releases.releases(world):
         assert world.stats("users", release.version("users")) == release.tables[0]
 
@@ -66,5 +69,5 @@ def test_nothing_younger_than_the_floor_goes(world):
 def test_a_session_of_others_that_would_not_keep_to_the_hours_is_refused(world, monkeypatch):
     monkeypatch.setattr("trackpools.shell.confs.is_ours", lambda _: False)
     with pytest.raises(ConfigError, match="hours") as refused:
-        releases.vacuum(world, 1, NOW)
+        releases.vacuum(world, 1, now())
     assert "spark.databricks.delta.vacuum.retentionWindowIgnore.enabled=false" in refused.value.problems
