@@ -11,6 +11,8 @@ from pathlib import Path
 from trackpools import __version__
 from trackpools.config import Config
 
+BESIDE = ("_jobs/", "_conf/")
+
 
 @cache
 def code_hash() -> str:
@@ -22,14 +24,15 @@ def code_hash() -> str:
 
 
 def _sources(package: Path) -> Iterator[tuple[str, bytes]]:
-    """`(name, content)` of every file of code; the jobs, which lie beside the package or in it, are none of it."""
+    """`(name, content)` of every file of code; jobs and configuration, which lie beside the package or in it, are none of it."""
     if package.is_dir():
-        yield from ((path.relative_to(package).as_posix(), path.read_bytes()) for path in package.rglob("*.py") if package / "_jobs" not in path.parents)
+        names = ((path.relative_to(package).as_posix(), path) for path in package.rglob("*.py"))
+        yield from ((name, path.read_bytes()) for name, path in names if not name.startswith(BESIDE))
         return
     with zipfile.ZipFile(package.parent) as packed:
         for whole in packed.namelist():
             name = whole.removeprefix(f"{package.name}/")
-            if name != whole and name.endswith(".py") and not name.startswith("_jobs/"):
+            if name != whole and name.endswith(".py") and not name.startswith(BESIDE):
                 yield name, packed.read(whole)
 
 
