@@ -21,7 +21,7 @@ dbutils.widgets.text("challenger", "train.alpha=10; train.iterations=15", "What 
 
 root, catalog, schema, overlay = (dbutils.widgets.get(name) for name in ("root", "catalog", "schema", "config"))
 config = api.open_config(dbutils.widgets.get("challenger"), root=root, catalog=catalog, schema=schema, overlay=overlay)
-champion = api.releases(config)[0]
+champion = next(release for release in api.releases(config) if release.channel == "prod")
 print(f"champion: release {champion.seq}, as of {champion.as_of:%Y-%m-%d}; measured by what is heard in the {config.holdout.days} days after")
 
 # COMMAND ----------

@@ -165,8 +165,7 @@ def source_shares(config: Config, release: Release) -> dict[str, float]:
 def drift(config: Config, old: Release, new: Release) -> Drift:
     """How listeners, recordings and scores are spread otherwise in `new`; empty where `old` can no longer be read."""
     store = open_store(config)
-    older = Older(old.release_id, lambda name: store.read(name, old.version(name)))
-    return drift_of(lambda name: store.read(name, new.version(name)), older, F.lit(True))
+    return drift_of(lambda name: r.view(store, new, name), Older.of(store, old), F.lit(True))
 
 
 def releases(config: Config) -> list[Release]:

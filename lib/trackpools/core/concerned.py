@@ -1,10 +1,10 @@
 """Whose pools a refresh makes again, and why."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from functools import reduce
 
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 REASONS = {
@@ -28,11 +28,6 @@ def concerned(found: Mapping[str, DataFrame]) -> DataFrame:
     return reduce(DataFrame.unionByName, [users.select("user_idx", F.lit(reason).alias("reason")) for reason, users in found.items()]).distinct()
 
 
-def changed(feed: DataFrame) -> DataFrame:
-    """`user_idx` of a change feed of `interactions`."""
-    return feed.select("user_idx").distinct()
-
-
 def later_than(user_ids: DataFrame, known: int) -> DataFrame:
     """`user_idx` of whoever came after the first `known`: the numbers are dense."""
     return user_ids.where(F.col("user_idx") >= known).select("user_idx")
@@ -52,11 +47,6 @@ def holders(pools: DataFrame, recordings: DataFrame) -> DataFrame:
     """`user_idx` of pools with any of the `recording_idx` in it or in its reserve."""
     held = pools.select("user_idx", F.explode(F.concat("candidates.recording", "reserve.recording")).alias("recording_idx"))
     return held.join(F.broadcast(recordings), "recording_idx", "left_semi").select("user_idx").distinct()
-
-
-def in_buckets(bucket: Column, buckets: Sequence[int]) -> Column:
-    """Whether a bucket is one of these."""
-    return bucket.isin(list(buckets))
 
 
 def unknown_share(weighed: DataFrame, recordings: DataFrame) -> DataFrame:

@@ -80,6 +80,6 @@ def within(psi: Sequence[tuple[str, float, float]], most: float) -> list[Check]:
     return [Check("psi", f"of={name}", index, high=max(most, chance), usual=f"{chance:.3f} by chance") for name, index, chance in psi]
 
 
-def is_music_play() -> Column:
+def is_timed() -> Column:
     """What volume counts: timed plays."""
     return (F.col("kind") == "play") & F.col("played_at").isNotNull()

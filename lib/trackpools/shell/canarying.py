@@ -1,8 +1,6 @@
 """A canary: is it still to be followed? It ends by itself where a guardrail does not hold."""
 
-from contextlib import ExitStack
-from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -10,15 +8,14 @@ from pyspark.sql import functions as F
 from trackpools import tables as t
 from trackpools.config import Config
 from trackpools.core.channels import CANARY, follows_canary
-from trackpools.core.verdict import Gate, Paired, guardrails
+from trackpools.core.verdict import Gate, guardrails
 from trackpools.errors import InputError, ModelError
 from trackpools.shell import releases
 from trackpools.shell.command import Answer, Options
 from trackpools.shell.flow import Flow
-from trackpools.shell.kept import kept
 from trackpools.shell.measuring import Past
 from trackpools.shell.opening import opened
-from trackpools.shell.promoting import compared, of_lists, paired
+from trackpools.shell.promoting import heard_later, of_lists
 from trackpools.shell.releases import Release
 from trackpools.shell.side import last_moment
 
@@ -32,7 +29,7 @@ def judged(flow: Flow, force: Release, bird: Release) -> list[Gate]:
     days = min(config.holdout.days, (last_moment(store, None) - moment).days)
     past = Past(lambda name: releases.view(store, knows, name), moment, config, (max(1, days),))
     told = of_lists(past, pools) | _fullness(pools)
-    return guardrails(config.canary, config.promote, told, _outcome(flow, past, pools, days) if days >= 1 else None)
+    return guardrails(config.canary, config.promote, told, heard_later(store, past, pools, days)[0] if days >= 1 else None)
 
 
 def _fullness(pools: dict[str, DataFrame]) -> dict[str, float]:
@@ -42,23 +39,16 @@ def _fullness(pools: dict[str, DataFrame]) -> dict[str, float]:
     return {"fill_ratio": sizes["challenger"] / sizes["champion"] if sizes["champion"] else 1.0, "more_short": shorts["challenger"] - shorts["champion"]}
 
 
-def _outcome(flow: Flow, past: Past, pools: dict[str, DataFrame], days: int) -> Paired:
-    store = flow.store
-    with ExitStack() as held:
-        plays = store.read(t.PLAYS.name, store.version(t.PLAYS.name)).where(F.col("played_at") < F.lit(past.as_of + timedelta(days=days)))
-        later = held.enter_context(kept(past.later(plays)))
-        return compared(held.enter_context(kept(paired(past, pools, later, days))), flow.config.promote.level)[0]
-
-
 def watch(flow: Flow) -> list[str]:
     """Judge the canary that is followed now, and end it where a guardrail does not hold.
 
     Returns:
         What did not hold; empty where all did, or nothing is followed.
     """
-    bird, force = releases.canary(flow.store), releases.latest(flow.store)
+    bird = releases.canary(flow.store)
     if bird is None:
         return []
+    force = releases.latest(flow.store)
     flow.progress(f"canary: guardrails of release {bird.seq}")
     gates = judged(flow, force, bird)
     flow.tracker.metrics({f"canary_{gate.name}": gate.found for gate in gates})
@@ -71,11 +61,7 @@ def watch(flow: Flow) -> list[str]:
 
 def end(flow: Flow, force: Release) -> Release:
     """Nobody follows a canary any more: a row on its channel with the tables of the release in force."""
-    now, known = datetime.now(UTC), releases.releases(flow.store)
-    row = replace(
-        force, seq=known[0].seq + 1, release_id=releases.new_release_id(now, force.run_key), created_at=now, channel=CANARY, share=0.0,
-        valid_until=now + timedelta(days=flow.config.pools.valid_days))
-    return releases.publish(flow.store, row, force.run_key)
+    return releases.again(flow.store, force, datetime.now(UTC), channel=CANARY, share=0.0)
 
 
 def canary(config: Config, options: Options, *, stop: bool) -> Answer:

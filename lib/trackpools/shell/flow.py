@@ -188,13 +188,13 @@ class Flow:
         began = time.monotonic()
         versions, made = self.made()
         known = releases.releases(self.store)
-        force = releases.newest(known, self.channel)
+        force = releases.last_of(known, self.channel)
         if force and force.run_key == made["run_key"] and force.share == self.share:
             self.done.append(Done("publish", list(force.tables), time.monotonic() - began, True, {}))
             return force
         self._require_meant(made)
         guarded = self.channel == PROD and self.config.promote.required and not promoted
-        if force and guarded and self._recipe(force) != made.get("recipe"):
+        if force and guarded and self.recipe(force) != made.get("recipe"):
             raise ModelError(f"the model, its sources or its blend are set otherwise than for release {force.seq}, and promote.required is true: "
                              "nothing was published; run `trackpools promote`, which measures both")
         rows = writing.refuse(t.POOLS.name, pool_violations(self.store.read(t.POOLS.name, versions[t.POOLS.name]), self.config.pools.k))
@@ -216,5 +216,6 @@ class Flow:
         if self.channel == PROD and made.get("channel") == BACKFILL and not any(one.stage == "pools" for one in self.done):
             raise InputError(f"the pools here are those of a backfill, as of {made['as_of']}: run `trackpools run`, which makes today's")
 
-    def _recipe(self, release: releases.Release) -> Any:
+    def recipe(self, release: releases.Release) -> Any:
+        """Of which settings the pools of a release were made: a hash; None where its commit does not say."""
         return self.store.commit_at(t.POOLS.name, release.version(t.POOLS.name)).metadata.get("recipe")

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
+from functools import reduce
 from typing import Any
 
 from pyspark.sql import DataFrame
@@ -29,20 +30,22 @@ def fold_changes(store: Store, stage: Stage, c: Context) -> int:
         return 0
     made, read = writing.metadata(stage, c), {name: store.read(name, version) for name, version in c.versions.items()}
     users = touched(store, last.metadata, made, c) if _stands(store.commit(t.PLAYS_DAILY.name), last.metadata, made) else None
-    rows = store.difference(t.INTERACTIONS, stage.run(read, c)["interactions"], made) if users is None else _of_some(store, stage, c, users)
+    if users is None:
+        rows = store.difference(t.INTERACTIONS, stage.run(read, c)["interactions"], made)
+    else:
+        with kept(users) as some:
+            some.count()  # now, so that what joins it knows how few they are
+            rows = store.upsert(t.INTERACTIONS, stage.run(_of_users(read, some), c)["interactions"], made)
     if store.commit(t.INTERACTIONS.name).metadata.get("run_key") != c.run_key:
         store.mark(t.INTERACTIONS.name, made)
     return rows
 
 
-def _of_some(store: Store, stage: Stage, c: Context, users: DataFrame) -> int:
-    read = {name: store.read(name, version) for name, version in c.versions.items()}
-    with kept(users) as some:
-        some.count()  # now, so that what joins it knows how few they are
-        numbered = some.join(read["user_ids"], "user_id").select("user_idx")
-        narrow = {name: read[name].join(some, "user_id", "left_semi") for name in OF_USERS}
-        narrow["plays_daily"] = read["plays_daily"].join(numbered, "user_idx", "left_semi")
-        return store.upsert(t.INTERACTIONS, stage.run(read | narrow, c)["interactions"], writing.metadata(stage, c))
+def _of_users(read: Mapping[str, DataFrame], users: DataFrame) -> dict[str, DataFrame]:
+    """The tables, with these listeners' plays, acts and days alone."""
+    numbered = users.join(read["user_ids"], "user_id").select("user_idx")
+    narrow = {name: read[name].join(users, "user_id", "left_semi") for name in OF_USERS}
+    return dict(read) | narrow | {"plays_daily": read["plays_daily"].join(numbered, "user_idx", "left_semi")}
 
 
 def _stands(daily: Commit, last: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
@@ -67,4 +70,4 @@ def touched(store: Store, last: Mapping[str, Any], now: Mapping[str, Any], c: Co
             return None
         # and what had been imported, but lay in the future then
         found += [feed.select("user_id"), store.read(name, last["versions"][name]).where(ripe[name]).select("user_id")]
-    return found[0].union(found[1]).union(found[2]).union(found[3]).distinct()
+    return reduce(DataFrame.union, found).distinct()

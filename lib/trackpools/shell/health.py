@@ -63,7 +63,7 @@ def watch(config: Config, options: Options, *, now: str | None = None) -> Answer
 
 def _of_log(flow: Flow, force: Release, now: datetime) -> Iterator[Check]:
     limits, store = flow.config.watch, flow.store
-    plays = store.read(t.PLAYS.name, store.version(t.PLAYS.name)).where(health.is_music_play())
+    plays = store.read(t.PLAYS.name, store.version(t.PLAYS.name)).where(health.is_timed())
     last = plays.agg(F.max("played_at").alias("at")).collect()[0]["at"]
     if last is None:
         return  # a log without times has no days
@@ -90,9 +90,8 @@ def _of_release(flow: Flow, force: Release) -> Iterator[Check]:
         yield Check("fill", "all", sum(row["users"] * row["size"] for row in rows) / users, low=limits.fill, usual=f"k = {k}")
     for row in sorted((row for row in rows if row["rule"]), key=lambda row: row["rule"]):
         yield Check("short", f"rule={row['rule']}", row["users"] / users, high=limits.short, usual=f"{row['users']:,} pools")
-    known = [one for one in releases.releases(store) if one.channel == force.channel and one.seq < force.seq]
     # a refresh leaves these as the full run made them: compare with the full run before that
-    older = next((one for one in known if one.version(t.RECORDING_FEATURES.name) != force.version(t.RECORDING_FEATURES.name)), None)
+    older = next((one for one in releases.before(store, force) if one.version(t.RECORDING_FEATURES.name) != force.version(t.RECORDING_FEATURES.name)), None)
     if older is None:
         return
     moved = health.turnover(view(store, older, t.RECORDING_FEATURES.name), view(store, force, t.RECORDING_FEATURES.name)).collect()[0]
@@ -100,7 +99,7 @@ def _of_release(flow: Flow, force: Release) -> Iterator[Check]:
         if moved[name] is not None:
             yield Check(name, "all", moved[name], high=most, usual=f"since release {older.seq}")
     some = by_lot(force.rows(t.POOLS.name), SAMPLE)
-    drift = drift_of(lambda name: view(store, force, name), Older(older.release_id, lambda name: view(store, older, name)), some)
+    drift = drift_of(lambda name: view(store, force, name), Older.of(store, older), some)
     yield from health.within([(name, index, drift.chance[name]) for name, index in drift.psi.items()], limits.psi)
 
 

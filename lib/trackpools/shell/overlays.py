@@ -29,23 +29,22 @@ def empty(store: Store, made: Mapping[str, Any]) -> None:
             store.overwrite(table, store.read(table.name).limit(0), made)
 
 
-def start_from(store: Store, release: Release) -> list[str]:
+def start_from(store: Store, release: Release) -> bool:
     """Make what a release pins the latest, so that a refresh writes onto that: what a crashed one left, or what came after a rollback, goes.
 
     Returns:
-        Tables whose latest rows were of nobody's refresh, and are so no longer: a challenger's, that waited for `promote`.
+        Whether the latest pools were a challenger's, that waited for `promote`, and are so no longer.
     """
-    replaced = []
+    waited = False
     for table in (POOLS, *OVERLAYS.values(), TRACK_CARDS, INTERACTIONS):
         store.create(table)
         last = store.commit(table.name)
         if release.holds(table.name) and last.version != release.version(table.name):
-            waited = table is POOLS and last.metadata.get("stage") != STAGE and last.metadata.get("channel") == PROD
-            replaced += [table.name] if waited else []
+            waited |= table is POOLS and last.metadata.get("stage") != STAGE and last.metadata.get("channel") == PROD
             store.restore(table.name, release.version(table.name))
         elif not release.holds(table.name) and last.version > 0:
             store.overwrite(table, store.read(table.name).limit(0), dict(last.metadata))
-    return replaced
+    return waited
 
 
 def next_number(store: Store, release: Release) -> int:

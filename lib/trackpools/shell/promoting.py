@@ -21,6 +21,7 @@ from trackpools.shell.flow import Flow
 from trackpools.shell.kept import kept
 from trackpools.shell.measuring import ALL, Measure, Past, keep, means, parts_of
 from trackpools.shell.side import last_moment
+from trackpools.shell.store import Store
 
 CHALLENGER = "challenger"
 
@@ -62,12 +63,16 @@ def judged(flow: Flow, champion: releases.Release) -> Verdict:
     knows = versions if as_of >= champion.as_of else {table.name: table.version for table in champion.tables}
     past = Past(lambda name: store.read(name, knows[name]), moment, flow.config, (days,))
     pools = {"champion": releases.released(store, champion, "pools"), "challenger": store.read("pools", versions["pools"])}
-    with ExitStack() as held:
-        plays = store.read(t.PLAYS.name, store.version(t.PLAYS.name)).where(F.col("played_at") < F.lit(moment + timedelta(days=days)))
-        later = held.enter_context(kept(past.later(plays)))
-        rows = held.enter_context(kept(paired(past, pools, later, days)))
-        overall, parts = compared(rows, flow.config.promote.level)
+    overall, parts = heard_later(store, past, pools, days)
     return Verdict(*_verdict(flow, past, pools, overall, parts), _notes(as_of, champion.as_of))
+
+
+def heard_later(store: Store, past: Past, pools: dict[str, DataFrame], days: int) -> tuple[Paired, list[Paired]]:
+    """Both pools by what the same listeners heard in so many days after them: everybody, and each slice."""
+    with ExitStack() as held:
+        plays = store.read(t.PLAYS.name, store.version(t.PLAYS.name)).where(F.col("played_at") < F.lit(past.as_of + timedelta(days=days)))
+        later = held.enter_context(kept(past.later(plays)))
+        return compared(held.enter_context(kept(_paired(past, pools, later, days))), past.config.promote.level)
 
 
 def _long_enough(flow: Flow, moment: datetime, days: int) -> None:
@@ -85,7 +90,7 @@ def _notes(challenger: datetime, champion: datetime) -> list[str]:
     return [f"the {older} was made {apart} days earlier and knows that much less; make both as of one day to compare settings alone"] if apart else []
 
 
-def paired(past: Past, pools: dict[str, DataFrame], later: DataFrame, days: int) -> DataFrame:
+def _paired(past: Past, pools: dict[str, DataFrame], later: DataFrame, days: int) -> DataFrame:
     """`user_idx`, the slices, and `champion, challenger, gain` of the metric, of users with a pool of either; who has none from one found nothing there."""
     kind, cut = past.config.promote.metric.split("_", 1)
     name = f"{kind}_{days}d_{cut}"

@@ -48,10 +48,7 @@ def refresh(config: Config, options: Options, *, as_of: str | None, known_as_of:
         work = refreshing.begin(flow, base, key)
         for name in BEFORE:
             flow.run(s.BY_NAME[name])
-        began = time.monotonic()
-        _fold(flow)
-        flow.notes.metrics["fold_seconds"] = time.monotonic() - began
-        return _refresh(flow, options, work)
+        return _refresh(flow, options, work, _fold(flow))
 
 
 def plan(config: Config) -> Answer:
@@ -61,16 +58,19 @@ def plan(config: Config) -> Answer:
     return replace(told, lines=[*told.lines[:3], last, *told.lines[3:]], more=told.more | {"plan": [*told.more["plan"], "refresh"]})
 
 
-def _fold(flow: Flow) -> None:
+def _fold(flow: Flow) -> float:
+    """Seconds."""
     stage = s.BY_NAME["interactions"]
     flow.progress("interactions: fold what came")
     with flow.tracker.stage(stage.name) as told:
         began = time.monotonic()
         rows = fold_changes(flow.store, stage, flow.context(stage))
-        told.metrics({"rows_changed": rows, "seconds": time.monotonic() - began})
+        seconds = time.monotonic() - began
+        told.metrics({"rows_changed": rows, "seconds": seconds})
+    return seconds
 
 
-def _refresh(flow: Flow, options: Options, work: Refresh) -> Answer:
+def _refresh(flow: Flow, options: Options, work: Refresh, fold: float) -> Answer:
     began, used, key = time.monotonic(), Usage(flow.spark), work.run_key
     with flow.tracker.stage("refresh") as told:
         release = refreshing.renew(work)
@@ -82,7 +82,7 @@ def _refresh(flow: Flow, options: Options, work: Refresh) -> Answer:
         told.params({"run_key": key, "refresh": work.number, "buckets": work.turn, "as_of": release.as_of.isoformat()})
         told.metrics(work.measured | used.totals() | {"output_bytes": work.measured["bytes_written"]})
         told.metrics({f"concerned_{reason}": count for reason, count in work.why.items()})
-    seconds = {done.stage: done.seconds for done in flow.done} | {"fold": flow.notes.metrics["fold_seconds"], "refresh": work.measured["seconds"]}
+    seconds = {done.stage: done.seconds for done in flow.done} | {"fold": fold, "refresh": work.measured["seconds"]}
     cost = costs.tell(flow, release, seconds)
     reporting.follow_release(flow, release)
     broken = canarying.watch(flow)

@@ -16,7 +16,7 @@ from trackpools.core.als import plan
 from trackpools.core.als.foldin import signed
 from trackpools.core.assemble import bucket_of
 from trackpools.core.checks import pool_violations
-from trackpools.core.concerned import changed, concerned, expired, holders, in_buckets, later_than, reprofiled, turn, unknown_share
+from trackpools.core.concerned import concerned, expired, holders, later_than, reprofiled, turn, unknown_share
 from trackpools.errors import ModelError
 from trackpools.shell import additive, identity, overlays, releases, writing
 from trackpools.shell.commits import Stats
@@ -29,7 +29,6 @@ from trackpools.table import Table
 
 INPUTS = (t.PLAYS, t.SIGNALS, t.TRACKS, t.USERS)
 NOW = (t.USER_IDS, t.RECORDING_IDS, t.TRACKS, t.USERS, t.PLAYS_DAILY, t.INTERACTIONS)  # as they are; all else is read as the release pins it
-
 UNPINNED = {t.PLAYS_DAILY.name, t.POOLS.name, *(table.name for table in t.OVERLAYS.values())}  # not read by pools, or written with them
 
 
@@ -60,10 +59,8 @@ class Refresh:
     @property
     def made(self) -> dict[str, Any]:
         """What its commits say of it."""
-        recipe, moment = identity.sections_hash(self.flow.config, writing.RECIPE), self.flow.moment
         read = {name: version for name, version in self.versions.items() if name not in UNPINNED}
-        made = {"stage": overlays.STAGE, "run_key": self.run_key, "refresh": self.number, "versions": read, "recipe": recipe}
-        return made | {"as_of": moment.as_of.isoformat(), "known_as_of": moment.known_as_of.isoformat()}
+        return writing.work(overlays.STAGE, self.run_key, read, self.flow.config, self.flow.moment) | {"refresh": self.number}
 
 
 def key_of(flow: Flow) -> str:
@@ -79,18 +76,15 @@ def require_same_recipe(flow: Flow, base: Release) -> None:
     Raises:
         ModelError: with what to do.
     """
-    was = flow.store.commit_at(t.POOLS.name, base.version(t.POOLS.name)).metadata.get("recipe")
-    if was != identity.sections_hash(flow.config, writing.RECIPE):
+    if flow.recipe(base) != identity.sections_hash(flow.config, writing.RECIPE):
         named = ", ".join(writing.RECIPE)
         raise ModelError(f"release {base.seq} was made with other settings ({named}): a refresh would mix two; run `trackpools run`, or set them as they were")
 
 
 def begin(flow: Flow, base: Release, run_key: str) -> Refresh:
     """Number it, and start from what the release pins; before the stages that fold what came."""
-    replaced = overlays.start_from(flow.store, base)
-    if replaced:
-        waiting = ", ".join(replaced)
-        flow.notes.warnings.append(f"what was waiting for `promote` is no longer the latest ({waiting}); run `trackpools pools` before you promote")
+    if overlays.start_from(flow.store, base):
+        flow.notes.warnings.append("what was waiting for `promote` is no longer the latest (pools); run `trackpools pools` before you promote")
     pinned = {table.name: table.version for table in base.tables}
     # a release of an older trackpools does not hold all
     versions = flow.pin([table for table in PINNED if table.name not in pinned]) | pinned | flow.pin((t.TRACK_CARDS,))
@@ -135,8 +129,8 @@ def _found(r: Refresh, read: Mapping[str, DataFrame], worse: DataFrame | None) -
     feed = store.changes(name, r.folded, r.versions[name])
     pools, ids = view(store, base, t.POOLS.name), read["user_ids"]
     found = {
-        "changed": ids if feed is None else changed(feed), "new": later_than(ids, base.rows(t.USER_IDS.name)), "expired": expired(pools, r.flow.moment.as_of),
-        "rota": ids.where(in_buckets(bucket_of(r.flow.config.pools.buckets), r.turn)),
+        "changed": ids if feed is None else feed, "new": later_than(ids, base.rows(t.USER_IDS.name)), "expired": expired(pools, r.flow.moment.as_of),
+        "rota": ids.where(bucket_of(r.flow.config.pools.buckets).isin(r.turn)),
     }
     if base.version(t.USERS.name) != r.versions[t.USERS.name]:
         found["profile"] = reprofiled(store.read(t.USERS.name, base.version(t.USERS.name)), read["users"], ids)
@@ -169,7 +163,7 @@ def _written(r: Refresh, pools: DataFrame, factors: DataFrame) -> dict[str, Stat
     """Write them; rows and hash of each table by its name, as they are on disk."""
     r.flow.progress("write: buckets whose turn it is, and the overlay")
     number = F.lit(r.number)
-    own, mine, none = in_buckets(F.col("bucket"), r.turn), F.col("refresh") == number, F.lit(False)
+    own, mine, none = F.col("bucket").isin(r.turn), F.col("refresh") == number, F.lit(False)
     told = [
         _replaced(r, t.POOLS, pools.where(own).repartition("bucket"), own, own),
         _replaced(r, t.POOLS_HOT, pools.where(~own).withColumn("refresh", number).repartition("bucket"), own, mine),
@@ -202,9 +196,8 @@ def _release(r: Refresh, written: Mapping[str, Stats]) -> Release:
     tables = {table.name: table for table in base.tables} | dict(written)
     for name, version in r.versions.items():
         if name != t.PLAYS_DAILY.name and (name not in tables or tables[name].version != version):
-            old = tables.get(name)
-            fed = old is not None and name == t.INTERACTIONS.name
-            tables[name] = additive.by_feed(store, replace(old, version=r.folded), version) if old and fed else store.stats(name, version)
+            fed = name == t.INTERACTIONS.name
+            tables[name] = additive.by_feed(store, replace(tables[name], version=r.folded), version) if fed else store.stats(name, version)
     now = datetime.now(UTC)
     return Release(
         seq=releases.releases(store)[0].seq + 1, release_id=new_release_id(now, r.run_key), run_key=r.run_key,

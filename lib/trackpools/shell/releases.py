@@ -10,8 +10,8 @@ from uuid import uuid4
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from trackpools.core import overlay as overlays
 from trackpools.core.channels import CANARY, CHANNELS, PROD
+from trackpools.core.overlay import newest
 from trackpools.errors import BusyError, ConfigError, ContractError, InputError
 from trackpools.shell.commits import Stats
 from trackpools.shell.store import Store
@@ -73,7 +73,7 @@ def _release(row: dict[str, Any]) -> Release:
     return Release(**(row | told | {"tables": tuple(Stats(**table) for table in row["tables"])}))
 
 
-def newest(known: Sequence[Release], channel: str = PROD) -> Release | None:
+def last_of(known: Sequence[Release], channel: str = PROD) -> Release | None:
     """Of releases, latest first, the last of a channel."""
     return next((one for one in known if one.channel == channel), None)
 
@@ -84,7 +84,7 @@ def latest(store: Store) -> Release:
     Raises:
         InputError: where nothing has been published.
     """
-    found = newest(releases(store))
+    found = last_of(releases(store))
     if found is None:
         raise InputError(f"nothing is published under {store.where(RELEASES.name)}; run `trackpools run` first")
     return found
@@ -92,8 +92,13 @@ def latest(store: Store) -> Release:
 
 def canary(store: Store) -> Release | None:
     """The canary that some readers follow now, if there is one."""
-    found = newest(releases(store), CANARY)
+    found = last_of(releases(store), CANARY)
     return found if found is not None and found.share and found.valid_until > datetime.now(UTC) else None
+
+
+def before(store: Store, release: Release) -> list[Release]:
+    """Releases of the same channel before it, latest first."""
+    return [one for one in releases(store) if one.channel == release.channel and one.seq < release.seq]
 
 
 def released(store: Store, release: Release, name: str) -> DataFrame:
@@ -113,7 +118,7 @@ def view(store: Store, release: Release, name: str) -> DataFrame:
     frame, overlay = store.read(name, release.version(name)), OVERLAYS.get(name)
     if overlay is None or not release.rows(overlay.name):
         return frame
-    return overlays.newest(frame, store.read(overlay.name, release.version(overlay.name)), TABLES[name].key[0])
+    return newest(frame, store.read(overlay.name, release.version(overlay.name)), TABLES[name].key[0])
 
 
 def require_whole(store: Store, release: Release, name: str) -> None:
@@ -159,9 +164,18 @@ def rollback(store: Store, seq: int, created_at: datetime) -> Release:
         raise ConfigError(f"no release has seq {seq}; known: {', '.join(str(r.seq) for r in known) or 'none'}")
     for table in old.tables:
         require_whole(store, old, table.name)
+    return again(store, old, created_at)
+
+
+def again(store: Store, old: Release, created_at: datetime, **otherwise: Any) -> Release:
+    """Publish the tables of a release as a new row, that lives as long as the old one.
+
+    Args:
+        otherwise: fields of the row that are not as in the old one.
+    """
     life = old.valid_until - old.created_at
-    release_id = new_release_id(created_at, old.run_key)
-    return publish(store, replace(old, seq=known[0].seq + 1, release_id=release_id, created_at=created_at, valid_until=created_at + life), old.run_key)
+    seq, release_id = releases(store)[0].seq + 1, new_release_id(created_at, old.run_key)
+    return publish(store, replace(old, seq=seq, release_id=release_id, created_at=created_at, valid_until=created_at + life, **otherwise), old.run_key)
 
 
 def vacuum(store: Store, keep: int, now: datetime, floor_hours: int = 168) -> dict[str, int]:

@@ -9,6 +9,8 @@ from pyspark.sql import functions as F
 
 from trackpools.core.drift import by_chance, by_octave, by_quantile, psi
 from trackpools.errors import InputError
+from trackpools.shell.releases import Release, view
+from trackpools.shell.store import Store
 
 Read = Callable[[str], DataFrame]
 PLAYS, USERS, RECORDINGS, SCORES = "plays a listener", "listeners by recent plays", "listeners a recording", "scores in pools"
@@ -22,6 +24,11 @@ class Older:
 
     release_id: str
     read: Read
+
+    @staticmethod
+    def of(store: Store, release: Release) -> "Older":
+        """With what refreshes put over it."""
+        return Older(release.release_id, lambda name: view(store, release, name))
 
 
 @dataclass(frozen=True)

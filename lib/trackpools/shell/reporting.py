@@ -12,7 +12,7 @@ from trackpools.shell import model
 from trackpools.shell.flow import Flow
 from trackpools.shell.ingest import IngestResult
 from trackpools.shell.lock import local_path
-from trackpools.shell.releases import Release, releases, view
+from trackpools.shell.releases import Release, before, view
 from trackpools.shell.report import build_report
 from trackpools.shell.report_data import ReportData, StageCost, collect_report
 from trackpools.shell.report_drift import Older
@@ -29,8 +29,8 @@ def release_data(store: Store, release: Release, k: int, **of_the_run: Any) -> R
 
 
 def _before(store: Store, release: Release) -> Older | None:
-    older = [one for one in releases(store) if one.seq < release.seq]  # latest first
-    return Older(older[0].release_id, lambda name: view(store, older[0], name)) if older else None
+    older = before(store, release)
+    return Older.of(store, older[0]) if older else None
 
 
 def write_report(flow: Flow, release: Release, imported: IngestResult | None) -> Path | None:

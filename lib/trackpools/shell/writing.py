@@ -13,6 +13,7 @@ from trackpools.core.ids import INT32_MAX
 from trackpools.errors import ContractError, InputError
 from trackpools.shell import identity, overlays
 from trackpools.shell.kept import kept
+from trackpools.shell.moment import Moment
 from trackpools.shell.store import Store
 from trackpools.stage import Context, Stage
 from trackpools.table import Table
@@ -25,10 +26,15 @@ def unchanged(config: Config, stage: Stage, versions: Mapping[str, int]) -> dict
     return {"code": identity.code_hash(), "settings": identity.sections_hash(config, stage.sections), "tracks_version": versions.get(t.TRACKS.name)}
 
 
+def work(stage: str, run_key: str, versions: Mapping[str, int], config: Config, at: Moment | Context) -> dict[str, Any]:
+    """What every commit says of how it was made."""
+    made: dict[str, Any] = {"stage": stage, "run_key": run_key, "versions": dict(versions), "recipe": identity.sections_hash(config, RECIPE)}
+    return made | {"as_of": at.as_of.isoformat(), "known_as_of": at.known_as_of.isoformat()}
+
+
 def metadata(stage: Stage, c: Context) -> dict[str, Any]:
     """Which work a commit is."""
-    made: dict[str, Any] = {"stage": stage.name, "run_key": c.run_key, "versions": dict(c.versions), "recipe": identity.sections_hash(c.config, RECIPE)}
-    made |= {"as_of": c.as_of.isoformat(), "known_as_of": c.known_as_of.isoformat()} | unchanged(c.config, stage, c.versions)
+    made = work(stage.name, c.run_key, c.versions, c.config, c) | unchanged(c.config, stage, c.versions)
     if t.PLAYS_DAILY in stage.writes:
         made |= {"plays_version": c.versions[t.PLAYS.name], "since": c.since.isoformat() if c.since else None}
     return made

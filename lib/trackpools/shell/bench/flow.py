@@ -1,12 +1,11 @@
 """Plays a second of every stage of the flow, from a generated world to a published release."""
 
-import shutil
-import tempfile
 from collections.abc import Callable
 
 from trackpools.config import Config
 from trackpools.shell import work
 from trackpools.shell.bench import Measured, Size
+from trackpools.shell.bench.world import generated
 from trackpools.shell.command import Options
 from trackpools.stages import STAGES
 
@@ -17,15 +16,9 @@ def measure(config: Config, size: Size, rounds: int, tell: Callable[[str], None]
     found = Measured([])
     for number in range(1, rounds + 1):
         tell(f"round {number}: {users:,} listeners over {days} days")
-        folder = tempfile.mkdtemp(prefix="trackpools-bench-")
-        synthetic = config.synthetic.model_copy(update={"users": users, "days": days, "tracks": recordings})
-        store, mlflow = config.store.model_copy(update={"root": folder}), config.mlflow.model_copy(update={"enabled": False})
-        own = config.model_copy(update={"synthetic": synthetic, "store": store, "mlflow": mlflow})
-        try:
+        with generated(config, users=users, days=days, tracks=recordings) as own:
             plays = found.note("plays", work.import_log(own, Options(quiet=True), "synthetic", None).more["accepted"])
             answer = work.run_stages(own, Options(quiet=True), "run", STAGES, publish=True, as_of=None, known_as_of=None)
             for stage in answer.more["stages"]:
                 found.note(f"{stage['stage']}, plays/s", plays / stage["seconds"])
-        finally:
-            shutil.rmtree(folder)
     return found

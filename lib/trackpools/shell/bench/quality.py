@@ -3,12 +3,9 @@
 The world, the split and the seed stand here and are not tuned; weights of sources were chosen on the fortnight before the one that is measured.
 """
 
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date, timedelta
-from pathlib import Path
 from typing import Any
 
 from pyspark.sql import functions as F
@@ -18,6 +15,7 @@ from trackpools.core.sources import enabled
 from trackpools.shell.bench import Measured, Ratio, Size
 from trackpools.shell.bench.law import law_recall
 from trackpools.shell.bench.trial import TEST_DAYS, K, Trial, interval, prepared, trial
+from trackpools.shell.bench.world import generated
 from trackpools.shell.flow import Flow
 
 WORLD = {"days": 120, "seed": 11, "plays_per_user_day": 4.0, "until": date(2026, 1, 1)}  # and 4,000 users × 20,000 tracks
@@ -46,17 +44,9 @@ def measure(config: Config, size: Size, rounds: int, tell: Callable[[str], None]
 def frozen(config: Config, size: Size, tell: Callable[[str], None]) -> Iterator[Flow]:
     """The flow over the fixed world up to its last 14 days."""
     users, tracks = size.of((4000, 20_000), (400, 2000))
-    folder = Path(tempfile.mkdtemp(prefix="trackpools-bench-"))
     tell(f"world: {users:,} listeners, {tracks:,} tracks, {WORLD['days']} days; then the flow up to the last {TEST_DAYS}")
-    own = config.model_copy(update={
-        "synthetic": config.synthetic.model_copy(update=WORLD | {"users": users, "tracks": tracks}),
-        "store": config.store.model_copy(update={"root": str(folder / "root")}), "pools": config.pools.model_copy(update={"k": K}),
-        "mlflow": config.mlflow.model_copy(update={"enabled": False}),
-    })
-    try:
+    with generated(config.model_copy(update={"pools": config.pools.model_copy(update={"k": K})}), **WORLD, users=users, tracks=tracks) as own:
         yield prepared(own, own.synthetic.until - timedelta(days=TEST_DAYS))
-    finally:
-        shutil.rmtree(folder)
 
 
 def of_sources(one: Trial, kind: str, tell: Callable[[str], None], found: Measured) -> dict[str, Any]:

@@ -1,7 +1,5 @@
 """A refresh against the full run it spares: time of the pools and bytes written, where one listener in a hundred played something."""
 
-import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +9,7 @@ from trackpools import tables as t
 from trackpools.config import Config
 from trackpools.shell import work
 from trackpools.shell.bench import Measured, Ratio, Size
+from trackpools.shell.bench.world import generated
 from trackpools.shell.command import Options
 from trackpools.shell.refresh_command import refresh
 from trackpools.shell.session import spark_session
@@ -25,14 +24,9 @@ def measure(config: Config, size: Size, rounds: int, tell: Callable[[str], None]
     """Every source and rule on; the chosen play again, a day later, what they played on the last days. A round is a world of its own."""
     users, recordings = size.of((200_000, 50_000), (5_000, 5_000))
     of_time, of_bytes = Ratio("seconds, of the full run's pools", 0.05, at_most=True), Ratio("bytes written, of the base's", 0.02, at_most=True)
-    found = Measured([of_time, of_bytes])
+    found, wide = Measured([of_time, of_bytes]), config.model_copy(update={"pools": config.pools.model_copy(update={"buckets": BUCKETS})})
     for number in range(1, rounds + 1):
-        folder = Path(tempfile.mkdtemp(prefix="trackpools-bench-"))
-        own = config.model_copy(update={
-            "store": config.store.model_copy(update={"root": str(folder / "root")}), "mlflow": config.mlflow.model_copy(update={"enabled": False}),
-            "pools": config.pools.model_copy(update={"buckets": BUCKETS}),
-            "synthetic": config.synthetic.model_copy(update={"users": users, "tracks": recordings, "days": DAYS, "plays_per_user_day": PLAYS})})
-        try:
+        with generated(wide, users=users, tracks=recordings, days=DAYS, plays_per_user_day=PLAYS) as own:
             tell(f"round {number}: {users:,} listeners, a full run")
             found.note("plays", work.import_log(own, QUIET, "synthetic", None).more["accepted"])
             stages = work.run_stages(own, QUIET, "run", STAGES, publish=True, as_of=None, known_as_of=None).more["stages"]
@@ -40,23 +34,22 @@ def measure(config: Config, size: Size, rounds: int, tell: Callable[[str], None]
             store = Store(spark_session(own.session), own.store)
             base = found.note("base, MiB", float(store.commit(t.POOLS.name).counted["numOutputBytes"]) / 2**20)
             tell(f"round {number}: one in a hundred plays, a refresh")
-            work.import_log(own, QUIET, "events", str(_came(store, folder)))
+            work.import_log(own, QUIET, "events", str(_came(store)))
             told = refresh(own, QUIET, as_of=None, known_as_of=None).more
             of_time.values.append(found.note("refresh, s", told["measured"]["seconds"]) / full)
             of_bytes.values.append(found.note("written, MiB", told["measured"]["bytes_written"] / 2**20) / base)
             for reason, count in told["concerned"].items():
                 found.note(f"listeners, {reason}", count)
-        finally:
-            shutil.rmtree(folder)
     return found
 
 
-def _came(store: Store, folder: Path) -> Path:
+def _came(store: Store) -> Path:
     """A file of plays of one listener in a hundred."""
     plays = store.read(t.PLAYS.name)
     last = plays.agg(F.max("played_at").alias("last")).first()
     assert last is not None  # noqa: S101 - an aggregate has one row
     some = plays.where((F.pmod(F.xxhash64("user_id", F.lit("refresh")), F.lit(100)) == 0) & (F.col("played_at") > F.date_sub(F.lit(last["last"]), 3)))
+    folder = Path(str(store.config.root)).with_name("came")
     later = (F.col("played_at") + F.make_dt_interval(F.lit(1))).alias("played_at")
-    some.select(F.concat(F.lit("again "), "play_key").alias("event_id"), "user_id", "track_id", later, "ms_played").write.json(str(folder / "came"))
-    return folder / "came"
+    some.select(F.concat(F.lit("again "), "play_key").alias("event_id"), "user_id", "track_id", later, "ms_played").write.json(str(folder))
+    return folder
