@@ -11,7 +11,7 @@ from standalone import clean_environment
 
 
 def environment(**more):
-    return clean_environment(PYSPARK_PYTHON=sys.executable, PYTHONPATH=os.environ.get("PYTHONPATH", ""), SPARK_TESTING="1", TZ="UTC") | more
+    return clean_environment(PYSPARK_PYTHON=sys.executable, PYTHONPATH=os.environ.get("PYTHONPATH", ""), TZ="UTC") | more
 
 
 def asked_elsewhere(folder, timeout=800, env=None, **asked):

@@ -10,7 +10,7 @@ import pytest
 from typer.main import get_command
 from typer.testing import CliRunner
 
-from flows import AS_OF, SMALL, events, import_events
+from flows import AS_OF, WHOLE, events, import_events
 from trackpools.cli import FLOW, whole
 from trackpools.errors import ContractError
 from trackpools.shell import look, releases, work
@@ -74,7 +74,7 @@ def test_the_map_names_every_table(capsys):
 
 def test_run_show_explain_and_releases_tell_the_same_story(spark, released):
     c = released
-    options = ["--root", c.store.root, *(part for one in ("mlflow.enabled=false", *SMALL) for part in ("--set", one))]
+    options = ["--root", c.store.root, *(part for one in ("mlflow.enabled=false", *WHOLE, "report.enabled=true") for part in ("--set", one))]
     code, out = call("run", *options, "--as-of", AS_OF, "--json")
     answer = json.loads(out)
     assert (code, answer["ok"], answer["command"]) == (0, True, "run")

@@ -7,7 +7,7 @@ from delta.tables import DeltaTable
 from pyspark.sql import functions as F
 
 from bad_rows import bad_lines
-from flows import AS_OF, FEW, SMALL, START, events, hashes, import_events, run
+from flows import AS_OF, SMALL, START, WHOLE, events, hashes, import_events, run
 from trackpools import stages
 from trackpools.core.contract import conform, content_hash, repeated_keys
 from trackpools.errors import BusyError, InputError
@@ -69,7 +69,7 @@ def test_pools_are_equal_whatever_the_partitions(spark, config, tmp_path, engine
         for parts in (1, 2, 7):
             spark.conf.set("spark.sql.adaptive.enabled", "false")
             spark.conf.set("spark.sql.shuffle.partitions", parts)
-            c = config(*(SMALL if engine == "implicit" else FEW), f"train.engine={engine}", "topk.user_block=8", "pools.user_block=1", f"store.root={tmp_path / str(parts)}")
+            c = config(*(WHOLE if engine == "implicit" else SMALL), f"train.engine={engine}", "topk.user_block=8", "pools.user_block=1", f"store.root={tmp_path / str(parts)}")
             import_events(c, tmp_path, events()[:: 1 if parts != 2 else -1], f"events-{parts}", files=parts)
             run(c)
             assert _pools(spark, c).select(F.spark_partition_id().alias("p")).distinct().count() == parts
@@ -103,12 +103,18 @@ def test_a_future_play_and_one_received_too_late_change_nothing_after_a_release(
     import_events(released, tmp_path, CANARIES, "late-events")
     run(released, AS_OF)
     assert hashes(spark, released) == clean
+
+
+@pytest.mark.soak
+def test_what_came_late_sings_once_it_may_be_known(spark, tmp_path, released):
+    import_events(released, tmp_path, CANARIES, "late-events")
     run(released, AS_OF, known_as_of=(START + dt.timedelta(days=50)).isoformat())
     store = Store(spark, released.store)
     assert store.read("recording_ids").where("recording_id = 'late-only'").count() == 1, "the canary must sing once it may be known"
     assert store.read("recording_ids").where("recording_id = 'future-only'").count() == 0
 
 
+@pytest.mark.soak
 def test_bad_rows_among_good_ones_change_no_table_of_the_release(spark, config, tmp_path, released):
     plays, counts, ratings = bad_lines(), bad_lines("count"), bad_lines("rating")
     c = config(*SMALL, "ingest.max_rejected_fraction=1")
@@ -125,9 +131,9 @@ def test_bad_rows_among_good_ones_change_no_table_of_the_release(spark, config, 
 @pytest.mark.soak
 def test_plays_that_arrive_late_rewrite_only_their_days_and_equal_a_full_build(spark, config, tmp_path):
     rows = sorted(events(), key=lambda row: row["played_at"])
-    whole = config(*FEW, f"store.root={tmp_path / 'whole'}", "daily.lookback_days=10")
+    whole = config(*SMALL, f"store.root={tmp_path / 'whole'}", "daily.lookback_days=10")
     import_events(whole, tmp_path, rows, "all")
-    parts = config(*FEW, f"store.root={tmp_path / 'parts'}", "daily.lookback_days=10")
+    parts = config(*SMALL, f"store.root={tmp_path / 'parts'}", "daily.lookback_days=10")
     import_events(parts, tmp_path, rows[:2000], "first")
     run(parts)
     import_events(parts, tmp_path, rows[2000:], "second")
@@ -151,13 +157,14 @@ def _days(spark, c):
 HEARD = 1950  # recordings of the heavy user
 
 
+@pytest.mark.soak
 def test_users_of_no_one_and_a_hundred_thousand_plays_share_a_batch_and_a_full_pool_takes_at_most_6_kb(spark, config, tmp_path):
     heavy = [
         {"event_id": f"h{n}", "user_id": "heavy", "track_id": f"t{n % HEARD:04}", "played_at": (START + dt.timedelta(seconds=50 * n)).isoformat()}
         for n in range(100_000)
     ]
     one = [{"event_id": "one", "user_id": "one", "track_id": "t0001", "played_at": START.isoformat()}]
-    c = config("train.rank=16", "train.iterations=4", "pools.heard=exclude", "daily.max_plays_day=2000", "rules.min_listeners=1")
+    c = config("train.rank=16", "train.iterations=4", "pools.heard=exclude", "daily.max_plays_day=2000", "rules.min_listeners=1", "report.enabled=false")
     import_events(c, tmp_path, events(users=200, recordings=2400, plays=30_000) + heavy + one)
     store = Store(spark, c.store)
     users = spark.createDataFrame([("nobody", "allow")], "user_id string, explicit_policy string")

@@ -11,7 +11,7 @@ import time
 import psutil
 import pytest
 
-from flows import FEW, events, hashes, import_events, run
+from flows import SMALL, events, hashes, import_events, run
 from trackpools.core.contract import repeated_keys
 from trackpools.shell import look, releases
 from trackpools.shell.store import Store
@@ -19,7 +19,7 @@ from trackpools.tables import TABLES
 
 
 def command(root, *words):
-    settings = [part for setting in ("mlflow.enabled=false", "session.memory=1g", *FEW) for part in ("--set", setting)]
+    settings = [part for setting in ("mlflow.enabled=false", "session.memory=1g", *SMALL) for part in ("--set", setting)]
     return [sys.executable, "-m", "trackpools", *words, "--root", root, *settings]
 
 
@@ -45,13 +45,14 @@ def kill_at(process, line, delay):
     process.wait()
 
 
-@pytest.mark.parametrize("moments", [(("train:", 2.0),), pytest.param((("interactions:", 1.0), ("train:", 2.0), ("publish:", 0.1)), marks=pytest.mark.soak)], ids=["one", "three"])
+@pytest.mark.soak
+@pytest.mark.parametrize("moments", [(("train:", 2.0),), (("interactions:", 1.0), ("train:", 2.0), ("publish:", 0.1))], ids=["one", "three"])
 def test_kill_9_loses_nothing_and_the_rerun_publishes(spark, config, tmp_path, released, moments):
-    c = config(*FEW, f"store.root={released.store.root}")
+    c = config(*SMALL, f"store.root={released.store.root}")
     root = c.store.root
     old = releases.latest(Store(spark, c.store))
     import_events(c, tmp_path, [row | {"event_id": f"more-{row['event_id']}"} for row in events(plays=500, seed=1)], "more")
-    calm = config(*FEW, f"store.root={shutil.copytree(root, tmp_path / 'calm')}")
+    calm = config(*SMALL, f"store.root={shutil.copytree(root, tmp_path / 'calm')}")
     before = hashes(spark, c)
     for line, delay in moments:
         kill_at(start(root, "run"), line, delay)
@@ -75,7 +76,7 @@ def test_kill_9_loses_nothing_and_the_rerun_publishes(spark, config, tmp_path, r
 
 @pytest.mark.soak
 def test_of_two_publishers_at_once_one_wins_and_the_other_exits_75(config, spark, tmp_path):
-    c = config(*FEW)
+    c = config(*SMALL)
     import_events(c, tmp_path, events())
     rivals = [start(c.store.root, "run", "--json") for _ in range(2)]
     ended = [(rival.communicate(timeout=400), rival.returncode) for rival in rivals]

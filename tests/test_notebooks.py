@@ -18,7 +18,7 @@ from trackpools.shell.settings import load_config
 NOTEBOOKS = sorted((Path(__file__).resolve().parents[1] / "notebooks").glob("*.py"))
 TINY = {"users": 40, "tracks": 150, "days": 15, "k": 20}
 SETTINGS = (
-    *flows.FEW, "pools.k=20", "synthetic.users=40", "synthetic.tracks=150", "synthetic.days=15", "train.engine=implicit", "train.blocks=8", "holdout.days=4",
+    *flows.SMALL, "pools.k=20", "synthetic.users=40", "synthetic.tracks=150", "synthetic.days=15", "train.engine=implicit", "train.blocks=8", "holdout.days=4",
     "holdout.short_days=2", "promote.min_users=5", "promote.slice_margin=1.0", "promote.metric=new_recall@all",
 )
 

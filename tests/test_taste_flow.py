@@ -7,7 +7,7 @@ from chispa import assert_df_equality
 from pyspark.sql import functions as F
 
 from builders import rows
-from flows import AS_OF, FEW, START, events, import_events
+from flows import AS_OF, SMALL, START, events, import_events
 from trackpools import stages
 from trackpools import tables as t
 from trackpools.shell.flow import Flow
@@ -34,7 +34,7 @@ def nights(user, plays, nights=21, **more):
 
 def flow_of(spark, folder, log, upto=TASTE, tags=("ambient",)):
     """A flow that ran its first stages over the log; the catalogue knows NOISE also where nobody hears it, so that numbers are alike."""
-    c = load_config(settings=["mlflow.enabled=false", *FEW], root=str(folder / "root"))
+    c = load_config(settings=["mlflow.enabled=false", *SMALL], root=str(folder / "root"))
     import_events(c, folder, log)
     flow = Flow(c, spark, Tracker(c.mlflow, None, "t", "t"), AS_OF)
     track = {"track_id": NOISE, "artist_ids": ["s"], "artist_names": ["Sleepy"], "tags": list(tags), "available": True}
@@ -116,6 +116,7 @@ def test_a_tag_is_enough(spark, tmp_path, without):
     assert kinds(flow) == [("noise", "tag")]
 
 
+@pytest.mark.soak
 def test_a_minor_is_offered_no_explicit_track_whatever_the_policy_says(spark, tmp_path):
     flow = flow_of(spark, tmp_path, music(), ())
     catalogue = flow.store.read("tracks")

@@ -197,6 +197,10 @@ class CandidatesConfig(Section):
     keep: bool
 
 
+class ReportConfig(Section):
+    enabled: bool
+
+
 class MlflowConfig(Section):
     enabled: bool
     tracking_uri: Uri | None
@@ -231,6 +235,7 @@ class Config(Section):
     canary: CanaryConfig
     watch: WatchConfig
     cost: CostConfig
+    report: ReportConfig
     mlflow: MlflowConfig
 
     def flat(self) -> dict[str, Any]:

@@ -30,7 +30,7 @@ DAY = "2025-12-20"  # of all pools; the log goes on for twelve days, which `prom
 OFF = [f"sources.{name}.enabled=false" for name in ("als_neighbours", "cooccurrence", "artist_graph", "rediscover", "tags", "fresh", "explore")]
 SETTINGS = [f"--set={one}" for one in (
     *OFF, "pools.k=20", "pools.buckets=2", "sources.als.k=40", "sources.als.k_heard=20", "sources.popular.k=60", "rules.min_listeners=1", "train.rank=8",
-    "train.iterations=3", "train.engine=blocked", "train.blocks=2", "holdout.days=7", "holdout.short_days=3", "promote.min_users=5",
+    "train.iterations=3", "train.engine=blocked", "train.blocks=2", "holdout.days=7", "holdout.short_days=3", "promote.min_users=5", "report.enabled=false",
 )]
 UNTRACKED = "--set=mlflow.enabled=false"
 AS_OF = f"--as-of={DAY}"
@@ -38,7 +38,7 @@ JVM = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:+UnlockDiagnosticVMOptions -
 CHEAP = {  # these processes end before what compilers do pays
     "spark.driver.extraJavaOptions": JVM, "spark.executor.extraJavaOptions": JVM,
     "spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN", "spark.sql.adaptive.enabled": "false",
-    "spark.executorEnv.NUMBA_OPT": "0", "spark.sql.shuffle.partitions": "2", "spark.databricks.delta.snapshotPartitions": "2",
+    "spark.sql.shuffle.partitions": "2", "spark.databricks.delta.snapshotPartitions": "2",
 }
 CONFS = CHEAP | {
     "spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1", "spark.executor.memory": "800m", "spark.executor.cores": "1",

@@ -21,7 +21,7 @@ def root(spark, published, tmp_path_factory):
     return shutil.copytree(published, tmp_path_factory.mktemp("log") / "root")
 
 
-def evaluated(capsys, root, *options, settings=flows.FEW):
+def evaluated(capsys, root, *options, settings=flows.SMALL):
     told = [argument for setting in (*settings, *DAYS) for argument in ("--set", setting)]
     capsys.readouterr()
     code = _run(["evaluate", "--root", str(root), "--json", "--quiet", "--k", "10,40", *told, *options])
@@ -71,13 +71,14 @@ def test_the_canary_sings_where_the_cut_leaks(spark, capsys, root, monkeypatch):
     assert any("plays_daily knows a day after" in line for line in answer["error"]["problems"])
 
 
+@pytest.mark.soak
 def test_playlists_are_continued(spark, capsys, tmp_path):
     """A log of totals without times, a playlist a user: a fifth of each is held out by lot."""
-    config = load_config(settings=[*DAYS, *flows.FEW], root=str(tmp_path / "root"))
+    config = load_config(settings=[*DAYS, *flows.SMALL], root=str(tmp_path / "root"))
     rng = random.Random(1)
     rows = [{"user_id": f"party {p}", "track_id": f"t{p % 3 * 40 + r:03}", "plays": 1} for p in range(45) for r in rng.sample(range(40), 20)]
     flows.import_events(config, tmp_path, rows)
-    code, answer = evaluated(capsys, tmp_path / "root", "--engine", "popularity,item_knn", settings=(*flows.FEW, "ingest.columns={plays: plays}"))
+    code, answer = evaluated(capsys, tmp_path / "root", "--engine", "popularity,item_knn", settings=(*flows.SMALL, "ingest.columns={plays: plays}"))
     assert code == 0, answer["error"]
     assert (answer["counts"]["test_rows"], answer["counts"]["train_rows"], answer["counts"]["cold_users"]) == (45 * 4, 45 * 16, 0)
     recall = {name: {one["metric"]: one["value"] for one in engine["metrics"]}["recall@20"] for name, engine in answer["engines"].items()}

@@ -128,6 +128,7 @@ def test_a_journal_goes_by_what_is_whole_and_by_what_it_is_of(spark, config, tmp
     assert Journal.of(spark, config().train, data).folder is None
 
 
+@pytest.mark.soak
 def test_stripes_come_to_what_the_driver_comes_to(training, config, tmp_path):
     keys = ("train.engine=blocked", "train.iterations=2", "train.reg=0.5", "train.alpha0=0.01", "train.nu=0.5", f"train.checkpoint_dir={tmp_path}")
     users, recordings, curve = blocked.fit(training, config(*keys).train, RANK)

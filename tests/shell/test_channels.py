@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from flows import AS_OF, FEW, SMALL, START, refreshed, shown
+from flows import AS_OF, SMALL, START, refreshed, shown
 from trackpools.cli import _run
 from trackpools.core.channels import canary_buckets
 from trackpools.core.verdict import Paired, guardrails
@@ -24,16 +24,18 @@ def said(capsys):
     return json.loads(capsys.readouterr().out)
 
 
-def test_a_backfill_leaves_the_release_in_force_as_it_is(spark, released, capsys):
+@pytest.mark.parametrize("days", [(38,), pytest.param(range(0, 91, 15), marks=pytest.mark.soak)], ids=["a day", "three months"])
+def test_a_backfill_leaves_the_release_in_force_as_it_is(spark, released, capsys, days):
     store = Store(spark, released.store)
     base, before = releases.latest(store), shown(spark, released)
-    days = [(START + dt.timedelta(days=day)).isoformat() for day in (30, 38)]
-    assert command(released, "run", "--from", days[0], "--to", days[1], "--every", "8", settings=FEW) == 0
+    asked = [(START + dt.timedelta(days=day + 1)).isoformat() for day in days]
+    assert command(released, "run", "--from", asked[0], "--to", asked[-1], "--every", "15", settings=SMALL) == 0
     made = said(capsys)["backfill"]
-    assert [one["as_of"] for one in made] == days
+    assert [one["as_of"] for one in made] == asked
     store = Store(spark, released.store)
     known = releases.releases(store)
-    assert [(one.seq, one.channel, one.as_of.isoformat()) for one in known] == [(3, "backfill", days[1]), (2, "backfill", days[0]), (1, "prod", AS_OF)]
+    assert [(one.seq, one.channel, one.as_of.isoformat()) for one in known] == [
+        *((seq, "backfill", at) for seq, at in reversed([*enumerate(asked, 2)])), (1, "prod", AS_OF)]
     assert releases.latest(store) == base
     assert shown(spark, released) == before
     for one in base.tables:
@@ -41,7 +43,7 @@ def test_a_backfill_leaves_the_release_in_force_as_it_is(spark, released, capsys
     assert known[0].rows("pools") > 0
     assert releases.vacuum(store, 1, dt.datetime.now(dt.UTC)).keys() == {one.name for one in base.tables}
     assert shown(spark, released) == before, "the release in force is kept whatever came after it"
-    assert command(released, "publish", settings=FEW) == 2
+    assert command(released, "publish", settings=SMALL) == 2
     assert "are those of a backfill" in said(capsys)["error"]["message"]
     told = refreshed(released).more
     assert set(told["concerned"]) == {"rota"}, "a refresh starts from what is in force, not from what a backfill left"

@@ -22,7 +22,9 @@ SERVER = {
     "spark.sql.session.timeZone": "UTC", "spark.driver.memory": "3g", "spark.driver.extraJavaOptions": "-XX:+UseParallelGC -Xss16m", "spark.ui.enabled": "false",
     "spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN", "spark.sql.adaptive.enabled": "false",
     "spark.sql.shuffle.partitions": "2", "spark.databricks.delta.snapshotPartitions": "2", "spark.buffer.pageSize": "4m",
+    "spark.sql.planChangeValidation": "false",  # which FREE_PORT brings, at twice the time
 }
+FREE_PORT = {"SPARK_TESTING": "1"}  # by which Spark gives a server of `local[2]` a port that nobody has
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +35,7 @@ def place(tmp_path_factory):
 @pytest.fixture(scope="module")
 def told(place):
     jars = {"spark.jars": ",".join(map(str, delta_jars()))}
-    return asked_elsewhere(place, env=environment(), connect=SERVER | jars, root=str(place / "root"))
+    return asked_elsewhere(place, env=environment(**FREE_PORT), connect=SERVER | jars, root=str(place / "root"))
 
 
 def test_the_flow_on_a_connect_session_makes_the_tables_of_a_classic_one(told, spark, published):
@@ -74,7 +76,7 @@ def test_a_server_of_this_machine_that_nobody_has_started_is_ours_with_delta(tol
 
     def command(*words):
         line = [sys.executable, "-m", "trackpools", *words, *where]
-        return subprocess.run(line, env=environment(SPARK_REMOTE="local[2]"), capture_output=True, text=True, timeout=300, cwd=place, check=False)
+        return subprocess.run(line, env=environment(SPARK_REMOTE="local[2]", **FREE_PORT), capture_output=True, text=True, timeout=300, cwd=place, check=False)
 
     shown = command("show", "pools", "--user", "u001", "--json")
     assert (shown.returncode, shown.stderr) == (0, "WARNING: Using incubator modules: jdk.incubator.vector\n")

@@ -2,10 +2,22 @@
 
 import pytest
 
+from flows import AS_OF, SMALL, events, import_events, run
 from trackpools.shell import releases
 from trackpools.shell.explaining import Explained
 from trackpools.shell.look import show_pools
+from trackpools.shell.settings import load_config
 from trackpools.shell.store import Store
+
+
+@pytest.fixture(scope="module")
+def released(spark, tmp_path_factory):
+    """With a source that proposes what is near to what a listener plays."""
+    folder = tmp_path_factory.mktemp("explained")
+    config = load_config(settings=["mlflow.enabled=false", *SMALL, "sources.als_neighbours.enabled=true"], root=str(folder / "root"))
+    import_events(config, folder, events())
+    run(config, AS_OF)
+    return config
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ GATES = ("holdout.days=20", "holdout.short_days=7", "promote.min_users=10", "pro
 
 
 def command(name, root, *settings):
-    told = [argument for setting in (*flows.FEW, *GATES, *settings) for argument in ("--set", setting)]
+    told = [argument for setting in (*flows.SMALL, *GATES, *settings) for argument in ("--set", setting)]
     return _run([name, "--root", str(root), "--quiet", *(("--as-of", flows.AS_OF) if name != "promote" else ()), *told])
 
 
@@ -36,7 +36,7 @@ def log():
 
 def made(root, *settings):
     """A published champion."""
-    config = load_config(settings=["mlflow.enabled=false", *flows.FEW], root=str(root))
+    config = load_config(settings=["mlflow.enabled=false", *flows.SMALL], root=str(root))
     flows.import_events(config, root.parent, log())
     assert command("run", root, "mlflow.enabled=false", *settings) == 0
 
@@ -47,7 +47,7 @@ def challenged(root, *settings):
 
 
 def verdict(capsys, root, *settings):
-    told = [argument for setting in (*flows.FEW, *GATES, *settings) for argument in ("--set", setting)]
+    told = [argument for setting in (*flows.SMALL, *GATES, *settings) for argument in ("--set", setting)]
     capsys.readouterr()
     code = _run(["promote", "--root", str(root), "--json", "--quiet", *told])
     return code, json.loads(capsys.readouterr().out.splitlines()[-1])

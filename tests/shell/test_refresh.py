@@ -93,19 +93,20 @@ def test_whom_it_concerns_gets_what_a_full_recomputation_gives(spark, released, 
     assert opened(spark, released)[1] == release
 
 
-def test_late_and_replayed_events_end_in_the_tables_of_one_batch(spark, config, tmp_path):
+@pytest.mark.parametrize("days", [1, pytest.param(30, marks=pytest.mark.soak)])
+def test_late_and_replayed_events_end_in_the_tables_of_one_batch(spark, config, tmp_path, days):
     """Played in any order, some brought twice, some for long not known: by raw ids, for numbers are given in the order of coming."""
-    small = (*SMALL, *(f"sources.{name}.enabled=false" for name in ("als_neighbours", "cooccurrence", "artist_graph", "rediscover", "tags", "fresh", "explore")))
-    c, whole = config(*small), config(*small, f"store.root={tmp_path / 'whole'}")
+    c, whole = config(*SMALL), config(*SMALL, f"store.root={tmp_path / 'whole'}")
     log = events(users=20, recordings=60, plays=800, seed=3)
     for i, row in enumerate(log):
         late = dt.timedelta(days=4 * (i % 7 == 0))
         row["received_at"] = (dt.datetime.fromisoformat(row["played_at"]) + late).isoformat()
     log.sort(key=lambda row: row["received_at"])
     day = [int((dt.datetime.fromisoformat(row["received_at"]) - START).days) for row in log]
-    import_events(c, tmp_path, [row for row, at in zip(log, day, strict=True) if at < 50], "first")
-    run(c, (START + dt.timedelta(days=50)).isoformat())
-    for start in (50, 51):
+    first = 52 - days
+    import_events(c, tmp_path, [row for row, at in zip(log, day, strict=True) if at < first], "first")
+    run(c, (START + dt.timedelta(days=first)).isoformat())
+    for start in range(first, 52):
         known = [row for row, at in zip(log, day, strict=True) if start - 2 <= at < start + 2]  # some a second time, some before they count
         import_events(c, tmp_path, known, f"day{start}")
         if start == 51:  # two tracks turn out to be one recording, whoever played them
@@ -129,7 +130,7 @@ def raw(store, name):
     return store.read(name).join(store.read("user_ids"), "user_idx").join(store.read("recording_ids"), "recording_idx").drop("user_idx", "recording_idx")
 
 
-def test_a_crash_a_withdrawal_a_rollback_and_a_full_run(spark, released, tmp_path, monkeypatch):
+def test_a_crash_a_withdrawal_and_a_rollback(spark, released, tmp_path, monkeypatch):
     store = Store(spark, released.store)
     before = shown(spark, released)
     gone = before["u003"]["candidates"][0]["track_id"]
@@ -154,10 +155,17 @@ def test_a_crash_a_withdrawal_a_rollback_and_a_full_run(spark, released, tmp_pat
     assert refreshed(released).more["refresh"] == 1, "it starts from what is in force"
     store, second = opened(spark, released)
     assert {one.name: one.hash for one in second.tables} == {one.name: one.hash for one in release.tables}
+
+
+@pytest.mark.soak
+def test_a_full_run_empties_the_overlays(spark, released, tmp_path):
+    import_events(released, tmp_path, plays(["u001", "u007"], 39), "new")
+    refreshed(released)
+    assert opened(spark, released)[1].rows("pools_hot") > 0
     run(released, AS_OF)
     store, full = opened(spark, released)
     require_true(store, full)
-    assert (full.seq, full.rows("pools_hot"), full.rows("pools"), full.rows("user_factors_hot")) == (5, 0, 40, 0)
+    assert (full.seq, full.rows("pools_hot"), full.rows("pools"), full.rows("user_factors_hot")) == (3, 0, 40, 0)
     assert releases.vacuum(store, 5, dt.datetime.now(dt.UTC)).keys() == {one.name for one in full.tables}
 
 

@@ -21,9 +21,8 @@ from trackpools.shell.command import Options
 from trackpools.shell.mlflow_client import tracking_uri
 from trackpools.shell.settings import load_config
 
-OFF = ("als_neighbours", "cooccurrence", "artist_graph", "rediscover", "tags", "fresh", "explore")
 # λ so large that factors are as good as nothing: whatever else is tried is better
-ABSURD = (*SMALL, *(f"sources.{name}.enabled=false" for name in OFF), "train.reg=10000000.0", "train.rank=2", "pools.k=25", "pools.floor=0",
+ABSURD = (*SMALL, "train.reg=10000000.0", "train.rank=2", "pools.k=25", "pools.floor=0",
           "holdout.days=14", "tune.k=10", "tune.trials=3")
 UNTIL = (START + dt.timedelta(days=60)).isoformat()
 TESTED = START + dt.timedelta(days=50)  # in the days that only promote looks at
@@ -118,6 +117,7 @@ def test_the_same_call_again_tries_nothing_and_answers_the_same(spark, once):
     assert again == answer.more | {"config": again["config"]}
 
 
+@pytest.mark.soak
 def test_the_same_seed_tries_the_same_and_what_is_for_promote_is_never_read(spark, once, tmp_path):
     root, answer, *_ = once
     again = tuned(settings(shutil.copytree(root, tmp_path / "root")), fresh=True, planted=planted(spark, TESTED))

@@ -71,6 +71,7 @@ def test_what_is_no_table_of_vectors_is_told_with_every_problem(spark, config, t
         work.import_log(config(), QUIET, "text-vectors", str(tmp_path / "empty"))
 
 
+@pytest.mark.soak
 def test_pools_hold_what_the_vectors_say_and_on_demand_is_the_same(spark, config, tables, tmp_path):
     """Half of the listeners have a vector; the others have the mean of what they love."""
     c = config(*SMALL, "sources.vectors.enabled=true", "sources.vectors.length=3", "sources.vectors.k=5")

@@ -3,9 +3,9 @@
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
 from trackpools.core.choosing import follow, is_full, room, start, take
+from trackpools.core.compiled import njit
 from trackpools.core.facets import complete
 from trackpools.core.fusing import empty_table, fuse, named, slot
 from trackpools.core.lineup import Fused, describe, line_up, one_version

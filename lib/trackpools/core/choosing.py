@@ -8,8 +8,8 @@ weighed again (Minoux 1978): a few a choice instead of all, with the same answer
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
+from trackpools.core.compiled import njit
 from trackpools.core.shelf import AXES, TAGS
 
 UNIT = 127.0 * 127.0  # sketch · sketch of equal directions

@@ -6,9 +6,9 @@ A cell is one value or "any" in each of decade, tempo, group, familiarity and po
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from trackpools.core.choosing import DIMENSIONS, is_full, take
+from trackpools.core.compiled import njit
 
 SUBSETS = 2**DIMENSIONS
 NOWHERE = -(2**40)  # what a value that nobody knows adds to a code: below zero with whatever else

@@ -3,7 +3,8 @@
 from typing import Any
 
 import numpy as np
-from numba import njit
+
+from trackpools.core.compiled import njit
 
 AGREED = 2.0**-16  # what a further source adds to a place in the interleave: enough to win ties of float32, too little to win a place
 

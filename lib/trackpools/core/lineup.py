@@ -3,8 +3,8 @@
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
+from trackpools.core.compiled import njit
 from trackpools.core.fusing import named, slot
 from trackpools.core.rules import RULES
 from trackpools.core.selection import key, score_of

@@ -4,8 +4,8 @@ from math import erfc
 from typing import Any
 
 import numpy as np
-from numba import njit
 
+from trackpools.core.compiled import njit
 from trackpools.core.selection import exact, key, score_of
 
 

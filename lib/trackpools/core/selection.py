@@ -8,7 +8,8 @@ may count from the end, which costs more than the loop.
 from typing import Any
 
 import numpy as np
-from numba import njit
+
+from trackpools.core.compiled import njit
 
 TILE = 512  # recordings a tile: with 256 users half a megabyte of scores, which stays in the cache of a core
 LANES = 32  # maxima a tile, each over every 32nd score, so that taking them is vector instructions

@@ -3,8 +3,8 @@
 from typing import Any
 
 import numpy as np
-from numba import njit
 
+from trackpools.core.compiled import njit
 from trackpools.core.fusing import empty_table, named, slot
 from trackpools.core.selection import key, score_of
 

@@ -3,9 +3,9 @@
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from trackpools.core.compiled import njit
 from trackpools.core.fusing import empty_table, named, slot
 from trackpools.core.pools import Tastes
 from trackpools.core.shelf import FUNCTIONAL, TAGS, Shelf

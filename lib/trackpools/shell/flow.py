@@ -3,7 +3,7 @@
 import contextlib
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -81,14 +81,13 @@ class Flow:
             self._moment = resolve(self.store, version, self.as_of, self.known_as_of)
         return self._moment
 
-    def stats(self, name: str, version: int) -> Stats:
-        """Rows and hash of a table at a version; scanned once, or taken from the release that pinned it."""
+    def stats(self, versions: Mapping[str, int]) -> list[Stats]:
+        """Rows and hashes of tables at versions; scanned once, or taken from the release that pinned them."""
         if not self._stats:
             self._stats = {(s.name, s.version): s for release in releases.releases(self.store)[:1] for s in release.tables}
-        key = (name, version)
-        if key not in self._stats:
-            self._stats[key] = self.store.stats(name, version)
-        return self._stats[key]
+        missing = {name: version for name, version in versions.items() if (name, version) not in self._stats}
+        self._stats |= {(s.name, s.version): s for s in self.store.stats_of(missing)}
+        return [self._stats[one] for one in versions.items()]
 
     def pin(self, tables: Sequence[Table]) -> dict[str, int]:
         """Latest versions now, for everything that follows; absent tables are created empty."""
@@ -109,7 +108,7 @@ class Flow:
         rows, model = {}, key
         for table in (t.RECORDING_FACTORS, t.RECORDING_VECTORS):
             if table in stage.reads:
-                rows[table.name] = self.stats(table.name, versions[table.name]).rows
+                rows[table.name] = self.stats({table.name: versions[table.name]})[0].rows
         if t.USER_FACTORS in stage.reads:
             model = one_model(self.store, versions)
         return Context(self.config, moment.as_of, moment.known_as_of, since, versions, key, model, rows, self.notes, keep)
@@ -126,7 +125,7 @@ class Flow:
                 read: Frames = {name: self.store.read(name, version) for name, version in c.versions.items()}
                 for name, frame in stage.run(read, c).items():
                     written += writing.write(self.store, TABLES[name], frame, writing.metadata(stage, c) | {"channel": self.channel}, c)
-            tables = [self.stats(name, version) for name, version in self.pin([w for w in stage.writes if self._wanted(w)]).items()]
+            tables = self.stats(self.pin([w for w in stage.writes if self._wanted(w)]))
             done = Done(stage.name, tables, time.monotonic() - began, skipped, used.totals() | {"output_bytes": written})
             for name, version in c.versions.items():
                 told.input(name, self.store.where(name), version)
@@ -203,7 +202,7 @@ class Flow:
         now = datetime.now(UTC)
         release = releases.Release(
             seq=known[0].seq + 1 if known else 1, release_id=releases.new_release_id(now, made["run_key"]), run_key=made["run_key"],
-            tables=tuple(self.stats(name, version) for name, version in versions.items()), model_version=one_model(self.store, versions),
+            tables=tuple(self.stats(versions)), model_version=one_model(self.store, versions),
             mlflow_run_id=self.tracker.run_id, dictionary=dictionary(), as_of=datetime.fromisoformat(made["as_of"]), created_at=now,
             valid_until=now + timedelta(days=self.config.pools.valid_days), channel=self.channel, share=self.share,
         )

@@ -1,9 +1,11 @@
 """`trackpools refresh`: the pools of the listeners concerned, made again beside the release in force; the cost follows the change."""
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import reduce
 from typing import Any
 
 from pyspark.sql import Column, DataFrame
@@ -19,6 +21,7 @@ from trackpools.core.checks import pool_violations
 from trackpools.core.concerned import concerned, expired, holders, later_than, reprofiled, turn, unknown_share
 from trackpools.errors import ModelError
 from trackpools.shell import additive, identity, overlays, releases, writing
+from trackpools.shell.additive import Change
 from trackpools.shell.commits import Stats
 from trackpools.shell.engines import fold_in_users
 from trackpools.shell.flow import PINNED, Flow
@@ -108,8 +111,8 @@ def renew(r: Refresh) -> Release:
         users = keep(why.select("user_idx").distinct())
         r.measured["concerned"] = users.count()  # now, so that what joins it knows how few they are
         flow.progress(f"pools: fold in and fill {int(r.measured['concerned']):,} listeners")
-        tables = _written(r, *_made(r, read, users, keep))
-    return _release(r, tables)
+        changes = _written(r, *_made(r, read, users, keep))
+    return _release(r, changes)
 
 
 def _cards(r: Refresh, keep: Callable[[DataFrame], DataFrame]) -> DataFrame | None:
@@ -159,22 +162,29 @@ def _made(r: Refresh, read: dict[str, DataFrame], users: DataFrame, keep: Callab
     return keep(s.fill_pools(some, c)["pools"]), factors.crossJoin(F.broadcast(model))
 
 
-def _written(r: Refresh, pools: DataFrame, factors: DataFrame) -> dict[str, Stats]:
-    """Write them; rows and hash of each table by its name, as they are on disk."""
+def _written(r: Refresh, pools: DataFrame, factors: DataFrame) -> list[Change]:
+    """Write them, and refuse what breaks a promise; what each table lost and got."""
     r.flow.progress("write: buckets whose turn it is, and the overlay")
     number = F.lit(r.number)
     own, mine, none = F.col("bucket").isin(r.turn), F.col("refresh") == number, F.lit(False)
-    told = [
-        _replaced(r, t.POOLS, pools.where(own).repartition("bucket"), own, own),
-        _replaced(r, t.POOLS_HOT, pools.where(~own).withColumn("refresh", number).repartition("bucket"), own, mine),
-        _replaced(r, t.USER_FACTORS_HOT, factors.withColumn("refresh", number), none, mine),
-    ]
-    r.measured["bytes_written"] = sum(written for _, written in told)
-    return {stats.name: stats for stats, _ in told}
+    parts = (
+        (t.POOLS, pools.where(own).repartition("bucket"), own, own),
+        (t.POOLS_HOT, pools.where(~own).withColumn("refresh", number).repartition("bucket"), own, mine),
+        (t.USER_FACTORS_HOT, factors.withColumn("refresh", number), none, mine),
+    )
+    # of so few rows each takes seconds of planning, which is one thread's work
+    with ThreadPoolExecutor(len(parts)) as threads:
+        changes = list(threads.map(lambda part: _replaced(r, *part), parts))
+    new = [r.flow.store.commit(change.before.name) for change in changes if change.came is not None]
+    r.measured["bytes_written"] = sum(float(commit.counted.get("numOutputBytes", 0)) for commit in new)
+    came = [change.came.select(*t.POOLS.schema.names) for change in changes[:2] if change.came is not None]
+    if came:
+        writing.refuse(t.POOLS.name, pool_violations(reduce(DataFrame.unionByName, came), r.flow.config.pools.k))
+    return changes
 
 
-def _replaced(r: Refresh, table: Table, rows: DataFrame, gone: Column, came: Column) -> tuple[Stats, float]:
-    """Put rows in the place of those that satisfy `gone`; stats of the table then, and bytes written."""
+def _replaced(r: Refresh, table: Table, rows: DataFrame, gone: Column, came: Column) -> Change:
+    """Put rows in the place of those that satisfy `gone`; what came satisfies `came`."""
     store, name = r.flow.store, table.name
     before = store.commit(name).version
     was = next((one for one in r.base.tables if one.name == name), Stats(name, before, 0, "0:0"))
@@ -183,21 +193,23 @@ def _replaced(r: Refresh, table: Table, rows: DataFrame, gone: Column, came: Col
     commit = store.commit(name)
     r.versions[name] = commit.version
     if commit.version == before:
-        return Stats(name, before, was.rows, was.hash), 0.0
-    new = store.read(name, commit.version).where(came)
-    if table.partitioned_by:
-        writing.refuse(name, pool_violations(new, r.flow.config.pools.k))
-    return additive.after(was, commit.version, [store.read(name, before).where(gone)], [new]), float(commit.counted.get("numOutputBytes", 0))
+        return Change(was, before)
+    return Change(was, commit.version, store.read(name, before).where(gone), store.read(name, commit.version).where(came))
 
 
-def _release(r: Refresh, written: Mapping[str, Stats]) -> Release:
+def _release(r: Refresh, written: Sequence[Change]) -> Release:
     """The next release: what was written, and all else as it is pinned."""
     flow, base, store = r.flow, r.base, r.flow.store
-    tables = {table.name: table for table in base.tables} | dict(written)
-    for name, version in r.versions.items():
-        if name != t.PLAYS_DAILY.name and (name not in tables or tables[name].version != version):
-            fed = name == t.INTERACTIONS.name
-            tables[name] = additive.by_feed(store, replace(tables[name], version=r.folded), version) if fed else store.stats(name, version)
+    tables = {table.name: table for table in base.tables}
+    changes = {change.before.name: change for change in written}
+    folded = additive.by_feed(store, replace(tables[t.INTERACTIONS.name], version=r.folded), r.versions[t.INTERACTIONS.name])
+    if folded is not None:
+        changes[t.INTERACTIONS.name] = folded
+    other = {
+        name: version for name, version in r.versions.items()
+        if name != t.PLAYS_DAILY.name and name not in changes and (name not in tables or tables[name].version != version)
+    }
+    tables |= {table.name: table for table in [*additive.after([*changes.values()]), *store.stats_of(other)]}
     now = datetime.now(UTC)
     return Release(
         seq=releases.releases(store)[0].seq + 1, release_id=new_release_id(now, r.run_key), run_key=r.run_key,

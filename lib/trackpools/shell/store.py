@@ -5,6 +5,7 @@ import re
 import time
 from collections.abc import Mapping, Sequence
 from datetime import date
+from functools import reduce
 from typing import Any
 
 from pyspark.errors import AnalysisException
@@ -128,9 +129,13 @@ class Store:
 
     def stats(self, name: str, version: int) -> Stats:
         """Rows and content hash as they are on disk: a read-back, not what the writer believed."""
-        row = content_hash(self.read(name, version), TABLES[name]).first()
-        assert row is not None  # noqa: S101 - an aggregate has one row
-        return Stats(name, version, int(row["rows"]), row["hash"])
+        return self.stats_of({name: version})[0]
+
+    def stats_of(self, versions: Mapping[str, int]) -> list[Stats]:
+        """The same of some tables at once."""
+        each = [content_hash(self.read(name, version), TABLES[name]).withColumn("name", F.lit(name)) for name, version in versions.items()]
+        told = {row["name"]: row for row in reduce(DataFrame.unionByName, each).collect()} if each else {}
+        return [Stats(name, version, int(told[name]["rows"]), told[name]["hash"]) for name, version in versions.items()]
 
     def overwrite(self, table: Table, df: DataFrame, metadata: Mapping[str, Any]) -> int:
         """Replace the whole content in one commit; returns the version."""
@@ -180,8 +185,7 @@ class Store:
             self._declare(table, replace=True)
             self._commits.pop(table.name, None)
         before = self.commit(table.name).version
-        writer = conform(df, table).write.format("delta").mode("overwrite").option("compression", "zstd")
-        writer = writer.option("userMetadata", _text(metadata))
+        writer = conform(df, table).write.format("delta").mode("overwrite").option("compression", "zstd").option("userMetadata", _text(metadata))
         if replace_where is not None:
             writer = writer.option("replaceWhere", replace_where)
         if self._by_name:

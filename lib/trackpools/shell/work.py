@@ -156,8 +156,8 @@ def _after_publish(flow: Flow, release: Release, options: Options, imported: Ing
     fresh = not flow.done[-1].skipped
     lines: list[Any] = []
     if fresh:
-        flow.progress("report: plots and model")
-        if release.channel != BACKFILL:
+        flow.progress("report and model")
+        if flow.config.report.enabled and release.channel != BACKFILL:
             report = reporting.write_report(flow, release, imported)
             lines.append(f"report: {report or 'report.html of the MLflow run; only a local root keeps it beside its tables'}")
     flow.tracker.tag({"trackpools.release_id": release.release_id, "trackpools.seq": release.seq, "trackpools.channel": release.channel})

@@ -12,7 +12,8 @@ pure function of the user's row and Y.
 from typing import Any
 
 import numpy as np
-from numba import njit
+
+from trackpools.core.compiled import njit
 
 GATHERED = 4096  # rows of Y copied side by side for the steps of one user; a longer history reads them where they stand
 FLAT = 1e-30  # a squared residual below it is solved
