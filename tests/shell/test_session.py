@@ -10,6 +10,7 @@ from pyspark.sql import SparkSession
 from trackpools.config_session import SessionConfig
 from trackpools.errors import ConfigError
 from trackpools.shell import session
+from trackpools.shell.confs import confs
 from trackpools.shell.settings import load_config
 
 
@@ -90,3 +91,10 @@ def test_missing_java_is_told_with_what_to_install(monkeypatch, tmp_path):
 def test_importing_the_session_module_starts_no_jvm():
     code = "import trackpools.shell.session; from pyspark import SparkContext; print(SparkContext._gateway)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60).stdout == "None\n"
+
+
+def test_confs_of_a_call_are_as_they_were_after_it(spark):
+    values = {"spark.sql.adaptive.enabled": "true", "spark.sql.adaptive.forceApply": "true"}  # the fixture sets the first, nobody the second
+    with confs(spark, values):
+        assert {key: spark.conf.get(key) for key in values} == values
+    assert [spark.conf.get(key, None) for key in values] == ["false", None]

@@ -13,6 +13,8 @@ VACUUM = {
     "spark.databricks.delta.vacuum.logging.enabled": "false",  # else each vacuum is a version, and the next run takes it for new input
 }
 
+FEW_ROWS = {"spark.sql.adaptive.enabled": "false"}  # which plans again after each exchange: of few rows that is most of the time
+
 
 def unset(spark: SparkSession, values: Mapping[str, str]) -> list[str]:
     """`key=value` of what `confs` will not set and the session does not have."""
@@ -22,14 +24,14 @@ def unset(spark: SparkSession, values: Mapping[str, str]) -> list[str]:
 @contextlib.contextmanager
 def confs(spark: SparkSession, values: Mapping[str, str]) -> Iterator[None]:
     """Confs for what is done inside; only on a session that is ours."""
-    ours = values if is_ours(spark) else {}
-    for key, value in ours.items():
-        spark.conf.set(key, value)
+    before = {key: spark.conf.get(key, None) for key in values} if is_ours(spark) else {}
+    for key in before:
+        spark.conf.set(key, values[key])
     try:
         yield
     finally:
-        for key in ours:
-            spark.conf.unset(key)
+        for key, value in before.items():
+            spark.conf.unset(key) if value is None else spark.conf.set(key, value)
 
 
 def unguarded(spark: SparkSession, root: str | None) -> str | None:

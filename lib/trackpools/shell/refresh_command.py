@@ -12,6 +12,7 @@ from trackpools.core.concerned import REASONS
 from trackpools.shell import canarying, contracts, costs, refreshing, releases, reporting
 from trackpools.shell.cluster import Usage
 from trackpools.shell.command import Answer, Options, as_tables
+from trackpools.shell.confs import FEW_ROWS, confs
 from trackpools.shell.flow import Flow
 from trackpools.shell.folding import fold_changes
 from trackpools.shell.moment import parse_time
@@ -73,7 +74,8 @@ def _fold(flow: Flow) -> float:
 def _refresh(flow: Flow, options: Options, work: Refresh, fold: float) -> Answer:
     began, used, key = time.monotonic(), Usage(flow.spark), work.run_key
     with flow.tracker.stage("refresh") as told:
-        release = refreshing.renew(work)
+        with confs(flow.spark, FEW_ROWS):
+            release = refreshing.renew(work)
         flow.progress("publish: compare and swap")
         release = releases.publish(flow.store, release, key)
         work.measured |= {"seconds": time.monotonic() - began, "model_days": _model_days(flow, release), "hot_share": _hot_share(release)}
