@@ -16,8 +16,9 @@ AS_OF = (START + dt.timedelta(days=40)).isoformat()
 WHOLE = ("train.rank=8", "train.iterations=5", "pools.k=40", "sources.als.k=60", "sources.als.k_heard=20", "sources.popular.k=120",
          "rules.min_listeners=1",  # of 40 listeners five are many
          "report.enabled=false")  # a fifth of the time; tests of the report ask for it
+OFF = tuple(f"sources.{name}.enabled=false" for name in ("als_neighbours", "cooccurrence", "artist_graph", "rediscover", "tags", "fresh", "explore"))
 # three sources, which tests of something else do with at half the time
-SMALL = (*WHOLE, *(f"sources.{name}.enabled=false" for name in ("als_neighbours", "cooccurrence", "artist_graph", "rediscover", "tags", "fresh", "explore")))
+SMALL = (*WHOLE, *OFF)
 
 
 def events(users=40, recordings=120, plays=2500, seed=0):

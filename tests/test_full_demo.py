@@ -11,7 +11,7 @@ from trackpools.shell.settings import load_config
 from trackpools.shell.store import Store
 
 WORLD = ("synthetic.users=150", "synthetic.tracks=500", "synthetic.days=50", "synthetic.plays_per_user_day=6", "pools.k=60", "sources.als.k=80", "train.iterations=4",
-         "promote.min_users=30", "promote.slice_margin=0.9", *(one for one in flows.SMALL if one.endswith("enabled=false")))
+         "promote.min_users=30", "promote.slice_margin=0.9", *flows.OFF)
 
 
 @pytest.mark.soak

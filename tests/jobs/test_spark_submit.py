@@ -21,13 +21,13 @@ from pathlib import Path
 import psutil
 import pytest
 
+from flows import OFF
 from standalone import clean_environment, spark_submit, standalone_cluster
 from trackpools.shell.jars import delta_jars
 
 ROOT = Path(__file__).resolve().parents[2]
 PLATFORMS = ROOT / "lib" / "trackpools" / "docs" / "platforms.md"
 DAY = "2025-12-20"  # of all pools; the log goes on for twelve days, which `promote` measures by
-OFF = [f"sources.{name}.enabled=false" for name in ("als_neighbours", "cooccurrence", "artist_graph", "rediscover", "tags", "fresh", "explore")]
 SETTINGS = [f"--set={one}" for one in (
     *OFF, "pools.k=20", "pools.buckets=2", "sources.als.k=40", "sources.als.k_heard=20", "sources.popular.k=60", "rules.min_listeners=1", "train.rank=8",
     "train.iterations=3", "train.engine=blocked", "train.blocks=2", "holdout.days=7", "holdout.short_days=3", "promote.min_users=5", "report.enabled=false",

@@ -29,7 +29,7 @@ def test_a_backfill_leaves_the_release_in_force_as_it_is(spark, released, capsys
     store = Store(spark, released.store)
     base, before = releases.latest(store), shown(spark, released)
     asked = [(START + dt.timedelta(days=day + 1)).isoformat() for day in days]
-    assert command(released, "run", "--from", asked[0], "--to", asked[-1], "--every", "15", settings=SMALL) == 0
+    assert command(released, "run", "--from", asked[0], "--to", asked[-1], "--every", "15") == 0
     made = said(capsys)["backfill"]
     assert [one["as_of"] for one in made] == asked
     store = Store(spark, released.store)
@@ -43,7 +43,7 @@ def test_a_backfill_leaves_the_release_in_force_as_it_is(spark, released, capsys
     assert known[0].rows("pools") > 0
     assert releases.vacuum(store, 1, dt.datetime.now(dt.UTC)).keys() == {one.name for one in base.tables}
     assert shown(spark, released) == before, "the release in force is kept whatever came after it"
-    assert command(released, "publish", settings=SMALL) == 2
+    assert command(released, "publish") == 2
     assert "are those of a backfill" in said(capsys)["error"]["message"]
     told = refreshed(released).more
     assert set(told["concerned"]) == {"rota"}, "a refresh starts from what is in force, not from what a backfill left"

@@ -13,11 +13,12 @@ import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from importlib.resources.abc import Traversable
-from pathlib import Path
 from typing import Any
 
 from numba import config, njit
 from numba.core.caching import CompileResultCacheImpl, _CacheLocator
+
+from trackpools.places import scratch, user_cache
 
 __all__ = ["kernel_cache", "njit"]
 
@@ -45,14 +46,14 @@ def kernel_cache() -> str | None:
 
     What lies in it is executed, so its place must be ours and not open to others; None where there is no such place.
     """
-    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")  # noqa: PTH111 - Path.home() raises where there is none
-    for place in (Path(home) / "trackpools", Path(tempfile.gettempdir()) / f"trackpools-{os.getuid()}"):
-        folder = place / "kernels" / _digest()
+    for find in (user_cache, scratch):
         try:
+            place = find()
+            folder = place / "kernels" / _digest()
             place.mkdir(mode=0o700, parents=True, exist_ok=True)
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             tempfile.TemporaryFile(dir=folder).close()
-        except OSError:
+        except (OSError, RuntimeError):
             continue
         found = place.lstat()
         if found.st_uid == os.getuid() and not found.st_mode & stat.S_IWOTH:

@@ -15,6 +15,7 @@ from importlib import metadata
 from pathlib import Path
 
 from trackpools.errors import ConfigError
+from trackpools.places import user_cache
 
 SHA256 = {
     "delta-spark_4.2_2.13-4.4.0.jar": "27d4fd8b1f879535c573ed1c718177d6a27f24d3e626ba02e216369725721ead",
@@ -40,7 +41,7 @@ def coordinates() -> list[str]:
 
 
 def cache_dir() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "trackpools" / "jars"
+    return user_cache() / "jars"
 
 
 def _file_name(coordinate: str) -> str:

@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from trackpools.config import MlflowConfig
+from trackpools.places import user_cache
 from trackpools.shell.lock import local_path
 
 LOG = logging.getLogger(__name__)
@@ -31,11 +32,6 @@ _DOWN: dict[str, str] = {}
 _lock = threading.RLock()
 
 
-def cache_dir() -> Path:
-    """Our folder under the user's cache; where things go that have no local root."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "trackpools"
-
-
 def tracking_uri(config: MlflowConfig, root: str | None) -> str:
     """The configured server, else MLFLOW_TRACKING_URI, else Databricks on Databricks, else sqlite in the root (or the cache, where the root is not local)."""
     given = config.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
@@ -43,7 +39,7 @@ def tracking_uri(config: MlflowConfig, root: str | None) -> str:
         return given
     if "DATABRICKS_RUNTIME_VERSION" in os.environ:
         return "databricks"
-    folder = local_path(root) or cache_dir()
+    folder = local_path(root) or user_cache()
     return f"sqlite:///{folder.absolute() / 'mlflow.db'}"
 
 

@@ -177,7 +177,8 @@ def _written(r: Refresh, pools: DataFrame, factors: DataFrame) -> list[Change]:
         changes = list(threads.map(lambda part: _replaced(r, *part), parts))
     new = [r.flow.store.commit(change.before.name) for change in changes if change.came is not None]
     r.measured["bytes_written"] = sum(float(commit.counted.get("numOutputBytes", 0)) for commit in new)
-    came = [change.came.select(*t.POOLS.schema.names) for change in changes[:2] if change.came is not None]
+    *of_pools, _ = changes
+    came = [change.came.select(*t.POOLS.schema.names) for change in of_pools if change.came is not None]
     if came:
         writing.refuse(t.POOLS.name, pool_violations(reduce(DataFrame.unionByName, came), r.flow.config.pools.k))
     return changes

@@ -9,12 +9,12 @@ from typing import Any
 from pyspark.sql import DataFrame
 
 from trackpools.config import Config
+from trackpools.places import user_cache
 from trackpools.shell import identity, tuned
 from trackpools.shell.cluster import require_classic
 from trackpools.shell.command import Answer, Options, flow_id, telling
 from trackpools.shell.flow import Progress
 from trackpools.shell.lock import local_path, writer_lock
-from trackpools.shell.mlflow_client import cache_dir
 from trackpools.shell.search_space import Settings, deciding, of_blend, of_model, short_hash, with_settings
 from trackpools.shell.session import spark_session
 from trackpools.shell.side import GIVEN, SideStore
@@ -196,7 +196,7 @@ def _answer(winner: Settings) -> str:
 def _folder(config: Config) -> Path:
     """Where studies are kept: in a local root, else in the user's cache, by root."""
     own, store = local_path(config.store.root), config.store
-    return own / "tuning" if own is not None else cache_dir() / "tuning" / short_hash([store.root, store.catalog, store.schema_])
+    return own / "tuning" if own is not None else user_cache() / "tuning" / short_hash([store.root, store.catalog, store.schema_])
 
 
 def _journal(folder: Path, name: str) -> Path:

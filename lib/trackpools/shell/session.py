@@ -3,7 +3,6 @@
 import os
 import shutil
 import sys
-import tempfile
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +11,7 @@ from pyspark.sql import SparkSession
 
 from trackpools.config_session import SessionConfig
 from trackpools.errors import ConfigError
+from trackpools.places import scratch
 from trackpools.shell.jars import delta_jars, package_jars
 
 OURS = "spark.trackpools.session"
@@ -56,13 +56,13 @@ def local_session(config: SessionConfig, remote: str | None = None) -> SparkSess
     # before the session: else workers run whatever python3 is on PATH
     os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
     os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
-    scratch = Path(tempfile.gettempdir()) / f"trackpools-{os.getuid()}"
-    scratch.mkdir(mode=0o700, exist_ok=True)
+    own = scratch()
+    own.mkdir(mode=0o700, exist_ok=True)
     # one compiler tier halves the driver's work on small data; long runs on large data want the second. Its code cache of 48 MB
     # is full after some minutes of planning, and what is swept out is compiled again (measured: a quarter of a test run's CPU)
     jit = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m -XX:+UseSerialGC " if config.quick_start else "-XX:+UseParallelGC "
     # -Xss: MLlib's ALS serialises a lineage that grows with every sweep, and frames of the first tier are large
-    java = f"{jit}-Xss16m -Dderby.system.home={scratch} -Dlog4j2.configurationFile=file:{LOG4J}"
+    java = f"{jit}-Xss16m -Dderby.system.home={own} -Dlog4j2.configurationFile=file:{LOG4J}"
     options = {
         OURS: "local",
         "spark.jars": ",".join(map(str, [*delta_jars(), *package_jars(config.packages)])),
@@ -78,7 +78,7 @@ def local_session(config: SessionConfig, remote: str | None = None) -> SparkSess
         "spark.sql.shuffle.partitions": str(2 * config.cores),
         "spark.sql.autoBroadcastJoinThreshold": "64m",
         "spark.buffer.pageSize": "4m",  # a broadcast of three rows takes a page, which by itself is 64 MB; a plan with twelve fills a small heap
-        "spark.sql.warehouse.dir": str(scratch / "warehouse"),
+        "spark.sql.warehouse.dir": str(own / "warehouse"),
         "spark.sql.execution.arrow.pyspark.enabled": "true",
         "spark.sql.sources.parallelPartitionDiscovery.parallelism": str(config.cores),
         "spark.databricks.delta.snapshotPartitions": "2",

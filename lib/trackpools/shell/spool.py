@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from trackpools.errors import ConfigError
+from trackpools.places import user_cache
 from trackpools.shell.lock import local_path
-from trackpools.shell.mlflow_client import cache_dir
 
 FLOW_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 Record = dict[str, Any]
@@ -24,7 +24,7 @@ def spool_folder(root: str | None) -> Path:
     folder = local_path(root)
     if folder is not None:
         return folder / "spool"
-    return cache_dir() / "spool" / hashlib.sha256((root or "catalog").encode()).hexdigest()[:16]
+    return user_cache() / "spool" / hashlib.sha256((root or "catalog").encode()).hexdigest()[:16]
 
 
 class Spool:
