@@ -1,6 +1,7 @@
 """One Spark session a test process, a fresh root a test, the shared data where it is present."""
 
 import fcntl
+import json
 import os
 import shutil
 import time
@@ -15,6 +16,8 @@ os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 LONG = (
     "test_flow.py", "test_spark_submit.py", "test_kill.py", "test_tune.py", "test_full_demo.py", "test_backtest.py", "test_promote.py", "test_cli.py", "test_notebooks.py",
 )
+# the second compiler is worth less than it costs where so much is planned once: a tenth of the time
+FEWER = {"spark.driver.defaultJavaOptions": "-XX:Tier4InvocationThreshold=20000 -XX:Tier4MinInvocationThreshold=5000 -XX:Tier4CompileThreshold=60000 -XX:Tier4BackEdgeThreshold=200000"}
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
@@ -28,7 +31,7 @@ def spark():
     from trackpools.shell.session import local_session
     from trackpools.shell.settings import load_config
 
-    session = local_session(load_config(settings=["session.memory=3g", "session.quick_start=false"]).session)
+    session = local_session(load_config(settings=["session.memory=3g", "session.quick_start=false", f"session.conf={json.dumps(FEWER)}"]).session)
     # tests plan much and compute little: interpreted plans of two partitions halve the time
     session.conf.set("spark.sql.codegen.wholeStage", "false")
     session.conf.set("spark.sql.codegen.factoryMode", "NO_CODEGEN")

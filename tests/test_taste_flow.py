@@ -73,6 +73,7 @@ def kinds(flow):
     return [(row["kind"], row["why"]) for row in flow.store.read("not_taste").collect()]
 
 
+@pytest.mark.soak
 def test_one_listener_who_loops_a_recording_all_night_for_weeks_moves_nobodys_pool(spark, tmp_path, without):
     flow = flow_of(spark, tmp_path, music() + nights("u000", 100), (*TASTE, "train", "index", "pools"))
     assert compared(flow, without) == 1

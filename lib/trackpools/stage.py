@@ -33,6 +33,7 @@ class Context:
         run_key: identity of this work; the model version of what it trains.
         rows: table → rows where that is known, to plan with.
         keep: holds the rows of a frame that is read more than once until the stage is written.
+        few: how many users it is about, where they are few of all.
     """
 
     config: Config
@@ -45,6 +46,7 @@ class Context:
     rows: Mapping[str, int]
     notes: Notes
     keep: Callable[[DataFrame], DataFrame]
+    few: int | None = None
 
 
 @dataclass(frozen=True)

@@ -154,7 +154,7 @@ def source_inputs(read: Frames, c: Context) -> SourceInputs:
         users=eligible(everybody, read["user_features"], history, config.pools.active_days, c.as_of), history=history, cards=read["track_cards"],
         user_factors=read["user_factors"].select("idx", "factors"), recording_factors=read["recording_factors"].select("idx", "factors"),
         recordings=c.rows["recording_factors"], rank=config.train.rank, config=config, as_of=c.as_of,
-        shelf=packed_shelf(read["recording_facts"]), lists=read["source_lists"],
+        shelf=packed_shelf(read["recording_facts"]), lists=read["source_lists"], few=c.few,
         fresh_factors=read["fresh_factors"].select("idx", "factors"), vectors=own,
     )
 

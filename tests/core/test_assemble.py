@@ -136,10 +136,10 @@ def test_arrow_brings_back_what_build_pool_makes_of_one_user(spark, config):
 
 def test_pools_have_one_hash_for_any_partitions_and_blocks_and_break_no_promise(spark, config):
     hashes = set()
-    for n, size in ((1, 256), (2, 256), (7, 256), (2, 1), (3, 7)):
+    for n, size, few in ((1, 256, None), (2, 256, None), (7, 256, None), (2, 1, None), (3, 7, None), (2, 7, 40)):
         _, _, offers, inputs = random_world(spark, config, f"pools.user_block={size}")
         parts = {name: getattr(inputs, name).repartition(n) for name in ("users", "history", "cards")}
-        frame = conform(assemble.pools(SourceInputs(**(vars(inputs) | parts)), proposals(spark, *offers).repartition(n), AS_OF, "m"), t.POOLS).cache()
+        frame = conform(assemble.pools(SourceInputs(**(vars(inputs) | parts | {"few": few})), proposals(spark, *offers).repartition(n), AS_OF, "m"), t.POOLS).cache()
         hashes.add(content_hash(frame, t.POOLS).first()["hash"])
         assert set(pool_violations(frame, 5).first()[1:]) == {0}
         frame.unpersist()

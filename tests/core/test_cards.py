@@ -4,11 +4,13 @@ import datetime as dt
 
 import pytest
 from chispa import assert_df_equality
+from pyspark.sql import functions as F
 
 from builders import rows
 from trackpools import tables as t
 from trackpools.core import cards
 from trackpools.core.contract import conform, repeated_keys
+from trackpools.core.features import rights_hold
 
 AS_OF = dt.datetime(2025, 6, 30, 12, tzinfo=dt.UTC)
 TODAY, TOMORROW = dt.date(2025, 6, 30), dt.date(2025, 7, 1)
@@ -51,6 +53,22 @@ def test_what_is_played_depends_on_market_day_version_and_policy(spark):
         "only in the log": dict.fromkeys(("SE", "DE", "*"), ("only in the log", None, True)),
     }
     assert found == {(name, market): card for name, markets in expected.items() for market, card in markets.items()}
+
+
+def test_between_two_days_without_a_turn_of_rights_the_same_is_played(spark):
+    """And with one it may differ: told by the right alone, of a track that is played in one market."""
+    days = [dt.date(2025, 7, day) for day in range(1, 5)]
+    tracks = {f"{since}-{until}": right("SE", since, until) for since in (None, *days) for until in (None, *days)}
+    catalogue = rows(spark, "tracks", {"track_id": "free", "available": True}, *({"track_id": name, "available": True, "rights": [one]} for name, one in tracks.items())).cache()
+    everywhere = catalogue.withColumn("market", F.lit("SE"))
+    holds = {day: {row["track_id"] for row in everywhere.where(rights_hold("market", day)).collect()} for day in days}
+    for one in days:
+        for other in days:
+            turning = {row["track_id"] for row in cards.rights_turning(catalogue, one, other).collect()}
+            assert turning >= holds[one] ^ holds[other]
+            assert turning == {row["track_id"] for row in cards.rights_turning(catalogue, other, one).collect()}
+            assert turning <= {name for name, right_ in tracks.items() if {right_["from"], right_["until"]} & set(days)}
+            assert one != other or not turning
 
 
 def test_rights_of_a_market_hold_for_its_group(spark):

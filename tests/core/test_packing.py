@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from trackpools.core import packing
-from trackpools.core.packing import Lists, values
+from trackpools.core.packing import Blocks, Lists, values
 
 TYPES = {"user_idx": np.int32, "plays": np.int16, "length": np.int32, "data": bytes}
 
@@ -30,29 +30,45 @@ def read(packed):
     return {block: sorted(of) for block, of in found.items()}
 
 
-@pytest.mark.parametrize("size", [1, 7, 1000, 65_536, 100_000])
+@pytest.mark.parametrize("into", [Blocks(1), Blocks(7), Blocks(1000), Blocks(65_536), Blocks(100_000), Blocks(1, 400), Blocks(30, 400), Blocks(1000, 400)])
 @pytest.mark.parametrize("piece", [1, 2000, 2**25])
 @pytest.mark.parametrize("ordered", [False, True])
-def test_packed_rows_hold_what_the_rows_held(size, piece, ordered, monkeypatch):
+def test_packed_rows_hold_what_the_rows_held(into, piece, ordered, monkeypatch):
     monkeypatch.setattr(packing, "PIECE", piece)
     given = rows(400)
     given = given.sort_by("user_idx") if ordered else given
     expected = {}
     for row in given.to_pylist():
-        expected.setdefault(row["user_idx"] // size, []).append(tuple(row.values()))
-    packed = list(packing._pack(size, TYPES)(iter(given.to_batches(max_chunksize=30))))
+        (block,) = into.of(np.array([row["user_idx"]], np.int32))
+        expected.setdefault(int(block), []).append(tuple(row.values()))
+    packed = list(packing._pack(into, TYPES)(iter(given.to_batches(max_chunksize=30))))
     assert read(packed) == {block: sorted(of) for block, of in expected.items()}
+
+
+def test_neighbours_share_a_block_or_few_of_many_fill_theirs_whoever_they_are(spark):
+    assert Blocks(7).of(np.array([0, 6, 7, 2**31 - 1], np.int32)).tolist() == [0, 0, 1, (2**31 - 1) // 7]
+    rng, top = np.random.default_rng(4), 2**31
+    few = {"scattered": rng.choice(10**6, 3000, replace=False), "newcomers": np.arange(top - 3000, top), "both": np.concatenate([np.arange(1500), rng.integers(10**7, top, 1500)])}
+    for name, idx in few.items():
+        into = Blocks(256, len(idx))
+        blocks = into.of(idx.astype(np.int32))
+        sizes = np.unique(blocks, return_counts=True)[1]
+        assert len(sizes) <= 12, name
+        assert sizes.max() < 1.3 * 256, name
+        column = spark.createDataFrame(pa.table({"user_idx": pa.array(idx.astype(np.int32))})).select(into.column.alias("block")).toArrow()["block"]
+        assert np.array_equal(np.asarray(column), blocks), name
+    assert set(Blocks(256, 3).of(np.array([0, 5, 2**31 - 1], np.int32)).tolist()) == {0}
 
 
 def test_of_no_rows_nothing_is_made():
     empty = rows(3).slice(0, 0)
-    assert list(packing._pack(5, TYPES)(iter([]))) == []
-    assert sum(batch.num_rows for batch in packing._pack(5, TYPES)(iter(empty.to_batches() or [pa.RecordBatch.from_pylist([], empty.schema)]))) == 0
+    assert list(packing._pack(Blocks(5), TYPES)(iter([]))) == []
+    assert sum(batch.num_rows for batch in packing._pack(Blocks(5), TYPES)(iter(empty.to_batches() or [pa.RecordBatch.from_pylist([], empty.schema)]))) == 0
 
 
 def test_nulls_among_what_is_packed_are_refused():
     with pytest.raises(ValueError, match="plays"):
-        list(packing._pack(5, TYPES)(iter([pa.record_batch({**rows(2).to_pydict(), "plays": [1, None]}, schema=rows(2).schema)])))
+        list(packing._pack(Blocks(5), TYPES)(iter([pa.record_batch({**rows(2).to_pydict(), "plays": [1, None]}, schema=rows(2).schema)])))
 
 
 @pytest.mark.parametrize("spread", [1, 60_000])

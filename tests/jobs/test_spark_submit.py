@@ -1,6 +1,6 @@
-"""Every job under a real spark-submit, in the order of the flow, with the zip; and the flow by the packed environment while executors are killed.
+"""Every job under a real spark-submit, in the order of the flow, with the zip; the flow by the packed environment, and (-m soak) while executors are killed.
 
-A master and two workers on loopback. The jobs run on one executor, the flow on two: both must make the same tables.
+A master and two workers on loopback. The jobs run on one executor, the flow that is hurt on two: all must make the same tables.
 """
 
 import contextlib
@@ -126,6 +126,12 @@ def hashes(said):
     return {table["name"]: table["hash"] for table in said["tables"]}
 
 
+def hashes_of_jobs(done):
+    made = {name: value for job in ("ids", "interactions", "features", "train", "pools") for name, value in hashes(done[job][1]).items()}
+    assert len(made) > 10
+    return made
+
+
 def assert_executors_ran(events, allowed):
     (environment,) = (event for event in events if event["Event"] == "SparkListenerEnvironmentUpdate")
     assert environment["Spark Properties"]["spark.master"].startswith("spark://127.0.0.1:")
@@ -236,10 +242,25 @@ def environment(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def hurt(flow, cluster, submit, environment, tmp_path_factory):
-    """The flow, by the environment on driver and executors: what it answered, its root, and kind → when an executor was killed in it."""
-    archive, driver = environment
-    killed, root = {}, shutil.copytree(flow[2], tmp_path_factory.mktemp("hurt") / "root")
+def by_environment(flow, submit, environment, tmp_path_factory):
+    """Run the whole flow by the environment, on driver and executors; returns what it answered, and its root."""
+
+    def run(*settings, **options):
+        archive, driver = environment
+        root = shutil.copytree(flow[2], tmp_path_factory.mktemp("whole") / "root")
+        done = submit(
+            "run_all", f"--root={root}", "--config=cluster", *SETTINGS, AS_OF, *settings, options=["--archives", f"{archive}#environment"],
+            python=driver, PYSPARK_PYTHON="./environment/bin/python", **options,
+        )
+        return done, root
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def hurt(cluster, by_environment):
+    """The flow while executors are killed: what it answered, its root, and kind → when one was."""
+    killed = {}
 
     def kill(events):
         jobs = job_starts(events)
@@ -247,26 +268,22 @@ def hurt(flow, cluster, submit, environment, tmp_path_factory):
             job = next(itertools.islice(filter(kind, jobs), nth - 1, None))
             killed[kind] = kill_executor(*cluster[1:], max(kind(job)))
 
-    done = submit(
-        "run_all", f"--root={root}", "--config=cluster", *SETTINGS, AS_OF, options=["--archives", f"{archive}#environment"], executors=2, during=kill,
-        python=driver, PYSPARK_PYTHON="./environment/bin/python",
-    )
-    return done, root, killed
+    return *by_environment(executors=2, during=kill), killed
 
 
-def test_the_flow_runs_by_the_packed_environment(hurt):
-    code, said, events = hurt[0]
+def test_the_flow_runs_by_the_packed_environment_and_makes_the_tables_of_the_jobs(flow, by_environment):
+    (code, said, events), _ = by_environment(UNTRACKED)
     assert (code, said["ok"], said["error"]) == (0, True, None)
     assert [one["stage"] for one in said["stages"] if one["skipped"]] == []
     (environment,) = (event for event in events if event["Event"] == "SparkListenerEnvironmentUpdate")
     assert environment["Spark Properties"]["spark.archives"].endswith("environment.tar.gz#environment")
+    assert hashes(said).items() >= hashes_of_jobs(flow[0]).items()
 
 
 @pytest.mark.soak
 def test_executors_killed_in_training_and_in_scoring_change_no_bit_and_hold_nothing_up(flow, hurt):
     (_, said, events), _, killed = hurt
-    calm = {name: value for job in ("ids", "interactions", "features", "train", "pools") for name, value in hashes(flow[0][job][1]).items()}
-    assert len(calm) > 10
+    calm = hashes_of_jobs(flow[0])
     assert {name: hashes(said)[name] for name in calm} == calm
     assert set(killed) == {training, scoring}
     removed = [event["Timestamp"] for event in events if event["Event"] == "SparkListenerExecutorRemoved"]

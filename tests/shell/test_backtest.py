@@ -61,6 +61,7 @@ def test_everybody_on_one_cut(spark, capsys, root):
     assert {path.parts[:2] for path in left} == {("tables", "pool_metrics")}  # what was made beside is gone
 
 
+@pytest.mark.soak
 def test_the_canary_sings_where_the_cut_leaks(spark, capsys, root, monkeypatch):
     real = interactions.known_by
     monkeypatch.setattr(interactions, "known_by", lambda as_of, known: real(as_of.replace(year=as_of.year + 1), known.replace(year=known.year + 1)))

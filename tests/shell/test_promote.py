@@ -66,6 +66,7 @@ def poor(spark, tmp_path_factory):
     return root
 
 
+@pytest.mark.soak
 def test_a_better_challenger_is_published_and_told(spark, capsys, tmp_path, poor):
     root = shutil.copytree(poor, tmp_path / "root")
     challenged(root)
@@ -109,6 +110,7 @@ def test_a_worse_challenger_is_refused_with_every_number(spark, capsys, tmp_path
     assert command("publish", root, "mlflow.enabled=false", *POOR) == 0
 
 
+@pytest.mark.soak
 def test_without_days_after_it_there_is_no_verdict(spark, capsys, tmp_path, poor):
     root = shutil.copytree(poor, tmp_path / "root")
     challenged(root, "mlflow.enabled=false")

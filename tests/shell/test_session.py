@@ -1,9 +1,11 @@
 """Which session is used, and that one which is not ours is left as it was."""
 
+import gc
 import os
 import subprocess
 import sys
 
+import pyarrow as pa
 import pytest
 from pyspark.sql import SparkSession
 
@@ -98,3 +100,15 @@ def test_confs_of_a_call_are_as_they_were_after_it(spark):
     with confs(spark, values):
         assert {key: spark.conf.get(key) for key in values} == values
     assert [spark.conf.get(key, None) for key in values] == ["false", None]
+
+
+def test_workers_of_a_local_session_start_with_everything_imported_and_out_of_the_collector_s_way(spark):
+    def told(batches):
+        """Before anything of trackpools is asked for."""
+        there = {"numpy", "pyarrow", "numba", "trackpools.core.assemble", "trackpools.core.blending"} <= set(sys.modules)
+        for batch in batches:
+            yield pa.RecordBatch.from_pydict({"there": [there] * len(batch), "frozen": [gc.get_freeze_count()] * len(batch)})
+
+    found = spark.range(4, numPartitions=2).mapInArrow(told, "there boolean, frozen long").collect()
+    assert len(found) == 4
+    assert all(row["there"] and row["frozen"] > 50_000 for row in found)

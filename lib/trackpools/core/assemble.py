@@ -16,7 +16,7 @@ from trackpools.config import Config
 from trackpools.core import rules
 from trackpools.core.audit import audits, in_sample
 from trackpools.core.bars import look_up, market_bars, table
-from trackpools.core.packing import Lists, block, packed, values
+from trackpools.core.packing import Blocks, Lists, packed, values
 from trackpools.core.pools import Candidates, Picks, PoolRequest, Pools, Tastes, build_pools
 from trackpools.core.shelf import Reader, Shelf, with_shelf
 from trackpools.core.sources import SOURCES, enabled, explore, lookups
@@ -78,13 +78,13 @@ def pool_request(config: Config) -> PoolRequest:
 
 def _blocks(inputs: SourceInputs, proposed: DataFrame) -> DataFrame:
     """Eligible users of a block and market, with what is proposed to them and what they met: `market string, users binary (Arrow)` and `GIVEN`."""
-    size = inputs.config.pools.user_block
+    blocks = Blocks(inputs.config.pools.user_block, inputs.few)
     day, length = F.coalesce("last_day", F.lit(-1)).alias("last_day"), F.octet_length("recordings").alias("bytes")
-    met = packed(inputs.history.select("user_idx", "recording_idx", "plays", day, rules.history_bits().alias("bits"), "weight"), size, MET)
-    offers = packed(proposed.select("user_idx", F.col("user_idx").alias("offered"), "source", "masked", length, "recordings"), size, OFFERS)
+    met = packed(inputs.history.select("user_idx", "recording_idx", "plays", day, rules.history_bits().alias("bits"), "weight"), blocks, MET)
+    offers = packed(proposed.select("user_idx", F.col("user_idx").alias("offered"), "source", "masked", length, "recordings"), blocks, OFFERS)
     bucket = bucket_of(inputs.config.pools.buckets).alias("bucket")
     sampled = in_sample(inputs.config.pools.audit_share).alias("sampled")
-    people = inputs.users.select(block(size).alias("block"), "market", bucket, "user_idx", "clean", sampled, "profile").groupBy("block")
+    people = inputs.users.select(blocks.column.alias("block"), "market", bucket, "user_idx", "clean", sampled, "profile").groupBy("block")
     facts = met.unionByName(offers, allowMissingColumns=True).groupBy("block")
     return people.cogroup(facts).applyInArrow(_gather, ", ".join(["market string", "users binary", *(f"{name} binary" for name in GIVEN)]))
 

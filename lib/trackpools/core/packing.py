@@ -15,29 +15,56 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 PIECE = 2**25  # bytes of rows that a task packs at a time; more makes fewer, larger rows where users lie scattered
+HASHES = 2**31  # of an int32 idx
+FIBONACCI = 1_327_217_885  # odd, next to HASHES / golden ratio: neighbours end far from each other
 Longs = NDArray[np.int64]
 
 
-def block(size: int) -> Column:
-    """The block of `user_idx`, long: so many users each."""
-    return F.floor(F.col("user_idx") / size)
+@dataclass(frozen=True)
+class Blocks:
+    """Which block a `user_idx` belongs to, a number from 0.
+
+    Neighbours by idx; or, of few who lie scattered among all, whoever multiplicative hashing (Knuth 1973, 6.4) puts together: blocks are as full then,
+    also where the few are newcomers whose numbers follow each other.
+
+    Attributes:
+        size: users a block.
+        few: how many users there are, where they are few of all.
+    """
+
+    size: int
+    few: int | None = None
+
+    @property
+    def _width(self) -> int:
+        return self.size if self.few is None else max(1, HASHES * self.size // max(1, self.few))
+
+    @property
+    def column(self) -> Column:
+        """Of the column `user_idx`, long."""
+        place = F.col("user_idx") if self.few is None else F.col("user_idx").cast("long") * F.lit(FIBONACCI) % F.lit(HASHES)
+        return F.floor(place / F.lit(self._width))
+
+    def of(self, idx: NDArray[np.int32]) -> Longs:
+        """Of these, int64."""
+        wide = idx.astype(np.int64)
+        return (wide if self.few is None else wide * FIBONACCI % HASHES) // self._width
 
 
-def packed(rows: DataFrame, size: int, types: Mapping[str, Any]) -> DataFrame:
+def packed(rows: DataFrame, blocks: Blocks, types: Mapping[str, Any]) -> DataFrame:
     """`block long` and a binary column for each of `types`: the values of some users' rows one behind the other, in the same order in all.
 
     A block may have several such rows, as its users' rows lay in several places; in which order depends on partitions.
 
     Args:
         rows: has `user_idx int` and the columns of `types`, none of them null.
-        size: users a block.
         types: NumPy type of a column; bytes for a binary column, whose lengths another column must tell.
     """
     schema = ", ".join(["block long", *(f"{name} binary" for name in types)])
-    return rows.select(*dict.fromkeys(["user_idx", *types])).mapInArrow(_pack(size, types), schema)
+    return rows.select(*dict.fromkeys(["user_idx", *types])).mapInArrow(_pack(blocks, types), schema)
 
 
-def _pack(size: int, types: Mapping[str, Any]) -> Callable[[Iterator[Any]], Iterator[Any]]:
+def _pack(into: Blocks, types: Mapping[str, Any]) -> Callable[[Iterator[Any]], Iterator[Any]]:
     def run(batches: Iterator[Any]) -> Iterator[Any]:
         held: list[Any] = []
         size_held = 0
@@ -45,16 +72,16 @@ def _pack(size: int, types: Mapping[str, Any]) -> Callable[[Iterator[Any]], Iter
             held.append(batch)
             size_held += batch.nbytes
             if size_held >= PIECE:
-                yield _by_block(pa.Table.from_batches(held), size, types)
+                yield _by_block(pa.Table.from_batches(held), into, types)
                 held, size_held = [], 0
         if held:
-            yield _by_block(pa.Table.from_batches(held), size, types)
+            yield _by_block(pa.Table.from_batches(held), into, types)
 
     return run
 
 
-def _by_block(rows: Any, size: int, types: Mapping[str, Any]) -> Any:
-    blocks = rows["user_idx"].to_numpy() // np.int32(size)
+def _by_block(rows: Any, into: Blocks, types: Mapping[str, Any]) -> Any:
+    blocks = into.of(rows["user_idx"].to_numpy())
     order = None
     if (blocks[1:] < blocks[:-1]).any():
         order = np.argsort(_small(blocks), kind="stable")
@@ -62,12 +89,12 @@ def _by_block(rows: Any, size: int, types: Mapping[str, Any]) -> Any:
     starts = np.flatnonzero(np.diff(blocks, prepend=-1))
     bounds = np.append(starts, len(blocks))
     columns = [_bytes(name, rows[name], kind, order, bounds) for name, kind in types.items()]
-    return pa.RecordBatch.from_arrays([pa.array(blocks[starts].astype(np.int64)), *columns], ["block", *types])
+    return pa.RecordBatch.from_arrays([pa.array(blocks[starts]), *columns], ["block", *types])
 
 
-def _small(numbers: NDArray[np.int32]) -> NDArray[Any]:
+def _small(numbers: NDArray[Any]) -> NDArray[Any]:
     """Numbers that sort as these; of 16 bits where they fit, which NumPy sorts by radix."""
-    least = numbers.min(initial=2**31 - 1)
+    least = numbers.min(initial=HASHES - 1)
     return (numbers - least).astype(np.uint16) if len(numbers) and numbers.max() - least < 2**16 else numbers
 
 

@@ -117,8 +117,11 @@ def renew(r: Refresh) -> Release:
 
 def _cards(r: Refresh, keep: Callable[[DataFrame], DataFrame]) -> DataFrame | None:
     """Bring up to date what may be played; `recording_idx` of what no longer may, None where all of it still may."""
-    store, moment = r.flow.store, r.flow.moment
+    store, moment, base = r.flow.store, r.flow.moment, r.base
     pinned, tracks = store.read(t.TRACK_CARDS.name, r.versions[t.TRACK_CARDS.name]), store.read(t.TRACKS.name, r.versions[t.TRACKS.name])
+    same = base.holds(t.TRACKS.name) and base.version(t.TRACKS.name) == r.versions[t.TRACKS.name]
+    if same and cards.rights_turning(tracks, base.as_of.date(), moment.as_of.date()).isEmpty():
+        return None  # recordings × markets are many
     other = keep(cards.played_now(pinned, tracks, as_of=moment.as_of, groups=r.flow.config.cards.market_groups))
     told = other.agg(F.count(F.lit(1)).alias("all"), F.count_if("worse").alias("worse")).first()
     if told is not None and told["all"]:
@@ -145,12 +148,14 @@ def _found(r: Refresh, read: Mapping[str, DataFrame], worse: DataFrame | None) -
 def _made(r: Refresh, read: dict[str, DataFrame], users: DataFrame, keep: Callable[[DataFrame], DataFrame]) -> tuple[DataFrame, DataFrame]:
     """Pools and factors of the listeners, as a full run would make them with the model in force."""
     flow, config, moment = r.flow, r.flow.config, r.flow.moment
-    met, days = (read[name].join(users, "user_idx", "left_semi") for name in ("interactions", "plays_daily"))
-    some = read | {"interactions": keep(met), "user_ids": read["user_ids"].join(users, "user_idx", "left_semi")}
+    met, days, ids = (read[name].join(users, "user_idx", "left_semi") for name in ("interactions", "plays_daily", "user_ids"))
+    ids = keep(ids)
+    some = read | {"interactions": keep(met), "user_ids": ids, "users": keep(read["users"].join(ids, "user_id", "left_semi"))}
     model = flow.store.read(t.USER_FACTORS.name, r.versions[t.USER_FACTORS.name]).select("model_version", "id_version").limit(1)
     c = Context(
         config, moment.as_of, moment.known_as_of, None, r.versions, r.run_key, r.base.model_version,
-        {name: r.base.rows(name) for name in ("recording_factors", "recording_vectors")}, flow.notes, keep)
+        {name: r.base.rows(name) for name in ("recording_factors", "recording_vectors")}, flow.notes, keep,
+        few=int(r.measured["concerned"]))
     training = s.training_set(some, c)
     recordings, count = read["recording_factors"].select("idx", "factors"), r.base.rows("recording_factors")
     striped = plan.is_striped(count, config.train.rank, config.train)
@@ -158,7 +163,8 @@ def _made(r: Refresh, read: dict[str, DataFrame], users: DataFrame, keep: Callab
     share = unknown_share(training, recordings).first()
     r.measured["unknown_share"] = float(share["unknown"] or 0.0) if share else 0.0
     known = features.facts(read["tracks"], read["recording_ids"])
-    some |= {"user_factors": factors, "user_features": features.user_features(some["interactions"], days, known, read["not_taste"], c.as_of)}
+    like = keep(features.user_features(some["interactions"], days, known, read["not_taste"], c.as_of))  # which every source asks for who listens
+    some |= {"user_factors": factors, "user_features": like}
     return keep(s.fill_pools(some, c)["pools"]), factors.crossJoin(F.broadcast(model))
 
 

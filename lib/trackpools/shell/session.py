@@ -83,6 +83,7 @@ def local_session(config: SessionConfig, remote: str | None = None) -> SparkSess
         "spark.sql.sources.parallelPartitionDiscovery.parallelism": str(config.cores),
         "spark.databricks.delta.snapshotPartitions": "2",
         "spark.sql.legacy.parameterSubstitution.constantsOnly": "true",
+        "spark.python.daemon.module": "trackpools.shell.daemon",
         "spark.python.sql.dataFrameDebugging.enabled": "false",  # else every column expression would ask the JVM for a conf and walk Python's stack
     }
     builder = SparkSession.builder.remote(remote) if remote else SparkSession.builder.master(f"local[{config.cores},3]").appName("trackpools")

@@ -13,7 +13,7 @@ from trackpools.config import Config
 from trackpools.core import ann
 from trackpools.core.als.factors import length, matrix, unit
 from trackpools.core.audience import EVERYWHERE
-from trackpools.core.packing import Lists, block, packed, values
+from trackpools.core.packing import Blocks, Lists, packed, values
 from trackpools.core.sources.inputs import ListInputs, Scoring, SourceInputs
 from trackpools.core.sources.merging import MERGED, PARTIAL, keys_of, merged, partial
 from trackpools.core.sources.source import Source
@@ -126,10 +126,10 @@ def _blocks(inputs: Scoring, size: int) -> DataFrame:
 
     `met` is what a user must not get as new; what he may get as heard stands there as its bitwise not.
     """
-    listed = F.col("heard") & ~F.col("blocked") & ~F.col("refused")
+    blocks, listed = Blocks(size, inputs.few), F.col("heard") & ~F.col("blocked") & ~F.col("refused")
     recording = F.when(listed, F.bitwise_not("recording_idx")).otherwise(F.col("recording_idx")).alias("met")
-    history = packed(inputs.history.where(F.col("heard") | F.col("blocked")).select("user_idx", recording), size, MET)
-    people = inputs.users.select("user_idx", _group(F.col("clean")).alias("group"), block(size).alias("block"))
+    history = packed(inputs.history.where(F.col("heard") | F.col("blocked")).select("user_idx", recording), blocks, MET)
+    people = inputs.users.select("user_idx", _group(F.col("clean")).alias("group"), blocks.column.alias("block"))
     users = people.join(inputs.user_factors.withColumnRenamed("idx", "user_idx"), "user_idx")
     schema = ", ".join(["block long", "groups array<string>", *(f"{name} binary" for name in GIVEN)])
     return users.groupBy("block").cogroup(history.groupBy("block")).applyInArrow(_gather, schema)

@@ -43,6 +43,7 @@ class Scoring:
         user_factors, recording_factors: `idx int, factors array<float>`.
         recordings, rank: number of recordings with factors, and of factors, to plan with.
         stripes: of `als.stripes`, where the caller keeps them to use them more than once.
+        few: how many users these are, where they are few of all; see `packing.Blocks`.
     """
 
     users: DataFrame
@@ -54,6 +55,7 @@ class Scoring:
     rank: int
     config: Config
     stripes: DataFrame | None = None
+    few: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

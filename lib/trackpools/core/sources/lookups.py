@@ -10,7 +10,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from trackpools.core import rules
-from trackpools.core.packing import Lists, binaries, block, packed, values
+from trackpools.core.packing import Blocks, Lists, binaries, packed, values
 from trackpools.core.shelf import Reader, tag_code, with_shelf
 from trackpools.core.sources.asking import Proposed, Shelves, answered, asked_by, barred, by_user, offered, seeds_of
 from trackpools.core.sources.inputs import ListInputs, SourceInputs
@@ -57,12 +57,12 @@ def candidates(inputs: SourceInputs, sources: Sequence[Source]) -> list[DataFram
 
 def _listeners(inputs: SourceInputs) -> DataFrame:
     """Users in blocks with their histories: `block long` and `HELD`, a row a block; independent of partitions."""
-    size = inputs.config.pools.user_block
+    blocks = Blocks(inputs.config.pools.user_block, inputs.few)
     days = [F.coalesce(name, F.lit(NEVER)).alias(name) for name in ("first_day", "last_day")]
     recording, bits = F.col("recording_idx").alias("recording"), rules.history_bits().alias("bits")
-    past = packed(inputs.history.select("user_idx", recording, "plays", *days, "weight", bits), size, PAST)
+    past = packed(inputs.history.select("user_idx", recording, "plays", *days, "weight", bits), blocks, PAST)
     people = inputs.users.select(
-        block(size).alias("block"), "user_idx", market_code(F.col("market")).alias("market"), "clean",
+        blocks.column.alias("block"), "user_idx", market_code(F.col("market")).alias("market"), "clean",
         F.transform(F.coalesce("declared_tags", F.array().cast("array<string>")), lambda tag: tag_code(tag).cast("long")).alias("declared"),
     )
     schema = ", ".join(["block long", *(f"{name} binary" for name in HELD)])

@@ -8,9 +8,9 @@ import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from trackpools.core.packing import packed, values
+from trackpools.core.packing import Blocks, packed, values
 
-BLOCK = 256  # users whose pairs are told apart at a time
+BLOCKS = Blocks(256)  # whose users' pairs are told apart at a time
 ROWS = {"user_idx": np.int32, "window": np.int32, "item": np.int32}
 
 
@@ -22,7 +22,7 @@ def pair_counts(rows: DataFrame, cap: int) -> DataFrame:
     Args:
         rows: `user_idx int, window int, item int`, each once.
     """
-    pairs = packed(rows, BLOCK, ROWS).groupBy("block").applyInArrow(_pairs(cap), "a int, b int, users long")
+    pairs = packed(rows, BLOCKS, ROWS).groupBy("block").applyInArrow(_pairs(cap), "a int, b int, users long")
     half = pairs.groupBy("a", "b").agg(F.sum("users").alias("users"))
     return half.unionByName(half.select(F.col("b").alias("a"), F.col("a").alias("b"), "users"))
 
