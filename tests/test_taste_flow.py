@@ -1,4 +1,4 @@
-"""A sleep-loop fixture does not move the pool: worlds that differ by what is no taste train on equal rows and describe equal listeners."""
+"""A sleep-loop fixture does not move the pool: worlds that differ by what is no taste train on equal rows and describe equal listeners (-m soak)."""
 
 import datetime as dt
 
@@ -14,6 +14,7 @@ from trackpools.shell.flow import Flow
 from trackpools.shell.settings import load_config
 from trackpools.shell.tracking import Tracker
 
+pytestmark = pytest.mark.soak
 NOISE = "zzz rain"  # behind all others, so that they keep their numbers
 TASTE = ("ids", "daily", "taste", "interactions", "features")
 
@@ -73,7 +74,6 @@ def kinds(flow):
     return [(row["kind"], row["why"]) for row in flow.store.read("not_taste").collect()]
 
 
-@pytest.mark.soak
 def test_one_listener_who_loops_a_recording_all_night_for_weeks_moves_nobodys_pool(spark, tmp_path, without):
     flow = flow_of(spark, tmp_path, music() + nights("u000", 100), (*TASTE, "train", "index", "pools"))
     assert compared(flow, without) == 1
@@ -82,7 +82,6 @@ def test_one_listener_who_loops_a_recording_all_night_for_weeks_moves_nobodys_po
     same(flow.store.read("pools").select(*pool), without.store.read("pools").select(*pool))
 
 
-@pytest.mark.soak
 def test_a_recording_that_most_loop_is_nobodys_taste_not_even_of_who_hears_it_by_day(spark, tmp_path, without):
     by_day = [row | {"event_id": f"day-{row['event_id']}", "played_at": (START + dt.timedelta(days=20, minutes=i)).isoformat()} for i, row in enumerate(nights("u001", 3, 1))]
     flow = flow_of(spark, tmp_path, music() + [row for u in range(6) for row in nights(f"u00{u}", 60, 7)] + by_day)
@@ -90,7 +89,6 @@ def test_a_recording_that_most_loop_is_nobodys_taste_not_even_of_who_hears_it_by
     assert kinds(flow) == [("noise", "loop")]
 
 
-@pytest.mark.soak
 def test_contexts_private_sessions_and_podcasts_are_no_taste(spark, tmp_path, without):
     podcasts = [row | {"track_id": "zzz talk", "event_id": f"p-{row['event_id']}"} for row in nights("u001", 2, content_type="podcast")]
     flow = flow_of(spark, tmp_path, music() + nights("u000", 3, context_type="sleep") + nights("u002", 3, private=True) + podcasts)
@@ -99,7 +97,6 @@ def test_contexts_private_sessions_and_podcasts_are_no_taste(spark, tmp_path, wi
     assert flow.store.read("recording_ids").where("recording_id = 'zzz talk'").count() == 0
 
 
-@pytest.mark.soak
 def test_a_recording_of_an_excluded_context_is_recognised_and_a_second_run_changes_nothing(spark, tmp_path, without):
     flow = flow_of(spark, tmp_path, music() + [row for u in range(6) for row in nights(f"u00{u}", 2, 5, context_type="kids")])
     assert compared(flow, without) == 6
@@ -110,14 +107,12 @@ def test_a_recording_of_an_excluded_context_is_recognised_and_a_second_run_chang
     assert {table: again.store.version(table) for table in before} == before
 
 
-@pytest.mark.soak
 def test_a_tag_is_enough(spark, tmp_path, without):
     flow = flow_of(spark, tmp_path, music() + nights("u000", 3), tags=("rain sounds", "ambient"))
     assert compared(flow, without) == 1
     assert kinds(flow) == [("noise", "tag")]
 
 
-@pytest.mark.soak
 def test_a_minor_is_offered_no_explicit_track_whatever_the_policy_says(spark, tmp_path):
     flow = flow_of(spark, tmp_path, music(), ())
     catalogue = flow.store.read("tracks")

@@ -10,7 +10,7 @@ from builders import rows
 from trackpools import tables as t
 from trackpools.core import cards
 from trackpools.core.contract import conform, repeated_keys
-from trackpools.core.features import rights_hold
+from trackpools.core.features import rights_hold, rights_turning
 
 AS_OF = dt.datetime(2025, 6, 30, 12, tzinfo=dt.UTC)
 TODAY, TOMORROW = dt.date(2025, 6, 30), dt.date(2025, 7, 1)
@@ -64,9 +64,9 @@ def test_between_two_days_without_a_turn_of_rights_the_same_is_played(spark):
     holds = {day: {row["track_id"] for row in everywhere.where(rights_hold("market", day)).collect()} for day in days}
     for one in days:
         for other in days:
-            turning = {row["track_id"] for row in cards.rights_turning(catalogue, one, other).collect()}
+            turning = {row["track_id"] for row in rights_turning(catalogue, one, other).collect()}
             assert turning >= holds[one] ^ holds[other]
-            assert turning == {row["track_id"] for row in cards.rights_turning(catalogue, other, one).collect()}
+            assert turning == {row["track_id"] for row in rights_turning(catalogue, other, one).collect()}
             assert turning <= {name for name, right_ in tracks.items() if {right_["from"], right_["until"]} & set(days)}
             assert one != other or not turning
 

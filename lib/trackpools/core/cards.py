@@ -1,6 +1,6 @@
 """`track_cards`: for every recording and market group, what to play and what to say of it."""
 
-from datetime import date, datetime
+from datetime import datetime
 from functools import reduce
 from operator import or_
 
@@ -55,16 +55,6 @@ def played_now(cards: DataFrame, tracks: DataFrame, *, as_of: datetime, groups: 
     lost = [F.col(name).isNotNull() & ~F.col(name).eqNullSafe(F.col(f"_{name}")) for name in told[:2]]
     changed = both.where(reduce(or_, other)).withColumn("worse", reduce(or_, lost) | (F.col("available") & ~F.col("_available")))
     return changed.withColumns({name: F.col(f"_{name}") for name in told}).select(*cards.columns, "worse")
-
-
-def rights_turning(tracks: DataFrame, one: date, other: date) -> DataFrame:
-    """`track_id` of tracks with a right that begins or ends between two days: on the later one others may be played than on the earlier."""
-    first, last = F.lit(min(one, other)), F.lit(max(one, other))
-
-    def between(day: Column) -> Column:
-        return (day > first) & (day <= last)
-
-    return tracks.where(F.exists("rights", lambda r: between(r["from"]) | between(r["until"]))).select("track_id")
 
 
 def _playable(tracks: DataFrame, everywhere: DataFrame, as_of: datetime, groups: dict[str, str]) -> DataFrame:

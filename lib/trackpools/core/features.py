@@ -134,3 +134,13 @@ def rights_hold(market: str, day: date) -> Column:
     )
     # not the size of null: without ANSI mode, as sessions of others may run, that is -1
     return F.col("rights").isNull() | F.coalesce(F.size("rights") == 0, F.lit(False)) | F.coalesce(holds, F.lit(False))
+
+
+def rights_turning(tracks: DataFrame, one: date, other: date) -> DataFrame:
+    """`track_id` of tracks with a right that begins or ends between two days, so that `rights_hold` may say otherwise on the later one."""
+    first, last = F.lit(min(one, other)), F.lit(max(one, other))
+
+    def between(day: Column) -> Column:
+        return (day > first) & (day <= last)
+
+    return tracks.where(F.exists("rights", lambda r: between(r["from"]) | between(r["until"]))).select("track_id")

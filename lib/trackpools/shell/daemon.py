@@ -5,20 +5,21 @@ could miss: NumPy's BLAS stops its own around a fork, and PyArrow's begin with t
 """
 
 import gc
+import importlib
 
 from pyspark.daemon import manager
 
+# Spark's side of a task; those that the tasks of stages are made in, and the kernels that these import when they run
+OF_TASKS = (
+    "pyspark.worker", "pyspark.sql.pandas.serializers", "trackpools.core.assemble", "trackpools.core.als.foldin",
+    *(f"trackpools.core.{name}" for name in ("als.kernels", "blending", "fusing", "lineup", "selection", "spreading", "tastes")),
+)
+
 
 def preload() -> None:
-    """Import it, and take it out of the collections that a worker makes after every task: those were 40 ms each."""
-    import pyspark.sql.pandas.serializers
-    import pyspark.worker
-
-    from trackpools.core import assemble, blending, fusing, lineup, on_demand, selection, spreading, tastes
-    from trackpools.core.als import foldin, kernels
-
-    _ = pyspark.worker, pyspark.sql.pandas.serializers
-    _ = assemble, blending, fusing, lineup, on_demand, selection, spreading, tastes, foldin, kernels
+    """Import them, and take them out of the collections that a worker makes after every task: those were 40 ms each."""
+    for name in OF_TASKS:
+        importlib.import_module(name)
     gc.collect()
     gc.freeze()
 

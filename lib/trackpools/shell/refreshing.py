@@ -59,6 +59,10 @@ class Refresh:
         """The buckets of the base that it rewrites."""
         return turn(self.number, self.flow.config.pools.buckets, self.flow.config.refresh.rota)
 
+    def moved(self, table: Table) -> bool:
+        """Whether what is read of it is not what the release pins."""
+        return not self.base.holds(table.name) or self.base.version(table.name) != self.versions[table.name]
+
     @property
     def made(self) -> dict[str, Any]:
         """What its commits say of it."""
@@ -117,11 +121,11 @@ def renew(r: Refresh) -> Release:
 
 def _cards(r: Refresh, keep: Callable[[DataFrame], DataFrame]) -> DataFrame | None:
     """Bring up to date what may be played; `recording_idx` of what no longer may, None where all of it still may."""
-    store, moment, base = r.flow.store, r.flow.moment, r.base
-    pinned, tracks = store.read(t.TRACK_CARDS.name, r.versions[t.TRACK_CARDS.name]), store.read(t.TRACKS.name, r.versions[t.TRACKS.name])
-    same = base.holds(t.TRACKS.name) and base.version(t.TRACKS.name) == r.versions[t.TRACKS.name]
-    if same and cards.rights_turning(tracks, base.as_of.date(), moment.as_of.date()).isEmpty():
+    store, moment = r.flow.store, r.flow.moment
+    tracks = store.read(t.TRACKS.name, r.versions[t.TRACKS.name])
+    if not r.moved(t.TRACKS) and features.rights_turning(tracks, r.base.as_of.date(), moment.as_of.date()).isEmpty():
         return None  # recordings × markets are many
+    pinned = store.read(t.TRACK_CARDS.name, r.versions[t.TRACK_CARDS.name])
     other = keep(cards.played_now(pinned, tracks, as_of=moment.as_of, groups=r.flow.config.cards.market_groups))
     told = other.agg(F.count(F.lit(1)).alias("all"), F.count_if("worse").alias("worse")).first()
     if told is not None and told["all"]:
@@ -138,7 +142,7 @@ def _found(r: Refresh, read: Mapping[str, DataFrame], worse: DataFrame | None) -
         "changed": ids if feed is None else feed, "new": later_than(ids, base.rows(t.USER_IDS.name)), "expired": expired(pools, r.flow.moment.as_of),
         "rota": ids.where(bucket_of(r.flow.config.pools.buckets).isin(r.turn)),
     }
-    if base.version(t.USERS.name) != r.versions[t.USERS.name]:
+    if r.moved(t.USERS):
         found["profile"] = reprofiled(store.read(t.USERS.name, base.version(t.USERS.name)), read["users"], ids)
     if worse is not None:
         found["withdrawn"] = holders(pools, worse)
