@@ -37,6 +37,7 @@ def test_a_second_run_changes_nothing_and_no_key_stands_twice(spark, config, rel
     assert moved.release_id != first.release_id
 
 
+@pytest.mark.soak
 def test_pinned_factors_give_equal_pools_whatever_the_partitions(spark, config, released):
     adaptive, shuffle = spark.conf.get("spark.sql.adaptive.enabled"), spark.conf.get("spark.sql.shuffle.partitions")
     c, found = config(*SMALL, "topk.user_block=8", "pools.user_block=1", f"store.root={released.store.root}"), {}

@@ -28,6 +28,7 @@ def evaluated(capsys, root, *options, settings=flows.SMALL):
     return code, json.loads(capsys.readouterr().out.splitlines()[-1])
 
 
+@pytest.mark.soak
 def test_everybody_on_one_cut(spark, capsys, root):
     before = flows.hashes(spark, load_config(root=str(root)))
     files = {path.relative_to(root) for path in root.rglob("*.parquet")}

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from conftest import FEWER
 from elsewhere import asked_elsewhere, environment
 from flows import AS_OF, SMALL, events, hashes
 from trackpools.config_session import SessionConfig
@@ -19,7 +20,7 @@ from worlds import Blocks
 # as somebody else might set up a server; what is not Delta's is there for speed
 SERVER = {
     "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension", "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
-    "spark.sql.session.timeZone": "UTC", "spark.driver.memory": "3g", "spark.driver.extraJavaOptions": "-XX:+UseParallelGC -Xss16m", "spark.ui.enabled": "false",
+    "spark.sql.session.timeZone": "UTC", "spark.driver.memory": "3g", "spark.driver.extraJavaOptions": "-XX:+UseParallelGC -Xss16m " + FEWER["spark.driver.defaultJavaOptions"], "spark.ui.enabled": "false",
     "spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN", "spark.sql.adaptive.enabled": "false",
     "spark.sql.shuffle.partitions": "2", "spark.databricks.delta.snapshotPartitions": "2", "spark.buffer.pageSize": "4m",
     "spark.sql.planChangeValidation": "false",  # which FREE_PORT brings, at twice the time

@@ -130,6 +130,7 @@ def raw(store, name):
     return store.read(name).join(store.read("user_ids"), "user_idx").join(store.read("recording_ids"), "recording_idx").drop("user_idx", "recording_idx")
 
 
+@pytest.mark.soak
 def test_a_crash_a_withdrawal_and_a_rollback(spark, released, tmp_path, monkeypatch):
     store = Store(spark, released.store)
     before = shown(spark, released)

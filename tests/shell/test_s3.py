@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from conftest import FEWER
 from elsewhere import asked_elsewhere, environment
 from flows import SMALL, events, hashes
 from trackpools.shell import jars
@@ -46,7 +47,7 @@ def told(place, endpoint, migrated):
     (own / "mlflow.db").write_bytes(migrated.read_bytes())
     confs = {"spark.hadoop.fs.s3a.endpoint": endpoint, "spark.hadoop.fs.s3a.endpoint.region": "us-east-1", "spark.hadoop.fs.s3a.path.style.access": "true"}
     fast = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN", "spark.sql.adaptive.enabled": "false"}
-    settings = ["mlflow.enabled=true", "report.enabled=true", "session.memory=3g", "session.quick_start=false", "session.cores=1", f"session.conf={json.dumps(confs | fast)}"]
+    settings = ["mlflow.enabled=true", "report.enabled=true", "session.memory=3g", "session.quick_start=false", "session.cores=1", f"session.conf={json.dumps(confs | fast | FEWER)}"]
     of_delta_rs = {"AWS_ENDPOINT_URL": endpoint, "AWS_REGION": "us-east-1", "AWS_ALLOW_HTTP": "true"}
     env = environment(XDG_CACHE_HOME=str(place / "cache"), **CREDENTIALS, **of_delta_rs)
     return asked_elsewhere(place, env=env, overlay="s3a", settings=settings, root=ROOT, serve=True)

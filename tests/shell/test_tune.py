@@ -62,6 +62,7 @@ def once(spark, published, tmp_path_factory):
     return root, searching.tune(config, Options(root=str(root), quiet=True), until=UNTIL), *before
 
 
+@pytest.mark.soak
 def test_absurd_settings_are_found_out_and_the_answer_is_a_complete_configuration(once):
     root, answer, *_ = once
     found = answer.more
@@ -84,6 +85,7 @@ def test_absurd_settings_are_found_out_and_the_answer_is_a_complete_configuratio
     assert [f"next: trackpools {step} --config {found['config']} --as-of {day} --root {root}" in answer.lines for step in steps] == [True] * len(steps)
 
 
+@pytest.mark.soak
 def test_nothing_that_readers_follow_is_touched_and_nothing_is_left_behind(spark, once):
     root, _, before, released = once
     assert files(root) == before
@@ -91,6 +93,7 @@ def test_nothing_that_readers_follow_is_touched_and_nothing_is_left_behind(spark
     assert not (root / "tuning_side").exists()
 
 
+@pytest.mark.soak
 def test_every_trial_is_a_child_run(once):
     from mlflow import MlflowClient
 
@@ -109,6 +112,7 @@ def test_every_trial_is_a_child_run(once):
     assert parent.data.params["best.train.reg"] == str(answer.more["tried"]["train.reg"])
 
 
+@pytest.mark.soak
 def test_the_same_call_again_tries_nothing_and_answers_the_same(spark, once):
     root, answer, *_ = once
     began = time.monotonic()
@@ -167,6 +171,7 @@ def test_a_log_too_short_for_two_windows_is_refused_with_the_sum(spark, publishe
         tuned(settings(shutil.copytree(published, tmp_path / "root"), "holdout.days=40"))
 
 
+@pytest.mark.soak
 def test_a_window_in_which_nobody_heard_anything_new_is_refused(spark, published, tmp_path):
     config = settings(shutil.copytree(published, tmp_path / "root"))
     with pytest.raises(InputError, match="chose and heard anything new in the 14 days"):

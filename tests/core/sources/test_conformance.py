@@ -22,7 +22,7 @@ from trackpools.shell.settings import load_config
 AS_OF = dt.datetime(2025, 6, 30, tzinfo=dt.UTC)
 USERS, RECORDINGS, RANK = 12, 40, 4
 COLD, EMPTY, ALL, FACTORLESS = 0, 1, 2, 3  # no history and no factors; factors alone; heard everything; history alone
-POLICIES = ("mark", "exclude", "only", "not_within")
+POLICIES = ("mark", "exclude", *(pytest.param(policy, marks=pytest.mark.soak) for policy in ("only", "not_within")))
 
 
 def heard_by(user):
