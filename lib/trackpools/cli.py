@@ -142,7 +142,7 @@ def demo(
 
 def whole() -> typer.Typer:
     """The command line with all of its commands."""
-    from trackpools import cli_evaluate, cli_look, cli_package, cli_promote, cli_refresh, cli_run, cli_tune  # noqa: F401 - registers their commands
+    from trackpools import cli_evaluate, cli_fill, cli_look, cli_package, cli_promote, cli_refresh, cli_run, cli_tune  # noqa: F401 - registers their commands
 
     return app
 

@@ -12,6 +12,8 @@ from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from trackpools.config_contracts import ContractsConfig
 from trackpools.config_cost import CostConfig
+from trackpools.config_fill import FillConfig
+from trackpools.config_llm import LlmConfig
 from trackpools.config_model import CanaryConfig, HoldoutConfig, PromoteConfig, TuneConfig
 from trackpools.config_refresh import RefreshConfig
 from trackpools.config_session import SessionConfig
@@ -229,6 +231,8 @@ class Config(Section):
     pools: PoolsConfig
     candidates: CandidatesConfig
     refresh: RefreshConfig
+    fill: FillConfig
+    llm: LlmConfig
     holdout: HoldoutConfig
     tune: TuneConfig
     promote: PromoteConfig

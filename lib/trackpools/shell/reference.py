@@ -9,7 +9,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
 from trackpools.config import Config
+from trackpools.fill.phrases import GRAMMAR
+from trackpools.fill.words import tidy
 from trackpools.shell.pictures import PICTURES
 from trackpools.shell.settings import conf_dir
 from trackpools.stages import STAGES
@@ -20,6 +24,11 @@ DOCS = Path(__file__).resolve().parents[1] / "docs"
 LINE = re.compile(r"( *)(\w+):(?: +([^ #].*?))?(?: +# ?(.*)|\s*)")
 LARGEST = 2**31 - 1  # what a number of Spark holds; no bound that anybody meets
 MADE = "<!-- made by python -m trackpools.shell.reference: change its source, not this page -->"
+KINDS = {
+    "lengths": "Lengths of tracks", "whole": "The playlist as a whole", "track": "What every track, or every track of a part, must be",
+    "mood": "What people do meanwhile: sorts, and nothing is unmet where it fails",
+}
+SLOT_NAMES = {"count": "N", "song": "songs", "of": "artist/album", "met": "heard", "never": "haven't", "no": "no", "kept": ""}  # others in capitals
 WORDS = {"integer": "whole number", "number": "number", "string": "text", "boolean": "true or false", "array": "list", "object": "names and values"}
 
 
@@ -124,13 +133,48 @@ def configuration_page() -> str:
     return "\n".join([*lines, ""])
 
 
+def _said(template: str) -> str:
+    """A template as people read it: what may be left out in brackets, choices with a slash."""
+    return re.sub(r"<(\w+)>", lambda slot: SLOT_NAMES.get(slot[1], slot[1].upper()), template).replace("|", "/").replace(",?", ",")
+
+
+def prompts_page() -> str:
+    """The grammar of prompts: what each phrase means, how it may be said, and examples that the tests read."""
+    lines = [
+        MADE, "", "# What prompts are understood", "",
+        "What the rules read of a prompt: offline, the same every time. Words that no rule reads come back as *not applied*; they change nothing.",
+        "Names of artists and tags are those of the released catalogue, however they are written (case, accents, `&` and *and*). A tag counts anywhere;",
+        "an artist of one word only after a word such as *by*, *from*, *of* or *without*. What the catalogue calls a tag is read as the tag, also where it",
+        "is a mood here (*chill*).", "",
+        "A comma or *but* ends a clause. *Plus*, *with some*, *a mix of … and …*, *half … half …*, *mostly …* and *30 % …* make parts, each with a",
+        "least share of the tracks; what is refused is refused in all of them. A title in quotes must be in the playlist. `[x]` may be left out,",
+        "`(x/y)` is either.",
+    ]
+    for kind, phrases in GRAMMAR.items():
+        lines += ["", f"## {KINDS[kind]}", "", "| meaning | said as | examples |", "| --- | --- | --- |"]
+        for one in phrases:
+            found = one.find(tidy(one.examples[0]))
+            told = ", ".join(f"{name} {_meant(value)}" for name, value in one.means(found).items()) if found else ""
+            says = "<br>".join(_cell(_said(template)) for template in one.templates)
+            lines.append(f"| {_cell(told) or 'nothing: it is only recognised'} | {says} | {_cell('; '.join(one.examples))} |")
+    return "\n".join([*lines, ""])
+
+
+def _meant(value: Any) -> str:
+    if isinstance(value, tuple):
+        return " or ".join(_meant(one) for one in value)
+    if isinstance(value, BaseModel):
+        return " ".join(f"{name} {end:g}" for name, end in value.model_dump(exclude_none=True).items())
+    return str(value)
+
+
 def pages() -> dict[str, str]:
     """File below `docs` → its text."""
     from trackpools.shell.pool_schema import pool_schema
 
     drawn = {f"pictures/{name}.svg": draw() for name, draw in PICTURES.items()}
     schema = json.dumps(pool_schema(), indent=2, ensure_ascii=False) + "\n"
-    return drawn | {"tables.md": tables_page(), "configuration.md": configuration_page(), "pool.schema.json": schema}
+    return drawn | {"tables.md": tables_page(), "configuration.md": configuration_page(), "prompts.md": prompts_page(), "pool.schema.json": schema}
 
 
 if __name__ == "__main__":

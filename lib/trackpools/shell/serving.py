@@ -41,6 +41,7 @@ class Opened:
     model_version: str
     config: Config
     watch: Watch
+    dictionary: Mapping[str, str]
     served: dict[Off, Release] = field(default_factory=dict)
 
     @staticmethod
@@ -57,7 +58,7 @@ class Opened:
         if row is None:
             raise InputError(f"no release {seq or ''} under {root}; known: {', '.join(map(str, sorted(known))) or 'none'}")
         versions = {table["name"]: table["version"] for table in row["tables"]}
-        return Opened(root, versions, row["as_of"].astimezone(UTC), row["release_id"], row["model_version"], config, Watch(root))
+        return Opened(root, versions, row["as_of"].astimezone(UTC), row["release_id"], row["model_version"], config, Watch(root), dict(row["dictionary"]))
 
     def data(self, name: str) -> Any:
         """A table at its pinned version, as a pyarrow dataset."""

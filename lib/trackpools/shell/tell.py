@@ -96,7 +96,7 @@ def _head(pool: dict[str, Any]) -> str:
 
 def _shown(counts: dict[str, int], most: int = 12) -> Any:
     rest = sum(list(counts.values())[most:])
-    return _plain(" · ".join(f"{name} {n:,}" for name, n in list(counts.items())[:most]) + (f" · others {rest:,}" if rest else ""), 200)
+    return plain(" · ".join(f"{name} {n:,}" for name, n in list(counts.items())[:most]) + (f" · others {rest:,}" if rest else ""), 200)
 
 
 def _grid(pool: dict[str, Any], limit: int, because: Sequence[str | None] = ()) -> Grid:
@@ -107,13 +107,14 @@ def _grid(pool: dict[str, Any], limit: int, because: Sequence[str | None] = ()) 
         artists = ", ".join(one["artists"] or ())
         cells = (one["rank"], one["title"] or one["recording_id"], artists or "–", one["original_year"] or "–", "+".join(one["sources"]), heard, reason)
         # titles are untrusted: no markup is read in them
-        grid.add_row(*(_plain(str(cell)) for cell in cells))
+        grid.add_row(*(plain(str(cell)) for cell in cells))
     if len(pool["candidates"]) > limit:
         grid.caption = f"{len(pool['candidates']) - limit:,} more: --json shows all"
     return grid
 
 
-def _plain(text: str, longest: int = 120) -> Any:
+def plain(text: str, longest: int = 120) -> Any:
+    """Text as it is, without markup and control characters, cut at so many."""
     from rich.text import Text
 
     return Text("".join(letter if letter.isprintable() else "·" for letter in text)[:longest])

@@ -1,0 +1,15 @@
+"""How playlists are filled where a request does not say."""
+
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+from trackpools.config_values import Section, finite
+
+
+class FillConfig(Section):
+    tracks: Annotated[int, Field(ge=1, le=500)]
+    artist_cap: Annotated[int, Field(ge=1, le=500)]
+    apart: bool
+    retrieved: Annotated[int, Field(ge=0, le=10_000)]
+    solver_s: Annotated[float, Field(gt=0, le=60), AfterValidator(finite)]

@@ -1,0 +1,221 @@
+"""Phrases on single tracks: heard or not, known or not, from when, how fast, in which language, by whose favourites."""
+
+import re
+from typing import Any
+
+from trackpools.fill.amounts import days, number
+from trackpools.fill.constraints import Band, Top
+from trackpools.fill.grammar import LANGUAGES, VERSIONS, phrase
+
+HIT, DEEP = 0.95, 0.7  # percentiles of listeners: the popularity bands of recording_facts
+HITS, CUTS = Band(low=HIT), Band(high=DEEP)
+DECADES = {"twenties": 1920, "thirties": 1930, "forties": 1940, "fifties": 1950, "sixties": 1960, "seventies": 1970, "eighties": 1980, "nineties": 1990,
+           "noughties": 2000, "two-thousands": 2000}
+PARTS = {"early": (0, 4), "mid": (3, 6), "late": (5, 9), None: (0, 9)}
+Found = re.Match[str]
+Told = dict[str, Any]
+
+
+def _quiet(found: Found) -> Told:
+    return {"quiet_days": days(found)}
+
+
+def _top(found: Found) -> Told:
+    told = found.groupdict()
+    window = days(found) if told.get("win_unit") or told.get("win_this") else None
+    return {"top": Top(count=min(max(round(number(told["n"])), 1), 50) if told.get("n") else 10, days=window)}
+
+
+def _decade(found: Found) -> Told:
+    told = found["dec"]
+    if told is None:
+        first = DECADES[found["decword"]]
+    else:
+        two = int(told.removeprefix("'")[-2:])
+        first = int(told) if len(told) == 4 and told.isdigit() else (2000 if two <= 20 else 1900) + two
+    low, high = PARTS[found.groupdict().get("part")]
+    return {"years": (Band(low=first + low, high=first + high),)}
+
+
+def _no_decade(found: Found) -> Told:
+    return {"no_years": _decade(found)["years"]}
+
+
+def _between(found: Found) -> Told:
+    low, high = sorted((int(found["year"]), int(found["year2"])))
+    return {"years": (Band(low=low, high=high),)}
+
+
+def _tempo(found: Found) -> Told:
+    if found.groupdict().get("m"):
+        low, high = sorted((number(found["n"]), number(found["m"])))
+        return {"tempo": Band(low=low, high=high)}
+    return {"tempo": Band(low=number(found["n"]) - 5, high=number(found["n"]) + 5)}
+
+
+def _language(found: Found) -> Told:
+    return {"languages": (LANGUAGES[found["language"]],)}
+
+
+# what single tracks are: fields of Filter
+TRACK = (
+    phrase(
+        _top,
+        "my [all-time] (top|favourite|favorite|most (played|heard|listened|listened to)) [<n>] (artists|bands|singers) "
+        "[of|from|in|over|for] [all time|<window>]",
+        "[the] (artists|bands|singers) i (listen to|play|like|love|hear) [the] most",
+        "[my] top [<n>] (artists|bands) [of|from|in|over|for] [all time|<window>]",
+        examples=(
+            "my top artists of five years", "my favourite artists", "my top 5 artists of the last month", "artists i listen to most",
+            "my most played artists this year",
+        ),
+    ),
+    phrase(
+        _quiet,
+        "(nothing|no <song>|none) [that|which] [i|i've|i have|we|we've] [have|had] [already] <met> [in|within|over|during|for|"
+        "since] <window>",
+        "[that|which] [i|i've|i] <never> <met> [them|it|to] [in|within|for|over|during|since] <window>",
+        "not <met> [in|within|for|over|during] <window>", "<no> repeats [from|of|in] <window>",
+        "(older than|at least) <window> (since i|ago) [last] <met> [it|them]",
+        examples=(
+            "nothing i have heard this month", "that i haven't played in the last 3 weeks", "not heard for 90 days",
+            "nothing i've played recently", "i have not heard in a while",
+        ),
+    ),
+    phrase(
+        {"heard": False},
+        "[<song>] [that|which] [i|i've] <never> [even] (<met>|hear|heard of) [before|yet|of]",
+        "(nothing|no <song>) [that|which] [i|i've|i have] [already] <met> [before|yet|already]", "new to me", "unheard", "unfamiliar",
+        "unknown to me", "(only|all) new <song>", "not <met> [before|yet]", "[something|<song>] (new|unknown) [to me]", "discoveries",
+        "(help me )?discover[y]",
+        examples=("that i haven't heard", "nothing i know", "new to me", "songs i've never heard before", "only new music", "something new", "discoveries"),
+    ),
+    phrase(
+        {"heard": True},
+        "[only] [<song>] [that|which] (i|i've|i have) [already] (know|heard|played|love|loved)",
+        "[all] [my] (familiar|favourites|favorites|old favourites|old favorites|favourite songs|favorite songs|favourite tracks|"
+        "favorite tracks) [only]",
+        "<song> i love",
+        examples=("only songs i know", "familiar", "my favourites", "tracks that i've played"),
+    ),
+    phrase(
+        {"popularity": CUTS},
+        "(no|not|not the|without|none of the|nothing) [any] [big|biggest|usual|obvious|popular|famous|mainstream] "
+        "(hits|hit|singles|chart toppers|popular|mainstream|famous)",
+        "deep-cuts", "deep cut", "hidden gems", "hidden gem", "lesser-known [<song>]", "less-known [<song>]", "obscure [<song>]",
+        "rare <song>", "rarities", "b-sides", "under-the-radar", "niche", "underrated", "non-mainstream",
+        examples=("deep cuts", "hidden gems", "no hits", "nothing mainstream", "lesser-known songs", "under the radar"),
+    ),
+    phrase(
+        {"popularity": HITS},
+        "[only] [the] [big|biggest|greatest|huge|massive|best-known|top] hits", "hit songs", "chart toppers", "chart-topping",
+        "(popular|famous|well-known|mainstream|best-known) [<song>]", "bangers everyone knows", "what everyone is listening to",
+        "most popular [<song>]", "anthems",
+        examples=("the biggest hits", "popular songs", "chart toppers", "well-known tracks", "only hits"),
+    ),
+    phrase(
+        _no_decade,
+        "<no> [songs|tracks|music] [from|of] [the] <decade>",
+        examples=("no 80s", "nothing from the 2010s"),
+    ),
+    phrase(
+        _decade,
+        "[from|of|in] [the] [<part>] <decade>",
+        examples=("80s", "the nineties", "from the late 1960s", "'70s", "early 2000s", "2010s"),
+    ),
+    phrase(
+        _between,
+        "[released] (between|from) <year> (and|to|until|till|through|-) <year2>", "<year>-<year2>",
+        examples=("between 1985 and 1992", "from 1999 to 2004", "1970-1979"),
+    ),
+    phrase(
+        lambda found: {"years": (Band(low=int(found["year"]) + 1),)},
+        "[released] (after|newer than|later than|post) <year>", "<no> [songs|tracks|music] (before|older than|from before) <year>",
+        examples=("after 2010", "nothing before 1990", "newer than 2015"),
+    ),
+    phrase(
+        lambda found: {"years": (Band(high=int(found["year"]) - 1),)},
+        "[released] [from|older than] (before|pre|prior to|older than) <year>", "pre-<year>",
+        "<no> [songs|tracks|music] (after|since|newer than|past) <year>",
+        examples=("before 1970", "older than 1990", "pre-2000"),
+    ),
+    phrase(
+        lambda found: {"years": (Band(low=int(found["year"])),)},
+        "[released] (since|from) <year> (on|onwards|onward|and later|or later)", "since <year>", "<year> (or|and) (newer|later)",
+        examples=("since 2015", "from 2000 onwards", "2018 or later"),
+    ),
+    phrase(
+        lambda found: {"years": (Band(low=int(found["year"]), high=int(found["year"])),)},
+        "[released] (from|in|of) [the year] <year>",
+        examples=("from 1984", "released in 1999"),
+    ),
+    phrase(
+        lambda found: {"tempo": Band(low=number(found["n"]))},
+        "(above|over|at least|faster than|more than|min) <n> <bpm>", "<n> <bpm> (or|and) (more|faster|up|above)",
+        examples=("over 140 bpm", "at least 120 bpm", "150 bpm or faster"),
+    ),
+    phrase(
+        lambda found: {"tempo": Band(high=number(found["n"]))},
+        "(below|under|at most|slower than|less than|max) <n> <bpm>", "<n> <bpm> (or|and) (less|slower|below)",
+        examples=("under 100 bpm", "at most 90 bpm"),
+    ),
+    phrase(
+        _tempo,
+        "[between] <n> (to|and) <m> <bpm>", "<n><to><m> <bpm>", "[at|of|around|about|roughly|with] <n> <bpm>",
+        examples=("between 120 and 140 bpm", "160-180 bpm", "around 170 bpm", "at 128 beats per minute"),
+    ),
+    phrase(
+        {"tempo": Band(low=120)},
+        "fast[-paced] [tempo]", "up-tempo", "high-tempo",
+        examples=("fast", "uptempo", "high tempo"),
+    ),
+    phrase(
+        {"tempo": Band(low=90, high=120)},
+        "mid-tempo", "medium (tempo|pace)",
+        examples=("mid-tempo", "medium pace"),
+    ),
+    phrase(
+        {"tempo": Band(high=100)},
+        "slow [tempo]", "down-tempo", "low-tempo",
+        examples=("slow", "downtempo"),
+    ),
+    phrase(
+        {"energy": Band(low=0.7)},
+        "high-energy", "(very )?(energetic|upbeat|intense|powerful|pumping|loud|hard-hitting|lively)",
+        examples=("high energy", "energetic", "upbeat"),
+    ),
+    phrase(
+        {"energy": Band(high=0.4)},
+        "low-energy", "[very] (calm|mellow|chill|chilled|relaxed|relaxing|gentle|soft|quiet|peaceful|soothing|laid-back|ambient)",
+        examples=("low energy", "calm", "mellow", "relaxing", "laid-back"),
+    ),
+    phrase(
+        {"clean": True},
+        "(no|without|nothing|not) [any] (explicit|swearing|swear words|profanity|cursing|bad language) "
+        "[lyrics|content|language|words|<song>]",
+        "clean [versions|lyrics|<song>]", "clean only", "(family|kid|kids|child)-friendly", "safe for (work|kids|children)",
+        "suitable for (kids|children)", "for the whole family", "non-explicit",
+        examples=("clean", "no explicit lyrics", "family friendly", "kid-friendly", "safe for work", "without swearing"),
+    ),
+    phrase(
+        lambda found: {"no_versions": (VERSIONS[found["version"]],)},
+        "<no> <version>(s|d)? [versions|recordings|tracks|songs|albums|mixes]",
+        examples=("no live versions", "without remixes", "no covers", "no karaoke", "not live"),
+    ),
+    phrase(
+        {"no_versions": ("live", "remix", "acoustic", "demo", "cover", "karaoke")},
+        "(studio|original) (versions|recordings|version) [only]", "originals only", "only originals",
+        "only (studio|original) (versions|recordings)",
+        examples=("studio versions only", "only originals"),
+    ),
+    phrase(
+        lambda found: {"no_languages": (LANGUAGES[found["language"]],)},
+        "<no> [songs|lyrics|music] [in] <language> [language] [songs|lyrics|tracks|music]",
+        examples=("no english songs", "nothing in english"),
+    ),
+    phrase(
+        _language,
+        "[sung] in <language>", "<language> language [songs|tracks|music|lyrics]", "<language> (songs|lyrics|tracks|music|singing)",
+        examples=("in spanish", "french songs", "japanese language tracks", "sung in german"),
+    ),
+)

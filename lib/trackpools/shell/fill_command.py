@@ -1,0 +1,102 @@
+"""`trackpools fill`: one playlist, told to people or to scripts."""
+
+from typing import Any
+
+from rich.table import Table as Grid
+
+from trackpools.config import Config
+from trackpools.errors import ConfigError
+from trackpools.fill.checks import clock
+from trackpools.fill.constraints import Constraints
+from trackpools.fill.contract import FillRequest, Playlist
+from trackpools.fill.filled import Filled
+from trackpools.places import user_cache
+from trackpools.shell.chat import ChatModel
+from trackpools.shell.command import Answer
+from trackpools.shell.filling import Filler
+from trackpools.shell.serving import Opened
+from trackpools.shell.tell import plain
+
+
+def fill(config: Config, request: FillRequest, *, model: str | None, explain: bool) -> Answer:
+    """A playlist of the release in force.
+
+    Args:
+        model: none, or a name instead of llm.model; None asks that one, if there is one.
+
+    Raises:
+        InputError: where nothing is published, or the release knows no such user.
+        StoppedError: where serving is switched off.
+    """
+    if config.store.root is None:
+        raise ConfigError("fill reads tables under a root, without a JVM; name it: --root FOLDER")
+    made, done = Filler(Opened.of(config), user_cache() / "cards").explained(request, _model(config, model))
+    lines: list[Any] = [_grid(made), _summary(made), *_constraints(made)]
+    if explain:
+        lines += _explained(made, done)
+    return Answer(made.release, lines=lines, more={"playlist": made.model_dump(mode="json")})
+
+
+def _model(config: Config, name: str | None) -> ChatModel | None:
+    llm = config.llm
+    if name == "none" or (name is None and llm.base_url is None):
+        return None
+    if llm.base_url is None:
+        raise ConfigError(f"no endpoint is set that has a model {name!r:.100}; set llm.base_url and llm.model, or type --model none")
+    return ChatModel(llm if name is None else llm.model_copy(update={"model": name}))
+
+
+def require_constraints(text: str | None) -> Constraints | None:
+    """Explicit constraints from JSON.
+
+    Raises:
+        ConfigError: with every problem.
+    """
+    from pydantic import ValidationError
+
+    if text is None:
+        return None
+    try:
+        return Constraints.model_validate_json(text)
+    except ValidationError as error:
+        problems = [f"{'.'.join(map(str, one['loc'])) or 'constraints'}: {one['msg']}" for one in error.errors()]
+        raise ConfigError("--constraints is no JSON object of constraints; `trackpools fill --schema` prints what fits", problems) from None
+
+
+def _grid(made: Playlist) -> Grid:
+    grid = Grid("#", "title", "artists", "length", "from", "why")
+    for place, one in enumerate(made.tracks, 1):
+        length = "–" if one.seconds is None else clock(one.seconds)
+        # titles are untrusted: no markup is read in them
+        grid.add_row(*(plain(text) for text in (str(place), one.title or one.recording_id, ", ".join(one.artists) or "–", length, one.origin, one.reason)))
+    return grid
+
+
+def _summary(made: Playlist) -> str:
+    known = [one.seconds for one in made.tracks if one.seconds is not None]
+    unknown = len(made.tracks) - len(known)
+    length = clock(sum(known)) + (f" and {unknown} of unknown length" if unknown else "")
+    by = "code" if made.model == "none" else f"{made.model}: {made.chosen_by_model:.0%}"
+    return f"{len(made.tracks)} tracks, {length}; chosen by {by}"
+
+
+def _constraints(made: Playlist) -> list[Any]:
+    lines = [plain(f"{'ok   ' if one.met else 'UNMET'}  {one.name}: {one.wanted}; {one.got}" + (f" ({one.why})" if one.why else ""), 400) for one in made.told]
+    lines += [plain(f"note   {note}", 400) for note in made.notes]
+    if made.not_applied:
+        lines.append(plain(f"not applied: {', '.join(made.not_applied)}", 400))
+    if made.degraded:
+        lines.append(plain(f"degraded: {made.degraded}", 400))
+    return lines
+
+
+def _explained(made: Playlist, done: Filled) -> list[Any]:
+    asked = made.constraints.model_dump_json(exclude_defaults=True)
+    took = ", ".join(f"{name} {took:.1f} ms" for name, took in made.milliseconds.items())
+    world = ", ".join(f"{count} {name}" for name, count in made.candidates.items())
+    told: list[Any] = []
+    if made.model != "none":
+        wrong = ", ".join(f"{count} {what}" for what, count in made.dropped.items()) or "nothing"
+        told = [plain(f"the model said: {text}", 500) for text in done.asked.said]
+        told.append(f"of it {len(done.asked.rows)} candidates, {wrong} dropped; {made.tokens:,} tokens, {made.cost:.6f}")
+    return [*told, plain(f"constraints: {asked}", 2000), f"candidates: {world}", f"release {made.release}, request {made.request_id}", took]

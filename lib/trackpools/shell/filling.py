@@ -1,0 +1,164 @@
+"""A release opened for fills, without a JVM: pool, catalogue and listener are read, the pure functions of `fill` do the rest."""
+
+import logging
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from trackpools.core.decode import named
+from trackpools.core.on_demand import Person
+from trackpools.core.past import Event
+from trackpools.core.sources import explore
+from trackpools.core.sources.listeners import NEVER, day_number
+from trackpools.errors import InputError
+from trackpools.fill.compose import Composed
+from trackpools.fill.constraints import both
+from trackpools.fill.contract import Entry, FillRequest, Heard, Origin, Playlist
+from trackpools.fill.filled import Clock, Filled, Given, filled
+from trackpools.fill.model import Model
+from trackpools.fill.prompt import read
+from trackpools.fill.tracks import Listener, Tracks
+from trackpools.fill.world import RETRIEVAL, Asker, World, allowed, seeded, world
+from trackpools.shell.serving import Opened
+from trackpools.tables import POOLS_HOT
+
+LOG = logging.getLogger(__name__)
+ORIGINS: tuple[Origin, ...] = ("pool", "retrieval", "explore")
+WINDOWS = {28: "artists_28d", 180: "artists_180d"}
+
+
+@dataclass
+class Filler:
+    """Fills playlists at one release.
+
+    Attributes:
+        folder: where cards are kept as Arrow files, memory-mapped, so that processes share them.
+    """
+
+    opened: Opened
+    folder: Path
+    _tracks: dict[str, Tracks] = field(default_factory=dict)
+
+    @cached_property
+    def _albums(self) -> tuple[Any, Any]:
+        shelf = self.opened.release.shelf
+        return shelf.artist, shelf.album
+
+    def tracks(self, market: str) -> Tracks:
+        """The catalogue of a market, read once."""
+        if market not in self._tracks:
+            path = self.folder / f"{self.opened.release_id}-{market if market != '*' else 'all'}.arrow"
+            if not path.exists():
+                _keep(self.opened.data("track_cards").to_table(filter=pc.field("market") == market), path)
+            with pa.memory_map(str(path)) as source:
+                self._tracks[market] = Tracks.of(pa.ipc.open_file(source).read_all(), *self._albums)
+        return self._tracks[market]
+
+    def pool(self, user_idx: int) -> dict[str, Any] | None:
+        """The row of the listener's pool that is in force: of the overlay the latest, else of the base."""
+        wanted = ["candidates", "profile", "as_of", "valid_until"]
+        if POOLS_HOT.name in self.opened.versions:
+            hot = self.opened.data(POOLS_HOT.name).to_table(filter=pc.field("user_idx") == user_idx, columns=[*wanted, "refresh"])
+            if len(hot):
+                row: dict[str, Any] = hot.sort_by([("refresh", "descending")]).slice(0, 1).to_pylist()[0]
+                return row
+        rows = self.opened.data("pools").to_table(filter=pc.field("user_idx") == user_idx, columns=wanted).to_pylist()
+        return rows[0] if rows else None
+
+    def fill(self, request: FillRequest, model: Model | None = None) -> Playlist:
+        """A playlist; see `fill.filled`."""
+        return self.explained(request, model)[0]
+
+    def explained(self, request: FillRequest, model: Model | None = None) -> tuple[Playlist, Filled]:
+        """A playlist, and how it came about.
+
+        Raises:
+            InputError: where the release knows no such user, or no such market.
+            StoppedError: where serving is switched off.
+        """
+        clock = Clock()
+        with clock.step("read"):
+            who, tracks, row = self._who(request)
+        with clock.step("understand"):
+            understood = read(request.prompt, tracks.words)
+            wanted = both(understood.constraints, request.constraints)
+        with clock.step("candidates"):
+            pool = np.array([one["recording"] for one in row["candidates"]], np.int64)
+            explored = np.array([one["sources"] == 1 << explore.BIT for one in row["candidates"]], bool)
+            found, seeds = seeded(world(who, tracks, (pool, explored), wanted), tracks, wanted.seeds, who.may)
+        config = self.opened.config
+        done = filled(Given(tracks, found.candidates, wanted, who.listener, seeds, config.fill, config.llm), request, model, clock)
+        made = Playlist(
+            request_id=str(uuid.uuid4()), release=self.opened.release_id, model="none" if model is None else model.name,
+            tracks=tuple(self._entries(tracks, done.made, found, row, who.person)), constraints=wanted, told=done.told,
+            not_applied=understood.not_applied, notes=(*understood.notes, *done.made.loosened), degraded=done.degraded, chosen_by_model=done.chosen_by_model,
+            candidates={name: int((found.origin == code).sum()) for code, name in enumerate(ORIGINS)}, dropped=dict(done.asked.dropped),
+            tokens=done.asked.tokens, cost=done.asked.cost, milliseconds=clock.steps,
+        )
+        return made, done
+
+    def _who(self, request: FillRequest) -> tuple[Asker, Tracks, Mapping[str, Any]]:
+        """Who asks, the catalogue of the market, and the row of the pool."""
+        person = _asked_of(self.opened.person(request.user_id, ()), request, self.opened)
+        tracks = self.tracks(person.market)
+        if request.events:
+            person = _asked_of(self.opened.person(request.user_id, _events(request.events, tracks)), request, self.opened)
+        row = self.pool(person.idx) or {"candidates": [], "profile": None}
+        release = self.opened.release
+        listener = _listener(person, row["profile"], day_number(release.as_of.date()))
+        return Asker(release, person, listener, allowed(release, person, tracks, clean=person.clean)), tracks, row
+
+    def _entries(self, tracks: Tracks, made: Composed, found: World, row: Mapping[str, Any], person: Person) -> Iterator[Entry]:
+        reasons = dict(named(self.opened.dictionary, "reason"))
+        where = {int(one): place for place, one in enumerate(found.candidates.rows)}
+        for card, at in zip(tracks.cards.take(pa.array(made.rows)).to_pylist(), made.rows, strict=True):
+            origin = int(found.origin[where[int(at)]])
+            reason = "matches what you asked for"
+            if origin != RETRIEVAL:
+                candidate = row["candidates"][int(found.place[where[int(at)]])]
+                reason = reasons.get(candidate["reason"], "").replace("{n}", str(candidate["reason_arg"]))
+            yield Entry(
+                track_id=card["clean_track_id"] if person.clean else card["track_id"], recording_id=card["recording_id"], title=card["title"],
+                artists=tuple(card["artist_names"] or card["artist_ids"] or ()), seconds=None if card["duration_ms"] is None else card["duration_ms"] / 1000,
+                reason=reason, origin=ORIGINS[origin],
+            )
+
+
+def _events(heard: tuple[Heard, ...], tracks: Tracks) -> tuple[Event, ...]:
+    """The events of tracks that the catalogue knows; what it does not know cannot be in a playlist either."""
+    of = {row: place for place, row in enumerate(tracks.cards["track_id"].to_pylist())}
+    of |= {row: place for place, row in enumerate(tracks.cards["clean_track_id"].to_pylist())}
+    return tuple(Event(int(tracks.recording[of[one.track_id]]), one.day, not one.skipped) for one in heard if one.track_id in of)
+
+
+def _asked_of(person: Person, request: FillRequest, opened: Opened) -> Person:
+    """The person in the market and under the policy of the request; a listener who wants clean tracks cannot be asked out of it."""
+    market = request.market and opened.config.cards.market_groups.get(request.market, request.market)
+    if market and market not in opened.release.markets:
+        raise InputError(f"release {opened.release_id} has no market {market}; there are: {', '.join(sorted(opened.release.markets))}")
+    if market:
+        opened.watch.off().require_on(opened.model_version, market)
+    return replace(person, market=market or person.market, clean=person.clean or bool(request.clean))
+
+
+def _listener(person: Person, profile: Mapping[str, Any] | None, as_of: int) -> Listener:
+    past, told = person.past, profile or {}
+    today = max([as_of, *past.last_day[past.last_day != NEVER].tolist()])
+    top = {days: tuple(told.get(name) or ()) for days, name in WINDOWS.items()}
+    return Listener(past.recording, past.plays, past.last_day, past.heard, today, top)
+
+
+def _keep(cards: Any, path: Path) -> None:
+    """Write an Arrow file so that others see all of it or nothing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_suffix(f".{uuid.uuid4().hex}")
+    with pa.OSFile(str(draft), "wb") as sink, pa.ipc.new_file(sink, cards.schema) as writer:
+        writer.write_table(cards)
+    draft.replace(path)

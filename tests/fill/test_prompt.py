@@ -1,0 +1,101 @@
+"""Prompts by rules: every documented phrase is read as documented, whole prompts as meant, and what is not read is said."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from trackpools.fill.constraints import Band, Constraints, Filter, Part, Top
+from trackpools.fill.phrases import GRAMMAR
+from trackpools.fill.prompt import MOST_CHARACTERS, read
+from trackpools.fill.words import Words, plain, tidy
+
+WORDS = Words.of(["Radiohead", "The National", "Air", "Bon Iver", "Yes", "Beyoncé", "AC/DC"], ["rock", "jazz", "hip hop", "chill", "indie pop", "electronic", "metal"])
+EXAMPLES = [(kind, phrase, example) for kind, phrases in GRAMMAR.items() for phrase in phrases for example in phrase.examples]
+
+
+def test_the_grammar_documents_more_than_eighty_phrasings():
+    assert len({example for _, _, example in EXAMPLES}) >= 80
+
+
+@pytest.mark.parametrize(("kind", "phrase", "example"), EXAMPLES, ids=[example for _, _, example in EXAMPLES])
+def test_an_example_is_read_whole_and_by_the_phrase_that_shows_it(kind, phrase, example):
+    said = tidy(example)
+    assert next(one for one in GRAMMAR[kind] if one.find(said)) is phrase
+    assert phrase.find(said)[0] == said
+    understood = read(example)
+    assert understood.not_applied == ()
+    told = phrase.means(phrase.find(said))
+    fields = understood.constraints if kind == "whole" else understood.constraints.prefer if kind == "mood" else understood.constraints.every
+    assert {name: getattr(fields, name) for name in told} == told
+
+
+def years(low=None, high=None):
+    return (Band(low=low, high=high),)
+
+
+DEEP, HITS = Band(high=0.7), Band(low=0.95)
+MEANT = {
+    "a 30-minute run, nothing I have heard this month": Constraints(
+        seconds=1800, every=Filter(quiet_days=30), prefer=Filter(tempo=Band(low=140, high=190), energy=Band(low=0.6))),
+    "my top artists of five years plus deep cuts I haven’t heard": Constraints(
+        parts=(Part(of=Filter(top=Top(days=1825)), share=0.4), Part(of=Filter(popularity=DEEP, heard=False), share=0.4)), closed=True),
+    "20 chill indie pop songs from the 90s, no Radiohead": Constraints(
+        tracks=20, every=Filter(tags=("chill", "indie pop"), years=years(1990, 1999), no_artists=("radiohead",))),
+    "half rock, half jazz for dinner, about an hour": Constraints(
+        seconds=3600, tolerance=0.1, parts=(Part(of=Filter(tags=("rock",)), share=0.5), Part(of=Filter(tags=("jazz",)), share=0.5)), closed=True,
+        prefer=Filter(energy=Band(high=0.5))),
+    "mostly electronic, 120-130 bpm, 25 tracks, different artists": Constraints(
+        tracks=25, artist_cap=1, every=Filter(tempo=Band(low=120, high=130)), parts=(Part(of=Filter(tags=("electronic",)), share=0.6),)),
+    "a mix of hits and deep cuts by Radiohead": Constraints(
+        parts=(Part(of=Filter(artists=("radiohead",), artist_rank=Band(high=5)), share=0.4), Part(of=Filter(artists=("radiohead",), artist_rank=Band(low=6)), share=0.4)), closed=True),
+    "fifteen upbeat songs without metal or Air": Constraints(tracks=15, every=Filter(energy=Band(low=0.7), no_tags=("metal",), no_artists=("air",))),
+    "rock with some jazz, start slow and build up": Constraints(
+        arc="rising", parts=(Part(of=Filter(tags=("rock",)), share=0.6), Part(of=Filter(tags=("jazz",)), share=0.15)), closed=True),
+    'include "Karma Police" and songs by The National, not heard in the last two weeks': Constraints(
+        seeds=("karma police",), every=Filter(artists=("the national",), quiet_days=14)),
+    "30% hip-hop, songs under 4 minutes, no songs I've played this week": Constraints(
+        parts=(Part(of=Filter(tags=("hip hop",)), share=0.3),), every=Filter(seconds=Band(high=240), quiet_days=7)),
+    "songs from the 60s and 70s but no Yes": Constraints(every=Filter(years=(*years(1960, 1969), *years(1970, 1979)), no_artists=("yes",))),
+    "play something by Bon Iver I've never heard": Constraints(every=Filter(artists=("bon iver",), heard=False)),
+    "an hour of beyonce and AC DC, at most 3 songs per artist": Constraints(seconds=3600, artist_cap=3, every=Filter(artists=("beyonce", "ac dc"))),
+    "songs by Beyonce": Constraints(every=Filter(artists=("beyonce",))),
+    "a playlist of songs for the evening": Constraints(),
+    "": Constraints(),
+}
+
+
+@pytest.mark.parametrize("prompt", MEANT)
+def test_a_prompt_is_read_as_it_is_meant(prompt):
+    assert read(prompt, WORDS).constraints == MEANT[prompt]
+
+
+def test_what_is_not_understood_is_told_back_and_changes_nothing():
+    understood = read("happy songs about love in french, like that one film", WORDS)
+    assert understood.constraints == Constraints(every=Filter(languages=("fr",)))
+    assert understood.not_applied == ("happy", "love", "film")
+
+
+def test_a_tag_of_the_catalogue_goes_before_the_mood_of_the_same_name():
+    assert read("chill", WORDS).constraints.every == Filter(tags=("chill",))
+    assert read("chill").constraints.every == Filter(energy=Band(high=0.4))
+
+
+def test_an_artist_of_one_common_word_counts_only_where_one_speaks_of_artists():
+    assert read("yes please, music in the air", WORDS).constraints == Constraints()
+    assert read("music by Air", WORDS).constraints.every.artists == ("air",)
+
+
+def test_a_prompt_that_is_too_long_is_read_to_the_limit_and_says_so():
+    assert "2,000 characters" in read("jazz " * MOST_CHARACTERS, WORDS).not_applied[-1]
+
+
+@settings(max_examples=150, deadline=1000)
+@given(st.text(max_size=400) | st.lists(st.sampled_from([example for _, _, example in EXAMPLES] + ["and", ",", "plus", "no", '"', "half", "jazz", "0", "-1", "9" * 30]), max_size=12).map(" ".join))
+def test_no_text_breaks_the_reader_and_the_same_text_is_read_the_same(prompt):
+    assert read(prompt, WORDS) == read(prompt, WORDS)
+
+
+@given(st.text(max_size=60))
+def test_plain_text_is_plain_already(text):
+    assert plain(plain(text)) == plain(text)
+    assert tidy(tidy(text)) == tidy(text)

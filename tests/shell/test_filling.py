@@ -1,0 +1,142 @@
+"""Fills of a real release, without a JVM: of the pool first, under the switches, with today's plays, and by the command as by the code."""
+
+import datetime as dt
+import json
+
+import pyarrow.compute as pc
+import pytest
+from typer.testing import CliRunner
+
+from flows import AS_OF, SMALL, shown
+from stub_model import numbers, stub
+from trackpools.cli import whole
+from trackpools.errors import InputError, StoppedError
+from trackpools.fill.constraints import Constraints, Filter
+from trackpools.fill.contract import FillRequest, Heard
+from trackpools.shell import watching
+from trackpools.shell.command import Options
+from trackpools.shell.filling import Filler
+from trackpools.shell.serving import Opened
+from trackpools.shell.switching import switch
+
+DAY = dt.datetime.fromisoformat(AS_OF).date()
+
+
+@pytest.fixture
+def filler(released, tmp_path, monkeypatch):
+    monkeypatch.setattr(watching, "POLL_S", 0.0)
+    return Filler(Opened.of(released), tmp_path / "cards")
+
+
+def asked(prompt="", user="u001", **more):
+    return FillRequest(user_id=user, prompt=prompt, **more)
+
+
+def ids(playlist):
+    return [one.track_id for one in playlist.tracks]
+
+
+def test_a_playlist_is_of_the_pool_in_its_order_unless_more_is_asked(spark, released, filler):
+    made = filler.fill(asked("20 songs"))
+    pool = [one["track_id"] for one in shown(spark, released)["u001"]["candidates"]]
+    assert ids(made) == pool[:20]
+    assert {one.origin for one in made.tracks} == {"pool"}
+    assert (made.release, made.model, made.degraded, made.chosen_by_model) == (filler.opened.release_id, "none", "", 0.0)
+    assert all(one.met for one in made.told)
+    assert all(one.reason for one in made.tracks)
+    again = filler.fill(asked("20 songs"))
+    assert again.model_dump(exclude={"request_id", "milliseconds"}) == made.model_dump(exclude={"request_id", "milliseconds"})
+
+
+def test_what_the_pool_lacks_is_retrieved_under_the_same_rules(spark, released, filler):
+    pool = {one["track_id"] for one in shown(spark, released)["u001"]["candidates"]}
+    made = filler.fill(asked("60 songs I have never heard"))
+    assert {one.origin for one in made.tracks} == {"pool", "retrieval"}
+    assert all((one.track_id in pool) == (one.origin == "pool") for one in made.tracks)
+    idx = filler.opened.person("u001")
+    heard = set(idx.past.recording[idx.past.heard].tolist())
+    numbers = {row["recording_id"]: row["recording_idx"] for row in filler.opened.data("recording_ids").to_table().to_pylist()}
+    assert heard.isdisjoint(numbers[one.recording_id] for one in made.tracks)
+
+
+def test_todays_plays_count_at_once(filler):
+    first = ids(filler.fill(asked("10 songs, nothing I have heard this week")))
+    skipped = tuple(Heard(track_id=one, day=DAY, skipped=n % 2 == 0) for n, one in enumerate(first[:4]))
+    unknown = Heard(track_id="never heard of", day=DAY)
+    made = filler.fill(asked("10 songs, nothing I have heard this week", events=(*skipped, unknown)))
+    assert set(ids(made)).isdisjoint(first[:4])
+    assert len(made.tracks) == 10
+
+
+def test_what_is_switched_off_is_in_no_playlist(released, filler):
+    gone = ids(filler.fill(asked("5 songs")))[0]
+    switch(released, Options(quiet=True), "off", ("track", gone), None)
+    made = filler.fill(asked("60 songs"))
+    assert gone not in ids(made)
+    switch(released, Options(quiet=True), "off", ("all",), None)
+    with pytest.raises(StoppedError):
+        filler.fill(asked("5 songs"))
+    switch(released, Options(quiet=True), "on", ("all",), None)
+    assert filler.fill(asked("5 songs")).tracks
+
+
+def test_a_request_of_code_wins_over_the_prompt_and_adds_to_it(filler):
+    made = filler.fill(asked("20 songs I have never heard", constraints=Constraints(tracks=5)))
+    assert (made.constraints.tracks, made.constraints.every) == (5, Filter(heard=False))
+    assert len(made.tracks) == 5
+
+
+def test_who_and_where_nobody_knows_is_said(filler):
+    with pytest.raises(InputError, match="no such user"):
+        filler.fill(asked(user="nobody"))
+    with pytest.raises(InputError, match="no market XX"):
+        filler.fill(asked(market="XX"))
+
+
+def test_cards_are_kept_once_a_release(filler):
+    filler.fill(asked("5 songs"))
+    (kept,) = filler.folder.iterdir()
+    assert pc.count(filler.tracks("*").cards["title"], mode="all").as_py() > 50
+    stamp = kept.stat().st_mtime_ns
+    Filler(filler.opened, filler.folder).fill(asked("5 songs"))
+    assert kept.stat().st_mtime_ns == stamp
+
+
+def command(*words):
+    done = CliRunner().invoke(whole(), [str(word) for word in words])
+    return done.exit_code, done.stdout
+
+
+def test_the_command_tells_people_and_scripts(released, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    told = ["fill", "10 songs, happy", "--user", "u001", "--root", released.store.root, *(part for one in SMALL for part in ("--set", one))]
+    code, said = command(*told, "--explain")
+    assert code == 0
+    assert all(part in said for part in ("10 tracks", "ok     tracks: 10; 10", "not applied: happy", "candidates:", "compose"))
+    code, said = command(*told, "--json")
+    answer = json.loads(said)
+    assert (code, answer["ok"], len(answer["playlist"]["tracks"])) == (0, True, 10)
+    code, said = command("fill", "--schema")
+    assert set(json.loads(said)) == {"FillRequest", "Playlist"}
+    for wrong, problem in (((), "name a user"), (("--user", "u001", "--constraints", '{"tracks": 0, "evry": 1}'), "no JSON object of constraints")):
+        code, said = command("fill", "x", "--root", released.store.root, "--json", *wrong)
+        assert code == 2
+        assert problem in json.loads(said)["error"]["message"]
+
+
+def test_a_model_chooses_and_the_command_shows_what_it_said(released, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("MY_KEY", "secret")
+    told = ["fill", "10 songs", "--user", "u001", "--root", released.store.root, *(part for one in SMALL for part in ("--set", one))]
+    with stub(numbers(3, 1, 4, 15, 9, 2, 6, 5, 35, 8)) as server:
+        at = [part for one in (f"llm.base_url={server.url}", "llm.model=stub", "llm.private=true", "llm.key_env=MY_KEY") for part in ("--set", one)]
+        code, said = command(*told, *at, "--explain")
+        assert code == 0
+        assert "chosen by stub: 100%" in " ".join(said.split())
+        assert '{"tracks": [3, 1, 4' in said
+        assert "u001" not in json.dumps(server.asked), "no raw user id leaves"
+        code, said = command(*told, *at, "--model", "none", "--json")
+        assert json.loads(said)["playlist"]["model"] == "none"
+        assert len(server.asked) == 1
+    code, said = command(*told, "--model", "somebody", "--json")
+    assert (code, "no endpoint is set" in json.loads(said)["error"]["message"]) == (2, True)
