@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from catalogues import TAGS, everything, listener, some, tracks
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from catalogues import TAGS, everything, listener, some, tracks
 from trackpools.config_fill import FillConfig
 from trackpools.fill.checks import judged
 from trackpools.fill.compose import compose

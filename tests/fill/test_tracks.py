@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from catalogues import everything, listener, some, tracks
 from hypothesis import given
 from hypothesis import strategies as st
 
+from catalogues import everything, listener, some, tracks
 from trackpools.fill.checks import spoken
 from trackpools.fill.constraints import Band, Filter, Top
 from trackpools.fill.tracks import passing, verdicts
