@@ -184,7 +184,7 @@ class Blend:
         heard = met["heard"] and met["plays"] > 0  # of what is known by a rating alone, plays are no reason
         return {
             "recording": r, "score": float(self.score[r]), "sources": sum(1 << part[0] for part in parts), "reason": 2 * source + heard,
-            "reason_arg": met["plays"] if heard and source == 0 else rank, "plays": met["plays"], "last_day": None if met["last_day"] < 0 else met["last_day"],
+            "reason_arg": met["plays"] if heard else rank, "plays": met["plays"], "last_day": None if met["last_day"] < 0 else met["last_day"],
             "propensity": propensity,
         }
 

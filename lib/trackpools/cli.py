@@ -50,7 +50,8 @@ def _end(code: int) -> None:
 @app.command("import")
 def import_(
     name: Annotated[str, typer.Argument(
-        help="events, synthetic, listenbrainz, lastfm-1k, lastfm-2k, audioscrobbler, movielens, amazon, spotify-songs; vectors, text-vectors")],
+        help="events; tracks, users and signals of your own; synthetic; listenbrainz, lastfm-1k, lastfm-2k, audioscrobbler, movielens, amazon, spotify-songs; "
+        "vectors, text-vectors")],
     path: Annotated[str | None, typer.Argument(help="file, folder or URI; none for synthetic; a model2vec model for text-vectors", show_default=False)] = None,
     users: Annotated[int | None, typer.Option(help="synthetic: listeners", show_default=False)] = None,
     tracks: Annotated[int | None, typer.Option(help="synthetic: tracks", show_default=False)] = None,
@@ -60,6 +61,9 @@ def import_(
     root: Root = None, config: ConfigFile = None, set_: Settings = None, json: Json = False, quiet: Quiet = False,
 ) -> None:
     """Read a listening log into `plays`; refused rows go to `plays_rejected` with every reason. The same file twice changes nothing.
+
+    A catalogue, profiles and acts of your own (tracks, users, signals) change the columns that their files have, and no others; plays only fill in what
+    no catalogue has told. `ingest.columns` maps your column names.
 
     Where an own log (events) has a `profile_id`, the listener is ACCOUNT/PROFILE, also in the tables users and signals; without one, the account.
 

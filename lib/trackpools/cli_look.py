@@ -71,9 +71,9 @@ def doctor(root: Root = None, config: ConfigFile = None, set_: Settings = None, 
     """Is this machine fit: Java, Spark, Delta jars, Arrow, MLflow, BLAS, disk, memory; each line ok or what to type."""
 
     def work(merged: Any) -> Answer:
-        from trackpools.shell import tell
+        from trackpools.shell import checkup  # knows no pyspark: its absence is one of the things to tell
 
-        return tell.doctor(merged)
+        return checkup.doctor(merged)
 
     _end(perform("doctor", _options(root, config, set_, json, quiet), work))
 

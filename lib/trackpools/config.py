@@ -19,7 +19,7 @@ from trackpools.config_refresh import RefreshConfig
 from trackpools.config_session import SessionConfig
 from trackpools.config_sources import SourcesConfig
 from trackpools.config_taste import TasteConfig
-from trackpools.config_values import ColumnName, Contexts, Count, Day, Name, NonNegative, Positive, Root, Section, Share, Uri, finite, text
+from trackpools.config_values import COLUMNS, ColumnName, Contexts, Count, Day, Name, NonNegative, Positive, Root, Section, Share, Uri, finite, text
 from trackpools.config_watch import WatchConfig
 
 ENGINES = ("implicit", "mllib", "blocked")
@@ -55,11 +55,9 @@ class IngestConfig(Section):
     @field_validator("columns")
     @classmethod
     def _columns(cls, columns: dict[str, str]) -> dict[str, str]:
-        known = {"event_id", "user_id", "profile_id", "track_id", "played_at", "received_at", "ms_played", "reason_start", "reason_end",
-                 "context_type", "private", "content_type", "plays", "title", "artist", "artist_id", "vector"}
-        unknown = sorted(set(columns) - known)
+        unknown = sorted(set(columns) - COLUMNS)
         if unknown:
-            raise ValueError(f"maps unknown columns {unknown}; ours are {sorted(known)}")
+            raise ValueError(f"maps unknown columns {unknown}; ours are {sorted(COLUMNS)}")
         return columns
 
 

@@ -10,6 +10,13 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 SCHEMES = {"file:": "/", "dbfs:": "/", "hdfs:": "//", "s3:": "//", "s3a:": "//", "abfss:": "//", "gs:": "//"}
+# what `ingest.columns` may map: of plays and vectors, and of the tables tracks, users and signals
+COLUMNS = frozenset({
+    "event_id", "user_id", "profile_id", "track_id", "played_at", "received_at", "ms_played", "reason_start", "reason_end", "context_type", "private",
+    "content_type", "plays", "title", "artist", "artist_id", "vector",
+    "recording_id", "artist_ids", "artist_names", "album_id", "original_year", "version_kind", "duration_ms", "explicit", "language", "tags", "tempo", "energy",
+    "popularity", "rights", "available", "label", "market", "tier", "explicit_policy", "birth_band", "declared_tags", "time_zone", "kind", "at",
+})
 
 
 def finite(value: float) -> float:

@@ -46,7 +46,7 @@ TRACKS = Table(
         col("title", STRING, "untrusted text"), col("artist_ids", array(STRING), "main artist first"),
         col("artist_names", array(STRING), "in the order of artist_ids"), col("album_id", STRING, "raw album id"),
         col("original_year", INT, "year of first release"), col("version_kind", STRING, "original, remaster, live, …"),
-        col("duration_ms", LONG, "milliseconds"), col("explicit", BOOL, "null is unknown"), col("language", STRING, "ISO 639"),
+        col("duration_ms", LONG, "milliseconds"), col("explicit", BOOL, "null is unknown, and is kept from minors and from who wants clean tracks"), col("language", STRING, "ISO 639"),
         col("tags", array(STRING), "lower case"), col("tempo", FLOAT, "beats per minute"), col("energy", FLOAT, "0 to 1"),
         col("popularity", FLOAT, "the catalogue's own figure, 0 to 1"),
         col("rights", array(T.StructType([

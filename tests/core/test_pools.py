@@ -119,6 +119,7 @@ def test_every_pool_keeps_its_promises(world, request):
         counts = np.unique([world.fact(r, name) for r in both], return_counts=True)[1]
         assert counts.max(initial=0) <= cap
     assert all(world.met[r]["flags"] == 0 for r in both)
+    assert all(row["reason_arg"] == row["plays"] for name in ("candidates", "reserve") for row in pool[name] if row["reason"] % 2), "played N times"
     assert len(chosen[1]) <= np.ceil(request.k * request.reserve)
     assert pool["drops"].get("below_cut", 0) >= len(chosen[1])
     assert not chosen[1] or len(chosen[0]) == request.k

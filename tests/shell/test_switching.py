@@ -61,9 +61,10 @@ def test_artists_labels_sources_and_markets(spark, released, monkeypatch):
     monkeypatch.setattr(watching, "POLL_S", 0.0)
     store, before, opened = Store(spark, released.store), shown(spark, released), Opened.of(released)
     a, b = tracks(before["u001"])[:2]
-    catalogue = spark.createDataFrame([(a, ["x", "guest"], "Big Label"), (b, ["guest"], "Small Label")], "track_id string, artist_ids array<string>, label string")
+    catalogue = spark.createDataFrame([(a, ["x", "guest"], ["X", "The Guest"], "Big Label"), (b, ["guest"], None, "Small Label")],
+                                      "track_id string, artist_ids array<string>, artist_names array<string>, label string")
     store.upsert(TRACKS, catalogue.selectExpr("*", "true AS available"), {})
-    for kind, value, gone in (("artist", "guest", {a, b}), ("artist", "x", {a}), ("label", "Small Label", {b})):
+    for kind, value, gone in (("artist", "guest", {a, b}), ("artist", "x", {a}), ("artist", "The Guest", {a}), ("label", "Small Label", {b})):
         assert switch(released, "off", kind, value) == 0
         assert {one for pool in shown(spark, released).values() for one in tracks(pool)} & {a, b} == {a, b} - gone, kind
         assert set(opened.watch.tracks_off(opened.watch.off()).to_pylist()) == gone

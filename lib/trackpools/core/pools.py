@@ -168,11 +168,11 @@ def build_pools(candidates: Candidates, request: PoolRequest) -> Pools:
     count = blend(ends, Flat(c.recording, c.source, c.rank, share, c.flags, c.heard), facts, c.tastes, settings, made)
     first, main = first[:count], main[:count]
     plays, carrier = c.plays[first], c.source[main]
-    # a new or charted candidate is explained by its rank in the source that carried it, a familiar one by its plays
+    # what is new is explained by its rank in the source that carried it, what was heard by its plays: so do the sources' sentences
     played = c.heard[first] & (plays > 0)  # what is known by a rating alone has no plays to tell of
     both = Picks(
         offsets=np.empty(0, np.int64), recording=c.recording[first], score=score[:count], sources=sources[:count], reason=2 * carrier + played,
-        reason_arg=np.where(played & (carrier == 0), plays, c.rank[main]), plays=plays, last_day=c.last_day[first], propensity=propensity[:count],
+        reason_arg=np.where(played, plays, c.rank[main]), plays=plays, last_day=c.last_day[first], propensity=propensity[:count],
     )
     in_pool = np.repeat(np.tile([True, False], users), np.stack([size, reserved], axis=1).ravel())
     return Pools(

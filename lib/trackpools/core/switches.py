@@ -11,7 +11,7 @@ from trackpools.errors import ConfigError, StoppedError
 
 KINDS = {
     "all": "everything", "market": "a market group, as in track_cards", "model": "a model_version, as in releases", "source": "a candidate source",
-    "label": "a label of tracks", "artist": "an artist id of tracks", "track": "a track id",
+    "label": "a label of tracks", "artist": "an artist id or name of tracks", "track": "a track id",
 }
 ALL = "*"  # the value of `all`
 RULE = "switched_off"  # in drops and shortfalls, as the rules of a pool
@@ -69,7 +69,8 @@ def withheld(cards: DataFrame, tracks: DataFrame, off: Off) -> DataFrame:
     if "label" not in tracks.columns:  # of an older trackpools
         tracks = tracks.withColumn("label", F.lit(None).cast("string"))
     artists, theirs = F.array(*(F.lit(one) for one in off["artist"])).cast("array<string>"), F.coalesce("artist_ids", F.array().cast("array<string>"))
-    bound = tracks.where(F.arrays_overlap(theirs, artists) | F.coalesce(F.col("label").isin(*off["label"]), F.lit(False)))
+    named = F.coalesce("artist_names", F.array().cast("array<string>"))  # an id made of a name is told nowhere
+    bound = tracks.where(F.arrays_overlap(theirs, artists) | F.arrays_overlap(named, artists) | F.coalesce(F.col("label").isin(*off["label"]), F.lit(False)))
     played = cards.select("market", "recording_idx", F.explode(F.array("track_id", "clean_track_id")).alias("track_id"))
     known = played.join(F.broadcast(bound.select("track_id", F.lit(True).alias("_off"))), "track_id", "left")
     return known.where(F.col("_off") | F.col("track_id").isin(*off["track"])).groupBy("market").agg(F.collect_set("recording_idx").alias("gone"))

@@ -51,4 +51,7 @@ IMPORTERS: dict[str, Importer] = {
     "movielens": _lazy("movielens"),
     "amazon": _lazy("amazon"),
     "spotify-songs": _lazy("spotify_songs"),
+    "tracks": _lazy("own_tables", "tracks"),
+    "users": _lazy("own_tables", "users"),
+    "signals": _lazy("own_tables", "signals"),
 }

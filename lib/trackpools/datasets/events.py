@@ -42,7 +42,8 @@ def read(spark: SparkSession, path: str, config: Config) -> Imported:
     try:
         frame, types = _read(spark, path, kind, ingest)
     except (PySparkException, Py4JJavaError) as error:
-        raise InputError(f"{path} cannot be read as {kind}; check the file, or set ingest.format", [first_line(error)]) from error
+        cure = "write its times in microseconds (pandas: coerce_timestamps='us')" if "NANOS" in str(error) else "check the file, or set ingest.format"
+        raise InputError(f"{path} cannot be read as {kind}; {cure}", [first_line(error)]) from error
     mapping = map_columns(types, ingest, path)
     check_types({name: types[theirs] for name, theirs in mapping.items() if theirs in types}, mapping)
     extra = sorted(set(types) - set(mapping.values()))

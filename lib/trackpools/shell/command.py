@@ -3,6 +3,7 @@
 import contextlib
 import json
 import logging
+import os
 import sys
 import time
 import traceback
@@ -17,10 +18,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from trackpools.config import Config
-from trackpools.errors import TrackpoolsError
+from trackpools.errors import ConfigError, TrackpoolsError
 from trackpools.shell.settings import load_config
 
 STDERR = Console(stderr=True)
+WIDE = 200  # columns where no terminal says how many: a file has room
 RAISES: ContextVar[bool] = ContextVar("raises", default=False)  # a failure is raised once it is told, for runners that take every exit for one
 
 
@@ -113,8 +115,11 @@ def perform(command: str, options: Options, work: Callable[[Config], Answer], *,
     except KeyboardInterrupt:
         failure = TrackpoolsError("interrupted; what was published before still stands")
     except Exception as error:
-        traceback.print_exc(file=sys.stderr)
-        failure = TrackpoolsError(f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}; the trace is on standard error")
+        if isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] in {"pyspark", "delta"}:
+            failure = ConfigError(f"the package {error.name} is missing; on a machine of your own type: pip install 'trackpools[local]'")
+        else:
+            traceback.print_exc(file=sys.stderr)
+            failure = TrackpoolsError(f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}; the trace is on standard error")
     if options.json and not (lines_only and failure is None):
         said = {
             "ok": failure is None, "command": command, "release_id": answer.release_id, "tables": answer.tables, "mlflow_run_id": answer.mlflow_run_id,
@@ -130,7 +135,7 @@ def perform(command: str, options: Options, work: Callable[[Config], Answer], *,
 
 
 def _print(answer: Answer, failure: TrackpoolsError | None, options: Options) -> None:
-    console = Console()
+    console = Console() if sys.stdout.isatty() or "COLUMNS" in os.environ else Console(width=WIDE)
     if not options.quiet:
         for warning in answer.warnings:
             STDERR.print(f"warning: {warning}", style="yellow", markup=False)

@@ -7,7 +7,7 @@ from typing import Any
 
 from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
-from pyspark.sql import DataFrame, Window
+from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from trackpools.config import Config
@@ -119,13 +119,43 @@ def _insert_plays(store: Store, judged: DataFrame, facts: Mapping[str, Any], met
     return inserted, facts["good"] - distinct + known
 
 
-def _catalogue(imported: Imported, judged: DataFrame | None) -> DataFrame | None:
-    """Tracks of the catalogue file and of accepted plays of music; a refused row adds nothing, and a podcast is no track."""
-    frames = [] if imported.tracks is None else [imported.tracks]
-    if judged is not None and "track" in judged.columns:
-        frames.append(judged.where((F.size("reasons") == 0) & F.col("track").isNotNull() & is_music()).select("track_id", "track.*"))
-    complete = [conform(f if "available" in f.columns else f.withColumn("available", F.lit(True)), TRACKS) for f in frames]
-    return None if not complete else complete[0] if len(complete) == 1 else complete[0].unionByName(complete[1])
+def _catalogue(imported: Imported, judged: DataFrame | None, known: DataFrame) -> DataFrame | None:
+    """Tracks of the catalogue file and of accepted plays of music; a refused row adds nothing, and a podcast is no track.
+
+    Plays only fill in what is not known: who played a track says nothing of whether it may be played, and must not wipe what a catalogue says.
+
+    Args:
+        known: the table `tracks` as it is.
+    """
+    told = None if imported.tracks is None else _with_known(imported.tracks, TRACKS, known)
+    if judged is None or "track" not in judged.columns:
+        return told
+    played = judged.where((F.size("reasons") == 0) & F.col("track").isNotNull() & is_music()).select("track_id", "track.*")
+    if told is not None:
+        played = played.join(told.select("track_id"), "track_id", "left_anti")
+    filled = _with_known(played, TRACKS, known, older_wins=True)
+    return filled if told is None else told.unionByName(filled)
+
+
+def _with_known(rows: DataFrame, table: Table, known: DataFrame, *, older_wins: bool = False) -> DataFrame:
+    """Rows of a table, what they do not tell as it is known; what nobody knows is null, and a track that is new is available.
+
+    Args:
+        older_wins: what is known stays also where the rows tell otherwise.
+    """
+    key, told = table.key[0], set(rows.columns)
+    others = [name for name in table.schema.names if name != key]
+    before = known.select(key, *(F.col(name).alias(f"_{name}") for name in others))
+    first = {"available": F.lit(True), "explicit_policy": F.lit("allow")}
+
+    def one(name: str) -> Column:
+        new = [F.col(name)] if name in told else []
+        old = [F.col(f"_{name}")]
+        choices = [*old, *new] if older_wins else new or old
+        # a column that may not be null falls back to what is known, and then to what is usual
+        return F.coalesce(*choices, *old, *([first[name]] if name in first else [])).alias(name)
+
+    return conform(rows.join(before, key, "left").select(key, *(one(name) for name in others)), table)
 
 
 def _upsert(store: Store, table: Table, df: DataFrame | None, config: Config, metadata: Mapping[str, Any]) -> tuple[int, tuple[str, ...]]:
@@ -173,8 +203,9 @@ def _write(
 ) -> IngestResult:
     for table in (PLAYS, SIGNALS, PLAYS_REJECTED, TRACKS, USERS):
         store.create(table)
-    tracks, track_notes = _upsert(store, TRACKS, _catalogue(imported, judged), config, metadata)
-    users, user_notes = _upsert(store, USERS, imported.users, config, metadata)
+    tracks, track_notes = _upsert(store, TRACKS, _catalogue(imported, judged, conform(store.read(TRACKS.name), TRACKS)), config, metadata)
+    people = None if imported.users is None else _with_known(imported.users, USERS, conform(store.read(USERS.name), USERS))
+    users, user_notes = _upsert(store, USERS, people, config, metadata)
     signals = _insert_signals(store, imported.signals, metadata)
     refused = accepted = duplicates = 0
     if judged is not None:

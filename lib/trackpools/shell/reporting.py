@@ -42,6 +42,10 @@ def write_report(flow: Flow, release: Release, imported: IngestResult | None) ->
     counted = {name: getattr(imported, name) for name in ("read", "accepted", "rejected", "duplicates")} if imported else None
     rejected = imported.reasons if imported else None
     data = release_data(flow.store, release, flow.config.pools.k, accounting=counted, rejected=rejected, loss=flow.notes.curve, stages=costs)
+    if data.shortfalls:
+        rules = ", ".join(f"{rule} {count:,}" for rule, count in sorted(data.shortfalls.items(), key=lambda one: -one[1]))
+        said = f"{sum(data.shortfalls.values()):,} of {release.rows('pools'):,} pools are short, by the rule that bound: {rules}"
+        flow.notes.warnings.append(f"{said}; `trackpools watch` says whether that is usual, `explain USER` why one is")
     html = build_report(data)
     flow.tracker.artifact_text("report.html", html)
     folder = local_path(flow.config.store.root)

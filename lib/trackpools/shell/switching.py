@@ -70,7 +70,23 @@ def switch(config: Config, options: Options, action: str, which: Sequence[str], 
     changed = store.upsert(SWITCHES, rows, {"stage": "switch"})
     said = f"{action}: {', '.join(' '.join(pair) for pair in wanted)} → {store.where(SWITCHES.name)}; readers follow within 30 s"
     root = options.root or "…"
-    return Answer(lines=[said, f"next: trackpools switch list --root {root}"], more={"switched": [" ".join(pair) for pair in wanted], "changed": changed})
+    odd = [" ".join(pair) for pair in wanted if action == "off" and not _is_known(store, *pair)]
+    nobody = [f"no track has {one}; the switch holds, should one come" for one in odd]
+    more = {"switched": [" ".join(pair) for pair in wanted], "changed": changed}
+    return Answer(warnings=nobody, lines=[said, f"next: trackpools switch list --root {root}"], more=more)
+
+
+def _is_known(store: Store, kind: str, value: str) -> bool:
+    """Whether a switch of tracks means any; of other kinds it is not asked."""
+    if kind not in {"track", "artist", "label"} or not store.exists(TRACKS.name):
+        return True
+    tracks = store.read(TRACKS.name)
+    if kind == "artist":
+        meant = F.array_contains("artist_ids", value) | F.array_contains("artist_names", value)
+    else:
+        column = "track_id" if kind == "track" else kind
+        meant = F.col(column) == value if column in tracks.columns else F.lit(False)
+    return not tracks.where(meant).isEmpty()
 
 
 def _listed(store: Store) -> Answer:

@@ -120,16 +120,6 @@ def plain(text: str, longest: int = 120) -> Any:
     return Text("".join(letter if letter.isprintable() else "·" for letter in text)[:longest])
 
 
-def doctor(config: Config) -> Answer:
-    """The machine, checked."""
-    from trackpools.shell import doctor as d
-
-    found = d.checks(config)
-    failing = [check.name for check in found if not check.ok]
-    said = f"{len(failing)} to mend: {', '.join(failing)}" if failing else "all fit; next: trackpools demo"
-    return Answer(lines=[d.render(found), said], more={"checks": [asdict(check) for check in found]})
-
-
 def clean(config: Config, keep: int) -> Answer:
     """Files that no kept release needs, deleted."""
     with writer_lock(config.store.root):

@@ -56,10 +56,11 @@ class Watch:
         found = [pa.array(off["track"], pa.string())]
         if off["artist"] or off["label"]:
             data = library().DeltaTable(f"{self.root}/tables/tracks").to_pyarrow_dataset()
-            rows = data.to_table(columns=[name for name in ("track_id", "artist_ids", "label") if name in data.schema.names]).combine_chunks()
-            artists = rows["artist_ids"].combine_chunks()
-            bound = pc.list_parent_indices(artists).filter(pc.is_in(pc.list_flatten(artists), pa.array(off["artist"], pa.string())))
-            found.append(rows["track_id"].combine_chunks().take(bound))
+            told = ("track_id", "artist_ids", "artist_names", "label")
+            rows = data.to_table(columns=[name for name in told if name in data.schema.names]).combine_chunks()
+            for artists in (rows[name].combine_chunks() for name in ("artist_ids", "artist_names")):
+                bound = pc.list_parent_indices(artists).filter(pc.is_in(pc.list_flatten(artists), pa.array(off["artist"], pa.string())))
+                found.append(rows["track_id"].combine_chunks().take(bound))
             if "label" in rows.column_names:
                 found.append(rows["track_id"].combine_chunks().filter(pc.is_in(rows["label"].combine_chunks(), pa.array(off["label"], pa.string()))))
         return pa.concat_arrays([one.cast(pa.string()) for one in found])

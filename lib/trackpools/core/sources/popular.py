@@ -63,4 +63,4 @@ def seeds(listeners: Listeners, settings: Any) -> Seeds:
     return Seeds(user, chart_keys(listeners.market[user], listeners.clean[user], what), value)
 
 
-SOURCE = Source("popular", 1, "both", "number {n} in your market", "number {n} in your market, known to you", lists=lists, seeds=seeds)
+SOURCE = Source("popular", 1, "both", "number {n} in your market", "played {n} × and heard in your market", lists=lists, seeds=seeds)

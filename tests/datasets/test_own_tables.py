@@ -1,0 +1,103 @@
+"""A catalogue, profiles and acts of one's own: only what a file tells is changed, plays wipe nothing, and a wrong mapping is told whole."""
+
+import datetime as dt
+
+import pandas as pd
+import pytest
+
+from trackpools.errors import InputError
+from trackpools.shell import work
+from trackpools.shell.command import Options
+
+QUIET = Options(quiet=True)
+
+
+def brought(config, name, path, *settings):
+    return work.import_log(config(*settings), QUIET, name, str(path))
+
+
+def table(store, name, key):
+    return {row[key]: row.asDict() for row in store.read(name).collect()}
+
+
+@pytest.fixture
+def catalogue(tmp_path):
+    path = tmp_path / "catalogue.parquet"
+    pd.DataFrame({
+        "song": ["s1", "s2"], "name": ["One", "Two"], "performer": ["The Sheds", None], "year": [1999, None], "genre": ["Rock; Indie Rock", None], "ms": [200_000, 180_000.0],
+        "dirty": [True, None], "owner": ["EMI", None], "alive": [False, True], "extra": [1, 2],
+    }).to_parquet(path)
+    return path
+
+
+COLUMNS = "ingest.columns={track_id: song, title: name, artist: performer, original_year: year, tags: genre, duration_ms: ms, explicit: dirty, label: owner, available: alive}"
+
+
+def test_a_catalogue_is_brought_by_ones_own_column_names_and_twice_changes_nothing(spark, config, store, catalogue):
+    answer = brought(config, "tracks", catalogue, COLUMNS)
+    assert any("extra" in warning for warning in answer.warnings) or "extra" in str(answer.lines)
+    found = table(store, "tracks", "track_id")
+    one = found["s1"]
+    assert (one["title"], one["artist_names"], one["original_year"], one["tags"], one["duration_ms"]) == ("One", ["The Sheds"], 1999, ["rock", "indie rock"], 200_000)
+    assert (one["explicit"], one["label"], one["available"]) == (True, "EMI", False)
+    assert one["artist_ids"][0].startswith("name:")
+    assert (found["s2"]["artist_names"], found["s2"]["original_year"], found["s2"]["available"]) == (None, None, True)
+    version = store.version("tracks")
+    brought(config, "tracks", catalogue, COLUMNS)
+    assert store.version("tracks") == version
+
+
+def test_a_file_changes_the_columns_it_has_and_no_others(spark, config, store, catalogue, tmp_path):
+    brought(config, "tracks", catalogue, COLUMNS)
+    path = tmp_path / "energy.csv"
+    path.write_text("track_id,energy\ns1,0.5\ns3,0.25\n")
+    brought(config, "tracks", path)
+    found = table(store, "tracks", "track_id")
+    assert (found["s1"]["energy"], found["s1"]["label"], found["s1"]["available"]) == (0.5, "EMI", False)
+    assert (found["s3"]["energy"], found["s3"]["available"]) == (0.25, True)
+
+
+def test_plays_wipe_no_catalogue_and_bring_nothing_back_that_was_taken_down(spark, config, store, catalogue, tmp_path):
+    brought(config, "tracks", catalogue, COLUMNS)
+    before = table(store, "tracks", "track_id")
+    path = tmp_path / "plays.csv"
+    path.write_text("user_id,track_id,played_at,title,artist\nu1,s1,2025-06-01T10:00:00Z,Another title,Somebody\nu1,s2,2025-06-01T10:05:00Z,Two again,The Sheds\nu1,s9,2025-06-01T10:09:00Z,Nine,The Nines\n")
+    brought(config, "events", path)
+    after = table(store, "tracks", "track_id")
+    assert after["s1"] == before["s1"]
+    assert (after["s2"]["title"], after["s2"]["artist_names"], after["s2"]["duration_ms"]) == ("Two", ["The Sheds"], 180_000)
+    assert (after["s9"]["title"], after["s9"]["available"]) == ("Nine", True)
+
+
+def test_profiles_and_acts(spark, config, store, tmp_path):
+    people = tmp_path / "people.json"
+    people.write_text('{"user_id": "u1", "market": "DE", "birth_band": "18-24"}\n{"user_id": "u2", "market": "SE"}\n')
+    brought(config, "users", people)
+    more = tmp_path / "more.csv"
+    more.write_text("user_id,explicit_policy\nu1,clean\n")
+    brought(config, "users", more)
+    found = table(store, "users", "user_id")
+    assert (found["u1"]["market"], found["u1"]["explicit_policy"], found["u1"]["birth_band"]) == ("DE", "clean", "18-24")
+    assert found["u2"]["explicit_policy"] == "allow"
+    acts = tmp_path / "acts.parquet"
+    pd.DataFrame({"user_id": ["u1"], "track_id": ["s1"], "kind": ["like"], "at": [dt.datetime(2025, 6, 1, tzinfo=dt.UTC)]}).to_parquet(acts, coerce_timestamps="us")
+    brought(config, "signals", acts)
+    assert store.read("signals").count() == 1
+
+
+@pytest.mark.parametrize(("name", "text", "problems"), [
+    ("tracks", "song,title\ns1,One\n", ["no column track_id"]), ("tracks", "track_id\ns1\n", ["no column but track_id"]), ("users", "id,market\nu,DE\n", ["no column user_id"]),
+    ("signals", "user_id,track_id\nu,s\n", ["no column kind", "no column at"]),
+])
+def test_a_file_that_does_not_fit_is_refused_with_every_problem(spark, config, tmp_path, name, text, problems):
+    path = tmp_path / "file.csv"
+    path.write_text(text)
+    with pytest.raises(InputError) as refused:
+        brought(config, name, path)
+    assert [any(problem in told for told in refused.value.problems) for problem in problems] == [True] * len(problems)
+
+
+def test_a_mapping_to_what_is_not_there_is_refused(spark, config, catalogue):
+    with pytest.raises(InputError) as refused:
+        brought(config, "tracks", catalogue, "ingest.columns={track_id: song, title: nmae}")
+    assert refused.value.problems == ["no column title (as nmae)"]
