@@ -15,7 +15,10 @@ def fill(
     user: Annotated[str, typer.Option("--user", help="a user id", show_default=False)] = "",
     constraints: Annotated[str | None, typer.Option(
         help='JSON of constraints beside the prompt, which win over it, e.g. \'{"tracks": 20, "every": {"tags": ["jazz"]}}\'', show_default=False)] = None,
-    model: Annotated[str | None, typer.Option(help="none: by code alone; else a model at llm.base_url, instead of llm.model", show_default=False)] = None,
+    model: Annotated[str | None, typer.Option(
+        help="none: by code alone; local: a small one on this machine (extra llm-local); else a model at llm.base_url, instead of llm.model",
+        show_default=False)] = None,
+    deadline: Annotated[float, typer.Option(help="seconds for all of it", min=0.1, max=120)] = 20.0,
     market: Annotated[str | None, typer.Option(help="instead of the profile's", show_default=False)] = None,
     clean: Annotated[bool, typer.Option("--clean", help="no explicit tracks, whatever the profile says")] = False,
     relax: Annotated[bool, typer.Option("--relax", help="loosen constraints where there is no such playlist, and say which")] = False,
@@ -42,7 +45,40 @@ def fill(
 
         if not user:
             raise ConfigError("whose playlist? name a user: --user ID")
-        given = {"constraints": fill_command.require_constraints(constraints), "market": market, "clean": True if clean else None, "relax": relax}
+        given: dict[str, Any] = {"constraints": fill_command.require_constraints(constraints), "market": market, "clean": True if clean else None}
+        given |= {"relax": relax, "deadline_s": deadline}
         return fill_command.fill(merged, FillRequest.model_validate({"user_id": user, "prompt": prompt} | given), model=model, explain=explain)
 
     _end(perform("fill", options, work))
+
+
+@app.command("eval-fill")
+def eval_fill(
+    prompts: Annotated[str | None, typer.Option(help="YAML of prompts and what they mean, see --schema; ours otherwise", show_default=False)] = None,
+    users: Annotated[int, typer.Option(help="listeners, drawn by lot, the same each time", min=1, max=10_000)] = 5,
+    model: Annotated[str | None, typer.Option(help="as of fill: none is code alone", show_default=False)] = None,
+    audit: Annotated[int, typer.Option(help="prompts shown to a model in several orders, to tell whether it chooses by place", min=0, max=1000)] = 12,
+    limit: Annotated[int | None, typer.Option(help="prompts a listener, of each family in turn", min=1, show_default=False)] = None,
+    schema: Annotated[bool, typer.Option("--schema", help="print the JSON Schema of a file of prompts, and end")] = False,
+    root: Root = None, config: ConfigFile = None, set_: Settings = None, json: Json = False, quiet: Quiet = False,
+) -> None:
+    """Measure fills by a suite of prompts whose meaning is written down: what holds, what was possible at all, what was understood, how long it took.
+
+    A file of prompts is YAML: `version: 1` and `prompts:`, each with `family`, `prompt` and `wants` (constraints, as `fill --schema` has them). {tag0},
+    {artist0}, {title0}, {language0} stand for the catalogue's most common. Figures go to MLflow with each fill in fills.json.
+    """
+    if schema:
+        import json as text
+
+        from trackpools.fill.suite import Suite
+
+        sys.stdout.write(text.dumps(Suite.model_json_schema(), indent=2) + "\n")
+        return
+    options = _options(root, config, set_, json, quiet)
+
+    def work(merged: Any) -> Answer:
+        from trackpools.shell import fill_suite
+
+        return fill_suite.evaluate(merged, options, prompts=prompts, users=users, model=model, audit=audit, limit=limit)
+
+    _end(perform("eval-fill", options, work))

@@ -85,6 +85,15 @@ def test_an_artist_of_one_common_word_counts_only_where_one_speaks_of_artists():
     assert read("music by Air", WORDS).constraints.every.artists == ("air",)
 
 
+def test_a_name_is_not_read_into():
+    words = Words.of(["The Sleeping Kingdoms", "Fast & Loud", "Simon and Garfunkel"], ["slow rock"])
+    assert read("3 songs by The Sleeping Kingdoms, I have never heard, no Fast & Loud", words).constraints == Constraints(
+        tracks=3, every=Filter(artists=("the sleeping kingdoms",), heard=False, no_artists=("fast and loud",)))
+    assert read("slow rock", words).constraints.every == Filter(tags=("slow rock",))
+    assert read("zqname7 and zqname0", words).not_applied == ("zqname7", "zqname0")
+    assert read("songs by Simon and Garfunkel plus slow rock", words).constraints.parts[0].of == Filter(artists=("simon and garfunkel",))
+
+
 def test_a_prompt_that_is_too_long_is_read_to_the_limit_and_says_so():
     assert "2,000 characters" in read("jazz " * MOST_CHARACTERS, WORDS).not_applied[-1]
 

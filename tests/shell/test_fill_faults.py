@@ -18,7 +18,7 @@ from trackpools.fill.constraints import Constraints, Filter
 from trackpools.fill.contract import FillRequest
 from trackpools.fill.filled import Clock, Given, filled
 from trackpools.fill.model import ModelFailed
-from trackpools.fill.pack import SCHEMA
+from trackpools.fill.pack import schema_of
 from trackpools.shell.chat import Breaker, ChatModel, retry_after
 from trackpools.shell.guarded import is_public
 from trackpools.shell.settings import load_config
@@ -194,7 +194,7 @@ def test_a_budget_is_not_overdrawn_by_more_than_one_answer(endpoint):
 def test_a_key_that_is_not_there_is_told_before_anything_is_asked(endpoint, monkeypatch):
     monkeypatch.delenv("NO_SUCH_KEY", raising=False)
     with pytest.raises(ConfigError, match="NO_SUCH_KEY"):
-        model_at(endpoint.url, **{"llm.key_env": "NO_SUCH_KEY"}).answer([], SCHEMA, seconds=1)
+        model_at(endpoint.url, **{"llm.key_env": "NO_SUCH_KEY"}).answer([], schema_of(3, 2), seconds=1)
 
 
 @pytest.mark.parametrize(("told", "seconds"), [(None, None), ("3", 3.0), ("-3", 0.0), ("nan", None), ("soon", None), ("Thu, 01 Jan 1970 00:01:40 GMT", 90.0), ("Thu, 01 Jan 1970 00:00:01 GMT", 0.0)])

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from trackpools.fill.constraints import Arc
 
 Array = NDArray[Any]
+KNOWN = 3  # levels that it takes to follow an arc
 SAME = 1e-9  # levels that differ by less are level
 
 
@@ -63,7 +64,7 @@ def follows(level: Array, arc: Arc) -> bool:
     Fewer than three known levels follow no arc.
     """
     known = level[~np.isnan(level)]
-    if len(known) < 3:
+    if len(known) < KNOWN:
         return False
     first, middle, last = (float(third.mean()) for third in np.array_split(known, 3))
     if arc == "peak":

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from trackpools.fill.model import Message, Model, ModelFailed
-from trackpools.fill.pack import SCHEMA, Pack
+from trackpools.fill.pack import Pack, schema_of
 from trackpools.fill.reply import Reply, read_reply
 
 ENOUGH = 0.5  # of the tracks wanted: with fewer the model is asked once more
@@ -19,13 +19,15 @@ class Asked:
     """What came of it.
 
     Attributes:
-        rows: of the catalogue, in the model's order.
+        rows: of the catalogue, in the model's order; `places` where they were shown, from 0, of `shown`.
         said: the texts, for who wants to see them; never logged.
         dropped: what was said and is no candidate, by what was wrong.
         trouble: why there is no answer, or no more of it; empty where all went well.
     """
 
     rows: tuple[int, ...] = ()
+    places: tuple[int, ...] = ()
+    shown: int = 0
     said: tuple[str, ...] = ()
     dropped: Mapping[str, int] = field(default_factory=dict)
     trouble: str = ""
@@ -45,9 +47,10 @@ def ask(model: Model, pack: Pack, wanted: int, *, seconds: float) -> Asked:
     dropped: Counter[str] = Counter()
     tokens, cost, best, trouble = 0, 0.0, Reply(), ""
     messages: tuple[Message, ...] = pack.messages
+    schema = schema_of(len(pack.rows), wanted)
     for _ in range(2):
         try:
-            answer = model.answer(messages, SCHEMA, seconds=until - time.monotonic())
+            answer = model.answer(messages, schema, seconds=until - time.monotonic())
         except ModelFailed as failed:
             trouble = trouble or f"the model did not answer ({failed})"
             break
@@ -57,12 +60,13 @@ def ask(model: Model, pack: Pack, wanted: int, *, seconds: float) -> Asked:
         tokens, cost = tokens + max(answer.tokens_in, 0) + max(answer.tokens_out, 0), cost + answer.cost
         best = max(best, reply, key=lambda one: len(one.places))
         if len(best.places) >= min(ENOUGH * wanted, len(pack.rows)):
-            return Asked(_rows(pack, best), tuple(said), dict(dropped), "", tokens, cost)
+            trouble = ""
+            break
         trouble = f"the model chose {len(best.places)} of {wanted} tracks" if best.places else "the model's answer could not be read"
         if until - time.monotonic() < LEAST_S:
             break
         messages = (*pack.messages, {"role": "user", "content": _again(reply, len(pack.rows), wanted)})
-    return Asked(_rows(pack, best), tuple(said), dict(dropped), trouble, tokens, cost)
+    return Asked(_rows(pack, best), best.places, len(pack.rows), tuple(said), dict(dropped), trouble, tokens, cost)
 
 
 def _rows(pack: Pack, reply: Reply) -> tuple[int, ...]:

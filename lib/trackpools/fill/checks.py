@@ -34,9 +34,7 @@ def judged(tracks: Tracks, rows: Array, wanted: Constraints, listener: Listener,
     if wanted.closed:
         inside = _union(tracks, wanted, listener)[rows]
         told.append(Told(name="parts", wanted="every track of one of the parts", got=f"{int(inside.sum())} of {len(rows)}", met=bool(inside.all())))
-    for title, row in seeds.items():
-        there = row is not None and row in rows
-        told.append(Told(name="seed", wanted=title, got="in it" if there else "not to be had" if row is None else "left out", met=there))
+    told += _seeds(tracks, rows, wanted, listener, seeds)
     for name, column in (("artist_cap", tracks.artist), ("album_cap", tracks.album)):
         if (cap := getattr(wanted, name)) is not None:
             most = int(np.unique(column[rows], return_counts=True)[1].max(initial=0))
@@ -72,6 +70,15 @@ def _every(tracks: Tracks, rows: Array, every: Filter, listener: Listener) -> li
         without = int(unknown[rows].sum())
         got = f"{count} of {of}" + (f", of {without} unknown" if without else "")
         told.append(Told(name=name, wanted=spoken(Filter(**{name: getattr(every, name)})), got=got, met=count == of))
+    return told
+
+
+def _seeds(tracks: Tracks, rows: Array, wanted: Constraints, listener: Listener, seeds: Mapping[str, int | None]) -> list[Told]:
+    told, passes = [], passing(tracks, wanted.every, listener) if seeds else np.empty(0, bool)
+    for title, row in seeds.items():
+        there = row is not None and row in rows
+        got = "in it" if there else "not to be had" if row is None else "left out" if passes[row] else "not what every track must be"
+        told.append(Told(name="seed", wanted=title, got=got, met=there))
     return told
 
 

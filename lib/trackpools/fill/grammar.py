@@ -41,6 +41,7 @@ SLOTS = {
     "met": r"(?:heard|played|listened to|been listening to|know|knew|known)",
     "never": r"(?:haven't|have not|'ve not|have never|'ve never|never|didn't|did not|don't|do not)",
     "about": r"(?P<about>exactly|about|around|roughly|approximately|nearly|almost|circa|some)",
+    "named": r"(?P<kept>deep cuts|hidden gems|hits|favourites|favorites|anthems|rarities|discoveries)",
     "bpm": r"(?:bpm|beats per minute|beats a minute)",
     "to": r" ?(?:-|to|and) ?", "count": rf"(?!an? (?!couple|few|handful|dozen|hundred))(?P<n>{NUMBER})",
     "kept": r"(?P<kept>(?:(?!(?:of|for|from|with|by|per|and|playlist|mix|to)\b)[\w-]+ ){0,4})",

@@ -129,20 +129,25 @@ TRACK = (
         examples=("between 1985 and 1992", "from 1999 to 2004", "1970-1979"),
     ),
     phrase(
+        lambda found: {"years": (Band(low=int(found["year"])),)},
+        "<no> [songs|tracks|music] (before|older than|from before) <year>",
+        "[released] (since|from) <year> (on|onwards|onward|and later|or later)", "[released] since <year>", "<year> (or|and) (newer|later)",
+        examples=("since 2015", "nothing before 1990", "from 2000 onwards", "2018 or later"),
+    ),
+    phrase(
+        lambda found: {"years": (Band(high=int(found["year"])),)},
+        "<no> [songs|tracks|music] (after|newer than|past) <year>", "[released] (until|till|up to) <year>", "<year> (or|and) (older|earlier)",
+        examples=("nothing after 1985", "until 1999", "1990 or older"),
+    ),
+    phrase(
         lambda found: {"years": (Band(low=int(found["year"]) + 1),)},
-        "[released] (after|newer than|later than|post) <year>", "<no> [songs|tracks|music] (before|older than|from before) <year>",
-        examples=("after 2010", "nothing before 1990", "newer than 2015"),
+        "[released] (after|newer than|later than|post) <year>",
+        examples=("after 2010", "newer than 2015"),
     ),
     phrase(
         lambda found: {"years": (Band(high=int(found["year"]) - 1),)},
         "[released] [from|older than] (before|pre|prior to|older than) <year>", "pre-<year>",
-        "<no> [songs|tracks|music] (after|since|newer than|past) <year>",
         examples=("before 1970", "older than 1990", "pre-2000"),
-    ),
-    phrase(
-        lambda found: {"years": (Band(low=int(found["year"])),)},
-        "[released] (since|from) <year> (on|onwards|onward|and later|or later)", "since <year>", "<year> (or|and) (newer|later)",
-        examples=("since 2015", "from 2000 onwards", "2018 or later"),
     ),
     phrase(
         lambda found: {"years": (Band(low=int(found["year"]), high=int(found["year"])),)},

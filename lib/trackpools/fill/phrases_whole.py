@@ -100,7 +100,7 @@ WHOLE = (
     ),
     phrase(
         _count,
-        "[<about>] <count>-(song|songs|track|tracks|tunes|titles) [long]", "[<about>] <count> <kept>(songs|tracks|tunes|titles)",
-        examples=("20 songs", "a dozen tracks", "exactly 12 songs", "fifteen upbeat songs", "25-track"),
+        "[<about>] <count>-(song|songs|track|tracks|tunes|titles) [long]", "[<about>] <count> <kept>(songs|tracks|tunes|titles)", "[<about>] <count> <named>",
+        examples=("20 songs", "a dozen tracks", "exactly 12 songs", "fifteen upbeat songs", "25-track", "20 deep cuts"),
     ),
 )

@@ -6,12 +6,12 @@ from typing import Any
 
 from trackpools.fill.constraints import Band, Constraints, Filter, Part
 from trackpools.fill.grammar import Phrase
+from trackpools.fill.names import MOST_NAMES, Known, held_back, read_names
 from trackpools.fill.phrases import LENGTHS, MOOD, TRACK, WHOLE
 from trackpools.fill.phrases_track import CUTS, HITS
-from trackpools.fill.words import MOST_WORDS, Words, plain, tidy
+from trackpools.fill.words import Words, plain, tidy
 
 MOST_CHARACTERS = 2_000
-MOST_NAMES = 50
 CUT = " ¦ "  # stands where a phrase was read: nothing is read across it
 QUOTED = re.compile(r'"([^"]{1,200})"')
 BEFORE_TITLE = re.compile(
@@ -27,25 +27,8 @@ SHARES = (
     (re.compile(r"(?:^| )(?:a|one)[ -]quarter(?: of (?:it|them))?(?= )"), 0.25),
     (re.compile(r"(?:^| )(?:at least )?(\d{1,3}) ?(?:%|percent)(?: of (?:it|them))?(?= )"), None),
 )
-NOT = frozenset((
-    "no", "not", "without", "never", "except", "excluding", "exclude", "skip", "avoid", "minus", "nothing", "nor",
-))
-ONLY = frozenset((
-    "by", "from", "of", "only", "feat", "featuring", "artist", "artists", "band", "bands", "with", "and", "or",
-))
 EVERY = ("no_artists", "no_tags", "no_languages", "no_versions", "no_years", "clean", "quiet_days")  # what is refused is refused everywhere
 RANKS = {HITS: Band(high=5), CUTS: Band(low=6)}
-FILLER = frozenset((
-    "a", "an", "the", "of", "to", "for", "from", "in", "on", "at", "with", "and", "or", "by", "my", "me", "i", "i'm", "i'd", "i've", "we", "us", "our",
-    "you", "your", "it", "it's", "its", "is", "are", "was", "be", "some", "any", "more", "most", "very", "really", "just", "please", "only", "all",
-    "that", "which", "this", "these", "those", "them", "they", "their", "so", "up", "out", "now", "then", "also", "too", "want", "need", "like", "would",
-    "could", "can", "give", "make", "create", "build", "play", "put", "get", "find", "fill", "show", "let's", "let", "playlist", "playlists", "mix",
-    "list", "set", "music", "song", "songs", "track", "tracks", "tune", "tunes", "stuff", "things", "thing", "something", "ones", "one", "good", "great",
-    "nice", "best", "end", "beginning", "kind", "sort", "type", "style", "vibe", "vibes", "feel", "feeling", "full", "lots", "lot", "plenty", "bit",
-    "little", "few", "much", "many", "artist", "artists", "band", "bands", "singer", "singers", "genre", "lasting", "long", "last", "about", "around",
-    "what", "whatever", "when", "while", "where", "as", "into", "i'll", "going", "listen", "listening", "hear", "have", "has", "had", "been", "between",
-    "each", "other", "than", "there", "here", "day", "today", "tonight",
-))
 
 
 @dataclass(frozen=True)
@@ -79,10 +62,11 @@ def read(prompt: str, words: Words | None = None) -> Read:
     words = words or Words()
     draft = _Draft()
     text = _quoted(f" {tidy(prompt[:MOST_CHARACTERS])} ", draft, words)
+    text, names = held_back(text, words)
     text = _cut(text, LENGTHS, draft.every, words)
     text = _cut(text, WHOLE, draft.whole, words)
     for clause in _clauses(text):
-        _clause(clause, draft, words)
+        _clause(clause, draft, Known(words, names))
     every, parts = Filter(**draft.every), tuple(Part(of=Filter(**of), share=share) for of, share in draft.parts if of)
     made = Constraints(**draft.whole, every=every, parts=parts[:5], closed=draft.closed and len(parts) > 1, prefer=Filter(**draft.prefer))
     if len(prompt) > MOST_CHARACTERS:
@@ -134,15 +118,15 @@ def _clauses(text: str) -> list[str]:
     return clauses
 
 
-def _clause(text: str, draft: _Draft, words: Words) -> None:
+def _clause(text: str, draft: _Draft, known: Known) -> None:
     """Read a clause into the parts it tells of, or into what holds for all."""
     pieces, mixed = _pieces(text), MIX.search(text) is not None
     first = len(draft.parts)
     for piece, share in pieces:
         own: dict[str, Any] = {}
         mood: dict[str, Any] = {}
-        rest = _cut(_cut(piece, TRACK, own, words), MOOD, mood, words)
-        draft.left += _names(rest, own, words)
+        rest = _cut(_cut(piece, TRACK, own, known.words), MOOD, mood, known.words)
+        draft.left += read_names(rest, own, known)
         _rank_within(own)
         draft.prefer.update(mood)
         for name in [name for name in own if share is None or name in EVERY]:
@@ -186,42 +170,3 @@ def _pieces(text: str) -> list[tuple[str, float | None]]:
             told = min(int(found[1]), 100) / 100 if share is None else share
             return [(text[:found.start()] + " " + text[found.end():], told)] if told > 0 else [(text, None)]
     return [(text, None)]
-
-
-def _names(text: str, own: dict[str, Any], words: Words) -> list[str]:
-    """Read names of the catalogue into a filter; returns what is left that is no filler, by runs of words.
-
-    A name of several words counts anywhere, a tag too; an artist of one word only after a word such as by, from or without, for
-    many are common words.
-    """
-    left: list[str] = []
-    for run in text.split("¦"):
-        tokens, at, refused, before, unread = [plain(word) for word in run.split() if plain(word)], 0, False, "", []
-        tokens = [part for token in tokens for part in token.split()]
-        while at < len(tokens):
-            size, kind = _longest(tokens, at, words)
-            if kind == "artists" and size == 1 and before not in ONLY and not refused:
-                kind = None
-            if kind:
-                name = " ".join(tokens[at:at + size])
-                where = f"no_{kind}" if refused else kind
-                own[where] = tuple(dict.fromkeys((*own.get(where, ()), name)))[:MOST_NAMES]
-                at, before = at + size, "and"
-                continue
-            before = tokens[at]
-            refused = before in NOT or (refused and before in FILLER)
-            if before not in FILLER and before not in NOT:
-                unread.append(before)
-            elif unread:
-                left, unread = [*left, " ".join(unread)], []
-            at += 1
-        left += [" ".join(unread)] if unread else []
-    return left
-
-
-def _longest(tokens: list[str], at: int, words: Words) -> tuple[int, str | None]:
-    """How many words from a place are a name, and of what; (1, None) where none is."""
-    for size in range(min(MOST_WORDS, len(tokens) - at), 0, -1):
-        if kind := words.kind(" ".join(tokens[at:at + size])):
-            return size, kind
-    return 1, None

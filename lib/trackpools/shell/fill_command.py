@@ -1,5 +1,7 @@
 """`trackpools fill`: one playlist, told to people or to scripts."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from rich.table import Table as Grid
@@ -14,6 +16,8 @@ from trackpools.places import user_cache
 from trackpools.shell.chat import ChatModel
 from trackpools.shell.command import Answer
 from trackpools.shell.filling import Filler
+from trackpools.shell.local_llm import NAME as LOCAL
+from trackpools.shell.local_llm import for_local, local_model
 from trackpools.shell.serving import Opened
 from trackpools.shell.tell import plain
 
@@ -22,7 +26,7 @@ def fill(config: Config, request: FillRequest, *, model: str | None, explain: bo
     """A playlist of the release in force.
 
     Args:
-        model: none, or a name instead of llm.model; None asks that one, if there is one.
+        model: see `chosen_model`.
 
     Raises:
         InputError: where nothing is published, or the release knows no such user.
@@ -30,20 +34,32 @@ def fill(config: Config, request: FillRequest, *, model: str | None, explain: bo
     """
     if config.store.root is None:
         raise ConfigError("fill reads tables under a root, without a JVM; name it: --root FOLDER")
-    made, done = Filler(Opened.of(config), user_cache() / "cards").explained(request, _model(config, model))
+    with chosen_model(config, model) as (chooser, fit):
+        told = Filler(Opened.of(fit), user_cache() / "cards").explained(request, chooser)
+    made, done = told.playlist, told.done
     lines: list[Any] = [_grid(made), _summary(made), *_constraints(made)]
     if explain:
         lines += _explained(made, done)
     return Answer(made.release, lines=lines, more={"playlist": made.model_dump(mode="json")})
 
 
-def _model(config: Config, name: str | None) -> ChatModel | None:
+@contextmanager
+def chosen_model(config: Config, name: str | None) -> Iterator[tuple[ChatModel | None, Config]]:
+    """The model of a name, and the configuration for it: `none` is code alone, `local` one on this machine, None the configured one, if there is one.
+
+    Raises:
+        ConfigError: for a name without an endpoint, or where packages are missing.
+    """
     llm = config.llm
-    if name == "none" or (name is None and llm.base_url is None):
-        return None
-    if llm.base_url is None:
-        raise ConfigError(f"no endpoint is set that has a model {name!r:.100}; set llm.base_url and llm.model, or type --model none")
-    return ChatModel(llm if name is None else llm.model_copy(update={"model": name}))
+    if name == LOCAL:
+        with local_model(llm) as model:
+            yield model, config.model_copy(update={"llm": for_local(llm)})
+    elif name == "none" or (name is None and llm.base_url is None):
+        yield None, config
+    elif llm.base_url is None:
+        raise ConfigError(f"no endpoint is set that has a model {name!r:.100}; set llm.base_url and llm.model, or type --model none or --model {LOCAL}")
+    else:
+        yield ChatModel(llm if name is None else llm.model_copy(update={"model": name})), config
 
 
 def require_constraints(text: str | None) -> Constraints | None:

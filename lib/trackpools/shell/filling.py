@@ -19,7 +19,7 @@ from trackpools.core.sources import explore
 from trackpools.core.sources.listeners import NEVER, day_number
 from trackpools.errors import InputError
 from trackpools.fill.compose import Composed
-from trackpools.fill.constraints import both
+from trackpools.fill.constraints import Constraints, both
 from trackpools.fill.contract import Entry, FillRequest, Heard, Origin, Playlist
 from trackpools.fill.filled import Clock, Filled, Given, filled
 from trackpools.fill.model import Model
@@ -32,6 +32,17 @@ from trackpools.tables import POOLS_HOT
 LOG = logging.getLogger(__name__)
 ORIGINS: tuple[Origin, ...] = ("pool", "retrieval", "explore")
 WINDOWS = {28: "artists_28d", 180: "artists_180d"}
+
+
+@dataclass(frozen=True)
+class Explained:
+    """A playlist, how it came about, what it started from, and what was read of the prompt alone."""
+
+    playlist: Playlist
+    done: Filled
+    given: Given
+    world: World
+    read: Constraints
 
 
 @dataclass
@@ -74,9 +85,9 @@ class Filler:
 
     def fill(self, request: FillRequest, model: Model | None = None) -> Playlist:
         """A playlist; see `fill.filled`."""
-        return self.explained(request, model)[0]
+        return self.explained(request, model).playlist
 
-    def explained(self, request: FillRequest, model: Model | None = None) -> tuple[Playlist, Filled]:
+    def explained(self, request: FillRequest, model: Model | None = None) -> "Explained":
         """A playlist, and how it came about.
 
         Raises:
@@ -85,7 +96,7 @@ class Filler:
         """
         clock = Clock()
         with clock.step("read"):
-            who, tracks, row = self._who(request)
+            who, tracks, row = self.who(request)
         with clock.step("understand"):
             understood = read(request.prompt, tracks.words)
             wanted = both(understood.constraints, request.constraints)
@@ -94,7 +105,8 @@ class Filler:
             explored = np.array([one["sources"] == 1 << explore.BIT for one in row["candidates"]], bool)
             found, seeds = seeded(world(who, tracks, (pool, explored), wanted), tracks, wanted.seeds, who.may)
         config = self.opened.config
-        done = filled(Given(tracks, found.candidates, wanted, who.listener, seeds, config.fill, config.llm), request, model, clock)
+        given = Given(tracks, found.candidates, wanted, who.listener, seeds, config.fill, config.llm)
+        done = filled(given, request, model, clock)
         made = Playlist(
             request_id=str(uuid.uuid4()), release=self.opened.release_id, model="none" if model is None else model.name,
             tracks=tuple(self._entries(tracks, done.made, found, row, who.person)), constraints=wanted, told=done.told,
@@ -102,9 +114,9 @@ class Filler:
             candidates={name: int((found.origin == code).sum()) for code, name in enumerate(ORIGINS)}, dropped=dict(done.asked.dropped),
             tokens=done.asked.tokens, cost=done.asked.cost, milliseconds=clock.steps,
         )
-        return made, done
+        return Explained(made, done, given, found, understood.constraints)
 
-    def _who(self, request: FillRequest) -> tuple[Asker, Tracks, Mapping[str, Any]]:
+    def who(self, request: FillRequest) -> tuple[Asker, Tracks, Mapping[str, Any]]:
         """Who asks, the catalogue of the market, and the row of the pool."""
         person = _asked_of(self.opened.person(request.user_id, ()), request, self.opened)
         tracks = self.tracks(person.market)
