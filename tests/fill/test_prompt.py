@@ -98,6 +98,15 @@ def test_a_prompt_that_is_too_long_is_read_to_the_limit_and_says_so():
     assert "2,000 characters" in read("jazz " * MOST_CHARACTERS, WORDS).not_applied[-1]
 
 
+@pytest.mark.parametrize("prompt", [
+    " and ".join(f"{decade}s" for decade in range(1900, 2030, 10)), " ".join(f"no {decade}s" for decade in range(1900, 2030, 10)), "not heard in the last 99999 years",
+    "my top 99999 artists of 99999 decades", "99999 hours", "0 songs", "songs under 0 minutes", "0 bpm to 99999 bpm", " ".join(f'"title {n}"' for n in range(80)), "0% jazz", "999% jazz",
+    "jazz plus rock plus metal plus chill plus electronic plus indie pop plus hip hop",
+])
+def test_what_nobody_means_is_read_within_the_limits(prompt):
+    assert read(prompt, WORDS)
+
+
 @settings(max_examples=150, deadline=1000)
 @given(st.text(max_size=400) | st.lists(st.sampled_from([example for _, _, example in EXAMPLES] + ["and", ",", "plus", "no", '"', "half", "jazz", "0", "-1", "9" * 30]), max_size=12).map(" ".join))
 def test_no_text_breaks_the_reader_and_the_same_text_is_read_the_same(prompt):

@@ -2,6 +2,8 @@
 
 import re
 
+from trackpools.fill.constraints import MOST_DAYS
+
 UNITS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen",
          "sixteen", "seventeen", "eighteen", "nineteen")
 TENS = {word: 10 * (place + 2) for place, word in enumerate(("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"))}
@@ -60,4 +62,4 @@ def days(found: re.Match[str]) -> int:
         return {"today": 1, "yesterday": 2}[told["day"]]
     if "this" in told:
         return DAYS[told["this"]]
-    return max(round(number(told.get("n", "1")) * DAYS[told["unit"]]), 1)
+    return min(max(round(number(told.get("n", "1")) * DAYS[told["unit"]]), 1), MOST_DAYS)

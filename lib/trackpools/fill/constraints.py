@@ -11,6 +11,8 @@ from trackpools.config_values import finite
 
 MOST_TRACKS = 500
 MOST_SECONDS = 24 * 3600
+MOST_DAYS = 36_500
+MOST_BANDS = 10
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 Names = Annotated[tuple[Name, ...], Field(max_length=50)]
 Number = Annotated[float, AfterValidator(finite)]
@@ -41,7 +43,7 @@ class Top(Strict):
     """The listener's most heard artists, of so many last days or of all time (None)."""
 
     count: Annotated[int, Field(ge=1, le=50)] = 10
-    days: Annotated[int, Field(ge=1, le=36500)] | None = None
+    days: Annotated[int, Field(ge=1, le=MOST_DAYS)] | None = None
 
 
 class Filter(Strict):
@@ -65,14 +67,14 @@ class Filter(Strict):
     no_artists: Names = ()
     tags: Names = ()
     no_tags: Names = ()
-    years: Annotated[tuple[Band, ...], Field(max_length=10)] = ()
-    no_years: Annotated[tuple[Band, ...], Field(max_length=10)] = ()
+    years: Annotated[tuple[Band, ...], Field(max_length=MOST_BANDS)] = ()
+    no_years: Annotated[tuple[Band, ...], Field(max_length=MOST_BANDS)] = ()
     tempo: Band | None = None
     energy: Band | None = None
     popularity: Band | None = None
     artist_rank: Band | None = None
     heard: bool | None = None
-    quiet_days: Annotated[int, Field(ge=1, le=36500)] | None = None
+    quiet_days: Annotated[int, Field(ge=1, le=MOST_DAYS)] | None = None
     clean: Literal[True] | None = None
     languages: Names = ()
     no_languages: Names = ()

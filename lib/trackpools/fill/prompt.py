@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from trackpools.fill.constraints import Band, Constraints, Filter, Part
+from trackpools.fill.constraints import MOST_BANDS, Band, Constraints, Filter, Part
 from trackpools.fill.grammar import Phrase
 from trackpools.fill.names import MOST_NAMES, Known, held_back, read_names
 from trackpools.fill.phrases import LENGTHS, MOOD, TRACK, WHOLE
@@ -99,7 +99,7 @@ def _cut(text: str, phrases: tuple[Phrase, ...], into: dict[str, Any], words: Wo
 def _both(old: Any, new: Any) -> Any:
     """What is said twice: all of names, the common part of bands, the stricter number."""
     if isinstance(old, tuple):
-        return (*old, *(one for one in new if one not in old))
+        return (*old, *(one for one in new if one not in old))[: MOST_BANDS if isinstance(old[0], Band) else MOST_NAMES]
     if isinstance(old, Band):
         low, high = max((x for x in (old.low, new.low) if x is not None), default=None), min((x for x in (old.high, new.high) if x is not None), default=None)
         return new if low is not None and high is not None and low > high else Band(low=low, high=high)

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -69,7 +70,7 @@ class Tracks:
         number: by NUMBERS, float64; NaN is unknown; lengths in seconds.
         artist, album, song: int64 [n], equal for the same; of what is unknown its own. Versions of a song differ in what follows its title, as "(Live)".
         clean: whether a version without explicit words may be played.
-        names: artists, tags, languages and versions.
+        names: artists, tags, languages, versions and titles.
         cards: the Arrow table of CARDS, in this order.
     """
 
@@ -97,6 +98,7 @@ class Tracks:
         # a float32 of 0.7 is below 0.7: six digits are what was meant
         number = {name: np.asarray(rows[column].cast(pa.float64()).fill_null(np.nan), np.float64).round(6) for name, column in NUMBERS.items()}
         names = {"artists": rows["artist_names"], "tags": rows["tags"], "languages": rows["language"], "versions": rows["version_kind"]}
+        names["titles"] = rows["title"]
         own = [np.where(idx < len(by), by[np.minimum(idx, max(len(by) - 1, 0))] if len(by) else idx, idx) for by in (artist, album)]
         return Tracks(
             idx, number | {"seconds": number["seconds"] / 1000}, own[0], own[1], _songs(rows["title"], own[0], idx),
@@ -104,7 +106,7 @@ class Tracks:
             {name: Names.of(column) for name, column in names.items()}, rows,
         )
 
-    @property
+    @cached_property
     def words(self) -> Words:
         """The names that prompts may use."""
         return Words(frozenset(self.names["artists"].code) - {""}, frozenset(self.names["tags"].code) - {""})

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from trackpools.core import rules
@@ -14,7 +15,6 @@ from trackpools.core.sources import als
 from trackpools.fill.compose import Candidates
 from trackpools.fill.constraints import Constraints
 from trackpools.fill.tracks import Flags, Listener, Tracks, passing
-from trackpools.fill.words import plain
 
 Array = NDArray[Any]
 OF_ARTIST = 40  # of what is retrieved at most: a playlist has other artists too, unless one alone was asked for
@@ -115,11 +115,11 @@ def _capped(rows: Array, score: Array, artist: Array, of_one: int) -> Array:
 def seeded(found: World, tracks: Tracks, wanted: Sequence[str], may: Flags) -> tuple[World, dict[str, int | None]]:
     """The world with what must be in it, and of each title or track id the row that is meant: of many the most heard; None where none may be had."""
     meant: dict[str, int | None] = {}
-    titles = [plain(title or "") for title in tracks.cards["title"].to_pylist()] if wanted else []
-    ids = tracks.cards["track_id"].to_pylist() if wanted else []
+    fame = np.nan_to_num(tracks.number["popularity"])
     for name in wanted:
-        rows = [row for row, (title, one) in enumerate(zip(titles, ids, strict=True)) if may[row] and (one == name or (title and title == plain(name)))]
-        meant[name] = max(rows, key=lambda row: (np.nan_to_num(tracks.number["popularity"][row]), -row), default=None)
+        named = tracks.names["titles"].having((name,)) | np.asarray(pc.fill_null(pc.equal(tracks.cards["track_id"], name), False))
+        rows = np.flatnonzero(named & may)
+        meant[name] = int(rows[np.lexsort((rows, -fame[rows]))[0]]) if len(rows) else None
     new = np.setdiff1d(np.array([row for row in meant.values() if row is not None], np.int64), found.candidates.rows)
     more = Candidates(np.append(found.candidates.rows, new), np.append(found.candidates.value, np.zeros(len(new))), found.candidates.allowed)
     return World(more, np.append(found.origin, np.full(len(new), RETRIEVAL)), np.append(found.place, np.full(len(new), -1))), meant

@@ -145,8 +145,12 @@ class Filler:
 
 def _events(heard: tuple[Heard, ...], tracks: Tracks) -> tuple[Event, ...]:
     """The events of tracks that the catalogue knows; what it does not know cannot be in a playlist either."""
-    of = {row: place for place, row in enumerate(tracks.cards["track_id"].to_pylist())}
-    of |= {row: place for place, row in enumerate(tracks.cards["clean_track_id"].to_pylist())}
+    ids = pa.array(sorted({one.track_id for one in heard}), pa.string())
+    of: dict[str, int] = {}
+    for name in ("clean_track_id", "track_id"):
+        column = tracks.cards[name]
+        rows = np.flatnonzero(np.asarray(pc.is_in(column, ids)))
+        of |= dict(zip(column.take(pa.array(rows)).to_pylist(), rows.tolist(), strict=True))
     return tuple(Event(int(tracks.recording[of[one.track_id]]), one.day, not one.skipped) for one in heard if one.track_id in of)
 
 
