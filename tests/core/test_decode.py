@@ -64,7 +64,7 @@ def test_codes_that_the_release_does_not_know_are_null_and_bits_are_passed_over(
     names = decode.source_names(frame["sources"], dictionary())
     sentence = decode.reason_sentence(frame["reason"], frame["n"], dictionary())
     assert [tuple(row) for row in frame.select(names, sentence).collect()] == [
-        (["als"], "number 3 of what is near your listening"), ([], None), ([], "number 5 in your market, known to you"),
+        (["als"], "number 3 of what is near your listening"), ([], None), ([], "played 5 × and heard in your market"),
     ]
 
 
