@@ -168,7 +168,8 @@ def test_every_rule_of_the_shelf_binds_and_is_counted(spark, config):
     assert row["shortfall"].asDict() == {"wanted": 4, "got": 2, "rule": "artist_cap"}
 
 
-@pytest.mark.parametrize("engine", ["implicit", pytest.param("mllib", marks=pytest.mark.soak)])
+@pytest.mark.soak
+@pytest.mark.parametrize("engine", ["implicit", "mllib"])
 def test_users_of_a_block_get_the_rest_of_their_block_first(spark, config, engine):
     """The new recordings of a pool start with all of the own block: nobody who heard these heard anything else."""
     world = Blocks()

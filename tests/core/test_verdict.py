@@ -31,6 +31,7 @@ def config():
     return load_config().promote
 
 
+@pytest.mark.soak
 def test_of_equal_models_one_passes_at_the_nominal_rate(config):
     rng = np.random.default_rng(8)
     passed = sum(verdict(config, paired("all", *recalls(rng, 500), seed=i))["effect"].passed for i in range(1000))

@@ -62,6 +62,7 @@ WORLDS = [
 ]
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize(("name", "folder", "count", "tracks"), WORLDS, ids=[world[0] for world in WORLDS])
 def test_a_real_folder_enters_whole(spark, store, config, name, folder, count, tracks):
     path = shared_data(folder)

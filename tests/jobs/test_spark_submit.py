@@ -161,6 +161,7 @@ def test_a_refused_publish_ends_spark_submit_with_the_exit_code_of_the_gate(flow
     assert (code, said["error"]["code"], said["release_id"]) == (3, "contract", None)
 
 
+@pytest.mark.soak
 def test_a_search_does_its_work_on_the_executors_with_the_zip_alone(flow, submit):
     code, said, events = submit("tune", f"--root={flow[1]}", *SETTINGS, UNTRACKED, "--trials=1")
     assert (code, said["ok"], said["error"]) == (0, True, None)

@@ -143,6 +143,7 @@ def test_stripes_come_to_what_the_driver_comes_to(training, config, tmp_path):
         assert scores[0] == pytest.approx(scores[1], rel=1e-3, abs=1e-4)
 
 
+@pytest.mark.soak
 def test_stripes_of_a_killed_training_with_lost_files_come_to_the_same_bits(training, config, tmp_path, monkeypatch):
     def fit(folder, progress=lambda _: None):
         keys = (f"train.rank={RANK}", "train.iterations=2", "train.reg=0.5", f"train.stripe_bytes={4 * RANK * 11}", f"train.checkpoint_dir={tmp_path / folder}")

@@ -71,6 +71,7 @@ def test_mllib_is_refused_on_connect_in_one_sentence_before_any_work(told):
     assert not told["tables after that"]
 
 
+@pytest.mark.soak
 def test_a_server_of_this_machine_that_nobody_has_started_is_ours_with_delta(told, place):
     """`SPARK_REMOTE=local[2]` and nothing else: the command line as a user types it."""
     where = ["--root", str(place / "root"), "--set", "mlflow.enabled=false"]

@@ -204,6 +204,7 @@ print("users", train(Blocks().training(spark), config.train).users.count())
 """
 
 
+@pytest.mark.soak
 def test_the_default_iterations_of_mllib_do_not_overflow_the_stack_of_a_fresh_session():
     """In a process of its own: a checkpoint folder that another test set would hide it, and a crash would end all tests."""
     run = subprocess.run([sys.executable, "-c", TEN_ITERATIONS], cwd=Path(__file__).parents[1], capture_output=True, text=True, timeout=300, check=False)

@@ -28,6 +28,7 @@ def told(spark, released):
     return show_pools(store, release, released, ("u001",), 1)[0], Explained(store, release, released, "u001")
 
 
+@pytest.mark.soak
 def test_what_is_new_is_there_because_of_what_the_listener_plays(spark, released, told):
     pool, explained = told
     because = explained.because()
@@ -45,6 +46,7 @@ def test_what_is_new_is_there_because_of_what_the_listener_plays(spark, released
     assert names & heard
 
 
+@pytest.mark.soak
 def test_every_candidate_counts_once_in_each_facet(told):
     pool, explained = told
     facets = explained.by_facet()

@@ -92,6 +92,7 @@ def test_a_better_challenger_is_published_and_told(spark, capsys, tmp_path, poor
     assert len(releases.releases(Store(spark, load_config(root=str(root)).store))) == 2
 
 
+@pytest.mark.soak
 def test_a_worse_challenger_is_refused_with_every_number(spark, capsys, tmp_path):
     root = tmp_path / "root"
     made(root)

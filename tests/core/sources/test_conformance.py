@@ -159,6 +159,7 @@ def test_the_columns_are_as_documented(source, inputs):
     ]
 
 
+@pytest.mark.soak
 def test_people_read_them_as_the_table_of_candidates_has_them(source, inputs):
     given = inputs()
     read = conform(unpacked(rows_of(source, given)), t.CANDIDATES)
@@ -183,6 +184,7 @@ def test_items_are_ranked_bounded_distinct_and_only_what_the_source_declares(sou
             assert set(recordings) <= set(heard_by(user))
 
 
+@pytest.mark.soak
 def test_the_same_rows_come_from_any_partitions(source, inputs):
     first = proposed(source, inputs(partitions=1))
     assert first
