@@ -4,16 +4,15 @@ from typing import Annotated
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from trackpools.config_values import NonNegative, Section, Uri, text
+from trackpools.config_values import Name, NonNegative, Section, Uri, text
 
 Model = Annotated[str, text(r"[\w./:@+ -]{1,200}", "a model's name of 1 to 200 letters, digits, spaces or ./:@+-")]
-Variable = Annotated[str, text(r"[A-Za-z_][A-Za-z0-9_]{0,127}", "the name of an environment variable")]
 
 
 class LlmConfig(Section):
     base_url: Uri | None
     model: Model | None
-    key_env: Variable | None
+    key_env: Name | None
     private: bool
     temperature: Annotated[float, Field(ge=0, le=2)]
     max_tokens: Annotated[int, Field(ge=16, le=100_000)]

@@ -13,7 +13,7 @@ from pyspark.sql import types as T
 from trackpools.config import Config, IngestConfig
 from trackpools.datasets import Imported
 from trackpools.datasets.catalogue import artist_ids, one
-from trackpools.datasets.files import BROKEN, first_line, list_files, name_of, quoted, read_csv, source
+from trackpools.datasets.files import BROKEN, ignored, list_files, name_of, quoted, read_csv, source, unreadable
 from trackpools.errors import InputError
 
 ENDINGS = {"csv": (".csv", ".csv.gz", ".tsv", ".tsv.gz"), "json": (".json", ".jsonl", ".ndjson", ".json.gz", ".jsonl.gz"), "parquet": (".parquet",)}
@@ -42,12 +42,10 @@ def read(spark: SparkSession, path: str, config: Config) -> Imported:
     try:
         frame, types = _read(spark, path, kind, ingest)
     except (PySparkException, Py4JJavaError) as error:
-        cure = "write its times in microseconds (pandas: coerce_timestamps='us')" if "NANOS" in str(error) else "check the file, or set ingest.format"
-        raise InputError(f"{path} cannot be read as {kind}; {cure}", [first_line(error)]) from error
+        raise unreadable(path, kind, error) from error
     mapping = map_columns(types, ingest, path)
     check_types({name: types[theirs] for name, theirs in mapping.items() if theirs in types}, mapping)
-    extra = sorted(set(types) - set(mapping.values()))
-    notes = (f"ignored {len(extra)} extra column{'s' * (len(extra) != 1)}: {', '.join(extra[:20])}",) if extra else ()
+    notes = ignored(types, mapping.values())
     # a JSON line may hold what none of the first ones did
     later = {name: name for name in LATER if kind == "json" and name not in mapping and name not in ingest.columns}
     return Imported(_raw(frame, mapping | later), notes=notes)

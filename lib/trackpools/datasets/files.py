@@ -2,7 +2,7 @@
 
 import csv
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import PurePosixPath
 
 from py4j.protocol import Py4JJavaError
@@ -38,6 +38,18 @@ def list_files(spark: SparkSession, path: str) -> list[str]:
     if not found:
         raise InputError(f"no files in {path}; give a file, or a folder that holds some")
     return sorted(row["path"] for row in found)
+
+
+def unreadable(path: str, kind: str, error: Exception) -> InputError:
+    """What to say of a file that Spark cannot read as a format, with the cure where one is known."""
+    cure = "write its times in microseconds (pandas: coerce_timestamps='us')" if "NANOS" in str(error) else "check the file, or set ingest.format"
+    return InputError(f"{path} cannot be read as {kind}; {cure}", [first_line(error)])
+
+
+def ignored(theirs: Iterable[str], meant: Iterable[str]) -> tuple[str, ...]:
+    """A note on the columns of a file that nothing was made of; none where there are none."""
+    extra = sorted(set(theirs) - set(meant))
+    return (f"ignored {len(extra)} extra column{'s' * (len(extra) != 1)}: {', '.join(extra[:20])}",) if extra else ()
 
 
 def quoted(name: str) -> str:

@@ -12,7 +12,7 @@ from trackpools.config import Config
 from trackpools.datasets import Imported
 from trackpools.datasets.catalogue import artist_ids, one
 from trackpools.datasets.events import detect_format
-from trackpools.datasets.files import first_line
+from trackpools.datasets.files import ignored, quoted, unreadable
 from trackpools.errors import InputError
 from trackpools.table import Table
 from trackpools.tables import SIGNALS, TRACKS, USERS
@@ -30,23 +30,24 @@ def tracks(spark: SparkSession, path: str, config: Config) -> Imported:
     frame, theirs = _read(spark, path, config, TRACKS, ("artist",))
     made = _columns(frame, theirs, TRACKS)
     if "artist" in theirs and "artist_names" not in theirs:
-        made["artist_names"] = one(F.col(_quoted(theirs["artist"])).cast("string"))
+        made["artist_names"] = one(F.col(quoted(theirs["artist"])).cast("string"))
     if "artist_names" in made and "artist_ids" not in made:
         made["artist_ids"] = artist_ids(None, F.try_element_at(made["artist_names"], F.lit(1)))
-    return Imported(None, tracks=frame.select(*(column.alias(name) for name, column in made.items())), notes=_ignored(frame, theirs))
+    return Imported(None, tracks=frame.select(*(column.alias(name) for name, column in made.items())), notes=ignored(frame.columns, theirs.values()))
 
 
 def users(spark: SparkSession, path: str, config: Config) -> Imported:
     """Profiles; grain: one row a user. Only the columns that the file has are changed."""
     frame, theirs = _read(spark, path, config, USERS)
-    return Imported(None, users=frame.select(*(column.alias(name) for name, column in _columns(frame, theirs, USERS).items())), notes=_ignored(frame, theirs))
+    made = frame.select(*(column.alias(name) for name, column in _columns(frame, theirs, USERS).items()))
+    return Imported(None, users=made, notes=ignored(frame.columns, theirs.values()))
 
 
 def signals(spark: SparkSession, path: str, config: Config) -> Imported:
     """Likes, dislikes, saves, blocks and undos; grain: one act."""
     frame, theirs = _read(spark, path, config, SIGNALS)
     made = frame.select(*(column.alias(name) for name, column in _columns(frame, theirs, SIGNALS).items()))
-    return Imported(None, signals=made, notes=_ignored(frame, theirs))
+    return Imported(None, signals=made, notes=ignored(frame.columns, theirs.values()))
 
 
 def _read(spark: SparkSession, path: str, config: Config, table: Table, more: tuple[str, ...] = ()) -> tuple[DataFrame, dict[str, str]]:
@@ -56,7 +57,7 @@ def _read(spark: SparkSession, path: str, config: Config, table: Table, more: tu
         reader = spark.read.format(kind)
         frame = (reader.option("header", True).option("sep", config.ingest.separator) if kind == "csv" else reader).load(path)
     except (PySparkException, Py4JJavaError) as error:
-        raise InputError(f"{path} cannot be read as {kind}; check the file, or set ingest.format", [first_line(error)]) from error
+        raise unreadable(path, kind, error) from error
     ours = (*table.schema.names, *more)
     told = {name: config.ingest.columns.get(name, name) for name in ours}
     theirs = {name: column for name, column in told.items() if column in frame.columns}
@@ -75,19 +76,10 @@ def _columns(frame: DataFrame, theirs: Mapping[str, str], table: Table) -> dict[
     for name in table.schema.names:
         if name in theirs:
             given, wanted = kinds[theirs[name]], table.schema[name].dataType
-            column = F.col(_quoted(theirs[name]))
+            column = F.col(quoted(theirs[name]))
             if isinstance(wanted, T.ArrayType) and isinstance(given, T.StringType):
                 column = F.filter(F.transform(F.split(column, LIST), lambda each: F.trim(each)), lambda each: each != "")  # noqa: PLW0108 - trim takes a second argument, which transform would give
             made[name] = column.try_cast(wanted)
     if "tags" in made and table is TRACKS:
         made["tags"] = F.transform(made["tags"], F.lower)
     return made
-
-
-def _quoted(name: str) -> str:
-    return f"`{name.replace('`', '``')}`"
-
-
-def _ignored(frame: DataFrame, theirs: Mapping[str, str]) -> tuple[str, ...]:
-    extra = sorted(set(frame.columns) - set(theirs.values()))
-    return (f"ignored {len(extra)} extra column{'s' * (len(extra) != 1)}: {', '.join(extra[:20])}",) if extra else ()

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trackpools.fill.arrange import follows, is_apart
+from trackpools.fill.arrange import KNOWN, follows, is_apart
 from trackpools.fill.constraints import Constraints, Filter
 from trackpools.fill.contract import Told
 from trackpools.fill.tracks import Listener, Tracks, passing, verdicts
@@ -28,12 +28,13 @@ def judged(tracks: Tracks, rows: Array, wanted: Constraints, listener: Listener,
         seeds: of each, the row that is meant; None where there is none.
     """
     told = [*_amount(tracks, rows, wanted), *_every(tracks, rows, wanted.every, listener)]
-    for place, part in enumerate(wanted.parts):
-        share = float(passing(tracks, part.of, listener)[rows].mean()) if len(rows) else 0.0
+    inside = [passing(tracks, part.of, listener)[rows] for part in wanted.parts]
+    for place, (part, of_it) in enumerate(zip(wanted.parts, inside, strict=True)):
+        share = float(of_it.mean()) if len(rows) else 0.0
         told.append(Told(name=f"part {place + 1}", wanted=f"at least {part.share:.0%} {spoken(part.of)}", got=f"{share:.0%}", met=share >= part.share - 1e-9))
     if wanted.closed:
-        inside = _union(tracks, wanted, listener)[rows]
-        told.append(Told(name="parts", wanted="every track of one of the parts", got=f"{int(inside.sum())} of {len(rows)}", met=bool(inside.all())))
+        any_of = np.logical_or.reduce([np.zeros(len(rows), bool), *inside])
+        told.append(Told(name="parts", wanted="every track of one of the parts", got=f"{int(any_of.sum())} of {len(rows)}", met=bool(any_of.all())))
     told += _seeds(tracks, rows, wanted, listener, seeds)
     for name, column in (("artist_cap", tracks.artist), ("album_cap", tracks.album)):
         if (cap := getattr(wanted, name)) is not None:
@@ -45,7 +46,7 @@ def judged(tracks: Tracks, rows: Array, wanted: Constraints, listener: Listener,
     if wanted.arc is not None:
         known = int((~np.isnan(level(tracks, rows))).sum())
         met = follows(level(tracks, rows), wanted.arc)
-        got = wanted.arc if met else "another" if known > 2 else "unknown"
+        got = wanted.arc if met else "another" if known >= KNOWN else "unknown"
         told.append(Told(name="arc", wanted=wanted.arc, got=got + (f", by {known} of {len(rows)} tracks" if known < len(rows) else ""), met=met))
     return told
 
@@ -80,13 +81,6 @@ def _seeds(tracks: Tracks, rows: Array, wanted: Constraints, listener: Listener,
         got = "in it" if there else "not to be had" if row is None else "left out" if passes[row] else "not what every track must be"
         told.append(Told(name="seed", wanted=title, got=got, met=there))
     return told
-
-
-def _union(tracks: Tracks, wanted: Constraints, listener: Listener) -> Array:
-    made = np.zeros(len(tracks), bool)
-    for part in wanted.parts:
-        made |= passing(tracks, part.of, listener)
-    return made
 
 
 def clock(seconds: float) -> str:

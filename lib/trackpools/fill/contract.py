@@ -74,7 +74,7 @@ class Playlist(Strict):
     Attributes:
         constraints: as they were read, and `told` of each whether it is met.
         not_applied: words of the prompt that nothing was made of.
-        notes: where something was read or loosened otherwise than it was said.
+        notes: what was loosened.
         degraded: why the model had less part in it than was asked for; empty where it had all.
         chosen_by_model: share of the tracks.
         dropped: what the model said and is no candidate, by what was wrong with it.

@@ -33,11 +33,10 @@ RANKS = {HITS: Band(high=5), CUTS: Band(low=6)}
 
 @dataclass(frozen=True)
 class Read:
-    """What a prompt asks for; words that no rule read; and where a rule could not do quite what was said."""
+    """What a prompt asks for, and words that no rule read."""
 
     constraints: Constraints
     not_applied: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
 
 
 @dataclass
@@ -50,7 +49,6 @@ class _Draft:
     parts: list[tuple[dict[str, Any], float]] = field(default_factory=list)
     closed: bool = False
     left: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
 
 
 def read(prompt: str, words: Words | None = None) -> Read:
@@ -71,7 +69,7 @@ def read(prompt: str, words: Words | None = None) -> Read:
     made = Constraints(**draft.whole, every=every, parts=parts[:5], closed=draft.closed and len(parts) > 1, prefer=Filter(**draft.prefer))
     if len(prompt) > MOST_CHARACTERS:
         draft.left.append(f"all after the first {MOST_CHARACTERS:,} characters")
-    return Read(made, tuple(dict.fromkeys(draft.left)), tuple(dict.fromkeys(draft.notes)))
+    return Read(made, tuple(dict.fromkeys(draft.left)))
 
 
 def _quoted(text: str, draft: _Draft, words: Words) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.compute as pc
 
 from trackpools.config import Config
 from trackpools.errors import ConfigError, InputError
@@ -85,9 +86,8 @@ def listeners(filler: Filler, count: int) -> list[str]:
     idx = np.sort(filler.opened.data("pools").to_table(columns=["user_idx"])["user_idx"].to_numpy())
     if not len(idx):
         raise InputError(f"release {filler.opened.release_id} has no pools")
-    some = set(random.Random(0).sample(idx.tolist(), min(count, len(idx))))  # noqa: S311 - a sample, no secret
-    rows = filler.opened.data("user_ids").to_table().to_pylist()
-    return sorted(row["user_id"] for row in rows if row["user_idx"] in some)
+    some = random.Random(0).sample(idx.tolist(), min(count, len(idx)))  # noqa: S311 - a sample, no secret
+    return sorted(filler.opened.data("user_ids").to_table(filter=pc.field("user_idx").isin(some), columns=["user_id"])["user_id"].to_pylist())
 
 
 def _outcomes(
@@ -121,7 +121,7 @@ def _outcome(filler: Filler, user: str, case: Case, model: Model | None) -> Outc
     seeds = _seeds(told, case.wants)
     return Outcome(
         case, _same(told.read, case.wants) and not told.playlist.not_applied, tuple(judged(given.tracks, rows, case.wants, given.listener, seeds)),
-        dict(_possible(told, case.wants)), told.done.chosen_by_model, 1 - float(np.isin(rows, free).mean()) if len(rows) else 0.0,
+        dict(_possible(told, case.wants, seeds)), told.done.chosen_by_model, 1 - float(np.isin(rows, free).mean()) if len(rows) else 0.0,
         len(np.unique(given.tracks.artist[rows])) / len(rows) if len(rows) else 0.0, sum(told.playlist.milliseconds.values()),
         told.playlist.tokens, told.playlist.cost, told.playlist.degraded,
     )
@@ -141,12 +141,12 @@ def _same(read: Constraints, wants: Constraints) -> bool:
     return bare(read) == bare(wants)
 
 
-def _possible(told: Explained, wants: Constraints) -> Iterator[tuple[str, bool]]:
+def _possible(told: Explained, wants: Constraints, seeds: dict[str, int | None]) -> Iterator[tuple[str, bool]]:
     """Whether what is meant exists in the pool, with what was retrieved, and in the catalogue, by the exact solver."""
     given, world = told.given, told.world
     pool = world.candidates.rows[world.origin != RETRIEVAL]
     for where, rows in (("pool", pool), ("retrieval", world.candidates.rows), ("catalogue", given.candidates.allowed)):
-        yield where, _exists(given, rows, wants, _seeds(told, wants))
+        yield where, _exists(given, rows, wants, seeds)
 
 
 def _exists(given: Given, rows: Any, wants: Constraints, seeds: dict[str, int | None]) -> bool:

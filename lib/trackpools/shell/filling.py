@@ -1,10 +1,8 @@
 """A release opened for fills, without a JVM: pool, catalogue and listener are read, the pure functions of `fill` do the rest."""
 
-import logging
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +27,6 @@ from trackpools.fill.world import RETRIEVAL, Asker, World, allowed, seeded, worl
 from trackpools.shell.serving import Opened
 from trackpools.tables import POOLS_HOT
 
-LOG = logging.getLogger(__name__)
 ORIGINS: tuple[Origin, ...] = ("pool", "retrieval", "explore")
 WINDOWS = {28: "artists_28d", 180: "artists_180d"}
 
@@ -57,11 +54,6 @@ class Filler:
     folder: Path
     _tracks: dict[str, Tracks] = field(default_factory=dict)
 
-    @cached_property
-    def _albums(self) -> tuple[Any, Any]:
-        shelf = self.opened.release.shelf
-        return shelf.artist, shelf.album
-
     def tracks(self, market: str) -> Tracks:
         """The catalogue of a market, read once."""
         if market not in self._tracks:
@@ -69,7 +61,8 @@ class Filler:
             if not path.exists():
                 _keep(self.opened.data("track_cards").to_table(filter=pc.field("market") == market), path)
             with pa.memory_map(str(path)) as source:
-                self._tracks[market] = Tracks.of(pa.ipc.open_file(source).read_all(), *self._albums)
+                shelf = self.opened.release.shelf
+                self._tracks[market] = Tracks.of(pa.ipc.open_file(source).read_all(), shelf.artist, shelf.album)
         return self._tracks[market]
 
     def pool(self, user_idx: int) -> dict[str, Any] | None:
@@ -110,7 +103,7 @@ class Filler:
         made = Playlist(
             request_id=str(uuid.uuid4()), release=self.opened.release_id, model="none" if model is None else model.name,
             tracks=tuple(self._entries(tracks, done.made, found, row, who.person)), constraints=wanted, told=done.told,
-            not_applied=understood.not_applied, notes=(*understood.notes, *done.made.loosened), degraded=done.degraded, chosen_by_model=done.chosen_by_model,
+            not_applied=understood.not_applied, notes=done.made.loosened, degraded=done.degraded, chosen_by_model=done.chosen_by_model,
             candidates={name: int((found.origin == code).sum()) for code, name in enumerate(ORIGINS)}, dropped=dict(done.asked.dropped),
             tokens=done.asked.tokens, cost=done.asked.cost, milliseconds=clock.steps,
         )
