@@ -55,6 +55,12 @@ def test_a_file_changes_the_columns_it_has_and_no_others(spark, config, store, c
     found = table(store, "tracks", "track_id")
     assert (found["s1"]["energy"], found["s1"]["label"], found["s1"]["available"]) == (0.5, "EMI", False)
     assert (found["s3"]["energy"], found["s3"]["available"]) == (0.25, True)
+    path = tmp_path / "cleared.json"
+    path.write_text('{"track_id": "s1", "label": null, "available": null, "original_year": 1999}\n{"track_id": "s2", "label": "Own", "available": true, "original_year": 2001}\n')
+    brought(config, "tracks", path)
+    one = table(store, "tracks", "track_id")["s1"]
+    assert (one["label"], one["energy"], one["original_year"]) == (None, 0.5, 1999), "null is told too"
+    assert one["available"] is False, "but what is taken down stays so until somebody says otherwise"
 
 
 def test_plays_wipe_no_catalogue_and_bring_nothing_back_that_was_taken_down(spark, config, store, catalogue, tmp_path):

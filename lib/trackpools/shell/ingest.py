@@ -149,11 +149,10 @@ def _with_known(rows: DataFrame, table: Table, known: DataFrame, *, older_wins: 
     first = {"available": F.lit(True), "explicit_policy": F.lit("allow")}
 
     def one(name: str) -> Column:
-        new = [F.col(name)] if name in told else []
-        old = [F.col(f"_{name}")]
+        new, old = [F.col(name)] if name in told else [], [F.col(f"_{name}")]
         choices = [*old, *new] if older_wins else new or old
-        # a column that may not be null falls back to what is known, and then to what is usual
-        return F.coalesce(*choices, *old, *([first[name]] if name in first else [])).alias(name)
+        # null is told too, and clears; but what may not be null falls back to what is known, and then to what is usual
+        return F.coalesce(*choices, *([*old, first[name]] if name in first else [])).alias(name)
 
     return conform(rows.join(before, key, "left").select(key, *(one(name) for name in others)), table)
 
