@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from trackpools.core.decode import named
 from trackpools.core.on_demand import Person
-from trackpools.core.past import Event
+from trackpools.core.past import Event, Past
 from trackpools.core.sources import explore
 from trackpools.core.sources.listeners import NEVER, day_number
 from trackpools.errors import InputError
@@ -25,7 +25,6 @@ from trackpools.fill.prompt import read
 from trackpools.fill.tracks import Listener, Tracks
 from trackpools.fill.world import RETRIEVAL, Asker, World, allowed, seeded, world
 from trackpools.shell.serving import Opened
-from trackpools.tables import POOLS_HOT
 
 ORIGINS: tuple[Origin, ...] = ("pool", "retrieval", "explore")
 WINDOWS = {28: "artists_28d", 180: "artists_180d"}
@@ -65,17 +64,6 @@ class Filler:
                 self._tracks[market] = Tracks.of(pa.ipc.open_file(source).read_all(), shelf.artist, shelf.album)
         return self._tracks[market]
 
-    def pool(self, user_idx: int) -> dict[str, Any] | None:
-        """The row of the listener's pool that is in force: of the overlay the latest, else of the base."""
-        wanted = ["candidates", "profile", "as_of", "valid_until"]
-        if POOLS_HOT.name in self.opened.versions:
-            hot = self.opened.data(POOLS_HOT.name).to_table(filter=pc.field("user_idx") == user_idx, columns=[*wanted, "refresh"])
-            if len(hot):
-                row: dict[str, Any] = hot.sort_by([("refresh", "descending")]).slice(0, 1).to_pylist()[0]
-                return row
-        rows = self.opened.data("pools").to_table(filter=pc.field("user_idx") == user_idx, columns=wanted).to_pylist()
-        return rows[0] if rows else None
-
     def fill(self, request: FillRequest, model: Model | None = None) -> Playlist:
         """A playlist; see `fill.filled`."""
         return self.explained(request, model).playlist
@@ -111,11 +99,12 @@ class Filler:
 
     def who(self, request: FillRequest) -> tuple[Asker, Tracks, Mapping[str, Any]]:
         """Who asks, the catalogue of the market, and the row of the pool."""
-        person = _asked_of(self.opened.person(request.user_id, ()), request, self.opened)
+        known = self.opened.known(request.user_id, pool=True)
+        person = _asked_of(self.opened.person_of(known), request, self.opened)
         tracks = self.tracks(person.market)
         if request.events:
-            person = _asked_of(self.opened.person(request.user_id, _events(request.events, tracks)), request, self.opened)
-        row = self.pool(person.idx) or {"candidates": [], "profile": None}
+            person = replace(person, past=Past.of(known.interactions, self.opened.config, self.opened.as_of, _events(request.events, tracks)))
+        row = known.pool or {"candidates": [], "profile": None}
         release = self.opened.release
         listener = _listener(person, row["profile"], day_number(release.as_of.date()))
         return Asker(release, person, listener, allowed(release, person, tracks, clean=person.clean)), tracks, row

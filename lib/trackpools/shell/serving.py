@@ -11,9 +11,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from trackpools.config import Config
+from trackpools.core import known
 from trackpools.core.als.factors import matrix
 from trackpools.core.audience import EVERYWHERE, minor
 from trackpools.core.channels import PROD
+from trackpools.core.known import Known
 from trackpools.core.on_demand import Person, Release, Stripe
 from trackpools.core.past import Event, Past
 from trackpools.core.shelf import Shelf
@@ -22,7 +24,7 @@ from trackpools.core.sources.asking import Shelves
 from trackpools.core.switches import Off
 from trackpools.errors import InputError
 from trackpools.shell.watching import Watch, library, markets, without_sources
-from trackpools.tables import USER_FACTORS_HOT
+from trackpools.tables import OVERLAYS
 
 # bit of a source that ranks by vectors → tables of those of users and of recordings
 SPACES = {
@@ -104,37 +106,64 @@ class Opened:
 
     @cached_property
     def _people(self) -> dict[str, Any]:
-        return {name: self.data(name) for name in ("user_ids", "users", "interactions", "user_factors", "user_vectors", "recording_ids")}
+        names = ("user_ids", "users", "interactions", "pools", "pools_hot", "user_factors", "user_factors_hot", "user_vectors")
+        return {name: self.data(name) for name in names if name in self.versions}
 
-    def _refreshed(self, idx: int, trained: Any) -> Any:
-        """The factors that the last refresh of the listener folded in, else those given."""
-        name = USER_FACTORS_HOT.name
-        if name not in self.versions:
-            return trained
-        hot = self.data(name).to_table(filter=pc.field("idx") == idx, columns=["factors", "refresh"])
-        return hot.sort_by([("refresh", "descending")])["factors"][:1] if len(hot) else trained
+    def _newest(self, name: str, key: str, idx: int, columns: list[str]) -> Any:
+        """The rows of a listener in a table, or where the last refresh wrote one that one: an Arrow table."""
+        people, hot = self._people, OVERLAYS[name].name if name in OVERLAYS else ""
+        if hot in people:
+            rows = people[hot].to_table(filter=pc.field(key) == idx, columns=[*columns, "refresh"])
+            if len(rows):
+                return rows.sort_by([("refresh", "descending")]).slice(0, 1).select(columns)
+        return people[name].to_table(filter=pc.field(key) == idx, columns=columns)
 
-    def person(self, user_id: str, events: tuple[Event, ...] = ()) -> Person:
-        """What the release knows of a listener, with events that no table has yet.
+    def _pool(self, idx: int) -> dict[str, Any] | None:
+        rows = self._newest("pools", "user_idx", idx, list(known.POOL)).to_pylist()
+        return rows[0] if rows else None
+
+    def known(self, user_id: str, *, pool: bool = False) -> Known:
+        """What the release knows of a listener.
+
+        Args:
+            pool: whether its row of `pools` is wanted too.
 
         Raises:
             InputError: where it knows no such user.
-            StoppedError: where everything is off, the model, or the listener's market.
         """
-        found = self._people["user_ids"].to_table(filter=pc.field("user_id") == user_id)["user_idx"].to_pylist()
+        people = self._people
+        found = people["user_ids"].to_table(filter=pc.field("user_id") == user_id)["user_idx"].to_pylist()
         if not found:
             raise InputError(f"release {self.release_id} knows no such user; is the id right?", [user_id[:200]])
         (idx,) = found
-        told = self._people["users"].to_table(filter=pc.field("user_id") == user_id).to_pylist()
-        profile = told[0] if told else {}
-        told_market = str(profile.get("market") or EVERYWHERE)
+        profile = people["users"].to_table(filter=pc.field("user_id") == user_id, columns=list(known.PROFILE)).to_pylist()
+        vectors = {name: self._newest(name, "idx", idx, ["factors"])["factors"] for name in known.VECTORS if name in people}
+        return Known(
+            idx, profile[0] if profile else {}, people["interactions"].to_table(filter=pc.field("user_idx") == idx, columns=list(known.PAST)),
+            {name: matrix(rows)[0] for name, rows in vectors.items() if len(rows)}, self._pool(idx) if pool else None,
+        )
+
+    def person(self, user_id: str, events: tuple[Event, ...] = ()) -> Person:
+        """A listener as sources and rules ask of one, with events that no table has yet.
+
+        Raises:
+            InputError: where the release knows no such user.
+            StoppedError: where everything is off, the model, or the listener's market.
+        """
+        return self.person_of(self.known(user_id), events)
+
+    def person_of(self, one: Known, events: tuple[Event, ...] = ()) -> Person:
+        """The same of what is known already.
+
+        Raises:
+            StoppedError: where everything is off, the model, or the listener's market.
+        """
+        told_market = str(one.profile.get("market") or EVERYWHERE)
         market = self.config.cards.market_groups.get(told_market, told_market)
         self.watch.off().require_on(self.model_version, market)
-        clean = profile.get("explicit_policy") == "clean" or minor(profile.get("birth_band"), self.config.taste.minor_bands)
-        past = Past.of(self._people["interactions"].to_table(filter=pc.field("user_idx") == idx), self.config, self.as_of, events)
-        own = {name: self._people[name].to_table(filter=pc.field("idx") == idx, columns=["factors"])["factors"] for name in ("user_factors", "user_vectors")}
-        own["user_factors"] = self._refreshed(idx, own["user_factors"])
+        clean = one.profile.get("explicit_policy") == "clean" or minor(one.profile.get("birth_band"), self.config.taste.minor_bands)
         return Person(
-            idx=idx, market=market, clean=clean, declared=tuple(profile.get("declared_tags") or ()), past=past,
-            vectors={bit: matrix(own[users])[0] for bit, (users, _) in SPACES.items() if len(own[users])},
+            idx=one.idx, market=market, clean=clean, declared=tuple(one.profile.get("declared_tags") or ()),
+            past=Past.of(one.interactions, self.config, self.as_of, events),
+            vectors={bit: one.vectors[users] for bit, (users, _) in SPACES.items() if users in one.vectors},
         )
