@@ -12,6 +12,8 @@ import pytest
 os.environ["TZ"] = "UTC"
 time.tzset()
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+PASSWORD_ENV = "TRACKPOOLS_TEST_PASSWORD"
+os.environ[PASSWORD_ENV] = "secret"  # here, for workers inherit what is there when the first of them starts
 
 LONG = (
     "test_flow.py", "test_spark_submit.py", "test_kill.py", "test_tune.py", "test_full_demo.py", "test_backtest.py", "test_promote.py", "test_cli.py", "test_notebooks.py",

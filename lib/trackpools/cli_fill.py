@@ -82,3 +82,26 @@ def eval_fill(
         return fill_suite.evaluate(merged, options, prompts=prompts, users=users, model=model, audit=audit, limit=limit)
 
     _end(perform("eval-fill", options, work))
+
+
+@app.command()
+def export(
+    what: Annotated[str, typer.Argument(help="kv")] = "kv",
+    root: Root = None, config: ConfigFile = None, set_: Settings = None, json: Json = False, quiet: Quiet = False,
+) -> None:
+    """Write what fills read of the release in force to Redis or Valkey (section `kv`): a record a listener, the catalogue once.
+
+    Readers follow when all of it is there, never before. Run again after one that broke off, it goes on where that stopped; with nothing new it changes
+    nothing. Keys carry the release, so that who reads the last one goes on reading it; all of them expire after kv.ttl_hours.
+    """
+    options = _options(root, config, set_, json, quiet)
+
+    def work(merged: Any) -> Answer:
+        from trackpools.errors import ConfigError
+        from trackpools.shell import kv_export
+
+        if what != "kv":
+            raise ConfigError(f"export knows kv; got {what!r:.40}")
+        return kv_export.export(merged, options)
+
+    _end(perform("export", options, work))

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 from trackpools.config_contracts import ContractsConfig
 from trackpools.config_cost import CostConfig
 from trackpools.config_fill import FillConfig
+from trackpools.config_kv import KvConfig
 from trackpools.config_llm import LlmConfig
 from trackpools.config_model import CanaryConfig, HoldoutConfig, PromoteConfig, TuneConfig
 from trackpools.config_refresh import RefreshConfig
@@ -231,6 +232,7 @@ class Config(Section):
     refresh: RefreshConfig
     fill: FillConfig
     llm: LlmConfig
+    kv: KvConfig
     holdout: HoldoutConfig
     tune: TuneConfig
     promote: PromoteConfig

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from trackpools.config_values import Section, finite
+from trackpools.config_values import Count, Section, Share, finite
 
 
 class FillConfig(Section):
@@ -13,3 +13,7 @@ class FillConfig(Section):
     apart: bool
     retrieved: Annotated[int, Field(ge=0, le=10_000)]
     solver_s: Annotated[float, Field(gt=0, le=60), AfterValidator(finite)]
+    explore: Share
+    keep: bool
+    keep_batch: Count
+    keep_s: Annotated[float, Field(ge=0, le=3600), AfterValidator(finite)]

@@ -30,7 +30,8 @@ class Table:
 
     Attributes:
         mode: `merge` inserts rows whose key is new, `upsert` also updates, `overwrite` replaces the whole
-            content in one commit, `replace_days` replaces the days that a run recomputes, `hot` takes the rows of a refresh.
+            content in one commit, `replace_days` replaces the days that a run recomputes, `hot` takes the rows of a refresh,
+            `append` those of playlists as they are filled.
         hashed: the columns of the content hash; run ids, versions and clocks are never among them.
         cluster_by: columns of liquid clustering; excludes `partitioned_by`.
         checks: name → SQL CHECK that Delta enforces on every write.
@@ -39,7 +40,7 @@ class Table:
     name: str
     grain: str
     key: tuple[str, ...]
-    mode: Literal["merge", "upsert", "overwrite", "replace_days", "hot"]
+    mode: Literal["merge", "upsert", "overwrite", "replace_days", "hot", "append"]
     columns: tuple[T.StructField, ...]
     unhashed: tuple[str, ...] = ()
     partitioned_by: tuple[str, ...] = ()

@@ -7,6 +7,7 @@
 from pyspark.sql import types as T
 
 from trackpools.table import BINARY, BOOL, BYTE, DATE, DOUBLE, FLOAT, INT, LONG, SHORT, STRING, TIME, Table, array, col, struct
+from trackpools.tables_serving import EXPOSURES, FILLS, SWITCHES
 
 FEED = {"delta.enableChangeDataFeed": "true"}  # who changed since a version, without comparing two of them
 PLAYS = Table(
@@ -216,14 +217,6 @@ POOL_METRICS = Table(
         col("users", LONG, "with a value"), col("as_of!", TIME, "of the pools"),
     ), ("run_key", "as_of"),
 )
-SWITCHES = Table(
-    "switches", "one thing that may be withheld while pools are served; outside of releases, and looked at within 30 s by every reader", ("kind", "value"), "upsert",
-    (
-        col("kind!", STRING, "all | market | model | source | label | artist | track"), col("value!", STRING, "which; * of all"),
-        col("off!", BOOL, "true while it is withheld"), col("why", STRING, "for whoever asks"), col("at!", TIME, "when it was switched"),
-    ),
-    checks={"switch_known": "kind IN ('all', 'market', 'model', 'source', 'label', 'artist', 'track')"},
-)
 RELEASES = Table(
     "releases", "one published release", ("seq",), "merge",
     (
@@ -245,6 +238,6 @@ TABLES: dict[str, Table] = {
     for table in (
         PLAYS, SIGNALS, PLAYS_REJECTED, TRACKS, USERS, VECTORS, USER_IDS, RECORDING_IDS, PLAYS_DAILY, NOT_TASTE, INTERACTIONS, USER_FEATURES, RECORDING_FEATURES,
         TRACK_CARDS, USER_FACTORS, RECORDING_FACTORS, RECORDING_FACTS, FRESH_FACTORS, USER_VECTORS, RECORDING_VECTORS, SOURCE_LISTS, CANDIDATES, POOLS,
-        POOLS_HOT, USER_FACTORS_HOT, POOL_METRICS, SWITCHES, RELEASES, TRUTH,
+        POOLS_HOT, USER_FACTORS_HOT, POOL_METRICS, SWITCHES, FILLS, EXPOSURES, RELEASES, TRUTH,
     )
 }

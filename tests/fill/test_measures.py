@@ -12,7 +12,8 @@ from catalogues import everything, listener, some
 from stub_model import completion, http, shown, stub
 from trackpools.fill.constraints import Constraints
 from trackpools.fill.contract import FillRequest, Told
-from trackpools.fill.filled import Clock, Given, filled
+from trackpools.fill.filled import Clock, filled
+from trackpools.fill.given import Given
 from trackpools.fill.measures import Outcome, audited, measures, wilson
 from trackpools.fill.suite import Case
 from trackpools.shell.chat import ChatModel

@@ -11,7 +11,8 @@ from catalogues import everything, listener, tracks
 from stub_model import completion, http, stub
 from trackpools.fill.constraints import Constraints
 from trackpools.fill.contract import FillRequest
-from trackpools.fill.filled import Clock, Given, filled
+from trackpools.fill.filled import Clock, filled
+from trackpools.fill.given import Given
 from trackpools.fill.pack import SYSTEM
 from trackpools.fill.prompt import read
 from trackpools.fill.quoting import clean

@@ -17,7 +17,9 @@ from trackpools.shell import watching
 from trackpools.shell.command import Options
 from trackpools.shell.filling import Filler
 from trackpools.shell.serving import Opened
+from trackpools.shell.store import Store
 from trackpools.shell.switching import switch
+from trackpools.tables import TABLES
 
 DAY = dt.datetime.fromisoformat(AS_OF).date()
 
@@ -78,6 +80,18 @@ def test_what_is_switched_off_is_in_no_playlist(released, filler):
         filler.fill(asked("5 songs"))
     switch(released, Options(quiet=True), "on", ("all",), None)
     assert filler.fill(asked("5 songs")).tracks
+
+
+def test_what_has_lost_its_rights_since_the_release_is_in_no_playlist(spark, released, filler):
+    made = filler.fill(asked("5 songs"))
+    gone, kept = ids(made)[0], ids(made)[1]
+    until = {gone: DAY + dt.timedelta(days=3), kept: DAY + dt.timedelta(days=9)}
+    rows = [(one, True, [("*", None, day)]) for one, day in until.items()]
+    frame = spark.createDataFrame(rows, "track_id string, available boolean, rights array<struct<market: string, from: date, until: date>>")
+    Store(spark, released.store).upsert(TABLES["tracks"], frame, {})
+    for days, expected in ((2, {gone, kept}), (3, {kept}), (9, set())):
+        now = Filler(filler.opened, filler.folder, today=lambda days=days: DAY + dt.timedelta(days=days))
+        assert {gone, kept} & set(ids(now.fill(asked("60 songs")))) == expected
 
 
 def test_a_request_of_code_wins_over_the_prompt_and_adds_to_it(filler):

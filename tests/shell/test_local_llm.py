@@ -7,7 +7,8 @@ import pytest
 from catalogues import everything, listener, some
 from trackpools.fill.constraints import Constraints, Filter
 from trackpools.fill.contract import FillRequest
-from trackpools.fill.filled import Clock, Given, filled
+from trackpools.fill.filled import Clock, filled
+from trackpools.fill.given import Given
 from trackpools.shell.local_llm import for_local, local_model
 from trackpools.shell.settings import load_config
 

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 
 from trackpools.core import on_demand
+from trackpools.core.assemble import bucket_of
 from trackpools.core.past import Event
 from trackpools.errors import ConfigError, InputError
 from trackpools.shell import work
 from trackpools.shell.command import Options
-from trackpools.shell.serving import Opened
+from trackpools.shell.serving import Opened, bucket
 from trackpools.shell.store import Store
 
 
@@ -74,3 +75,10 @@ def test_without_deltalake_one_line_says_what_to_type(released, monkeypatch):
     monkeypatch.setitem(sys.modules, "deltalake", None)
     with pytest.raises(ConfigError, match=r"pip install 'trackpools\[serve\]'"):
         Opened.of(released)
+
+
+def test_a_bucket_is_the_one_of_spark(spark):
+    some = [0, 1, 2, 41, 255, 256, 65_537, 2**31 - 1, *range(1000, 1200)]
+    for buckets in (1, 7, 256):
+        rows = spark.createDataFrame([(one,) for one in some], "user_idx int").select("user_idx", bucket_of(buckets).alias("b")).collect()
+        assert {row["user_idx"]: row["b"] for row in rows} == {one: bucket(one, buckets) for one in some}

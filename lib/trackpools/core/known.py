@@ -97,7 +97,10 @@ def decoded(record: bytes, schema: Any) -> Known:
         pa.ArrowInvalid: for bytes that are no such record.
     """
     size = int.from_bytes(record[:SIZE_BYTES], "little")
-    row = pa.ipc.read_record_batch(pa.decompress(record[SIZE_BYTES:], decompressed_size=size, codec=CODEC), schema)
+    try:
+        row = pa.ipc.read_record_batch(pa.decompress(record[SIZE_BYTES:], decompressed_size=size, codec=CODEC), schema)
+    except OSError as error:  # of the codec
+        raise pa.ArrowInvalid(str(error)) from None
     past = row.column("past").flatten()
     told = row.select([name for name in RECORD if name != "past"]).to_pylist()[0]
     return Known(

@@ -57,7 +57,7 @@ class Told(Strict):
 
 
 class Entry(Strict):
-    """A track of a playlist: what plays, what is said of it, and where it comes from."""
+    """A track of a playlist: what plays, what is said of it, where it comes from, and of one that was drawn by lot (`explore`) how likely that was."""
 
     track_id: str
     recording_id: str
@@ -66,6 +66,7 @@ class Entry(Strict):
     seconds: float | None
     reason: str
     origin: Origin
+    propensity: float | None = None
 
 
 class Playlist(Strict):
@@ -74,7 +75,7 @@ class Playlist(Strict):
     Attributes:
         constraints: as they were read, and `told` of each whether it is met.
         not_applied: words of the prompt that nothing was made of.
-        notes: what was loosened.
+        notes: what was loosened, and what else is to be said of how it came about.
         degraded: why the model had less part in it than was asked for; empty where it had all.
         chosen_by_model: share of the tracks.
         dropped: what the model said and is no candidate, by what was wrong with it.

@@ -3,20 +3,18 @@
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from trackpools.config_fill import FillConfig
-from trackpools.config_llm import LlmConfig
 from trackpools.fill.asking import Asked, ask
 from trackpools.fill.checks import judged
 from trackpools.fill.compose import Candidates, Composed, asked, compose, favoured
-from trackpools.fill.constraints import Constraints
 from trackpools.fill.contract import FillRequest, Told
+from trackpools.fill.exploring import explored
+from trackpools.fill.given import Given
 from trackpools.fill.model import Model
 from trackpools.fill.pack import packed
-from trackpools.fill.tracks import Listener, Tracks
 
 SPARE_S = 0.1  # between a model's last moment and the deadline
 
@@ -40,26 +38,14 @@ class Clock:
 
 
 @dataclass(frozen=True)
-class Given:
-    """What a fill starts from: the catalogue, the closed world, what is wanted of it and by whom; `seeds` as `world.seeded` finds them."""
-
-    tracks: Tracks
-    candidates: Candidates
-    wanted: Constraints
-    listener: Listener
-    seeds: Mapping[str, int | None]
-    house: FillConfig
-    llm: LlmConfig
-
-
-@dataclass(frozen=True)
 class Filled:
-    """What came of it: rows, every constraint judged, what the model said, and why it has less part in it than was asked for."""
+    """What came of it: rows, every constraint judged, what the model said, and why it has less part in it than was asked for; `chances` as `explored`."""
 
     made: Composed
     told: tuple[Told, ...]
     asked: Asked
     degraded: str
+    chances: Mapping[int, float] = field(default_factory=dict)
 
     @property
     def chosen_by_model(self) -> float:
@@ -78,9 +64,13 @@ def filled(given: Given, request: FillRequest, model: Model | None, clock: Clock
         if told.rows:
             with clock.step("repair"):
                 made = _composed(given, favoured(given.candidates, told.rows), request)
+    degraded = _degraded(told, made)
+    with clock.step("explore"):
+        rows, chances = explored(given, request, made.rows)
+    made = replace(made, rows=rows)
     judgement = judged(given.tracks, made.rows, given.wanted, given.listener, given.seeds)
     with_why = tuple(one if one.met or not made.why else one.model_copy(update={"why": made.why}) for one in judgement)
-    return Filled(made, with_why, told, _degraded(told, made))
+    return Filled(made, with_why, told, degraded, chances)
 
 
 def _composed(given: Given, candidates: Candidates, request: FillRequest) -> Composed:

@@ -14,41 +14,11 @@ from trackpools import extras
 from trackpools.config_llm import LlmConfig
 from trackpools.errors import ConfigError
 from trackpools.fill.model import Answer, Kind, Message, ModelFailed
+from trackpools.shell.breaker import Breaker
 from trackpools.shell.hurry import TooLong, within
 
 AGAIN: frozenset[int] = frozenset({408, 409, 429, 500, 502, 503, 504, 529})  # what may be otherwise a moment later
 LEAST_S = 0.2  # with less left nobody is asked
-
-
-@dataclass
-class Breaker:
-    """After so many failures in a row nobody is asked for a while; then one may try. Safe among threads."""
-
-    failures: int
-    rest_s: float
-    clock: Callable[[], float] = time.monotonic
-    _count: int = 0
-    _until: float = 0.0
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def require_closed(self) -> None:
-        """Let one through, or none.
-
-        Raises:
-            ModelFailed: while it rests.
-        """
-        with self._lock:
-            if self._count >= self.failures:
-                if self.clock() < self._until:
-                    raise ModelFailed("circuit open", f"{self._count} failures in a row")
-                self._until = self.clock() + self.rest_s  # one tries, the others go on waiting
-
-    def told(self, *, well: bool) -> None:
-        """How it went."""
-        with self._lock:
-            self._count = 0 if well else self._count + 1
-            if self._count >= self.failures:
-                self._until = self.clock() + self.rest_s
 
 
 @dataclass
@@ -92,7 +62,8 @@ class ChatModel:
         client = self._client
         for attempt in range(self.config.retries + 1):
             self._require_budget()
-            self.breaker.require_closed()
+            if not self.breaker.allows():
+                raise ModelFailed("circuit open", f"{self.config.breaker_failures} failures in a row")
             try:
                 answer = self._once(client, messages, schema, until)
             except _Failed as failed:

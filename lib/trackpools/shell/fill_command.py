@@ -16,9 +16,10 @@ from trackpools.places import user_cache
 from trackpools.shell.chat import ChatModel
 from trackpools.shell.command import Answer
 from trackpools.shell.filling import Filler
+from trackpools.shell.journal import Journal
+from trackpools.shell.kv_reading import opened
 from trackpools.shell.local_llm import NAME as LOCAL
 from trackpools.shell.local_llm import for_local, local_model
-from trackpools.shell.serving import Opened
 from trackpools.shell.tell import plain
 
 
@@ -34,13 +35,15 @@ def fill(config: Config, request: FillRequest, *, model: str | None, explain: bo
     """
     if config.store.root is None:
         raise ConfigError("fill reads tables under a root, without a JVM; name it: --root FOLDER")
+    journal = Journal(str(config.store.root), 1, 0.0) if config.fill.keep else None
     with chosen_model(config, model) as (chooser, fit):
-        told = Filler(Opened.of(fit), user_cache() / "cards").explained(request, chooser)
+        told = Filler(opened(fit), user_cache() / "cards", journal).explained(request, chooser)
     made, done = told.playlist, told.done
     lines: list[Any] = [_grid(made), _summary(made), *_constraints(made)]
     if explain:
         lines += _explained(made, done)
-    return Answer(made.release, lines=lines, more={"playlist": made.model_dump(mode="json")})
+    warnings = [f"the playlist was not kept: {journal.trouble}"] if journal is not None and journal.trouble else []
+    return Answer(made.release, warnings=warnings, lines=lines, more={"playlist": made.model_dump(mode="json")})
 
 
 @contextmanager

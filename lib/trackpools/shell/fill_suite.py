@@ -19,7 +19,7 @@ from trackpools.fill.choose import choose
 from trackpools.fill.compose import Candidates, asked, hopeless
 from trackpools.fill.constraints import Constraints, Filter
 from trackpools.fill.contract import FillRequest
-from trackpools.fill.filled import Given
+from trackpools.fill.given import Given
 from trackpools.fill.measures import Audit, Measure, Outcome, audited, measures
 from trackpools.fill.model import Model
 from trackpools.fill.suite import Case, Suite, cases, load
@@ -30,7 +30,7 @@ from trackpools.shell.command import Answer, Options, flow_id, telling
 from trackpools.shell.fill_command import chosen_model
 from trackpools.shell.fill_report import report
 from trackpools.shell.filling import Explained, Filler
-from trackpools.shell.serving import Opened
+from trackpools.shell.kv_reading import opened
 from trackpools.shell.tracking import Tracker
 
 ORDERS = 4  # in which the audit shows the same candidates
@@ -53,7 +53,7 @@ def evaluate(
         raise ConfigError("eval-fill reads tables under a root, without a JVM; name it: --root FOLDER")
     suite = load(Path(prompts) if prompts else None)
     with chosen_model(config, model) as (chooser, fit), Tracker(config.mlflow, config.store.root, flow_id("eval-fill"), "eval-fill") as tracker:
-        filler = Filler(Opened.of(fit), user_cache() / "cards")
+        filler = Filler(opened(fit), user_cache() / "cards")
         people = listeners(filler, users)
         with telling(options, len(people)) as tell:
             outcomes, left = _outcomes(filler, suite, chooser, people, limit, tell=tell)

@@ -1,8 +1,9 @@
 """A release opened for fills, without a JVM: pool, catalogue and listener are read, the pure functions of `fill` do the rest."""
 
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,22 +12,26 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from trackpools.core.decode import named
+from trackpools.core.known import Known
 from trackpools.core.on_demand import Person
 from trackpools.core.past import Event, Past
 from trackpools.core.sources import explore
 from trackpools.core.sources.listeners import NEVER, day_number
 from trackpools.errors import InputError
-from trackpools.fill.compose import Composed
 from trackpools.fill.constraints import Constraints, both
 from trackpools.fill.contract import Entry, FillRequest, Heard, Origin, Playlist
-from trackpools.fill.filled import Clock, Filled, Given, filled
+from trackpools.fill.filled import Clock, Filled, filled
+from trackpools.fill.given import Given
 from trackpools.fill.model import Model
 from trackpools.fill.prompt import read
-from trackpools.fill.tracks import Listener, Tracks
-from trackpools.fill.world import RETRIEVAL, Asker, World, allowed, seeded, world
+from trackpools.fill.rights import lapsed, playable
+from trackpools.fill.tracks import Flags, Listener, Tracks
+from trackpools.fill.world import EXPLORE, RETRIEVAL, Asker, World, allowed, seeded, world
+from trackpools.shell.journal import Journal
 from trackpools.shell.serving import Opened
 
 ORIGINS: tuple[Origin, ...] = ("pool", "retrieval", "explore")
+NO_POOL: Mapping[str, Any] = {"candidates": [], "profile": None}
 WINDOWS = {28: "artists_28d", 180: "artists_180d"}
 
 
@@ -47,11 +52,16 @@ class Filler:
 
     Attributes:
         folder: where cards are kept as Arrow files, memory-mapped, so that processes share them.
+        journal: where playlists and what they show are kept, or None.
+        today: the day, UTC: rights are looked up again when it changes.
     """
 
     opened: Opened
     folder: Path
+    journal: Journal | None = None
+    today: Callable[[], date] = lambda: datetime.now(UTC).date()
     _tracks: dict[str, Tracks] = field(default_factory=dict)
+    _ended: dict[date, list[dict[str, Any]]] = field(default_factory=dict)
 
     def tracks(self, market: str) -> Tracks:
         """The catalogue of a market, read once."""
@@ -69,7 +79,7 @@ class Filler:
         return self.explained(request, model).playlist
 
     def explained(self, request: FillRequest, model: Model | None = None) -> "Explained":
-        """A playlist, and how it came about.
+        """A playlist, and how it came about; where there is a journal it goes there.
 
         Raises:
             InputError: where the release knows no such user, or no such market.
@@ -77,7 +87,8 @@ class Filler:
         """
         clock = Clock()
         with clock.step("read"):
-            who, tracks, row = self.who(request)
+            who, tracks, known = self.who(request)
+        row = known.pool or NO_POOL
         with clock.step("understand"):
             understood = read(request.prompt, tracks.words)
             wanted = both(understood.constraints, request.constraints)
@@ -86,33 +97,46 @@ class Filler:
             explored = np.array([one["sources"] == 1 << explore.BIT for one in row["candidates"]], bool)
             found, seeds = seeded(world(who, tracks, (pool, explored), wanted), tracks, wanted.seeds, who.may)
         config = self.opened.config
-        given = Given(tracks, found.candidates, wanted, who.listener, seeds, config.fill, config.llm)
+        lot = found.candidates.rows[found.origin == EXPLORE]
+        given = Given(tracks, found.candidates, wanted, who.listener, seeds, config.fill, config.llm, lot)
         done = filled(given, request, model, clock)
         made = Playlist(
             request_id=str(uuid.uuid4()), release=self.opened.release_id, model="none" if model is None else model.name,
-            tracks=tuple(self._entries(tracks, done.made, found, row, who.person)), constraints=wanted, told=done.told,
-            not_applied=understood.not_applied, notes=done.made.loosened, degraded=done.degraded, chosen_by_model=done.chosen_by_model,
+            tracks=tuple(self._entries(tracks, done, found, row, who.person)), constraints=wanted, told=done.told,
+            not_applied=understood.not_applied, notes=(*filter(None, (self.opened.note, known.note)), *done.made.loosened),
+            degraded=done.degraded, chosen_by_model=done.chosen_by_model,
             candidates={name: int((found.origin == code).sum()) for code, name in enumerate(ORIGINS)}, dropped=dict(done.asked.dropped),
             tokens=done.asked.tokens, cost=done.asked.cost, milliseconds=clock.steps,
         )
+        if self.journal is not None:
+            self.journal.add(made, who.person.idx, tracks.recording[done.made.rows].tolist())
         return Explained(made, done, given, found, understood.constraints)
 
-    def who(self, request: FillRequest) -> tuple[Asker, Tracks, Mapping[str, Any]]:
-        """Who asks, the catalogue of the market, and the row of the pool."""
+    def who(self, request: FillRequest) -> tuple[Asker, Tracks, Known]:
+        """Who asks, the catalogue of the market, and what the release knows of the listener."""
         known = self.opened.known(request.user_id, pool=True)
         person = _asked_of(self.opened.person_of(known), request, self.opened)
         tracks = self.tracks(person.market)
         if request.events:
             person = replace(person, past=Past.of(known.interactions, self.opened.config, self.opened.as_of, _events(request.events, tracks)))
-        row = known.pool or {"candidates": [], "profile": None}
         release = self.opened.release
-        listener = _listener(person, row["profile"], day_number(release.as_of.date()))
-        return Asker(release, person, listener, allowed(release, person, tracks, clean=person.clean)), tracks, row
+        listener = _listener(person, (known.pool or NO_POOL)["profile"], day_number(release.as_of.date()))
+        may = allowed(release, person, tracks, clean=person.clean) & self._playable(tracks, person)
+        return Asker(release, person, listener, may), tracks, known
 
-    def _entries(self, tracks: Tracks, made: Composed, found: World, row: Mapping[str, Any], person: Person) -> Iterator[Entry]:
+    def _playable(self, tracks: Tracks, person: Person) -> Flags:
+        """Rows whose rights have not ended since the release was made."""
+        day = self.today()
+        if day not in self._ended:
+            self._ended.clear()
+            self._ended[day] = self.opened.watch.rights_ended(self.opened.as_of.date(), day)
+        gone = lapsed(self._ended[day], person.market, self.opened.config.cards.market_groups, day)
+        return playable(tracks.cards["clean_track_id" if person.clean else "track_id"], gone)
+
+    def _entries(self, tracks: Tracks, done: Filled, found: World, row: Mapping[str, Any], person: Person) -> Iterator[Entry]:
         reasons = dict(named(self.opened.dictionary, "reason"))
         where = {int(one): place for place, one in enumerate(found.candidates.rows)}
-        for card, at in zip(tracks.cards.take(pa.array(made.rows)).to_pylist(), made.rows, strict=True):
+        for place, (card, at) in enumerate(zip(tracks.cards.take(pa.array(done.made.rows)).to_pylist(), done.made.rows, strict=True)):
             origin = int(found.origin[where[int(at)]])
             reason = "matches what you asked for"
             if origin != RETRIEVAL:
@@ -121,7 +145,8 @@ class Filler:
             yield Entry(
                 track_id=card["clean_track_id"] if person.clean else card["track_id"], recording_id=card["recording_id"], title=card["title"],
                 artists=tuple(card["artist_names"] or card["artist_ids"] or ()), seconds=None if card["duration_ms"] is None else card["duration_ms"] / 1000,
-                reason=reason, origin=ORIGINS[origin],
+                reason=reason, propensity=done.chances.get(place),
+                origin="explore" if place in done.chances else "retrieval" if origin == RETRIEVAL else "pool",
             )
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from trackpools import extras
 from trackpools.config import Config
 from trackpools.core import known
 from trackpools.core.als.factors import matrix
@@ -34,16 +35,20 @@ SPACES = {
 
 @dataclass(frozen=True)
 class Opened:
-    """The pinned tables of one release under a root, and when it looked at the world."""
+    """The pinned tables of one release under a root, and when it looked at the world; `note` is what is to be said of where they are read from."""
 
     root: str
+    seq: int
     versions: Mapping[str, int]
     as_of: datetime
+    created_at: datetime
     release_id: str
     model_version: str
     config: Config
     watch: Watch
     dictionary: Mapping[str, str]
+    known_seqs: frozenset[int]
+    note: str = ""
     served: dict[Off, Release] = field(default_factory=dict)
 
     @staticmethod
@@ -60,7 +65,10 @@ class Opened:
         if row is None:
             raise InputError(f"no release {seq or ''} under {root}; known: {', '.join(map(str, sorted(known))) or 'none'}")
         versions = {table["name"]: table["version"] for table in row["tables"]}
-        return Opened(root, versions, row["as_of"].astimezone(UTC), row["release_id"], row["model_version"], config, Watch(root), dict(row["dictionary"]))
+        return Opened(
+            root, row["seq"], versions, row["as_of"].astimezone(UTC), row["created_at"].astimezone(UTC), row["release_id"], row["model_version"], config,
+            Watch(root), dict(row["dictionary"]), frozenset(known),
+        )
 
     def data(self, name: str) -> Any:
         """A table at its pinned version, as a pyarrow dataset."""
@@ -109,18 +117,20 @@ class Opened:
         names = ("user_ids", "users", "interactions", "pools", "pools_hot", "user_factors", "user_factors_hot", "user_vectors")
         return {name: self.data(name) for name in names if name in self.versions}
 
-    def _newest(self, name: str, key: str, idx: int, columns: list[str]) -> Any:
+    def _newest(self, name: str, key: str, idx: int, columns: list[str], within: Any = None) -> Any:
         """The rows of a listener in a table, or where the last refresh wrote one that one: an Arrow table."""
         people, hot = self._people, OVERLAYS[name].name if name in OVERLAYS else ""
+        mine = pc.field(key) == idx if within is None else (pc.field(key) == idx) & within
         if hot in people:
-            rows = people[hot].to_table(filter=pc.field(key) == idx, columns=[*columns, "refresh"])
+            rows = people[hot].to_table(filter=mine, columns=[*columns, "refresh"])
             if len(rows):
                 return rows.sort_by([("refresh", "descending")]).slice(0, 1).select(columns)
-        return people[name].to_table(filter=pc.field(key) == idx, columns=columns)
+        return people[name].to_table(filter=mine, columns=columns)
 
     def _pool(self, idx: int) -> dict[str, Any] | None:
-        rows = self._newest("pools", "user_idx", idx, list(known.POOL)).to_pylist()
-        return rows[0] if rows else None
+        """The row of `pools` in force, looked for in its bucket, and elsewhere where the release has another number of buckets than the configuration."""
+        rows = self._newest("pools", "user_idx", idx, list(known.POOL), within=pc.field("bucket") == bucket(idx, self.config.pools.buckets))
+        return next(iter((rows if len(rows) else self._newest("pools", "user_idx", idx, list(known.POOL))).to_pylist()), None)
 
     def known(self, user_id: str, *, pool: bool = False) -> Known:
         """What the release knows of a listener.
@@ -167,3 +177,18 @@ class Opened:
             past=Past.of(one.interactions, self.config, self.as_of, events),
             vectors={bit: one.vectors[users] for bit, (users, _) in SPACES.items() if users in one.vectors},
         )
+
+
+def bucket(user_idx: int, buckets: int) -> int:
+    """`assemble.bucket_of` of one listener: Spark's xxhash64 of an int is that of its 4 bytes, with 42 as seed and read as signed."""
+    hashed = xxhash().xxh64_intdigest(user_idx.to_bytes(4, "little", signed=True), 42)
+    return int(hashed - (1 << 64) * (hashed >> 63)) % buckets
+
+
+def xxhash() -> Any:
+    """The package xxhash.
+
+    Raises:
+        ConfigError: where it is not installed.
+    """
+    return extras.library("xxhash", "a listener's bucket is found by the package xxhash; install it: pip install 'trackpools[serve]'")

@@ -16,7 +16,8 @@ from trackpools.shell.command import Answer, Options
 from trackpools.shell.existing import existing_store
 from trackpools.shell.releases import Release, canary, released
 from trackpools.shell.store import Store
-from trackpools.tables import SWITCHES, TRACKS
+from trackpools.tables import TRACKS
+from trackpools.tables_serving import SWITCHES
 
 
 def switched_off(store: Store) -> Off:

@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any
 
 import pyarrow as pa
@@ -12,6 +13,7 @@ from trackpools.config import Config
 from trackpools.core import bars
 from trackpools.core.on_demand import Market
 from trackpools.core.switches import Off
+from trackpools.fill.rights import ended
 
 POLL_S = 30.0
 
@@ -50,6 +52,16 @@ class Watch:
             return Off()
         rows = delta.DeltaTable(path).to_pyarrow_dataset().to_table(filter=pc.field("off"), columns=["kind", "value"]).to_pylist()
         return Off(frozenset((row["kind"], row["value"]) for row in rows))
+
+    def rights_ended(self, since: date, today: date) -> list[dict[str, Any]]:
+        """`track_id, rights` of the tracks of which a right has ended after one day and by another, by today's catalogue."""
+        path, delta = f"{self.root}/tables/tracks", library()
+        if not delta.DeltaTable.is_deltatable(path):
+            return []
+        data = delta.DeltaTable(path).to_pyarrow_dataset()
+        if "rights" not in data.schema.names:
+            return []
+        return [row for batch in data.to_batches(columns=["track_id", "rights"]) for row in ended(batch, since, today).to_pylist()]
 
     def tracks_off(self, off: Off) -> Any:
         """Ids of the tracks that are off by themselves, their artist or their label: an Arrow array."""
