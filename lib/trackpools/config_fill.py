@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from trackpools.config_values import Section, finite
+from trackpools.config_values import Section, Share, finite
 
 
 class FillConfig(Section):
@@ -12,4 +12,5 @@ class FillConfig(Section):
     artist_cap: Annotated[int, Field(ge=1, le=500)]
     apart: bool
     retrieved: Annotated[int, Field(ge=0, le=10_000)]
+    trace: Share
     solver_s: Annotated[float, Field(gt=0, le=60), AfterValidator(finite)]

@@ -23,14 +23,15 @@ SPARE_S = 0.1  # between a model's last moment and the deadline
 
 @dataclass
 class Clock:
-    """Milliseconds by step, since it began."""
+    """Milliseconds by step, and when each started, in seconds of the monotonic clock."""
 
     began: float = field(default_factory=time.monotonic)
     steps: dict[str, float] = field(default_factory=dict)
+    starts: dict[str, float] = field(default_factory=dict)
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
-        started = time.monotonic()
+        started = self.starts[name] = time.monotonic()
         yield
         self.steps[name] = round(1000 * (time.monotonic() - started), 2)
 

@@ -15,6 +15,7 @@ from trackpools.fill.filled import Filled
 from trackpools.places import user_cache
 from trackpools.shell.chat import ChatModel
 from trackpools.shell.command import Answer
+from trackpools.shell.fill_trace import later
 from trackpools.shell.filling import Filler
 from trackpools.shell.local_llm import NAME as LOCAL
 from trackpools.shell.local_llm import for_local, local_model
@@ -40,7 +41,7 @@ def fill(config: Config, request: FillRequest, *, model: str | None, explain: bo
     lines: list[Any] = [_grid(made), _summary(made), *_constraints(made)]
     if explain:
         lines += _explained(made, done)
-    return Answer(made.release, lines=lines, more={"playlist": made.model_dump(mode="json")})
+    return Answer(made.release, lines=lines, more={"playlist": made.model_dump(mode="json")}, then=later(config, told))
 
 
 @contextmanager

@@ -33,13 +33,14 @@ WINDOWS = {28: "artists_28d", 180: "artists_180d"}
 
 @dataclass(frozen=True)
 class Explained:
-    """A playlist, how it came about, what it started from, and what was read of the prompt alone."""
+    """A playlist, how it came about, what it started from, what was read of the prompt alone, and the time it took."""
 
     playlist: Playlist
     done: Filled
     given: Given
     world: World
     read: Constraints
+    clock: Clock
 
 
 @dataclass
@@ -107,7 +108,7 @@ class Filler:
             candidates={name: int((found.origin == code).sum()) for code, name in enumerate(ORIGINS)}, dropped=dict(done.asked.dropped),
             tokens=done.asked.tokens, cost=done.asked.cost, milliseconds=clock.steps,
         )
-        return Explained(made, done, given, found, understood.constraints)
+        return Explained(made, done, given, found, understood.constraints, clock)
 
     def who(self, request: FillRequest) -> tuple[Asker, Tracks, Mapping[str, Any]]:
         """Who asks, the catalogue of the market, and the row of the pool."""
