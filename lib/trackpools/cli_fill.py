@@ -1,4 +1,4 @@
-"""The command that fills a playlist."""
+"""The commands that fill playlists, measure fills, and keep what models are told."""
 
 import sys
 from typing import Annotated, Any
@@ -82,3 +82,26 @@ def eval_fill(
         return fill_suite.evaluate(merged, options, prompts=prompts, users=users, model=model, audit=audit, limit=limit)
 
     _end(perform("eval-fill", options, work))
+
+
+@app.command("prompt")
+def prompts(
+    action: Annotated[str, typer.Argument(help="show what models are told now, or register what the package has")] = "show",
+    alias: Annotated[str | None, typer.Option(help="also point this alias at it, such as production", show_default=False)] = None,
+    root: Root = None, config: ConfigFile = None, set_: Settings = None, json: Json = False, quiet: Quiet = False,
+) -> None:
+    """What models are told before all else, as versions in MLflow's prompt registry; `llm.prompt` says which is read.
+
+    Registered under the alias packaged; the same text again is no new version. Whoever writes another version there moves an alias of theirs to it.
+    """
+    options = _options(root, config, set_, json, quiet)
+
+    def work(merged: Any) -> Answer:
+        from trackpools.errors import ConfigError
+        from trackpools.shell import prompts
+
+        if action not in {"show", "register"}:
+            raise ConfigError(f"prompt does show and register; got {action!r:.100}")
+        return prompts.register(merged, alias) if action == "register" else prompts.show(merged)
+
+    _end(perform("prompt", options, work))

@@ -15,7 +15,7 @@ from trackpools.fill.compose import Candidates, Composed, asked, compose, favour
 from trackpools.fill.constraints import Constraints
 from trackpools.fill.contract import FillRequest, Told
 from trackpools.fill.model import Model
-from trackpools.fill.pack import packed
+from trackpools.fill.pack import PACKAGED, Instructions, packed
 from trackpools.fill.tracks import Listener, Tracks
 
 SPARE_S = 0.1  # between a model's last moment and the deadline
@@ -51,6 +51,7 @@ class Given:
     seeds: Mapping[str, int | None]
     house: FillConfig
     llm: LlmConfig
+    instructions: Instructions = PACKAGED
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,8 @@ def _asked(given: Given, request: FillRequest, model: Model, wanted: int, clock:
     """What the model chooses of the candidates that pass, in the time that composing again will leave."""
     shown = asked(given.tracks, given.candidates, given.wanted, given.listener, given.seeds)
     llm = given.llm
-    pack = packed(given.tracks, shown, given.wanted, given.listener, request.prompt, seed=request.seed, most=llm.shown, tokens=llm.pack_tokens)
+    told = given.instructions.text
+    pack = packed(given.tracks, shown, given.wanted, given.listener, request.prompt, seed=request.seed, most=llm.shown, tokens=llm.pack_tokens, system=told)
     if not len(pack.rows):
         return Asked(trouble="no candidate could be shown to the model")
     return ask(model, pack, wanted, seconds=request.deadline_s - clock.seconds - 2 * clock.steps["compose"] / 1000 - SPARE_S)

@@ -12,6 +12,7 @@ from trackpools.fill.checks import clock
 from trackpools.fill.constraints import Constraints
 from trackpools.fill.contract import FillRequest, Playlist
 from trackpools.fill.filled import Filled
+from trackpools.fill.pack import PACKAGED
 from trackpools.places import user_cache
 from trackpools.shell.chat import ChatModel
 from trackpools.shell.command import Answer
@@ -19,6 +20,7 @@ from trackpools.shell.fill_trace import later
 from trackpools.shell.filling import Filler
 from trackpools.shell.local_llm import NAME as LOCAL
 from trackpools.shell.local_llm import for_local, local_model
+from trackpools.shell.prompts import instructions
 from trackpools.shell.serving import Opened
 from trackpools.shell.tell import plain
 
@@ -36,12 +38,14 @@ def fill(config: Config, request: FillRequest, *, model: str | None, explain: bo
     if config.store.root is None:
         raise ConfigError("fill reads tables under a root, without a JVM; name it: --root FOLDER")
     with chosen_model(config, model) as (chooser, fit):
-        told = Filler(Opened.of(fit), user_cache() / "cards").explained(request, chooser)
+        words, why = instructions(config) if chooser is not None else (PACKAGED, "")
+        told = Filler(Opened.of(fit), user_cache() / "cards", words).explained(request, chooser)
     made, done = told.playlist, told.done
     lines: list[Any] = [_grid(made), _summary(made), *_constraints(made)]
     if explain:
         lines += _explained(made, done)
-    return Answer(made.release, lines=lines, more={"playlist": made.model_dump(mode="json")}, then=later(config, told))
+    more = {"playlist": made.model_dump(mode="json")}
+    return Answer(made.release, warnings=[why] if why else [], lines=lines, more=more, then=later(config, told))
 
 
 @contextmanager
@@ -115,5 +119,5 @@ def _explained(made: Playlist, done: Filled) -> list[Any]:
     if made.model != "none":
         wrong = ", ".join(f"{count} {what}" for what, count in made.dropped.items()) or "nothing"
         told = [plain(f"the model said: {text}", 500) for text in done.asked.said]
-        told.append(f"of it {len(done.asked.rows)} candidates, {wrong} dropped; {made.tokens:,} tokens, {made.cost:.6f}")
+        told.append(f"of it {len(done.asked.rows)} candidates, {wrong} dropped; {made.tokens:,} tokens, {made.cost:.6f}; instructed by {made.instructions}")
     return [*told, plain(f"constraints: {asked}", 2000), f"candidates: {world}", f"release {made.release}, request {made.request_id}", took]

@@ -22,6 +22,7 @@ from trackpools.fill.contract import FillRequest
 from trackpools.fill.filled import Given
 from trackpools.fill.measures import Audit, Measure, Outcome, audited, measures
 from trackpools.fill.model import Model
+from trackpools.fill.pack import PACKAGED
 from trackpools.fill.suite import Case, Suite, cases, load
 from trackpools.fill.words import plain
 from trackpools.fill.world import RETRIEVAL, seeded
@@ -30,6 +31,7 @@ from trackpools.shell.command import Answer, Options, flow_id, telling
 from trackpools.shell.fill_command import chosen_model
 from trackpools.shell.fill_report import report
 from trackpools.shell.filling import Explained, Filler
+from trackpools.shell.prompts import instructions
 from trackpools.shell.serving import Opened
 from trackpools.shell.tracking import Tracker
 
@@ -53,7 +55,8 @@ def evaluate(
         raise ConfigError("eval-fill reads tables under a root, without a JVM; name it: --root FOLDER")
     suite = load(Path(prompts) if prompts else None)
     with chosen_model(config, model) as (chooser, fit), Tracker(config.mlflow, config.store.root, flow_id("eval-fill"), "eval-fill") as tracker:
-        filler = Filler(Opened.of(fit), user_cache() / "cards")
+        words, why = instructions(config) if chooser is not None else (PACKAGED, "")
+        filler = Filler(Opened.of(fit), user_cache() / "cards", words)
         people = listeners(filler, users)
         with telling(options, len(people)) as tell:
             outcomes, left = _outcomes(filler, suite, chooser, people, limit, tell=tell)
@@ -62,12 +65,13 @@ def evaluate(
         if bias is not None:
             found += [bias.place, Measure("agreement", "all", bias.agreement, bias.chance, 1.0, bias.place.count)]
         name = "none" if chooser is None else chooser.name
-        tracker.params({"suite_version": suite.version, "prompts": prompts or "ours", "model": name, "users": users})
+        tracker.params({"suite_version": suite.version, "prompts": prompts or "ours", "model": name, "users": users, "instructions": words.version})
         tracker.metrics({_key(one): one.value for one in found if one.value == one.value})
         tracker.tag({"trackpools.release_id": filler.opened.release_id, "trackpools.biased": "" if bias is None else str(bias.biased)})
         tracker.artifact_text("fills.json", json.dumps([_told(one) for one in outcomes], ensure_ascii=False, indent=1))
         mlflow_run_id = tracker.run_id
     answer = report(found, bias, len(outcomes), left)
+    answer.warnings += [why] if why else []
     answer.release_id, answer.mlflow_run_id = filler.opened.release_id, mlflow_run_id
     return answer
 

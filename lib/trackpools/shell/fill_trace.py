@@ -61,7 +61,8 @@ def spans(fill: Explained) -> list[Span]:
 def _whole(fill: Explained) -> Attributes:
     made = fill.playlist
     return {
-        "request_id": made.request_id, "release": made.release, "model": made.model, "candidates": made.candidates, "tracks": len(made.tracks),
+        "request_id": made.request_id, "release": made.release, "model": made.model, "instructions": made.instructions,
+        "candidates": made.candidates, "tracks": len(made.tracks),
         "met": [one.name for one in made.told if one.met], "unmet": [one.name for one in made.told if not one.met],
         "not_applied": len(made.not_applied), "loosened": len(made.notes), "degraded": QUOTED.sub("…", made.degraded),
         "chosen_by_model": made.chosen_by_model, "tokens": made.tokens, "cost": made.cost,
@@ -73,8 +74,8 @@ def _steps(fill: Explained) -> Iterator[tuple[str, Attributes]]:
     yield "understand", {"read": len(fill.read.model_dump(exclude_defaults=True)), "not_applied": len(made.not_applied)}
     yield "candidates", {"candidates": made.candidates, "allowed": len(fill.given.candidates.allowed)}
     yield "model", {
-        "model": made.model, "shown": asked.shown, "answers": len(asked.said), "chosen": len(asked.rows), "dropped": made.dropped,
-        "tokens": made.tokens, "cost": made.cost,
+        "model": made.model, "shown": asked.shown, "answers": len(asked.said), "chosen": len(asked.rows),
+        "dropped": made.dropped, "tokens": made.tokens, "cost": made.cost,
     }
 
 
@@ -100,11 +101,12 @@ def _write(uri: str, experiment: str, told: list[Span]) -> bool:
     whole = told[0]
     request = str(whole.told["request_id"])
     trace_id = f"tr-{request.replace('-', '')}"
-    tags = {"mlflow.traceName": whole.name, "trackpools.release_id": str(whole.told["release"]), "trackpools.model": str(whole.told["model"])}
+    tags = {"mlflow.traceName": whole.name, "trackpools.release_id": whole.told["release"], "trackpools.degraded": str(bool(whole.told["degraded"])).lower()}
+    tags |= {f"trackpools.{name}": whole.told[name] for name in ("model", "instructions")}
     info = TraceInfo(
         trace_id=trace_id, trace_location=TraceLocation.from_experiment_id(experiment), request_time=whole.began // 10**6,
         execution_duration=(whole.ended - whole.began) // 10**6, state=TraceState.OK, client_request_id=request,
-        trace_metadata={"mlflow.trace_schema.version": SCHEMA}, tags=tags | {"trackpools.degraded": str(bool(whole.told["degraded"])).lower()},
+        trace_metadata={"mlflow.trace_schema.version": SCHEMA}, tags=tags,
     )
     kept = [Kept.from_dict(_as_dict(trace_id, number, one)) for number, one in enumerate(told, 1)]
     client = TracingClient(uri)

@@ -21,6 +21,7 @@ from trackpools.fill.constraints import Constraints, both
 from trackpools.fill.contract import Entry, FillRequest, Heard, Origin, Playlist
 from trackpools.fill.filled import Clock, Filled, Given, filled
 from trackpools.fill.model import Model
+from trackpools.fill.pack import PACKAGED, Instructions
 from trackpools.fill.prompt import read
 from trackpools.fill.tracks import Listener, Tracks
 from trackpools.fill.world import RETRIEVAL, Asker, World, allowed, seeded, world
@@ -49,10 +50,12 @@ class Filler:
 
     Attributes:
         folder: where cards are kept as Arrow files, memory-mapped, so that processes share them.
+        instructions: of models that are asked.
     """
 
     opened: Opened
     folder: Path
+    instructions: Instructions = PACKAGED
     _tracks: dict[str, Tracks] = field(default_factory=dict)
 
     def tracks(self, market: str) -> Tracks:
@@ -99,14 +102,14 @@ class Filler:
             explored = np.array([one["sources"] == 1 << explore.BIT for one in row["candidates"]], bool)
             found, seeds = seeded(world(who, tracks, (pool, explored), wanted), tracks, wanted.seeds, who.may)
         config = self.opened.config
-        given = Given(tracks, found.candidates, wanted, who.listener, seeds, config.fill, config.llm)
+        given = Given(tracks, found.candidates, wanted, who.listener, seeds, config.fill, config.llm, self.instructions)
         done = filled(given, request, model, clock)
         made = Playlist(
             request_id=str(uuid.uuid4()), release=self.opened.release_id, model="none" if model is None else model.name,
             tracks=tuple(self._entries(tracks, done.made, found, row, who.person)), constraints=wanted, told=done.told,
             not_applied=understood.not_applied, notes=done.made.loosened, degraded=done.degraded, chosen_by_model=done.chosen_by_model,
             candidates={name: int((found.origin == code).sum()) for code, name in enumerate(ORIGINS)}, dropped=dict(done.asked.dropped),
-            tokens=done.asked.tokens, cost=done.asked.cost, milliseconds=clock.steps,
+            tokens=done.asked.tokens, cost=done.asked.cost, instructions="" if model is None else self.instructions.version, milliseconds=clock.steps,
         )
         return Explained(made, done, given, found, understood.constraints, clock)
 
