@@ -59,6 +59,7 @@ def eval_fill(
     model: Annotated[str | None, typer.Option(help="as of fill: none is code alone", show_default=False)] = None,
     audit: Annotated[int, typer.Option(help="prompts shown to a model in several orders, to tell whether it chooses by place", min=0, max=1000)] = 12,
     limit: Annotated[int | None, typer.Option(help="prompts a listener, of each family in turn", min=1, show_default=False)] = None,
+    rows: Annotated[int, typer.Option(help="fills that MLflow shows one by one, of each family in turn, some 0.3 s each", min=0, max=10_000)] = 60,
     schema: Annotated[bool, typer.Option("--schema", help="print the JSON Schema of a file of prompts, and end")] = False,
     root: Root = None, config: ConfigFile = None, set_: Settings = None, json: Json = False, quiet: Quiet = False,
 ) -> None:
@@ -79,7 +80,7 @@ def eval_fill(
     def work(merged: Any) -> Answer:
         from trackpools.shell import fill_suite
 
-        return fill_suite.evaluate(merged, options, prompts=prompts, users=users, model=model, audit=audit, limit=limit)
+        return fill_suite.evaluate(merged, options, prompts=prompts, users=users, model=model, audit=audit, limit=limit, rows=rows)
 
     _end(perform("eval-fill", options, work))
 
