@@ -41,6 +41,7 @@ def test_every_prompt_that_can_be_is_satisfied_and_the_figures_are_in_mlflow(rel
     assert len(fills) == by["satisfied", "all"]["count"]
     assert "u0" not in json.dumps(fills), "no raw user id is tracked"
     assert (run.info.status, run.data.params["instructions"], run.data.metrics["closed_world/mean"]) == ("FINISHED", "none", 1.0)
+    assert answer["assessed"].startswith(f"3 of {len(fills)} fills")
     rows = client.search_traces(locations=[run.info.experiment_id], run_id=run.info.run_id)
     assert len({one.data.spans[0].inputs["case"].partition("-")[0] for one in rows}) == len(rows) == 3
 

@@ -39,9 +39,9 @@ def before(tmp_path):
 def test_each_fill_is_a_row_with_its_assessments_and_the_process_is_as_before(root, before, capfd):
     config, was = at(root), before()
     with Tracker(config.mlflow, root, "eval-fill-1", "eval-fill") as tracker:
-        said = genai.assess(config, tracker.run_id, [outcome(1), outcome(2, met=False), outcome(3, repeated=2, outside=1)])
+        said = genai.assess(config, tracker.run_id, [outcome(1), outcome(2, met=False), outcome(3, repeated=2, outside=1)], of=7)
     assert before() == was
-    assert said == f"3 fills are assessed one by one in MLflow: traces of run {tracker.run_id}"
+    assert said == f"3 of 7 fills are assessed one by one in MLflow: traces of run {tracker.run_id}"
     assert capfd.readouterr().out == ""
     client = mlflow.MlflowClient(tracking_uri=f"sqlite:///{root}/mlflow.db")
     run = client.get_run(tracker.run_id)
@@ -65,7 +65,7 @@ def test_where_the_evaluation_fails_the_run_is_tracked_all_the_same(root, before
     monkeypatch.setattr("mlflow.genai.evaluate", broken)
     config, was = at(root), before()
     with Tracker(config.mlflow, root, "eval-fill-1", "eval-fill") as tracker:
-        said = genai.assess(config, tracker.run_id, [outcome(1)])
+        said = genai.assess(config, tracker.run_id, [outcome(1)], of=1)
         tracker.metrics({"after": 1.0})
     assert said == "no fill is assessed in MLflow: ValueError: no scorers today"
     assert before() == was
@@ -74,8 +74,8 @@ def test_where_the_evaluation_fails_the_run_is_tracked_all_the_same(root, before
 
 
 def test_without_mlflow_there_is_one_line(root):
-    assert "mlflow.enabled is false" in genai.assess(load_config(settings=["mlflow.enabled=false"], root=root), None, [outcome(1)])
-    assert "out of reach" in genai.assess(at(root), None, [outcome(1)])
+    assert "mlflow.enabled is false" in genai.assess(load_config(settings=["mlflow.enabled=false"], root=root), None, [outcome(1)], of=1)
+    assert "out of reach" in genai.assess(at(root), None, [outcome(1)], of=1)
 
 
 def test_rows_are_of_each_family_in_turn():

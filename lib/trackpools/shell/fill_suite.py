@@ -72,9 +72,11 @@ def evaluate(
         tracker.tag({"trackpools.release_id": filler.opened.release_id, "trackpools.biased": "" if bias is None else str(bias.biased)})
         tracker.artifact_text("fills.json", json.dumps([_told(one) for one in outcomes], ensure_ascii=False, indent=1))
         mlflow_run_id = tracker.run_id
-        shown = assess(config, mlflow_run_id, in_turns(outcomes, lambda one: one.case.family, rows)) if rows and outcomes else ""
+        some = in_turns(outcomes, lambda one: one.case.family, rows)
+        shown = assess(config, mlflow_run_id, some, of=len(outcomes)) if some else ""
     answer = report(found, bias, len(outcomes), left)
     answer.lines += [shown] if shown else []
+    answer.more["assessed"] = shown
     answer.warnings += [why] if why else []
     answer.release_id, answer.mlflow_run_id = filler.opened.release_id, mlflow_run_id
     return answer
