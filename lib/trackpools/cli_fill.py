@@ -1,4 +1,4 @@
-"""The command that fills a playlist."""
+"""The commands that fill playlists, measure fills, and keep what models are told."""
 
 import sys
 from typing import Annotated, Any
@@ -59,6 +59,7 @@ def eval_fill(
     model: Annotated[str | None, typer.Option(help="as of fill: none is code alone", show_default=False)] = None,
     audit: Annotated[int, typer.Option(help="prompts shown to a model in several orders, to tell whether it chooses by place", min=0, max=1000)] = 12,
     limit: Annotated[int | None, typer.Option(help="prompts a listener, of each family in turn", min=1, show_default=False)] = None,
+    rows: Annotated[int, typer.Option(help="fills that MLflow shows one by one, of each family in turn, some 0.3 s each", min=0, max=10_000)] = 60,
     schema: Annotated[bool, typer.Option("--schema", help="print the JSON Schema of a file of prompts, and end")] = False,
     root: Root = None, config: ConfigFile = None, set_: Settings = None, json: Json = False, quiet: Quiet = False,
 ) -> None:
@@ -79,9 +80,32 @@ def eval_fill(
     def work(merged: Any) -> Answer:
         from trackpools.shell import fill_suite
 
-        return fill_suite.evaluate(merged, options, prompts=prompts, users=users, model=model, audit=audit, limit=limit)
+        return fill_suite.evaluate(merged, options, prompts=prompts, users=users, model=model, audit=audit, limit=limit, rows=rows)
 
     _end(perform("eval-fill", options, work))
+
+
+@app.command("prompt")
+def prompts(
+    action: Annotated[str, typer.Argument(help="show what models are told now, or register what the package has")] = "show",
+    alias: Annotated[str | None, typer.Option(help="also point this alias at it, such as production", show_default=False)] = None,
+    root: Root = None, config: ConfigFile = None, set_: Settings = None, json: Json = False, quiet: Quiet = False,
+) -> None:
+    """What models are told before all else, as versions in MLflow's prompt registry; `llm.prompt` says which is read.
+
+    Registered under the alias packaged; the same text again is no new version. Whoever writes another version there moves an alias of theirs to it.
+    """
+    options = _options(root, config, set_, json, quiet)
+
+    def work(merged: Any) -> Answer:
+        from trackpools.errors import ConfigError
+        from trackpools.shell import prompts
+
+        if action not in {"show", "register"}:
+            raise ConfigError(f"prompt does show and register; got {action!r:.100}")
+        return prompts.register(merged, alias) if action == "register" else prompts.show(merged)
+
+    _end(perform("prompt", options, work))
 
 
 @app.command()

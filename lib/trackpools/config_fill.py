@@ -12,6 +12,7 @@ class FillConfig(Section):
     artist_cap: Annotated[int, Field(ge=1, le=500)]
     apart: bool
     retrieved: Annotated[int, Field(ge=0, le=10_000)]
+    trace: Share
     solver_s: Annotated[float, Field(gt=0, le=60), AfterValidator(finite)]
     explore: Share
     keep: bool

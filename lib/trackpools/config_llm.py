@@ -9,10 +9,15 @@ from trackpools.config_values import Name, NonNegative, Section, Uri, text
 Model = Annotated[str, text(r"[\w./:@+ -]{1,200}", "a model's name of 1 to 200 letters, digits, spaces or ./:@+-")]
 
 
+Prompt = Annotated[str, text(
+    r"prompts:/[\w.-]{1,200}(@[\w-]{1,100}|/[1-9]\d{0,8})", "a prompt of MLflow's registry, as prompts:/NAME@ALIAS or prompts:/NAME/VERSION")]
+
+
 class LlmConfig(Section):
     base_url: Uri | None
     model: Model | None
     key_env: Name | None
+    prompt: Prompt | None
     private: bool
     temperature: Annotated[float, Field(ge=0, le=2)]
     max_tokens: Annotated[int, Field(ge=16, le=100_000)]

@@ -6,14 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from catalogues import TAGS, everything, listener, some, tracks
-from trackpools.config_fill import FillConfig
 from trackpools.fill.checks import judged
 from trackpools.fill.compose import compose
 from trackpools.fill.constraints import Band, Constraints, Filter, Part
 from trackpools.fill.relax import STEPS, relaxed
 from trackpools.fill.tracks import passing
+from trackpools.shell.settings import load_config
 
-HOUSE = FillConfig(tracks=8, artist_cap=2, apart=True, retrieved=100, solver_s=1.0)
+HOUSE = load_config().fill.model_copy(update={"tracks": 8, "artist_cap": 2, "retrieved": 100, "solver_s": 1.0})
 HARD = {"artists", "no_artists", "tags", "no_tags", "years", "no_years", "tempo", "energy", "popularity", "artist_rank", "heard", "quiet_days", "clean",
         "languages", "no_languages", "no_versions", "top", "artist_cap", "album_cap", "parts"}
 BANDS = st.tuples(st.floats(0, 1), st.floats(0, 1)).map(lambda ends: Band(low=min(ends), high=max(ends)))

@@ -20,7 +20,7 @@ def command(*words):
 @pytest.fixture
 def told(released, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    return ["eval-fill", "--root", released.store.root, "--users", "2", "--json", "--quiet", *(part for one in SMALL for part in ("--set", one))]
+    return ["eval-fill", "--root", released.store.root, "--users", "2", "--rows", "3", "--json", "--quiet", *(part for one in SMALL for part in ("--set", one))]
 
 
 def test_every_prompt_that_can_be_is_satisfied_and_the_figures_are_in_mlflow(released, told):
@@ -40,6 +40,10 @@ def test_every_prompt_that_can_be_is_satisfied_and_the_figures_are_in_mlflow(rel
     fills = json.loads(Path(client.download_artifacts(answer["mlflow_run_id"], "fills.json")).read_text(encoding="utf-8"))
     assert len(fills) == by["satisfied", "all"]["count"]
     assert "u0" not in json.dumps(fills), "no raw user id is tracked"
+    assert (run.info.status, run.data.params["instructions"], run.data.metrics["closed_world/mean"]) == ("FINISHED", "none", 1.0)
+    assert answer["assessed"].startswith(f"3 of {len(fills)} fills")
+    rows = client.search_traces(locations=[run.info.experiment_id], run_id=run.info.run_id)
+    assert len({one.data.spans[0].inputs["case"].partition("-")[0] for one in rows}) == len(rows) == 3
 
 
 def test_a_model_is_measured_and_audited(told):

@@ -21,7 +21,7 @@ def journal(released):
 
 
 def fill(released, journal, tmp_path, users, prompt="30 songs"):
-    filler = Filler(Opened.of(released.model_copy(update={"fill": released.fill.model_copy(update={"explore": 0.1})})), tmp_path / "cards", journal)
+    filler = Filler(Opened.of(released.model_copy(update={"fill": released.fill.model_copy(update={"explore": 0.1})})), tmp_path / "cards", journal=journal)
     return {user: filler.fill(FillRequest(user_id=user, prompt=prompt)) for user in users}
 
 

@@ -79,6 +79,7 @@ class Playlist(Strict):
         degraded: why the model had less part in it than was asked for; empty where it had all.
         chosen_by_model: share of the tracks.
         dropped: what the model said and is no candidate, by what was wrong with it.
+        instructions: the version of the text that the model was instructed by; empty without a model.
         milliseconds: by step.
     """
 
@@ -96,6 +97,7 @@ class Playlist(Strict):
     dropped: dict[str, int]
     tokens: int
     cost: float
+    instructions: str
     milliseconds: dict[str, float]
 
 

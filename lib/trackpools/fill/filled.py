@@ -21,14 +21,15 @@ SPARE_S = 0.1  # between a model's last moment and the deadline
 
 @dataclass
 class Clock:
-    """Milliseconds by step, since it began."""
+    """Milliseconds by step, and when each started, in seconds of the monotonic clock."""
 
     began: float = field(default_factory=time.monotonic)
     steps: dict[str, float] = field(default_factory=dict)
+    starts: dict[str, float] = field(default_factory=dict)
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
-        started = time.monotonic()
+        started = self.starts[name] = time.monotonic()
         yield
         self.steps[name] = round(1000 * (time.monotonic() - started), 2)
 
@@ -81,7 +82,8 @@ def _asked(given: Given, request: FillRequest, model: Model, wanted: int, clock:
     """What the model chooses of the candidates that pass, in the time that composing again will leave."""
     shown = asked(given.tracks, given.candidates, given.wanted, given.listener, given.seeds)
     llm = given.llm
-    pack = packed(given.tracks, shown, given.wanted, given.listener, request.prompt, seed=request.seed, most=llm.shown, tokens=llm.pack_tokens)
+    told = given.instructions.text
+    pack = packed(given.tracks, shown, given.wanted, given.listener, request.prompt, seed=request.seed, most=llm.shown, tokens=llm.pack_tokens, system=told)
     if not len(pack.rows):
         return Asked(trouble="no candidate could be shown to the model")
     return ask(model, pack, wanted, seconds=request.deadline_s - clock.seconds - 2 * clock.steps["compose"] / 1000 - SPARE_S)

@@ -11,6 +11,7 @@ from trackpools.config_fill import FillConfig
 from trackpools.config_llm import LlmConfig
 from trackpools.fill.compose import Candidates
 from trackpools.fill.constraints import Constraints
+from trackpools.fill.pack import PACKAGED, Instructions
 from trackpools.fill.tracks import Listener, Tracks
 
 
@@ -21,6 +22,7 @@ class Given:
     Attributes:
         seeds: as `world.seeded` finds them.
         lot: rows that nobody but the explore source proposed, for `exploring`.
+        instructions: of the model, where one is asked.
     """
 
     tracks: Tracks
@@ -31,3 +33,4 @@ class Given:
     house: FillConfig
     llm: LlmConfig
     lot: NDArray[Any] = field(default_factory=lambda: np.empty(0, np.int64))
+    instructions: Instructions = PACKAGED

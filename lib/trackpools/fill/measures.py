@@ -25,6 +25,7 @@ class Outcome:
         by_model: share of the tracks that the model chose.
         moved: share of the playlist that the prompt-free order of the pool would not have had.
         artists: distinct artists a track.
+        outside: tracks that are no candidates; `repeated` those whose song is there before.
     """
 
     case: Case
@@ -38,6 +39,8 @@ class Outcome:
     tokens: int
     cost: float
     degraded: str
+    outside: int = 0
+    repeated: int = 0
 
     @property
     def met(self) -> bool:

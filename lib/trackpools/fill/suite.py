@@ -2,10 +2,10 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import yaml
 from pydantic import Field, ValidationError
@@ -17,6 +17,7 @@ from trackpools.fill.prompt import MOST_CHARACTERS
 from trackpools.fill.tracks import Flags, Tracks
 from trackpools.fill.words import plain
 
+T = TypeVar("T")
 OURS = Path(__file__).parent / "suite.yml"
 NAME = re.compile(r"\{([a-z]+\d)\}")
 LEAST = 8  # tracks of an artist that a prompt names
@@ -91,6 +92,16 @@ def cases(suite: Suite, tracks: Tracks, may: Flags) -> tuple[list[Case], list[st
     if wrong:
         raise InputError("some prompts want what are no constraints; see `trackpools fill --schema`", wrong)
     return made, left
+
+
+def in_turns(some: Sequence[T], family: Callable[[T], str], limit: int | None) -> list[T]:
+    """The first of each family, then the second, and so on, to a limit."""
+    seen: Counter[str] = Counter()
+    turns = []
+    for place, one in enumerate(some):
+        turns.append((seen[family(one)], place))
+        seen[family(one)] += 1
+    return [some[place] for _, place in sorted(turns)[:limit]]
 
 
 def _names(tracks: Tracks, may: Flags) -> Iterator[tuple[str, tuple[str, str]]]:

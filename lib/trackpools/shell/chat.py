@@ -41,6 +41,14 @@ class ChatModel:
     def name(self) -> str:
         return self.config.model or ""
 
+    def require_ready(self) -> None:
+        """Import the SDK and read the key now, and not within a request's deadline.
+
+        Raises:
+            ConfigError: where the extra or the key is missing.
+        """
+        _ = self._client
+
     @cached_property
     def _client(self) -> Any:
         """The SDK's client, without its own retries: these know of no deadline.

@@ -39,7 +39,11 @@ class Options:
 
 @dataclass
 class Answer:
-    """What a command has to say; `lines` are for people, the rest for scripts."""
+    """What a command has to say; `lines` are for people, the rest for scripts.
+
+    Attributes:
+        then: what is left to do once it is told, for nobody should wait for it; raises nothing.
+    """
 
     release_id: str | None = None
     tables: list[dict[str, Any]] = field(default_factory=list)
@@ -47,6 +51,7 @@ class Answer:
     warnings: list[str] = field(default_factory=list)
     lines: list[Any] = field(default_factory=list)
     more: dict[str, Any] = field(default_factory=dict)
+    then: Callable[[], object] | None = None
 
 
 class Teller:
@@ -129,6 +134,9 @@ def perform(command: str, options: Options, work: Callable[[Config], Answer], *,
         print(json.dumps(said | answer.more, default=str, ensure_ascii=False))  # noqa: T201
     else:
         _print(answer, failure, options)
+    if answer.then is not None:
+        sys.stdout.flush()  # into a pipe too
+        answer.then()
     if failure is not None and RAISES.get():
         raise failure
     return 0 if failure is None else failure.exit_code

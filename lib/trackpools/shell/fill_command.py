@@ -12,14 +12,17 @@ from trackpools.fill.checks import clock
 from trackpools.fill.constraints import Constraints
 from trackpools.fill.contract import FillRequest, Playlist
 from trackpools.fill.filled import Filled
+from trackpools.fill.pack import PACKAGED
 from trackpools.places import user_cache
 from trackpools.shell.chat import ChatModel
 from trackpools.shell.command import Answer
+from trackpools.shell.fill_trace import later
 from trackpools.shell.filling import Filler
 from trackpools.shell.journal import Journal
 from trackpools.shell.kv_reading import opened
 from trackpools.shell.local_llm import NAME as LOCAL
 from trackpools.shell.local_llm import for_local, local_model
+from trackpools.shell.prompts import instructions
 from trackpools.shell.tell import plain
 
 
@@ -37,13 +40,15 @@ def fill(config: Config, request: FillRequest, *, model: str | None, explain: bo
         raise ConfigError("fill reads tables under a root, without a JVM; name it: --root FOLDER")
     journal = Journal(str(config.store.root), 1, 0.0) if config.fill.keep else None
     with chosen_model(config, model) as (chooser, fit):
-        told = Filler(opened(fit), user_cache() / "cards", journal).explained(request, chooser)
+        words, why = instructions(config) if chooser is not None else (PACKAGED, "")
+        told = Filler(opened(fit), user_cache() / "cards", words, journal).explained(request, chooser)
     made, done = told.playlist, told.done
     lines: list[Any] = [_grid(made), _summary(made), *_constraints(made)]
     if explain:
         lines += _explained(made, done)
-    warnings = [f"the playlist was not kept: {journal.trouble}"] if journal is not None and journal.trouble else []
-    return Answer(made.release, warnings=warnings, lines=lines, more={"playlist": made.model_dump(mode="json")})
+    lost = f"the playlist was not kept: {journal.trouble}" if journal is not None and journal.trouble else ""
+    more = {"playlist": made.model_dump(mode="json")}
+    return Answer(made.release, warnings=list(filter(None, (why, lost))), lines=lines, more=more, then=later(config, told))
 
 
 @contextmanager
@@ -56,13 +61,16 @@ def chosen_model(config: Config, name: str | None) -> Iterator[tuple[ChatModel |
     llm = config.llm
     if name == LOCAL:
         with local_model(llm) as model:
+            model.require_ready()
             yield model, config.model_copy(update={"llm": for_local(llm)})
     elif name == "none" or (name is None and llm.base_url is None):
         yield None, config
     elif llm.base_url is None:
         raise ConfigError(f"no endpoint is set that has a model {name!r:.100}; set llm.base_url and llm.model, or type --model none or --model {LOCAL}")
     else:
-        yield ChatModel(llm if name is None else llm.model_copy(update={"model": name})), config
+        chat = ChatModel(llm if name is None else llm.model_copy(update={"model": name}))
+        chat.require_ready()
+        yield chat, config
 
 
 def require_constraints(text: str | None) -> Constraints | None:
@@ -117,5 +125,5 @@ def _explained(made: Playlist, done: Filled) -> list[Any]:
     if made.model != "none":
         wrong = ", ".join(f"{count} {what}" for what, count in made.dropped.items()) or "nothing"
         told = [plain(f"the model said: {text}", 500) for text in done.asked.said]
-        told.append(f"of it {len(done.asked.rows)} candidates, {wrong} dropped; {made.tokens:,} tokens, {made.cost:.6f}")
+        told.append(f"of it {len(done.asked.rows)} candidates, {wrong} dropped; {made.tokens:,} tokens, {made.cost:.6f}; instructed by {made.instructions}")
     return [*told, plain(f"constraints: {asked}", 2000), f"candidates: {world}", f"release {made.release}, request {made.request_id}", took]

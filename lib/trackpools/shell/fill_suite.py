@@ -2,7 +2,6 @@
 
 import json
 import random
-from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -22,7 +21,8 @@ from trackpools.fill.contract import FillRequest
 from trackpools.fill.given import Given
 from trackpools.fill.measures import Audit, Measure, Outcome, audited, measures
 from trackpools.fill.model import Model
-from trackpools.fill.suite import Case, Suite, cases, load
+from trackpools.fill.pack import PACKAGED
+from trackpools.fill.suite import Case, Suite, cases, in_turns, load
 from trackpools.fill.words import plain
 from trackpools.fill.world import RETRIEVAL, seeded
 from trackpools.places import user_cache
@@ -30,7 +30,9 @@ from trackpools.shell.command import Answer, Options, flow_id, telling
 from trackpools.shell.fill_command import chosen_model
 from trackpools.shell.fill_report import report
 from trackpools.shell.filling import Explained, Filler
+from trackpools.shell.genai import assess
 from trackpools.shell.kv_reading import opened
+from trackpools.shell.prompts import instructions
 from trackpools.shell.tracking import Tracker
 
 ORDERS = 4  # in which the audit shows the same candidates
@@ -38,13 +40,14 @@ SOLVER_S = 5.0  # for what is possible: an oracle may think longer than a fill
 
 
 def evaluate(
-    config: Config, options: Options, *, prompts: str | None, users: int, model: str | None, audit: int, limit: int | None = None,
+    config: Config, options: Options, *, prompts: str | None, users: int, model: str | None, audit: int, limit: int | None = None, rows: int = 60,
 ) -> Answer:
     """Every prompt for every listener drawn.
 
     Args:
         audit: prompts whose candidates are shown to the model in several orders.
         limit: prompts, the first of each family first; None is all.
+        rows: fills that MLflow shows one by one, the first of each family first.
 
     Raises:
         InputError: for a file that is no suite, or where nothing is published.
@@ -53,7 +56,8 @@ def evaluate(
         raise ConfigError("eval-fill reads tables under a root, without a JVM; name it: --root FOLDER")
     suite = load(Path(prompts) if prompts else None)
     with chosen_model(config, model) as (chooser, fit), Tracker(config.mlflow, config.store.root, flow_id("eval-fill"), "eval-fill") as tracker:
-        filler = Filler(opened(fit), user_cache() / "cards")
+        words, why = instructions(config) if chooser is not None else (PACKAGED, "")
+        filler = Filler(opened(fit), user_cache() / "cards", words)
         people = listeners(filler, users)
         with telling(options, len(people)) as tell:
             outcomes, left = _outcomes(filler, suite, chooser, people, limit, tell=tell)
@@ -63,11 +67,17 @@ def evaluate(
             found += [bias.place, Measure("agreement", "all", bias.agreement, bias.chance, 1.0, bias.place.count)]
         name = "none" if chooser is None else chooser.name
         tracker.params({"suite_version": suite.version, "prompts": prompts or "ours", "model": name, "users": users})
+        tracker.params({"instructions": "none" if chooser is None else words.version})
         tracker.metrics({_key(one): one.value for one in found if one.value == one.value})
         tracker.tag({"trackpools.release_id": filler.opened.release_id, "trackpools.biased": "" if bias is None else str(bias.biased)})
         tracker.artifact_text("fills.json", json.dumps([_told(one) for one in outcomes], ensure_ascii=False, indent=1))
         mlflow_run_id = tracker.run_id
+        some = in_turns(outcomes, lambda one: one.case.family, rows)
+        shown = assess(config, mlflow_run_id, some, of=len(outcomes)) if some else ""
     answer = report(found, bias, len(outcomes), left)
+    answer.lines += [shown] if shown else []
+    answer.more["assessed"] = shown
+    answer.warnings += [why] if why else []
     answer.release_id, answer.mlflow_run_id = filler.opened.release_id, mlflow_run_id
     return answer
 
@@ -99,18 +109,8 @@ def _outcomes(
         tell(f"listener {number} of {len(people)}")
         who, tracks, _ = filler.who(FillRequest(user_id=user))
         some, left = cases(suite, tracks, who.may)
-        made += [_outcome(filler, user, case, model) for case in _first(some, limit)]
+        made += [_outcome(filler, user, case, model) for case in in_turns(some, lambda one: one.family, limit)]
     return made, left
-
-
-def _first(some: list[Case], limit: int | None) -> list[Case]:
-    """The first of each family, then the second, and so on."""
-    seen: Counter[str] = Counter()
-    turns = []
-    for place, one in enumerate(some):
-        turns.append((seen[one.family], place))
-        seen[one.family] += 1
-    return [some[place] for _, place in sorted(turns)[:limit]]
 
 
 def _outcome(filler: Filler, user: str, case: Case, model: Model | None) -> Outcome:
@@ -124,6 +124,7 @@ def _outcome(filler: Filler, user: str, case: Case, model: Model | None) -> Outc
         dict(_possible(told, case.wants, seeds)), told.done.chosen_by_model, 1 - float(np.isin(rows, free).mean()) if len(rows) else 0.0,
         len(np.unique(given.tracks.artist[rows])) / len(rows) if len(rows) else 0.0, sum(told.playlist.milliseconds.values()),
         told.playlist.tokens, told.playlist.cost, told.playlist.degraded,
+        int((~np.isin(rows, told.world.candidates.rows)).sum()), len(rows) - len(np.unique(given.tracks.song[rows])),
     )
 
 

@@ -23,6 +23,7 @@ from trackpools.fill.contract import Entry, FillRequest, Heard, Origin, Playlist
 from trackpools.fill.filled import Clock, Filled, filled
 from trackpools.fill.given import Given
 from trackpools.fill.model import Model
+from trackpools.fill.pack import PACKAGED, Instructions
 from trackpools.fill.prompt import read
 from trackpools.fill.rights import lapsed, playable
 from trackpools.fill.tracks import Flags, Listener, Tracks
@@ -37,13 +38,14 @@ WINDOWS = {28: "artists_28d", 180: "artists_180d"}
 
 @dataclass(frozen=True)
 class Explained:
-    """A playlist, how it came about, what it started from, and what was read of the prompt alone."""
+    """A playlist, how it came about, what it started from, what was read of the prompt alone, and the time it took."""
 
     playlist: Playlist
     done: Filled
     given: Given
     world: World
     read: Constraints
+    clock: Clock
 
 
 @dataclass
@@ -52,12 +54,14 @@ class Filler:
 
     Attributes:
         folder: where cards are kept as Arrow files, memory-mapped, so that processes share them.
+        instructions: of models that are asked.
         journal: where playlists and what they show are kept, or None.
         today: the day, UTC: rights are looked up again when it changes.
     """
 
     opened: Opened
     folder: Path
+    instructions: Instructions = PACKAGED
     journal: Journal | None = None
     today: Callable[[], date] = lambda: datetime.now(UTC).date()
     _tracks: dict[str, Tracks] = field(default_factory=dict)
@@ -98,7 +102,7 @@ class Filler:
             found, seeds = seeded(world(who, tracks, (pool, explored), wanted), tracks, wanted.seeds, who.may)
         config = self.opened.config
         lot = found.candidates.rows[found.origin == EXPLORE]
-        given = Given(tracks, found.candidates, wanted, who.listener, seeds, config.fill, config.llm, lot)
+        given = Given(tracks, found.candidates, wanted, who.listener, seeds, config.fill, config.llm, lot, self.instructions)
         done = filled(given, request, model, clock)
         made = Playlist(
             request_id=str(uuid.uuid4()), release=self.opened.release_id, model="none" if model is None else model.name,
@@ -106,11 +110,11 @@ class Filler:
             not_applied=understood.not_applied, notes=(*filter(None, (self.opened.note, known.note)), *done.made.loosened),
             degraded=done.degraded, chosen_by_model=done.chosen_by_model,
             candidates={name: int((found.origin == code).sum()) for code, name in enumerate(ORIGINS)}, dropped=dict(done.asked.dropped),
-            tokens=done.asked.tokens, cost=done.asked.cost, milliseconds=clock.steps,
+            tokens=done.asked.tokens, cost=done.asked.cost, instructions="" if model is None else self.instructions.version, milliseconds=clock.steps,
         )
         if self.journal is not None:
             self.journal.add(made, who.person.idx, tracks.recording[done.made.rows].tolist())
-        return Explained(made, done, given, found, understood.constraints)
+        return Explained(made, done, given, found, understood.constraints, clock)
 
     def who(self, request: FillRequest) -> tuple[Asker, Tracks, Known]:
         """Who asks, the catalogue of the market, and what the release knows of the listener."""

@@ -125,7 +125,7 @@ class Server:
     def mark_down(self, reason: str) -> None:
         if self.uri not in _DOWN:
             _DOWN[self.uri] = reason
-            message = "MLflow at %s is out of reach (%s); the run goes on, and the next command sends what was to be tracked"
+            message = "MLflow at %s is out of reach (%s); the work goes on, and what is spooled of it is sent by the next command"
             LOG.warning(message, without_secrets(self.uri), reason)
 
     def _unfit(self) -> str | None:
