@@ -28,7 +28,7 @@ def test_help_is_there_at_once_and_names_every_command():
     began = time.monotonic()
     done = subprocess.run([sys.executable, "-m", "trackpools", "--help"], capture_output=True, text=True, check=True)
     assert time.monotonic() - began < 20  # generous: a loaded machine; heavy imports are what test_conventions refuses
-    for command in ("import", "ids", "interactions", "features", "train", "pools", "publish", "run", "demo", "explain", "show", "tables", "releases", "doctor", "package", "refresh", "canary", "watch", "fill", "eval-fill", "prompt"):
+    for command in ("import", "ids", "interactions", "features", "train", "pools", "publish", "run", "demo", "explain", "show", "tables", "releases", "doctor", "package", "refresh", "canary", "watch", "export", "fill", "eval-fill", "prompt"):
         assert f" {command} " in done.stdout
 
 

@@ -61,7 +61,7 @@ def test_a_trace_tells_what_happened_and_no_word_of_anybody(traced):
     assert trace.info.trace_id == "tr-" + made["request_id"].replace("-", "")
     assert (trace.info.client_request_id, trace.info.tags["trackpools.release_id"]) == (made["request_id"], made["release"])
     assert (trace.info.tags["trackpools.degraded"], trace.info.tags["trackpools.instructions"]) == ("false", made["instructions"])
-    assert [one.name for one in steps] == list(made["milliseconds"]) == ["read", "understand", "candidates", "compose", "model", "repair"]
+    assert [one.name for one in steps] == list(made["milliseconds"]) == ["read", "understand", "candidates", "compose", "model", "repair", "explore"]
     assert [round((one.end_time_ns - one.start_time_ns) / 1e6, 2) for one in steps] == pytest.approx(list(made["milliseconds"].values()), abs=0.02)
     assert all(whole.start_time_ns <= one.start_time_ns <= one.end_time_ns <= whole.end_time_ns for one in steps)
     told = whole.attributes

@@ -3,6 +3,7 @@
 import datetime as dt
 import json
 
+import numpy as np
 import pyarrow.compute as pc
 import pytest
 from typer.testing import CliRunner
@@ -10,6 +11,8 @@ from typer.testing import CliRunner
 from flows import AS_OF, SMALL, shown
 from stub_model import numbers, stub
 from trackpools.cli import whole
+from trackpools.core import rules
+from trackpools.core.bars import look_up
 from trackpools.errors import InputError, StoppedError
 from trackpools.fill.constraints import Constraints, Filter
 from trackpools.fill.contract import FillRequest, Heard
@@ -59,6 +62,24 @@ def test_what_the_pool_lacks_is_retrieved_under_the_same_rules(spark, released, 
     heard = set(idx.past.recording[idx.past.heard].tolist())
     numbers = {row["recording_id"]: row["recording_idx"] for row in filler.opened.data("recording_ids").to_table().to_pylist()}
     assert heard.isdisjoint(numbers[one.recording_id] for one in made.tracks)
+
+
+@pytest.mark.parametrize("heard", ["mark", "exclude", "only", "not_within"])
+def test_what_may_be_had_is_what_the_rules_say_of_every_row(released, tmp_path, heard):
+    pools = released.pools.model_copy(update={"heard": heard})
+    rules_ = released.rules.model_copy(update={"min_listeners": 4})
+    c = released.model_copy(update={"pools": pools, "rules": rules_})
+    filler, seen = Filler(Opened.of(c), tmp_path / "cards"), 0
+    for user in ("u000", "u007", "u031"):
+        who, tracks, _ = filler.who(asked(user=user, clean=True if user == "u007" else None))
+        past, met = who.person.past, np.zeros(len(tracks), np.uint8)
+        at, there = tracks.rows(past.recording)
+        met[at] = (rules.HEARD * past.heard + rules.BLOCKED * past.blocked + rules.REFUSED * past.refused)[there]
+        barred = look_up(who.release.markets[who.person.market].bars, tracks.recording)
+        below = rules.below_standard(who.release.shelf, tracks.recording, met, rules.Standards.of(rules_, who.release.as_of))
+        assert np.array_equal(who.may, rules.flags(barred, np.full(len(tracks), who.person.clean), met, below, heard=heard) == 0)
+        seen += int(who.may.sum()) not in {0, len(tracks)}
+    assert seen
 
 
 def test_todays_plays_count_at_once(filler):

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -82,6 +82,7 @@ class Tracks:
     clean: Flags
     names: Mapping[str, Names]
     cards: Any
+    _aligned: dict[int, tuple[Any, Array, Array]] = field(default_factory=dict, repr=False, compare=False)
 
     def __len__(self) -> int:
         return len(self.recording)
@@ -110,6 +111,19 @@ class Tracks:
     def words(self) -> Words:
         """The names that prompts may use."""
         return Words(frozenset(self.names["artists"].code) - {""}, frozenset(self.names["tags"].code) - {""})
+
+    @cached_property
+    def fame(self) -> Array:
+        """Popularity, float32; 0 where it is unknown."""
+        return np.nan_to_num(self.number["popularity"]).astype(np.float32)
+
+    def aligned(self, recordings: Array) -> tuple[Array, Array]:
+        """Rows of recordings, and their places among these; kept, for arrays that stay as long as a release does."""
+        key = id(recordings)
+        if key not in self._aligned:
+            at, there = self.rows(recordings.astype(np.int64))
+            self._aligned[key] = (recordings, at, np.flatnonzero(there))  # the array too, so that nobody else gets its id
+        return self._aligned[key][1:]
 
     def rows(self, recordings: Array) -> tuple[Array, Array]:
         """Where recordings stand, and which of them do."""

@@ -18,6 +18,7 @@ from trackpools.fill.tracks import Flags, Listener, Tracks, passing
 
 Array = NDArray[Any]
 OF_ARTIST = 40  # of what is retrieved at most: a playlist has other artists too, unless one alone was asked for
+PICKED = 8  # scores of fewer than one in so many rows are computed for these alone
 POOL, RETRIEVAL, EXPLORE = 0, 1, 2
 
 
@@ -30,27 +31,38 @@ class World:
     place: Array
 
 
-def allowed(release: Release, person: Person, tracks: Tracks, *, clean: bool) -> Flags:
-    """Rows that the rules of pools let this listener have: rights, explicit words, blocked, heard policy, standards, switches."""
-    past, heard = person.past, release.config.pools.heard
-    met = np.zeros(len(tracks), np.uint8)
+def unmet(release: Release, market: str, tracks: Tracks, *, clean: bool) -> Flags:
+    """Rows that the rules of pools let somebody have who met none of them: rights, explicit words, standards, switches. The same for all of a market."""
+    return _lawful(release, market, tracks.recording, np.zeros(len(tracks), np.uint8), clean=clean)
+
+
+def allowed(release: Release, person: Person, tracks: Tracks, fresh: Flags) -> Flags:
+    """Rows that the rules let this listener have: those of `unmet`, and of what was met what is neither blocked nor refused by the heard policy."""
+    past, may = person.past, fresh.copy()
     at, there = tracks.rows(past.recording)
-    met[at] = (rules.HEARD * past.heard + rules.BLOCKED * past.blocked + rules.REFUSED * past.refused)[there]
-    barred = look_up(release.markets[person.market].bars, tracks.recording)
-    below = rules.below_standard(release.shelf, tracks.recording, met, rules.Standards.of(release.config.rules, release.as_of))
-    return np.asarray(rules.flags(barred, np.full(len(tracks), clean), met, below, heard=heard) == 0)
+    met = (rules.HEARD * past.heard + rules.BLOCKED * past.blocked + rules.REFUSED * past.refused)[there].astype(np.uint8)
+    may[at] = _lawful(release, person.market, tracks.recording[at], met, clean=person.clean)
+    return may
 
 
-def scores(release: Release, person: Person, tracks: Tracks) -> Array:
-    """What the model thinks of each row, float32 and finite: the product of factors; without them less than any other, by popularity."""
-    fame = np.nan_to_num(tracks.number["popularity"]).astype(np.float32) - np.float32(1e3)
+def _lawful(release: Release, market: str, recordings: Array, met: Array, *, clean: bool) -> Flags:
+    barred = look_up(release.markets[market].bars, recordings)
+    below = rules.below_standard(release.shelf, recordings, met, rules.Standards.of(release.config.rules, release.as_of))
+    return np.asarray(rules.flags(barred, np.full(len(recordings), clean), met, below, heard=release.config.pools.heard) == 0)
+
+
+def scores(release: Release, person: Person, tracks: Tracks, wanted: Flags) -> Array:
+    """What the model thinks of the wanted rows, float32 and finite: the product of factors; without them less than any other, by popularity."""
+    worth = tracks.fame - np.float32(1e3)
     x = person.vectors.get(als.BIT)
     if x is None:
-        return fame
+        return worth
     for stripe in release.spaces.get(als.BIT, ()):
-        at, there = tracks.rows(stripe.idx.astype(np.int64))
-        fame[at] = (stripe.y @ x.astype(np.float32))[there]
-    return fame
+        at, there = tracks.aligned(stripe.idx)
+        some = np.flatnonzero(wanted[at])
+        # rows picked out are copied: it pays where they are few
+        worth[at[some]] = stripe.y[there[some]] @ x if PICKED * len(some) < len(at) else (stripe.y @ x)[there[some]]
+    return worth
 
 
 @dataclass(frozen=True)
@@ -78,7 +90,7 @@ def world(who: Asker, tracks: Tracks, pool: tuple[Array, Flags], wanted: Constra
     rows, place, explored = at[kept], np.flatnonzero(there)[kept], pool[1][there][kept]
     inside = may & passing(tracks, wanted.every, listener)
     inside[rows] = False
-    by_score = scores(release, who.person, tracks)
+    by_score = scores(release, who.person, tracks, inside)
     of_one = min(wanted.artist_cap or OF_ARTIST, OF_ARTIST)
     more = [_best(by_score, inside, tracks.artist, most if not wanted.parts else most // 2, of_one)]
     parts = [inside & passing(tracks, part.of, listener) for part in wanted.parts]
@@ -115,7 +127,7 @@ def _capped(rows: Array, score: Array, artist: Array, of_one: int) -> Array:
 def seeded(found: World, tracks: Tracks, wanted: Sequence[str], may: Flags) -> tuple[World, dict[str, int | None]]:
     """The world with what must be in it, and of each title or track id the row that is meant: of many the most heard; None where none may be had."""
     meant: dict[str, int | None] = {}
-    fame = np.nan_to_num(tracks.number["popularity"])
+    fame = tracks.fame
     for name in wanted:
         named = tracks.names["titles"].having((name,)) | np.asarray(pc.fill_null(pc.equal(tracks.cards["track_id"], name), False))
         rows = np.flatnonzero(named & may)

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from trackpools.core.decode import named
 from trackpools.core.known import Known
-from trackpools.core.on_demand import Person
+from trackpools.core.on_demand import Person, Release
 from trackpools.core.past import Event, Past
 from trackpools.core.sources import explore
 from trackpools.core.sources.listeners import NEVER, day_number
@@ -27,7 +27,7 @@ from trackpools.fill.pack import PACKAGED, Instructions
 from trackpools.fill.prompt import read
 from trackpools.fill.rights import lapsed, playable
 from trackpools.fill.tracks import Flags, Listener, Tracks
-from trackpools.fill.world import EXPLORE, RETRIEVAL, Asker, World, allowed, seeded, world
+from trackpools.fill.world import EXPLORE, RETRIEVAL, Asker, World, allowed, seeded, unmet, world
 from trackpools.shell.journal import Journal
 from trackpools.shell.serving import Opened
 
@@ -65,6 +65,7 @@ class Filler:
     journal: Journal | None = None
     today: Callable[[], date] = lambda: datetime.now(UTC).date()
     _tracks: dict[str, Tracks] = field(default_factory=dict)
+    _unmet: dict[str, Any] = field(default_factory=dict)
     _ended: dict[date, list[dict[str, Any]]] = field(default_factory=dict)
 
     def tracks(self, market: str) -> Tracks:
@@ -125,8 +126,18 @@ class Filler:
             person = replace(person, past=Past.of(known.interactions, self.opened.config, self.opened.as_of, _events(request.events, tracks)))
         release = self.opened.release
         listener = _listener(person, (known.pool or NO_POOL)["profile"], day_number(release.as_of.date()))
-        may = allowed(release, person, tracks, clean=person.clean) & self._playable(tracks, person)
+        may = allowed(release, person, tracks, self._open(release, person, tracks)) & self._playable(tracks, person)
         return Asker(release, person, listener, may), tracks, known
+
+    def _open(self, release: Release, person: Person, tracks: Tracks) -> Flags:
+        """`unmet`, kept until something is switched."""
+        kept, key = self._unmet, f"{person.market} {person.clean}"
+        if kept.get("release") is not release:
+            kept = self._unmet = {"release": release}
+        if key not in kept:
+            kept[key] = unmet(release, person.market, tracks, clean=person.clean)
+        flags: Flags = kept[key]
+        return flags
 
     def _playable(self, tracks: Tracks, person: Person) -> Flags:
         """Rows whose rights have not ended since the release was made."""
