@@ -17,12 +17,11 @@ from trackpools.core.sources import explore
 from trackpools.core.sources.listeners import NEVER, day_number
 from trackpools.errors import InputError
 from trackpools.fill.compose import Composed
-from trackpools.fill.constraints import Constraints, both
 from trackpools.fill.contract import Entry, FillRequest, Heard, Origin, Playlist
 from trackpools.fill.filled import Clock, Filled, Given, filled
 from trackpools.fill.model import Model
-from trackpools.fill.prompt import read
 from trackpools.fill.tracks import Listener, Tracks
+from trackpools.fill.understand import Understood, understood
 from trackpools.fill.world import RETRIEVAL, Asker, World, allowed, seeded, world
 from trackpools.shell.serving import Opened
 from trackpools.tables import POOLS_HOT
@@ -33,13 +32,13 @@ WINDOWS = {28: "artists_28d", 180: "artists_180d"}
 
 @dataclass(frozen=True)
 class Explained:
-    """A playlist, how it came about, what it started from, and what was read of the prompt alone."""
+    """A playlist, how it came about, what it started from, and what the prompt was understood as."""
 
     playlist: Playlist
     done: Filled
     given: Given
     world: World
-    read: Constraints
+    understood: Understood
 
 
 @dataclass
@@ -90,27 +89,26 @@ class Filler:
         clock = Clock()
         with clock.step("read"):
             who, tracks, row = self.who(request)
-        with clock.step("understand"):
-            understood = read(request.prompt, tracks.words)
-            wanted = both(understood.constraints, request.constraints)
+        config = self.opened.config
+        meant = understood(request, tracks, model, config.llm, clock)
+        wanted = meant.wanted
         with clock.step("candidates"):
             pool = np.array([one["recording"] for one in row["candidates"]], np.int64)
             explored = np.array([one["sources"] == 1 << explore.BIT for one in row["candidates"]], bool)
             found, seeds = seeded(world(who, tracks, (pool, explored), wanted), tracks, wanted.seeds, who.may)
-        config = self.opened.config
         given = Given(tracks, found.candidates, wanted, who.listener, seeds, config.fill, config.llm)
         done = filled(given, request, model, clock)
         made = Playlist(
             request_id=str(uuid.uuid4()), release=self.opened.release_id, model="none" if model is None else model.name,
             tracks=tuple(self._entries(tracks, done.made, found, row, who.person)), constraints=wanted, told=done.told,
-            not_applied=understood.not_applied, notes=done.made.loosened, degraded=done.degraded, chosen_by_model=done.chosen_by_model,
-            candidates={name: int((found.origin == code).sum()) for code, name in enumerate(ORIGINS)}, dropped=dict(done.asked.dropped),
-            tokens=done.asked.tokens, cost=done.asked.cost, milliseconds=clock.steps,
+            not_applied=meant.not_applied, notes=(*meant.notes, *done.made.loosened), degraded=done.degraded, chosen_by_model=done.chosen_by_model,
+            candidates={name: int((found.origin == code).sum()) for code, name in enumerate(ORIGINS)}, dropped=dict(done.asked.dropped) | meant.dropped,
+            tokens=done.asked.tokens + meant.tokens, cost=done.asked.cost + meant.cost, milliseconds=clock.steps,
         )
-        return Explained(made, done, given, found, understood.constraints)
+        return Explained(made, done, given, found, meant)
 
     def who(self, request: FillRequest) -> tuple[Asker, Tracks, Mapping[str, Any]]:
-        """Who asks, the catalogue of the market, and the row of the pool."""
+        """Who meant, the catalogue of the market, and the row of the pool."""
         person = _asked_of(self.opened.person(request.user_id, ()), request, self.opened)
         tracks = self.tracks(person.market)
         if request.events:
