@@ -30,6 +30,7 @@ ARCS = ("rising", "falling", "peak")
 FIELDS = (*NAMES, *AMOUNTS, *BANDS, *FLAGS, "arc")
 LENGTH = frozenset(("tracks", "seconds"))  # one thing: how long a playlist is
 COUNTED = frozenset(word for word in NUMERALS if " " not in word) - {"a", "an"} | {"dozen", "hundred", "couple", "half"}
+IMPOSSIBLE = "no such playlist"
 
 
 class Wrong(Exception):  # noqa: N818 - a finding that does not count, no error of ours
@@ -101,11 +102,13 @@ class Draft:
     Attributes:
         known: what was understood before; it wins.
         left: the words that findings may be read from.
+        holds: whether findings may hold for every track; else they only sort.
     """
 
     known: Constraints
     words: Words
     left: tuple[Left, ...]
+    holds: bool = True
     whole: dict[str, Any] = field(default_factory=dict)
     every: dict[str, Any] = field(default_factory=dict)
     prefer: dict[str, Any] = field(default_factory=dict)
@@ -127,6 +130,8 @@ class Draft:
             into = {"whole": self.whole, "every": self.every, "prefer": self.prefer}[where]
             if self._is_told(where, name, value, into):
                 raise Wrong("told already")
+            if where != "prefer" and not self.holds:
+                raise Wrong(IMPOSSIBLE)
         except Wrong as wrong:
             self.dropped[str(wrong)] += 1
             return

@@ -71,18 +71,19 @@ def question(prompt: str, left: Sequence[Left], tags: Sequence[str]) -> tuple[Me
     return {"role": "system", "content": SYSTEM}, {"role": "user", "content": user}
 
 
-def found(text: str, known: Constraints, left: Sequence[Left], words: Words) -> Found | None:
+def found(text: str, known: Constraints, left: Sequence[Left], words: Words, *, holds: bool = True) -> Found | None:
     """What an answer adds to what is known; None where it is no answer.
 
     Args:
         left: the words that it was asked about.
         words: names of the catalogue.
+        holds: false leaves what only sorts.
     """
     told = json_object(text)
     findings = told.get("findings") if told is not None else None
     if not isinstance(findings, list):
         return None
-    draft = Draft(known, words, tuple(left))
+    draft = Draft(known, words, tuple(left), holds)
     for one in findings[:MOST_FINDINGS]:
         draft.take(one)
     if len(findings) > MOST_FINDINGS:

@@ -1,5 +1,6 @@
 """A prompt understood: by rules first, and what they leave by a model where there is one; what neither understands is told back."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -45,8 +46,14 @@ class Understood:
     cost: float = 0.0
 
 
-def understood(request: FillRequest, tracks: Tracks, model: Model | None, llm: LlmConfig, clock: Clock) -> Understood:
-    """What is wanted. A model is asked once, about words that no rule read, and adds to what the rules read; whatever it does, that stays."""
+def understood(
+    request: FillRequest, tracks: Tracks, model: Model | None, llm: LlmConfig, clock: Clock, *, may_exist: Callable[[Constraints], bool],
+) -> Understood:
+    """What is wanted. A model is asked once, about words that no rule read, and adds to what the rules read; whatever it does, that stays.
+
+    Args:
+        may_exist: whether there may be such a playlist. What the model read must not be why there is none.
+    """
     with clock.step("understand"):
         told = read(request.prompt, tracks.words)
     by_rules = Understood(both(told.constraints, request.constraints), told.constraints, told.not_applied)
@@ -59,20 +66,24 @@ def understood(request: FillRequest, tracks: Tracks, model: Model | None, llm: L
             answer = model.answer(question(request.prompt, about, tags_for(about, tracks)), schema(), seconds=seconds)
         except ModelFailed as failed:
             return replace(by_rules, notes=(f"{ASKED} did not answer ({failed})",))
-        return _with(by_rules, answer, about, tracks.words)
+        made = _with(by_rules, answer, about, tracks.words)
+        if made.wanted != by_rules.wanted and not may_exist(made.wanted) and may_exist(by_rules.wanted):
+            return _with(by_rules, answer, about, tracks.words, holds=False)
+        return made
 
 
-def _with(first: Understood, answer: Answer, about: tuple[Left, ...], words: Words) -> Understood:
+def _with(first: Understood, answer: Answer, about: tuple[Left, ...], words: Words, *, holds: bool = True) -> Understood:
     """What was understood, and what an answer adds to it."""
     paid = replace(first, said=answer.text, tokens=max(answer.tokens_in, 0) + max(answer.tokens_out, 0), cost=answer.cost)
-    told = found(answer.text, first.wanted, about, words)
+    told = found(answer.text, first.wanted, about, words, holds=holds)
     if told is None:
         return replace(paid, notes=(f"{ASKED} gave no answer that can be read",), dropped={"reading: unreadable": 1})
     spoken = {one.words for one in about}
     left = tuple(dict.fromkeys((*told.left, *(one for one in first.not_applied if one not in spoken))))
     wanted, both_read = (added(one, told.more) for one in (first.wanted, first.read))
     dropped = {f"reading: {what}": count for what, count in told.dropped.items()}
-    return replace(paid, wanted=wanted, read=both_read, not_applied=left, notes=told.notes, dropped=dropped)
+    notes = told.notes if holds else (*told.notes, f"{ASKED} read of it what leaves no such playlist")
+    return replace(paid, wanted=wanted, read=both_read, not_applied=left, notes=notes, dropped=dropped)
 
 
 def tags_for(left: tuple[Left, ...], tracks: Tracks) -> list[str]:

@@ -16,7 +16,7 @@ from trackpools.core.past import Event
 from trackpools.core.sources import explore
 from trackpools.core.sources.listeners import NEVER, day_number
 from trackpools.errors import InputError
-from trackpools.fill.compose import Composed
+from trackpools.fill.compose import Composed, may_exist
 from trackpools.fill.contract import Entry, FillRequest, Heard, Origin, Playlist
 from trackpools.fill.filled import Clock, Filled, Given, filled
 from trackpools.fill.model import Model
@@ -90,7 +90,8 @@ class Filler:
         with clock.step("read"):
             who, tracks, row = self.who(request)
         config = self.opened.config
-        meant = understood(request, tracks, model, config.llm, clock)
+        meant = understood(
+            request, tracks, model, config.llm, clock, may_exist=lambda one: may_exist(tracks, np.flatnonzero(who.may), one, who.listener, config.fill))
         wanted = meant.wanted
         with clock.step("candidates"):
             pool = np.array([one["recording"] for one in row["candidates"]], np.int64)
