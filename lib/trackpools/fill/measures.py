@@ -19,7 +19,7 @@ class Outcome:
     """One prompt of one listener.
 
     Attributes:
-        understood: whether the rules read the prompt as it is meant.
+        understood: whether the prompt was read as it is meant, nothing left over.
         told: of what is meant, judged from the finished playlist.
         possible: of pool, retrieval and catalogue, whether such a playlist exists there.
         by_model: share of the tracks that the model chose.

@@ -12,6 +12,9 @@ TAIL = re.compile(r"[,.;:!?()]+$")
 NOT = frozenset((
     "no", "not", "without", "never", "except", "excluding", "exclude", "skip", "avoid", "minus", "nothing", "nor",
 ))
+AGAINST = NOT | frozenset((
+    "dont", "doesnt", "didnt", "wont", "cant", "isnt", "arent", "hate", "dislike", "less", "fewer", "hardly", "instead", "neither", "anti",
+))
 ONLY = frozenset((
     "by", "from", "of", "only", "feat", "featuring", "artist", "artists", "band", "bands", "with", "and", "or",
 ))
@@ -26,6 +29,14 @@ FILLER = frozenset((
     "what", "whatever", "when", "while", "where", "as", "into", "i'll", "going", "listen", "listening", "hear", "have", "has", "had", "been", "between",
     "each", "other", "than", "there", "here", "day", "today", "tonight",
 ))
+
+
+@dataclass(frozen=True)
+class Left:
+    """Words in a row that nothing was read of, fillers left out; `denied` where one such as no or hate stands in their clause, before them or among them."""
+
+    words: str
+    denied: bool = False
 
 
 @dataclass(frozen=True)
@@ -61,13 +72,14 @@ def _is_name(spoken: list[str], words: Words) -> bool:
     return not any(TAIL.search(word) for word in spoken[:-1]) and words.kind(plain(" ".join(spoken))) is not None
 
 
-def read_names(text: str, own: dict[str, Any], known: Known) -> list[str]:
+def read_names(text: str, own: dict[str, Any], known: Known) -> list[Left]:
     """Read names of the catalogue into a filter; returns what is left that is no filler, by runs of words.
 
     A name of several words counts anywhere, a tag too; an artist of one word only after a word such as by, from or without, for
     many are common words.
     """
-    left: list[str] = []
+    left: list[Left] = []
+    denied = False
     for run in text.split("¦"):
         tokens, at, refused, before, unread = [plain(word) for word in run.split() if plain(word)], 0, False, "", []
         tokens = [part for token in tokens for part in token.split()]
@@ -85,9 +97,10 @@ def read_names(text: str, own: dict[str, Any], known: Known) -> list[str]:
             if before not in FILLER and before not in NOT:
                 unread.append(before)
             elif unread:
-                left, unread = [*left, " ".join(unread)], []
+                left, unread = [*left, Left(" ".join(unread), denied)], []
+            denied |= before in AGAINST
             at += 1
-        left += [" ".join(unread)] if unread else []
+        left += [Left(" ".join(unread), denied)] if unread else []
     return left
 
 

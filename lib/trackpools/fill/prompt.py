@@ -6,7 +6,7 @@ from typing import Any
 
 from trackpools.fill.constraints import MOST_BANDS, Band, Constraints, Filter, Part
 from trackpools.fill.grammar import Phrase
-from trackpools.fill.names import MOST_NAMES, Known, held_back, read_names
+from trackpools.fill.names import MOST_NAMES, Known, Left, held_back, read_names
 from trackpools.fill.phrases import LENGTHS, MOOD, TRACK, WHOLE
 from trackpools.fill.phrases_track import CUTS, HITS
 from trackpools.fill.words import Words, plain, tidy
@@ -33,10 +33,11 @@ RANKS = {HITS: Band(high=5), CUTS: Band(low=6)}
 
 @dataclass(frozen=True)
 class Read:
-    """What a prompt asks for, and words that no rule read."""
+    """What a prompt asks for, words that no rule read, and the same words for who tries again."""
 
     constraints: Constraints
     not_applied: tuple[str, ...] = ()
+    left: tuple[Left, ...] = ()
 
 
 @dataclass
@@ -48,7 +49,7 @@ class _Draft:
     prefer: dict[str, Any] = field(default_factory=dict)
     parts: list[tuple[dict[str, Any], float]] = field(default_factory=list)
     closed: bool = False
-    left: list[str] = field(default_factory=list)
+    left: list[Left] = field(default_factory=list)
 
 
 def read(prompt: str, words: Words | None = None) -> Read:
@@ -67,9 +68,10 @@ def read(prompt: str, words: Words | None = None) -> Read:
         _clause(clause, draft, Known(words, names))
     every, parts = Filter(**draft.every), tuple(Part(of=Filter(**of), share=share) for of, share in draft.parts if of)
     made = Constraints(**draft.whole, every=every, parts=parts[:5], closed=draft.closed and len(parts) > 1, prefer=Filter(**draft.prefer))
+    told = [one.words for one in draft.left]
     if len(prompt) > MOST_CHARACTERS:
-        draft.left.append(f"all after the first {MOST_CHARACTERS:,} characters")
-    return Read(made, tuple(dict.fromkeys(draft.left)))
+        told.append(f"all after the first {MOST_CHARACTERS:,} characters")
+    return Read(made, tuple(dict.fromkeys(told)), tuple(dict.fromkeys(draft.left)))
 
 
 def _quoted(text: str, draft: _Draft, words: Words) -> str:

@@ -28,9 +28,9 @@ class Reply:
 
 def read_reply(text: str, count: int) -> Reply:
     """What a text chooses of the candidates 1 to `count`."""
-    told = _object(text[:MOST_TEXT])
+    told = json_object(text)
     numbers = told.get("tracks") if told is not None else None
-    if not isinstance(numbers, list) or len(text) > MOST_TEXT:
+    if not isinstance(numbers, list):
         return Reply(dropped={UNREADABLE: 1})
     places: dict[int, None] = {}
     dropped: Counter[str] = Counter()
@@ -48,8 +48,10 @@ def read_reply(text: str, count: int) -> Reply:
     return Reply(tuple(places), dict(dropped))
 
 
-def _object(text: str) -> dict[str, Any] | None:
-    """The JSON object that a text is, holds fenced, or holds between other words; None where none can be read."""
+def json_object(text: str) -> dict[str, Any] | None:
+    """The JSON object that a text is, holds fenced, or holds between other words; None where none can be read, or the text is longer than MOST_TEXT."""
+    if len(text) > MOST_TEXT:
+        return None
     fenced = FENCE.search(text)
     start, end = text.find("{"), text.rfind("}")
     tries = [text, fenced[1] if fenced else "", text[start : end + 1] if 0 <= start < end else ""]

@@ -110,7 +110,7 @@ class Tracks:
     @cached_property
     def words(self) -> Words:
         """The names that prompts may use."""
-        return Words(frozenset(self.names["artists"].code) - {""}, frozenset(self.names["tags"].code) - {""})
+        return Words(*(frozenset(self.names[name].code) - {""} for name in ("artists", "tags", "languages")))
 
     @cached_property
     def fame(self) -> Array:

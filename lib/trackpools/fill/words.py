@@ -29,6 +29,7 @@ class Words:
 
     artists: frozenset[str] = frozenset()
     tags: frozenset[str] = frozenset()
+    languages: frozenset[str] = frozenset()
 
     @staticmethod
     def of(artists: Iterable[str | None], tags: Iterable[str | None]) -> "Words":

@@ -1,6 +1,6 @@
 """`trackpools fill`: one playlist, told to people or to scripts."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,13 +11,12 @@ from trackpools.errors import ConfigError
 from trackpools.fill.checks import clock
 from trackpools.fill.constraints import Constraints
 from trackpools.fill.contract import FillRequest, Playlist
-from trackpools.fill.filled import Filled
 from trackpools.fill.pack import PACKAGED
 from trackpools.places import user_cache
 from trackpools.shell.chat import ChatModel
 from trackpools.shell.command import Answer
 from trackpools.shell.fill_trace import later
-from trackpools.shell.filling import Filler
+from trackpools.shell.filling import Explained, Filler
 from trackpools.shell.journal import Journal
 from trackpools.shell.kv_reading import opened
 from trackpools.shell.local_llm import NAME as LOCAL
@@ -42,10 +41,10 @@ def fill(config: Config, request: FillRequest, *, model: str | None, explain: bo
     with chosen_model(config, model) as (chooser, fit):
         words, why = instructions(config) if chooser is not None else (PACKAGED, "")
         told = Filler(opened(fit), user_cache() / "cards", words, journal).explained(request, chooser)
-    made, done = told.playlist, told.done
+    made = told.playlist
     lines: list[Any] = [_grid(made), _summary(made), *_constraints(made)]
     if explain:
-        lines += _explained(made, done)
+        lines += _explained(told)
     lost = f"the playlist was not kept: {journal.trouble}" if journal is not None and journal.trouble else ""
     more = {"playlist": made.model_dump(mode="json")}
     return Answer(made.release, warnings=list(filter(None, (why, lost))), lines=lines, more=more, then=later(config, told))
@@ -117,13 +116,19 @@ def _constraints(made: Playlist) -> list[Any]:
     return lines
 
 
-def _explained(made: Playlist, done: Filled) -> list[Any]:
+def _explained(found: Explained) -> list[Any]:
+    made, done, read = found.playlist, found.done, found.understood
     asked = made.constraints.model_dump_json(exclude_defaults=True)
     took = ", ".join(f"{name} {took:.1f} ms" for name, took in made.milliseconds.items())
     world = ", ".join(f"{count} {name}" for name, count in made.candidates.items())
     told: list[Any] = []
     if made.model != "none":
-        wrong = ", ".join(f"{count} {what}" for what, count in made.dropped.items()) or "nothing"
-        told = [plain(f"the model said: {text}", 500) for text in done.asked.said]
-        told.append(f"of it {len(done.asked.rows)} candidates, {wrong} dropped; {made.tokens:,} tokens, {made.cost:.6f}; instructed by {made.instructions}")
+        told = [plain(f"the model read: {read.said}", 500), f"of it {_wrong(read.dropped)} dropped"] if read.said else []
+        told += [plain(f"the model said: {text}", 500) for text in done.asked.said]
+        told.append(f"of it {len(done.asked.rows)} candidates, {_wrong(done.asked.dropped)} dropped")
+        told.append(f"{made.tokens:,} tokens, {made.cost:.6f}; instructed by {made.instructions}")
     return [*told, plain(f"constraints: {asked}", 2000), f"candidates: {world}", f"release {made.release}, request {made.request_id}", took]
+
+
+def _wrong(dropped: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {what}" for what, count in dropped.items()) or "nothing"

@@ -120,7 +120,7 @@ def _outcome(filler: Filler, user: str, case: Case, model: Model | None) -> Outc
     free = told.world.candidates.rows[: len(rows)]
     seeds = _seeds(told, case.wants)
     return Outcome(
-        case, _same(told.read, case.wants) and not told.playlist.not_applied, tuple(judged(given.tracks, rows, case.wants, given.listener, seeds)),
+        case, _same(told.understood.read, case.wants) and not told.playlist.not_applied, tuple(judged(given.tracks, rows, case.wants, given.listener, seeds)),
         dict(_possible(told, case.wants, seeds)), told.done.chosen_by_model, 1 - float(np.isin(rows, free).mean()) if len(rows) else 0.0,
         len(np.unique(given.tracks.artist[rows])) / len(rows) if len(rows) else 0.0, sum(told.playlist.milliseconds.values()),
         told.playlist.tokens, told.playlist.cost, told.playlist.degraded,

@@ -15,7 +15,7 @@ from trackpools.shell.mlflow_client import Server, experiment_id
 from trackpools.shell.tracking import QUOTED
 
 LOG = logging.getLogger(__name__)
-TYPES = {"understand": "PARSER", "model": "LLM"}  # of MLflow's kinds of spans; the others are tasks
+TYPES = {"understand": "PARSER", "read by model": "LLM", "model": "LLM"}  # of MLflow's kinds of spans; the others are tasks
 SCHEMA = "3"  # of MLflow's traces
 Attributes = Mapping[str, Any]
 
@@ -71,11 +71,13 @@ def _whole(fill: Explained) -> Attributes:
 
 def _steps(fill: Explained) -> Iterator[tuple[str, Attributes]]:
     made, asked = fill.playlist, fill.done.asked
-    yield "understand", {"read": len(fill.read.model_dump(exclude_defaults=True)), "not_applied": len(made.not_applied)}
+    yield "understand", {"read": len(fill.understood.read.model_dump(exclude_defaults=True)), "not_applied": len(made.not_applied)}
+    read = fill.understood
+    yield "read by model", {"model": made.model, "findings": len(read.notes), "dropped": read.dropped, "tokens": read.tokens, "cost": read.cost}
     yield "candidates", {"candidates": made.candidates, "allowed": len(fill.given.candidates.allowed)}
     yield "model", {
         "model": made.model, "shown": asked.shown, "answers": len(asked.said), "chosen": len(asked.rows),
-        "dropped": made.dropped, "tokens": made.tokens, "cost": made.cost,
+        "dropped": dict(asked.dropped), "tokens": asked.tokens, "cost": asked.cost,
     }
 
 

@@ -18,15 +18,15 @@ from trackpools.core.past import Event, Past
 from trackpools.core.sources import explore
 from trackpools.core.sources.listeners import NEVER, day_number
 from trackpools.errors import InputError
-from trackpools.fill.constraints import Constraints, both
+from trackpools.fill.compose import may_exist
 from trackpools.fill.contract import Entry, FillRequest, Heard, Origin, Playlist
 from trackpools.fill.filled import Clock, Filled, filled
 from trackpools.fill.given import Given
 from trackpools.fill.model import Model
 from trackpools.fill.pack import PACKAGED, Instructions
-from trackpools.fill.prompt import read
 from trackpools.fill.rights import lapsed, playable
 from trackpools.fill.tracks import Flags, Listener, Tracks
+from trackpools.fill.understand import Understood, understood
 from trackpools.fill.world import EXPLORE, RETRIEVAL, Asker, World, allowed, seeded, unmet, world
 from trackpools.shell.journal import Journal
 from trackpools.shell.serving import Opened
@@ -38,13 +38,13 @@ WINDOWS = {28: "artists_28d", 180: "artists_180d"}
 
 @dataclass(frozen=True)
 class Explained:
-    """A playlist, how it came about, what it started from, what was read of the prompt alone, and the time it took."""
+    """A playlist, how it came about, what it started from, what the prompt was understood as, and the time it took."""
 
     playlist: Playlist
     done: Filled
     given: Given
     world: World
-    read: Constraints
+    understood: Understood
     clock: Clock
 
 
@@ -93,29 +93,29 @@ class Filler:
         clock = Clock()
         with clock.step("read"):
             who, tracks, known = self.who(request)
-        row = known.pool or NO_POOL
-        with clock.step("understand"):
-            understood = read(request.prompt, tracks.words)
-            wanted = both(understood.constraints, request.constraints)
+        row, config = known.pool or NO_POOL, self.opened.config
+        meant = understood(
+            request, tracks, model, config.llm, clock, may_exist=lambda one: may_exist(tracks, np.flatnonzero(who.may), one, who.listener, config.fill))
+        wanted = meant.wanted
         with clock.step("candidates"):
             pool = np.array([one["recording"] for one in row["candidates"]], np.int64)
             explored = np.array([one["sources"] == 1 << explore.BIT for one in row["candidates"]], bool)
             found, seeds = seeded(world(who, tracks, (pool, explored), wanted), tracks, wanted.seeds, who.may)
-        config = self.opened.config
         lot = found.candidates.rows[found.origin == EXPLORE]
         given = Given(tracks, found.candidates, wanted, who.listener, seeds, config.fill, config.llm, lot, self.instructions)
         done = filled(given, request, model, clock)
         made = Playlist(
             request_id=str(uuid.uuid4()), release=self.opened.release_id, model="none" if model is None else model.name,
             tracks=tuple(self._entries(tracks, done, found, row, who.person)), constraints=wanted, told=done.told,
-            not_applied=understood.not_applied, notes=(*filter(None, (self.opened.note, known.note)), *done.made.loosened),
+            not_applied=meant.not_applied, notes=(*filter(None, (self.opened.note, known.note)), *meant.notes, *done.made.loosened),
             degraded=done.degraded, chosen_by_model=done.chosen_by_model,
-            candidates={name: int((found.origin == code).sum()) for code, name in enumerate(ORIGINS)}, dropped=dict(done.asked.dropped),
-            tokens=done.asked.tokens, cost=done.asked.cost, instructions="" if model is None else self.instructions.version, milliseconds=clock.steps,
+            candidates={name: int((found.origin == code).sum()) for code, name in enumerate(ORIGINS)}, dropped=dict(done.asked.dropped) | meant.dropped,
+            tokens=done.asked.tokens + meant.tokens, cost=done.asked.cost + meant.cost,
+            instructions="" if model is None else self.instructions.version, milliseconds=clock.steps,
         )
         if self.journal is not None:
             self.journal.add(made, who.person.idx, tracks.recording[done.made.rows].tolist())
-        return Explained(made, done, given, found, understood.constraints, clock)
+        return Explained(made, done, given, found, meant, clock)
 
     def who(self, request: FillRequest) -> tuple[Asker, Tracks, Known]:
         """Who asks, the catalogue of the market, and what the release knows of the listener."""

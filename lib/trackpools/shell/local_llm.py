@@ -34,8 +34,8 @@ def local_model(config: LlmConfig) -> Iterator[ChatModel]:
 
 
 def for_local(config: LlmConfig) -> LlmConfig:
-    """The section with no more shown than such a model can look over."""
-    return config.model_copy(update={"shown": min(config.shown, SHOWN), "pack_tokens": min(config.pack_tokens, TOKENS)})
+    """The section with no more asked than such a model can look over: it reads no prompts, for what it finds is seldom of the words, and it takes long."""
+    return config.model_copy(update={"shown": min(config.shown, SHOWN), "pack_tokens": min(config.pack_tokens, TOKENS), "parse": False})
 
 
 def _weights() -> Path:

@@ -142,7 +142,8 @@ def prompts_page() -> str:
     """The grammar of prompts: what each phrase means, how it may be said, and examples that the tests read."""
     lines = [
         MADE, "", "# What prompts are understood", "",
-        "What the rules read of a prompt: offline, the same every time. Words that no rule reads come back as *not applied*; they change nothing.",
+        "What the rules read of a prompt: offline, the same every time. Words that no rule reads are asked of the model",
+        "where there is one ([fill](fill.md)); what is left comes back as *not applied* and changes nothing.",
         "Names of artists and tags are those of the released catalogue, however they are written (case, accents, `&` and *and*). A tag counts anywhere;",
         "an artist of one word only after a word such as *by*, *from*, *of* or *without*. What the catalogue calls a tag is read as the tag, also where it",
         "is a mood here (*chill*).", "",
