@@ -40,13 +40,25 @@ def test_a_real_model_chooses_at_least_half_and_every_constraint_holds():
     assert made.asked.tokens > 500
 
 
+class Patient:
+    """Waits for an answer however busy the machine is: a server that is closed while it still writes one does not end."""
+
+    name = "patient"
+
+    def __init__(self, model):
+        self.model = model
+
+    def answer(self, messages, schema, *, seconds):
+        return self.model.answer(messages, schema, seconds=600)
+
+
 @pytest.mark.parametrize("prompt", ["12 songs, dreamy", "12 songs, nothing sappy", "grandma approved jazz, around 100 beats"])
 def test_whatever_a_small_model_reads_adds_only_what_words_carry(prompt):
     config, world, who = load_config(), some(11, size=200), listener()
     rules, request = read(prompt, world.words), FillRequest(user_id="u", prompt=prompt, deadline_s=120)
-    with local_model(config.llm.model_copy(update={"max_tokens": 200})) as model:
-        meant = understood(request, world, model, config.llm, Clock(), may_exist=lambda one: may_exist(world, np.arange(200), one, who, config.fill))
+    with local_model(config.llm.model_copy(update={"max_tokens": 80})) as model:
+        meant = understood(request, world, Patient(model), config.llm, Clock(), may_exist=lambda one: may_exist(world, np.arange(200), one, who, config.fill))
     print(prompt, "->", meant.said or meant.notes, meant.notes, meant.dropped)
-    assert meant.said or meant.notes, "it was asked"
+    assert meant.said
     require_only_adds(rules.constraints, meant.wanted, world, who)
     require_words_accounted(rules.left, meant.notes, meant.not_applied)
