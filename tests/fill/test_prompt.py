@@ -117,3 +117,32 @@ def test_no_text_breaks_the_reader_and_the_same_text_is_read_the_same(prompt):
 def test_plain_text_is_plain_already(text):
     assert plain(plain(text)) == plain(text)
     assert tidy(tidy(text)) == tidy(text)
+
+
+@pytest.mark.parametrize(("prompt", "every"), [
+    ("no fast songs", {"tempo": Band(high=120)}), ("not too fast", {"tempo": Band(high=120)}), ("nothing slow please", {"tempo": Band(low=100)}),
+    ("no calm songs", {"energy": Band(low=0.4)}), ("i don't want energetic music", {"energy": Band(high=0.7)}), ("not too popular", {"popularity": Band(high=0.95)}),
+    ("don't play french songs", {"no_languages": ("fr",)}), ("no more 80s", {"no_years": (Band(low=1980, high=1989),)}),
+    ("no more than 120 bpm", {"tempo": Band(high=120)}), ("not over 120 bpm", {"tempo": Band(high=120)}), ("no discoveries", {"heard": True}),
+    ("don't play jazz", {"no_tags": ("jazz",)}), ("i don't like jazz", {"no_tags": ("jazz",)}), ("anything but jazz", {"no_tags": ("jazz",)}),
+    ("jazz is not for me", {"no_tags": ("jazz",)}), ("i hate metal or jazz", {"no_tags": ("metal", "jazz")}), ("less jazz", {"no_tags": ("jazz",)}),
+    ("not too fast jazz", {"tempo": Band(high=120), "tags": ("jazz",)}), ("jazz but nothing fast", {"tags": ("jazz",), "tempo": Band(high=120)}),
+    ("no slow or calm songs", {"tempo": Band(low=100), "energy": Band(low=0.4)}),
+])
+def test_what_is_denied_is_turned_round(prompt, every):
+    understood = read(prompt, WORDS)
+    assert understood.constraints == Constraints(every=Filter(**every))
+    assert understood.not_applied == ()
+
+
+@pytest.mark.parametrize(("prompt", "left"), [
+    ("not my top artists", "my top artists"), ("not for a run", "for a run"), ("no clean versions", "clean versions"), ("not between 100 and 120 bpm", "between 100 and 120 bpm"),
+])
+def test_what_cannot_be_turned_round_is_not_applied_and_never_wanted(prompt, left):
+    understood = read(prompt, WORDS)
+    assert understood.constraints == Constraints()
+    assert understood.not_applied == (left,)
+
+
+def test_fillers_with_an_apostrophe_are_fillers():
+    assert read("i'm after something, let's play jazz", WORDS).not_applied == ("after",)

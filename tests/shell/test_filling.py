@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+from dataclasses import replace
 
 import numpy as np
 import pyarrow.compute as pc
@@ -81,6 +82,20 @@ def test_what_may_be_had_is_what_the_rules_say_of_every_row(released, tmp_path, 
         assert np.array_equal(who.may, rules.flags(barred, np.full(len(tracks), who.person.clean), met, below, heard=heard) == 0)
         seen += int(who.may.sum()) not in {0, len(tracks)}
     assert seen
+
+
+def test_who_asks_for_clean_tracks_gets_the_version_without_explicit_words(filler):
+    release, tracks = filler.opened.release, filler.tracks("*")
+    markets = {name: replace(one, bars=one.bars & ~np.uint8(rules.BIT["explicit"])) for name, one in release.markets.items()}
+    filler.opened.served[filler.opened.watch.off()] = replace(release, markets=markets)
+    clean = pc.binary_join_element_wise("clean", tracks.cards["track_id"], "-")
+    place = tracks.cards.schema.get_field_index("clean_track_id")
+    filler._tracks["*"] = replace(tracks, cards=tracks.cards.set_column(place, "clean_track_id", clean), clean=np.ones(len(tracks), bool))
+    assert not any(one.startswith("clean-") for one in ids(filler.fill(asked("20 songs"))))
+    for request in (asked("20 songs", clean=True), asked("20 clean songs"), asked("20 songs", constraints=Constraints(every=Filter(clean=True)))):
+        made = ids(filler.fill(request))
+        assert len(made) == 20
+        assert all(one.startswith("clean-") for one in made)
 
 
 def test_todays_plays_count_at_once(filler):

@@ -13,7 +13,8 @@ MOST_TRACKS = 500
 MOST_SECONDS = 24 * 3600
 MOST_DAYS = 36_500
 MOST_BANDS = 10
-Name = Annotated[str, Field(min_length=1, max_length=200)]
+MOST_LETTERS = 200  # of a name
+Name = Annotated[str, Field(min_length=1, max_length=MOST_LETTERS)]
 Names = Annotated[tuple[Name, ...], Field(max_length=50)]
 Number = Annotated[float, AfterValidator(finite)]
 

@@ -12,13 +12,12 @@ from typing import Any
 
 from trackpools.fill.amounts import WORDS as NUMERALS
 from trackpools.fill.checks import spoken
-from trackpools.fill.constraints import MOST_DAYS, MOST_SECONDS, MOST_TRACKS, Band, Constraints, Filter
+from trackpools.fill.constraints import MOST_DAYS, MOST_LETTERS, MOST_SECONDS, MOST_TRACKS, Band, Constraints, Filter
 from trackpools.fill.grammar import LANGUAGES
 from trackpools.fill.names import FILLER, MOST_NAMES, NOT, Left
 from trackpools.fill.quoting import quoted
 from trackpools.fill.words import Words, plain
 
-MOST_LETTERS = 200  # of a name, as Constraints have it
 NAMES = ("tags", "no_tags", "artists", "no_artists", "languages", "no_languages")
 REFUSED = ("no_tags", "no_artists", "no_languages")
 AMOUNTS = {"tracks": MOST_TRACKS, "minutes": MOST_SECONDS // 60, "quiet_days": MOST_DAYS}

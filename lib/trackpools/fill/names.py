@@ -10,15 +10,14 @@ MOST_NAMES = 50
 HELD = "zqname"  # and a number: letters that no phrase reads, and that `plain` leaves
 TAIL = re.compile(r"[,.;:!?()]+$")
 NOT = frozenset((
-    "no", "not", "without", "never", "except", "excluding", "exclude", "skip", "avoid", "minus", "nothing", "nor",
+    "no", "not", "without", "never", "except", "excluding", "exclude", "skip", "avoid", "minus", "nothing", "nor", "dont", "doesnt", "wont", "hate", "dislike",
+    "less", "fewer", "neither",
 ))
-AGAINST = NOT | frozenset((
-    "dont", "doesnt", "didnt", "wont", "cant", "isnt", "arent", "hate", "dislike", "less", "fewer", "hardly", "instead", "neither", "anti",
-))
+AGAINST = NOT | frozenset(("didnt", "cant", "isnt", "arent", "hardly", "instead", "anti"))
 ONLY = frozenset((
     "by", "from", "of", "only", "feat", "featuring", "artist", "artists", "band", "bands", "with", "and", "or",
 ))
-FILLER = frozenset((
+FILLER = frozenset(map(plain, (
     "a", "an", "the", "of", "to", "for", "from", "in", "on", "at", "with", "and", "or", "by", "my", "me", "i", "i'm", "i'd", "i've", "we", "us", "our",
     "you", "your", "it", "it's", "its", "is", "are", "was", "be", "some", "any", "more", "most", "very", "really", "just", "please", "only", "all",
     "that", "which", "this", "these", "those", "them", "they", "their", "so", "up", "out", "now", "then", "also", "too", "want", "need", "like", "would",
@@ -27,8 +26,8 @@ FILLER = frozenset((
     "nice", "best", "end", "beginning", "kind", "sort", "type", "style", "vibe", "vibes", "feel", "feeling", "full", "lots", "lot", "plenty", "bit",
     "little", "few", "much", "many", "artist", "artists", "band", "bands", "singer", "singers", "genre", "lasting", "long", "last", "about", "around",
     "what", "whatever", "when", "while", "where", "as", "into", "i'll", "going", "listen", "listening", "hear", "have", "has", "had", "been", "between",
-    "each", "other", "than", "there", "here", "day", "today", "tonight",
-))
+    "each", "other", "than", "there", "here", "day", "today", "tonight", "include",
+)))
 
 
 @dataclass(frozen=True)
@@ -79,9 +78,9 @@ def read_names(text: str, own: dict[str, Any], known: Known) -> list[Left]:
     many are common words.
     """
     left: list[Left] = []
-    denied = False
+    denied = refused = False
     for run in text.split("¦"):
-        tokens, at, refused, before, unread = [plain(word) for word in run.split() if plain(word)], 0, False, "", []
+        tokens, at, before, unread = [plain(word) for word in run.split() if plain(word)], 0, "", list[str]()
         tokens = [part for token in tokens for part in token.split()]
         while at < len(tokens):
             size, kind, name = _longest(tokens, at, known)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from trackpools.fill.constraints import MOST_BANDS, Band, Constraints, Filter, Part
+from trackpools.fill.denial import denial, tidied, turned
 from trackpools.fill.grammar import Phrase
 from trackpools.fill.names import MOST_NAMES, Known, Left, held_back, read_names
 from trackpools.fill.phrases import LENGTHS, MOOD, TRACK, WHOLE
@@ -60,9 +61,9 @@ def read(prompt: str, words: Words | None = None) -> Read:
     """
     words = words or Words()
     draft = _Draft()
-    text = _quoted(f" {tidy(prompt[:MOST_CHARACTERS])} ", draft, words)
+    text = _quoted(tidied(f" {tidy(prompt[:MOST_CHARACTERS])} "), draft, words)
     text, names = held_back(text, words)
-    text = _cut(text, LENGTHS, draft.every, words)
+    text = _cut(text, LENGTHS, draft.every, words, draft.left)
     text = _cut(text, WHOLE, draft.whole, words)
     for clause in _clauses(text):
         _clause(clause, draft, Known(words, names))
@@ -86,13 +87,21 @@ def _quoted(text: str, draft: _Draft, words: Words) -> str:
     return BEFORE_TITLE.sub("", bare)
 
 
-def _cut(text: str, phrases: tuple[Phrase, ...], into: dict[str, Any], words: Words) -> str:
-    """Read every phrase as often as it stands there; returns the rest. What is a tag of the catalogue is left to be read as one."""
+def _cut(text: str, phrases: tuple[Phrase, ...], into: dict[str, Any], words: Words, denied: list[Left] | None = None) -> str:
+    """Read every phrase as often as it stands there; returns the rest. What is a tag of the catalogue is left to be read as one.
+
+    Args:
+        denied: where what is denied goes that cannot be turned round; None for phrases that are never denied.
+    """
     for phrase in phrases:
         while (found := phrase.find(text)) and plain(found[0]) not in words.tags:
-            for name, value in phrase.means(found).items():
+            means: dict[str, Any] | None = phrase.means(found)
+            is_denied, before = denial(text[: found.start()]) if denied is not None else (False, text[: found.start()])
+            if is_denied and denied is not None and (means := turned(means or {})) is None:
+                denied.append(Left(plain(found[0]), denied=True))
+            for name, value in (means or {}).items():
                 into[name] = _both(into[name], value) if name in into else value
-            text = f"{text[:found.start()]}{CUT}{found.groupdict().get('kept') or ''}{text[found.end():]}"
+            text = f"{before}{CUT}{found.groupdict().get('kept') or ''}{text[found.end():]}"
     return text
 
 
@@ -125,7 +134,7 @@ def _clause(text: str, draft: _Draft, known: Known) -> None:
     for piece, share in pieces:
         own: dict[str, Any] = {}
         mood: dict[str, Any] = {}
-        rest = _cut(_cut(piece, TRACK, own, known.words), MOOD, mood, known.words)
+        rest = _cut(_cut(piece, TRACK, own, known.words, draft.left), MOOD, mood, known.words, draft.left)
         draft.left += read_names(rest, own, known)
         _rank_within(own)
         draft.prefer.update(mood)

@@ -11,7 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from trackpools.core.sources.listeners import NEVER
-from trackpools.fill.constraints import Band, Filter
+from trackpools.fill.constraints import MOST_LETTERS, Band, Filter
 from trackpools.fill.words import Words, plain
 
 BEHIND = re.compile(r"\s*(?:[(\[].*|\s-\s.*)$")  # "(Live at …)", "- 2011 Remaster"
@@ -110,7 +110,7 @@ class Tracks:
     @cached_property
     def words(self) -> Words:
         """The names that prompts may use."""
-        return Words(*(frozenset(self.names[name].code) - {""} for name in ("artists", "tags", "languages")))
+        return Words(*(frozenset(one for one in self.names[name].code if 0 < len(one) <= MOST_LETTERS) for name in ("artists", "tags", "languages")))
 
     @cached_property
     def fame(self) -> Array:

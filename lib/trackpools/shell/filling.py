@@ -104,9 +104,10 @@ class Filler:
         lot = found.candidates.rows[found.origin == EXPLORE]
         given = Given(tracks, found.candidates, wanted, who.listener, seeds, config.fill, config.llm, lot, self.instructions)
         done = filled(given, request, model, clock)
+        clean = who.person.clean or wanted.every.clean is True or wanted.prefer.clean is True
         made = Playlist(
             request_id=str(uuid.uuid4()), release=self.opened.release_id, model="none" if model is None else model.name,
-            tracks=tuple(self._entries(tracks, done, found, row, who.person)), constraints=wanted, told=done.told,
+            tracks=tuple(self._entries(tracks, done, found, row, clean=clean)), constraints=wanted, told=done.told,
             not_applied=meant.not_applied, notes=(*filter(None, (self.opened.note, known.note)), *meant.notes, *done.made.loosened),
             degraded=done.degraded, chosen_by_model=done.chosen_by_model,
             candidates={name: int((found.origin == code).sum()) for code, name in enumerate(ORIGINS)}, dropped=dict(done.asked.dropped) | meant.dropped,
@@ -146,9 +147,9 @@ class Filler:
             self._ended.clear()
             self._ended[day] = self.opened.watch.rights_ended(self.opened.as_of.date(), day)
         gone = lapsed(self._ended[day], person.market, self.opened.config.cards.market_groups, day)
-        return playable(tracks.cards["clean_track_id" if person.clean else "track_id"], gone)
+        return playable(tracks.cards["track_id"], gone) & playable(tracks.cards["clean_track_id"], gone)  # which of them plays, the prompt may say
 
-    def _entries(self, tracks: Tracks, done: Filled, found: World, row: Mapping[str, Any], person: Person) -> Iterator[Entry]:
+    def _entries(self, tracks: Tracks, done: Filled, found: World, row: Mapping[str, Any], *, clean: bool) -> Iterator[Entry]:
         reasons = dict(named(self.opened.dictionary, "reason"))
         where = {int(one): place for place, one in enumerate(found.candidates.rows)}
         for place, (card, at) in enumerate(zip(tracks.cards.take(pa.array(done.made.rows)).to_pylist(), done.made.rows, strict=True)):
@@ -158,7 +159,7 @@ class Filler:
                 candidate = row["candidates"][int(found.place[where[int(at)]])]
                 reason = reasons.get(candidate["reason"], "").replace("{n}", str(candidate["reason_arg"]))
             yield Entry(
-                track_id=card["clean_track_id"] if person.clean else card["track_id"], recording_id=card["recording_id"], title=card["title"],
+                track_id=(clean and card["clean_track_id"]) or card["track_id"], recording_id=card["recording_id"], title=card["title"],
                 artists=tuple(card["artist_names"] or card["artist_ids"] or ()), seconds=None if card["duration_ms"] is None else card["duration_ms"] / 1000,
                 reason=reason, propensity=done.chances.get(place),
                 origin="explore" if place in done.chances else "retrieval" if origin == RETRIEVAL else "pool",
