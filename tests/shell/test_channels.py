@@ -52,15 +52,15 @@ def test_a_backfill_leaves_the_release_in_force_as_it_is(spark, released, capsys
 LOOSE = (*SMALL, "promote.min_coverage=0", "promote.min_overlap=0")
 
 
-def sing(config, capsys):
-    """Publish a good canary for half of the buckets."""
-    assert command(config, "run", "--as-of", AS_OF, "--channel", "canary", "--share", "0.5", settings=(*LOOSE, "pools.rrf_k=10")) == 0
+def sing(config, capsys, *settings):
+    """Publish a canary for half of the buckets."""
+    assert command(config, "run", "--as-of", AS_OF, "--channel", "canary", "--share", "0.5", settings=(*LOOSE, "pools.rrf_k=10", *settings)) == 0
     capsys.readouterr()
 
 
 def test_a_canary_serves_its_share_until_a_guardrail_does_not_hold(spark, released, capsys):
     before = shown(spark, released)
-    sing(released, capsys)
+    sing(released, capsys, "pools.k=30", "canary.min_fill=0.5", "canary.max_loss=1")
     store = Store(spark, released.store)
     bird = releases.canary(store)
     assert (bird.seq, bird.share, releases.latest(store).seq) == (2, 0.5, 1)
@@ -76,10 +76,10 @@ def test_a_canary_serves_its_share_until_a_guardrail_does_not_hold(spark, releas
         else:
             assert pool == before[user]
     assert changed > 5
-    assert command(released, "canary", settings=(*LOOSE, "promote.min_overlap=1")) == 4
+    assert command(released, "canary", settings=(*LOOSE, "canary.max_loss=1")) == 4
     error = said(capsys)["error"]
     assert "rolled back" in error["message"]
-    assert [problem.partition(":")[0] for problem in error["problems"]] == ["overlap"]
+    assert [problem.partition(":")[0] for problem in error["problems"]] == ["fill_ratio"]
     assert shown(spark, released) == before
     assert command(released, "canary", settings=LOOSE) == 2
     assert "no canary is followed" in said(capsys)["error"]["message"]
