@@ -49,11 +49,18 @@ def test_a_backfill_leaves_the_release_in_force_as_it_is(spark, released, capsys
     assert set(told["concerned"]) == {"rota"}, "a refresh starts from what is in force, not from what a backfill left"
 
 
-def test_a_canary_serves_its_share_and_a_bad_one_ends_by_itself(spark, released, capsys, monkeypatch):
-    before = shown(spark, released)
-    loose = (*SMALL, "promote.min_coverage=0", "promote.min_overlap=0")
-    assert command(released, "run", "--as-of", AS_OF, "--channel", "canary", "--share", "0.5", settings=(*loose, "pools.rrf_k=10")) == 0
+LOOSE = (*SMALL, "promote.min_coverage=0", "promote.min_overlap=0")
+
+
+def sing(config, capsys, *settings):
+    """Publish a canary for half of the buckets."""
+    assert command(config, "run", "--as-of", AS_OF, "--channel", "canary", "--share", "0.5", settings=(*LOOSE, "pools.rrf_k=10", *settings)) == 0
     capsys.readouterr()
+
+
+def test_a_canary_serves_its_share_until_a_guardrail_does_not_hold(spark, released, capsys):
+    before = shown(spark, released)
+    sing(released, capsys, "pools.k=30", "canary.min_fill=0.5", "canary.max_loss=1")
     store = Store(spark, released.store)
     bird = releases.canary(store)
     assert (bird.seq, bird.share, releases.latest(store).seq) == (2, 0.5, 1)
@@ -69,16 +76,27 @@ def test_a_canary_serves_its_share_and_a_bad_one_ends_by_itself(spark, released,
         else:
             assert pool == before[user]
     assert changed > 5
-    assert command(released, "canary", settings=loose) == 0
-    assert command(released, "canary", "--stop", settings=loose) == 0
+    assert command(released, "canary", settings=(*LOOSE, "canary.max_loss=1")) == 4
+    error = said(capsys)["error"]
+    assert "rolled back" in error["message"]
+    assert [problem.partition(":")[0] for problem in error["problems"]] == ["fill_ratio"]
+    assert shown(spark, released) == before
+    assert command(released, "canary", settings=LOOSE) == 2
+    assert "no canary is followed" in said(capsys)["error"]["message"]
+
+
+@pytest.mark.soak
+def test_a_bad_canary_ends_by_itself_whoever_looks_next(spark, released, capsys, monkeypatch):
+    before = shown(spark, released)
+    sing(released, capsys)
+    assert command(released, "canary", settings=LOOSE) == 0
+    assert command(released, "canary", "--stop", settings=LOOSE) == 0
     assert shown(spark, released) == before
     capsys.readouterr()
-    assert command(released, "canary", settings=loose) == 2
-    assert "no canary is followed" in said(capsys)["error"]["message"]
 
     others = ("als", "popular", "als_neighbours", "cooccurrence", "artist_graph", "rediscover", "tags", "fresh", "explore")
     # nothing but what everybody knows: nobody finds anything new
-    bad = (*loose, "canary.min_fill=0", "canary.max_short=1", *(f"sources.{name}.enabled=false" for name in others))
+    bad = (*LOOSE, "canary.min_fill=0", "canary.max_short=1", *(f"sources.{name}.enabled=false" for name in others))
     assert command(released, "run", "--as-of", AS_OF, "--channel", "canary", "--share", "1", settings=bad) == 4
     error = said(capsys)["error"]
     assert "rolled back" in error["message"]
@@ -92,7 +110,10 @@ def test_a_canary_serves_its_share_and_a_bad_one_ends_by_itself(spark, released,
     assert any("the canary was rolled back" in warning for warning in answer.warnings)
     store = Store(spark, released.store)
     assert releases.canary(store) is None
+    ids = {row["user_id"]: row["user_idx"] for row in store.read("user_ids").collect()}
+    buckets = {row["user_idx"]: row["bucket"] for row in releases.released(store, releases.releases(store)[-1], "pools").select("user_idx", "bucket").collect()}
     waited = [user for user in before if buckets[ids[user]] != 0]  # whose turn it was not
+    assert waited
     now = shown(spark, released)
     assert {user: now[user] for user in waited} == {user: before[user] for user in waited}
 

@@ -37,8 +37,8 @@ def place(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def told(place, endpoint, migrated):
-    """What a flow says on a local session that has its jars and its S3 by configuration, and tracks to MLflow as by default."""
+def ask(place, endpoint, migrated):
+    """Run the flow on a local session that has its jars and its S3 by configuration, and tracks to MLflow as by default; returns what it says."""
     packages = load_config("s3a").session.packages
     own = place / "cache" / "trackpools"
     own.mkdir(parents=True)
@@ -47,10 +47,19 @@ def told(place, endpoint, migrated):
     (own / "mlflow.db").write_bytes(migrated.read_bytes())
     confs = {"spark.hadoop.fs.s3a.endpoint": endpoint, "spark.hadoop.fs.s3a.endpoint.region": "us-east-1", "spark.hadoop.fs.s3a.path.style.access": "true"}
     fast = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN", "spark.sql.adaptive.enabled": "false"}
-    settings = ["mlflow.enabled=true", "report.enabled=true", "session.memory=3g", "session.quick_start=false", "session.cores=1", f"session.conf={json.dumps(confs | fast | FEWER)}"]
+    of_session = ["session.memory=3g", "session.quick_start=false", "session.cores=1", f"session.conf={json.dumps(confs | fast | FEWER)}"]
     of_delta_rs = {"AWS_ENDPOINT_URL": endpoint, "AWS_REGION": "us-east-1", "AWS_ALLOW_HTTP": "true"}
     env = environment(XDG_CACHE_HOME=str(place / "cache"), **CREDENTIALS, **of_delta_rs)
-    return asked_elsewhere(place, env=env, overlay="s3a", settings=settings, root=ROOT, serve=True)
+
+    def _ask(folder, *settings):
+        return asked_elsewhere(folder, env=env, overlay="s3a", settings=["mlflow.enabled=true", *of_session, *settings], root=ROOT, serve=True)
+
+    return _ask
+
+
+@pytest.fixture(scope="module")
+def told(ask, place):
+    return ask(place)
 
 
 def test_the_flow_on_s3_makes_the_tables_of_a_local_root(told, spark, published):
@@ -59,8 +68,18 @@ def test_the_flow_on_s3_makes_the_tables_of_a_local_root(told, spark, published)
     assert told["hashes"] == hashes(spark, here)
 
 
-def test_a_second_run_on_s3_changes_nothing(told):
-    assert told["again"] == [True, True]
+@pytest.mark.soak
+def test_a_second_import_and_run_on_s3_change_nothing(told, ask, tmp_path):
+    again = ask(tmp_path)
+    assert [again[name] for name in ("imported", "release", "versions")] == [0, told["release"], told["versions"]]
+
+
+@pytest.mark.soak
+def test_a_report_goes_to_mlflow_alone(ask, place, tmp_path):
+    other = ask(tmp_path, "report.enabled=true", "pools.k=30")
+    assert "report: report.html of the MLflow run; only a local root keeps it beside its tables" in other["lines"]
+    assert list((place / "cache" / "trackpools").rglob("report.html"))
+    assert {one.name for one in tmp_path.iterdir()} == {"log"}, "a path by mistake"
 
 
 def test_pools_are_shown_explained_and_made_on_demand_from_s3(told):
@@ -75,8 +94,6 @@ def test_tables_lie_in_the_bucket_and_the_rest_in_the_user_s_cache(told, place, 
     assert "<Key>" not in listed
     cache = place / "cache" / "trackpools"
     assert {one.name for one in cache.iterdir()} >= {"jars", "mlflow.db", "mlartifacts"}
-    assert list(cache.rglob("report.html"))
-    assert "report: report.html of the MLflow run; only a local root keeps it beside its tables" in told["lines"]
     assert {one.name for one in place.iterdir()} == {"cache", "log"}, "a path by mistake"
 
 

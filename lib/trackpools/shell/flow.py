@@ -141,6 +141,8 @@ class Flow:
         return done
 
     def _tell_training(self, c: Context, told: Any) -> None:
+        if not self.config.mlflow.enabled:
+            return  # it costs a pass over the training set, and nobody would be told
         for iteration, loss in enumerate(c.notes.curve, 1):
             told.metrics({"loss": loss}, step=iteration)
         versions = self.pin((t.NOT_TASTE, t.INTERACTIONS, t.USER_FACTORS, t.RECORDING_FACTORS))

@@ -79,6 +79,7 @@ class Store:
         """Create by DDL, with comments, NOT NULL and CHECK; does nothing where it exists."""
         if not self.exists(table.name):
             self._declare(table)
+            self._commits[table.name] = Commit(0, {}, time.time(), {})  # which its log would say, by a Spark job
 
     def _declare(self, table: Table, *, replace: bool = False, work: Mapping[str, Any] | None = None) -> None:
         checks = {f"delta.constraints.{name}": rule for name, rule in table.checks.items()}
@@ -91,9 +92,7 @@ class Store:
         Raises:
             InputError: where the table does not exist or no longer has that version.
         """
-        reader = self.spark.read.format("delta")
-        if version is not None:
-            reader = reader.option("versionAsOf", version)
+        reader = self.spark.read.format("delta").options(**({} if version is None else {"versionAsOf": version}))
         try:
             frame = reader.table(self.where(name)) if self._by_name else reader.load(self.where(name))
             _ = frame.schema  # Connect looks for the table no sooner

@@ -22,7 +22,12 @@ from trackpools.shell.settings import load_config
 AS_OF = dt.datetime(2025, 6, 30, tzinfo=dt.UTC)
 USERS, RECORDINGS, RANK = 12, 40, 4
 COLD, EMPTY, ALL, FACTORLESS = 0, 1, 2, 3  # no history and no factors; factors alone; heard everything; history alone
-POLICIES = ("mark", "exclude", *(pytest.param(policy, marks=pytest.mark.soak) for policy in ("only", "not_within")))
+POLICIES = ("mark", "exclude", "only", "not_within")
+
+
+def policies(*of_ci):
+    """These, and the others in the soak."""
+    return pytest.mark.parametrize("policy", [policy if policy in of_ci else pytest.param(policy, marks=pytest.mark.soak) for policy in POLICIES])
 
 
 def heard_by(user):
@@ -108,20 +113,34 @@ def looked_up(frames):
     return build
 
 
+@pytest.fixture(scope="module")
+def laid_out(frames, looked_up):
+    """The frames in so many partitions, kept: most cases ask for the same."""
+    made = {}
+
+    def build(c, policy, partitions, history):
+        key = (str(c.sources), policy, partitions, history)
+        if key not in made:
+            at = {name: df.repartition(partitions) for name, df in (frames | looked_up(c)).items() if name != "days"}
+            met, shelf = at.pop("interactions"), packed_shelf(at.pop("facts"))
+            past = rules.history(met if history else met.where("false"), heard=policy, rules=c.rules, weights=c.weights, as_of=AS_OF)
+            made[key] = {name: df.cache() for name, df in (at | {"history": past, "shelf": shelf}).items()}
+        return dict(made[key])
+
+    return build
+
+
 @pytest.fixture
-def inputs(frames, looked_up, config):
+def inputs(laid_out, config):
     """Build inputs: a policy, settings, and how many partitions each frame has."""
 
     def build(policy="mark", *settings, partitions=2, history=True):
         c = config(
             f"pools.heard={policy}", "pools.user_block=5", "sources.als.k=10", "sources.als.k_heard=6", "sources.popular.k=15", "topk.user_block=5", "topk.stripe=64",
             "rules.min_listeners=1", f"sources.vectors.length={RANK}", "sources.vectors.enabled=true", *settings)
-        at = {name: df.repartition(partitions) for name, df in (frames | looked_up(c)).items()}
-        met, shelf = at.pop("interactions"), packed_shelf(at.pop("facts"))
-        at.pop("days")
+        at = laid_out(c, policy, partitions, history)
         own = Vectors(users=at.pop("user_vectors"), recordings=at.pop("recording_vectors"), count=RECORDINGS)
-        past = rules.history(met if history else met.where("false"), heard=policy, rules=c.rules, weights=c.weights, as_of=AS_OF)
-        return SourceInputs(history=past, recordings=RECORDINGS, rank=RANK, config=c, as_of=AS_OF, shelf=shelf, vectors=own, **at)
+        return SourceInputs(recordings=RECORDINGS, rank=RANK, config=c, as_of=AS_OF, vectors=own, **at)
 
     return build
 
@@ -166,7 +185,7 @@ def test_people_read_them_as_the_table_of_candidates_has_them(source, inputs):
     assert {row["user_idx"]: ([r for r, _ in row["items"]], [s for _, s in row["items"]], row["masked"]) for row in read.collect()} == proposed(source, given)
 
 
-@pytest.mark.parametrize("policy", POLICIES)
+@policies("mark")
 def test_items_are_ranked_bounded_distinct_and_only_what_the_source_declares(source, policy, inputs):
     given = inputs(policy)
     for user, (recordings, scores, masked) in proposed(source, given).items():
@@ -249,7 +268,7 @@ def allowed(user, policy):
 
 
 @pytest.mark.parametrize("exact_max", [40, 39])
-@pytest.mark.parametrize("policy", POLICIES)
+@policies("mark", "exclude")
 def test_als_is_the_obvious_ranking_of_what_the_policy_allows_and_never_the_blocked(policy, exact_max, inputs, frames):
     x = {row["idx"]: np.array(row["factors"]) for row in frames["user_factors"].collect()}
     y = {row["idx"]: np.array(row["factors"]) for row in frames["recording_factors"].collect()}
