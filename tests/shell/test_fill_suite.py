@@ -7,6 +7,7 @@ import mlflow
 import pytest
 from typer.testing import CliRunner
 
+from conftest import shared_data
 from flows import SMALL
 from stub_model import numbers, stub
 from trackpools.cli import whole
@@ -44,6 +45,19 @@ def test_every_prompt_that_can_be_is_satisfied_and_the_figures_are_in_mlflow(rel
     assert answer["assessed"].startswith(f"3 of {len(fills)} fills")
     rows = client.search_traces(locations=[run.info.experiment_id], run_id=run.info.run_id)
     assert len({one.data.spans[0].inputs["case"].partition("-")[0] for one in rows}) == len(rows) == 3
+
+
+@pytest.mark.soak
+def test_of_a_real_catalogue_all_that_it_can_satisfy_is_satisfied(spark, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    root = ["--root", tmp_path / "root", "--json", "--quiet", *(part for one in (*SMALL, "mlflow.enabled=false") for part in ("--set", one))]
+    assert command("import", "spotify-songs", shared_data("spotify_songs"), *root)[0] == 0
+    assert command("run", *root)[0] == 0
+    code, said = command("eval-fill", "--users", "2", *root)
+    assert code == 0
+    by = {(one["name"], one["of"]): one["value"] for one in json.loads(said)["measures"]}
+    assert by["satisfied_of_possible", "all"] == by["understood", "all"] == 1.0
+    assert by["possible_pool", "all"] < by["possible_retrieval", "all"] >= 0.95 * by["possible_catalogue", "all"] > 0.7
 
 
 def test_a_model_is_measured_and_audited(told):
