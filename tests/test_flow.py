@@ -19,7 +19,7 @@ from trackpools.shell.tracking import Tracker
 from trackpools.tables import TABLES
 
 
-def test_a_second_run_changes_nothing_and_no_key_stands_twice(spark, config, released):
+def test_a_second_run_changes_nothing_and_no_key_stands_twice(spark, released):
     store = Store(spark, released.store)
     first = releases.latest(store)
     versions = {name: store.version(name) for name in TABLES}
@@ -32,6 +32,11 @@ def test_a_second_run_changes_nothing_and_no_key_stands_twice(spark, config, rel
             assert repeated_keys(store.read(name), table).count() == 0, name
     pools = store.read("pools")
     assert pools.where(F.size("candidates") != 40).where("shortfall IS NULL").count() == 0
+
+
+@pytest.mark.soak
+def test_another_setting_runs_again_what_depends_on_it(spark, config, released):
+    first = releases.latest(Store(spark, released.store))
     moved = run(config(*SMALL, "pools.k=41", f"store.root={released.store.root}"), AS_OF)
     assert {stage["stage"] for stage in moved.more["stages"] if not stage["skipped"]} == {"ids", "pools", "publish"}
     assert moved.release_id != first.release_id
@@ -99,6 +104,7 @@ def test_a_future_play_and_one_received_too_late_change_nothing_from_the_first(s
     assert hashes(spark, planted) == hashes(spark, released)
 
 
+@pytest.mark.soak
 def test_a_future_play_and_one_received_too_late_change_nothing_after_a_release(spark, tmp_path, released):
     clean = hashes(spark, released)
     import_events(released, tmp_path, CANARIES, "late-events")

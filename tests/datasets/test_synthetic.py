@@ -60,6 +60,7 @@ def share(condition):
     return F.avg(F.coalesce(condition, F.lit(False)).cast("double"))
 
 
+@pytest.mark.soak
 def test_the_same_seed_gives_the_same_rows_whatever_the_partitions_and_another_seed_others(spark, config):
     given = sized(config, users=220, tracks=150, days=6)
     one, two, seven = (world(spark, given, partitions=n) for n in (1, 2, 7))

@@ -316,6 +316,7 @@ def test_whoever_asks_is_told_the_verdict_as_the_docs_say(hurt, environment):
     assert "FINISHED" in told[1].stdout
 
 
+@pytest.mark.soak
 def test_the_local_properties_give_a_session_that_a_job_can_work_in(tmp_path):
     properties, job = ROOT / "conf" / "spark" / "local.conf", ROOT / "jobs" / "ids.py"
     jars = ",".join(map(str, delta_jars()))

@@ -58,6 +58,7 @@ def sing(config, capsys, *settings):
     capsys.readouterr()
 
 
+@pytest.mark.soak
 def test_a_canary_serves_its_share_until_a_guardrail_does_not_hold(spark, released, capsys):
     before = shown(spark, released)
     sing(released, capsys, "pools.k=30", "canary.min_fill=0.5", "canary.max_loss=1")

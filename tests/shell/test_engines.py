@@ -105,7 +105,7 @@ def test_an_engine_gets_as_low_as_exact_half_steps_on_the_objective_of_the_desig
         assert fit.curve[-1] == pytest.approx(got, rel=1e-2 if engine == "blocked" else 1e-4)
 
 
-@pytest.mark.parametrize("engine", ["implicit", "mllib"])  # blocked is compared iteration by iteration in core/als/test_kernels.py
+@pytest.mark.parametrize("engine", ["implicit", pytest.param("mllib", marks=pytest.mark.soak)])  # blocked is compared iteration by iteration in core/als/test_kernels.py
 def test_run_to_convergence_an_engine_stands_where_the_reference_does(spark, config, engine):
     """From the engine's own factors, half-steps of the reference to convergence gain less than one part in a thousand."""
     positive, negative = evidence()

@@ -30,6 +30,7 @@ def test_batches_are_written_once_they_are_full_and_say_what_was_shown(spark, re
     store = Store(spark, released.store)
     assert not store.exists("fills")
     made |= fill(released, journal, tmp_path, ["u003", "u004"], prompt="12 songs, happy")
+    journal.writer.join()
     store = Store(spark, released.store)
     assert store.read("fills").count() == 3
     journal.flush()
@@ -61,13 +62,17 @@ def test_an_old_batch_is_written_with_the_next_playlist(spark, released, tmp_pat
     assert not Store(spark, released.store).exists("fills")
     now[0] = 31.0
     fill(released, journal, tmp_path, ["u002"])
+    journal.writer.join()
     assert Store(spark, released.store).read("fills").count() == 2
 
 
 def test_what_cannot_be_written_waits_and_of_too_much_the_oldest_goes(spark, released, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "MOST_KEPT", 2)
     journal = Journal("/proc/nowhere", batch=1, seconds=0.0)
-    made = fill(released, journal, tmp_path, ["u001", "u002", "u003"])
+    made = {}
+    for user in ("u001", "u002", "u003"):
+        made |= fill(released, journal, tmp_path, [user])
+        journal.writer.join()
     assert all(one.tracks for one in made.values())
     assert journal.trouble
     assert journal.lost == 1

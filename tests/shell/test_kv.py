@@ -24,7 +24,7 @@ from trackpools.shell.command import Options
 from trackpools.shell.filling import Filler
 from trackpools.shell.kv import Keys, Manifest
 from trackpools.shell.kv_export import export
-from trackpools.shell.kv_reading import Exported, opened
+from trackpools.shell.kv_reading import Exported, open_release
 from trackpools.shell.serving import Opened
 from trackpools.shell.settings import load_config
 from trackpools.shell.store import Store
@@ -69,7 +69,7 @@ def put(config, made):
 
 
 def test_a_playlist_is_the_same_from_both(exported, tmp_path):
-    here, there = Filler(Opened.of(exported), tmp_path / "a"), Filler(opened(exported), tmp_path / "b")
+    here, there = Filler(Opened.of(exported), tmp_path / "a"), Filler(open_release(exported), tmp_path / "b")
     assert isinstance(there.opened, Exported)
     for number in range(40):
         day = dt.datetime.fromisoformat(AS_OF).date()
@@ -81,7 +81,7 @@ def test_a_playlist_is_the_same_from_both(exported, tmp_path):
 
 
 def test_what_is_known_of_a_listener_is_the_same_from_both(exported):
-    here, there = Opened.of(exported), opened(exported)
+    here, there = Opened.of(exported), open_release(exported)
     for user in ("u000", "u017", "u039"):
         one, other = here.known(user, pool=True), there.known(user, pool=True)
         assert one.interactions.sort_by("recording_idx").equals(other.interactions.cast(one.interactions.schema))
@@ -122,7 +122,7 @@ def test_an_export_that_broke_off_goes_on_where_it_stopped(spark, published, ser
     lost = next(iter(buckets))
     client.hdel(keys.done, lost)
     client.delete(kv.current(c.kv), keys.record(key_of("u001")))
-    assert "no export" in opened(c).note, "nothing is followed before it is whole"
+    assert "no export" in open_release(c).note, "nothing is followed before it is whole"
     calls = client.info("commandstats")["cmdstat_set"]["calls"]
     again = export(c, Options(quiet=True)).more
     assert again["users"] == 40
@@ -153,17 +153,23 @@ def filled(filler, **more):
 
 
 @pytest.fixture
-def copied(spark, released, tmp_path):
-    """A root and a store of this test's own, exported; and the store's process."""
+def copied(exported, released, tmp_path):
+    """Copies of root and store of this test's own, and the store's process."""
     with redis_server(tmp_path / "redis") as (url, process):
         c = at(released, url)
-        export(c, Options(quiet=True))
+        copy_keys(exported, c)
         yield c, process
+
+
+def copy_keys(source, target):
+    here, there = raw(source.kv.url), raw(target.kv.url)
+    for key in here.scan_iter(match="trackpools:*"):
+        there.restore(key, here.pttl(key), here.dump(key))
 
 
 def test_redis_stopped_before_or_between_requests_leaves_the_playlists_of_the_tables(copied, tmp_path):
     c, process = copied
-    filler = Filler(opened(c), tmp_path / "cards")
+    filler = Filler(open_release(c), tmp_path / "cards")
     expected = told(filled(filler))
     process.kill()
     process.wait()
@@ -171,17 +177,17 @@ def test_redis_stopped_before_or_between_requests_leaves_the_playlists_of_the_ta
     assert [told(one) for one in made] == [expected] * 5
     assert all("the listener is read from the tables" in one.notes[0] for one in made)
     assert ["rests" in one.notes[0] for one in made] == [False] * 3 + [True] * 2  # kv.failures
-    anew = opened(c)
+    anew = open_release(c)
     assert "did not answer" in anew.note
     assert told(filled(Filler(anew, tmp_path / "cards"))) == expected
 
 
 @pytest.mark.parametrize("drip", [None, 0.05], ids=["silent", "a byte at a time"])
 def test_a_redis_that_is_slow_is_not_waited_for(exported, tmp_path, drip):
-    filler = Filler(opened(exported), tmp_path / "cards")
+    filler = Filler(open_release(exported), tmp_path / "cards")
     expected = told(filled(filler))
     with slow_server(drip) as url:
-        assert "did not answer" in opened(at(exported, url)).note
+        assert "did not answer" in open_release(at(exported, url)).note
         slowed = Filler(replace(filler.opened, config=at(exported, url)), tmp_path / "cards")
         made = filled(slowed)
     assert told(made) == expected
@@ -274,15 +280,13 @@ def only_the_switch(c, _):
 @pytest.mark.parametrize("half", [
     lose_record, spoil_record, cut_record, lose_schema, lose_chunk, spoil_chunk, other_format, nonsense, other_root, expired, unknown_release, only_the_switch,
 ])
-def test_half_of_an_export_or_another_s_leaves_the_playlists_of_the_tables(exported, server, tmp_path, half):
+def test_half_of_an_export_or_another_s_leaves_the_playlists_of_the_tables(exported, tmp_path, half):
     expected = told(filled(Filler(Opened.of(exported), tmp_path / "a")))
     with redis_server(tmp_path / "redis") as (url, _):
         c = at(exported, url)
-        source, target = raw(server), raw(url)
-        for key in source.scan_iter(match="trackpools:*"):
-            target.restore(key, 0, source.dump(key))
+        copy_keys(exported, c)
         half(c, Keys(c.kv.prefix, manifest(c).release_id))
-        made = filled(Filler(opened(c), tmp_path / "b"))
+        made = filled(Filler(open_release(c), tmp_path / "b"))
     assert told(made) == expected
     assert bool(made.notes) == (half not in {lose_chunk, spoil_chunk})  # the catalogue is what is pinned, wherever it is read
 
@@ -292,14 +296,14 @@ def test_a_stale_export_is_read_for_some_hours_and_says_so(spark, copied, tmp_pa
     old = manifest(c).release_id
     store = Store(spark, c.store)
     again = releases.again(store, releases.latest(store), dt.datetime.now(dt.UTC))
-    stale = opened(c)
+    stale = open_release(c)
     assert (stale.release_id, stale.seq) == (old, 1)
     assert "release 1, while 2 is in force" in filled(Filler(stale, tmp_path / "cards")).notes[0]
-    too_old = opened(at(c, c.kv.url, stale_hours=0.0))
+    too_old = open_release(at(c, c.kv.url, stale_hours=0.0))
     assert (too_old.release_id, type(too_old)) == (again.release_id, Opened)
     assert "trackpools export kv" in too_old.note
     export(c, Options(quiet=True))
-    now = opened(c)
+    now = open_release(c)
     assert (now.release_id, type(now), now.note) == (again.release_id, Exported, "")
     assert raw(c.kv.url).exists(Keys(c.kv.prefix, old).record(key_of("u001"))), "who reads the last release goes on"
 
@@ -307,7 +311,7 @@ def test_a_stale_export_is_read_for_some_hours_and_says_so(spark, copied, tmp_pa
 def test_what_is_switched_off_is_off_there_too(copied, tmp_path, monkeypatch):
     monkeypatch.setattr(watching, "POLL_S", 0.0)
     c, _ = copied
-    filler = Filler(opened(c), tmp_path / "cards")
+    filler = Filler(open_release(c), tmp_path / "cards")
     gone = filled(filler).tracks[0].track_id
     switch(c, Options(), "off", ("track", gone), "a claim")
     assert gone not in {one.track_id for one in filled(filler).tracks}
@@ -331,7 +335,7 @@ def test_a_password_is_read_where_it_is_named_and_a_cluster_is_asked_as_one(spar
             export(at(c, c.kv.url, password_env="NO_SUCH_VARIABLE"), Options(quiet=True))
         c = at(c, c.kv.url, password_env=PASSWORD_ENV)
         assert export(c, Options(quiet=True)).more["users"] == 40
-        made = opened(c)
+        made = open_release(c)
         assert isinstance(made, Exported)
         assert made.known("u001", pool=True).note == ""
         assert filled(Filler(made, tmp_path / "cards")).notes == ()

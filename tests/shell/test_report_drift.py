@@ -45,6 +45,7 @@ def test_a_first_release_has_nothing_to_be_compared_with(spark, released):
     assert 1 - data.reach.lorenz[1][0] == pytest.approx(data.coverage)
 
 
+@pytest.mark.soak
 def test_a_release_is_compared_with_the_one_just_before_it_and_only_what_has_changed_drifts(released, store):
     first = releases.latest(store)
     busier = store.read("user_features").withColumn("plays", F.when(F.col("user_idx") % 2 == 0, 64 * F.col("plays")).otherwise(F.col("plays"))).localCheckpoint()

@@ -57,6 +57,7 @@ def test_a_track_is_gone_from_every_read_and_the_reserve_takes_its_place(spark, 
     assert any(one["recording"] == recording for one in on_demand.pool(opened.release, opened.person("u000"))["candidates"])
 
 
+@pytest.mark.soak
 def test_artists_labels_sources_and_markets(spark, released, monkeypatch):
     monkeypatch.setattr(watching, "POLL_S", 0.0)
     store, before, opened = Store(spark, released.store), shown(spark, released), Opened.of(released)

@@ -18,7 +18,7 @@ from trackpools.shell.command import Answer
 from trackpools.shell.fill_trace import later
 from trackpools.shell.filling import Explained, Filler
 from trackpools.shell.journal import Journal
-from trackpools.shell.kv_reading import opened
+from trackpools.shell.kv_reading import open_release
 from trackpools.shell.local_llm import NAME as LOCAL
 from trackpools.shell.local_llm import for_local, local_model
 from trackpools.shell.prompts import instructions
@@ -37,17 +37,17 @@ def fill(config: Config, request: FillRequest, *, model: str | None, explain: bo
     """
     if config.store.root is None:
         raise ConfigError("fill reads tables under a root, without a JVM; name it: --root FOLDER")
-    journal = Journal(str(config.store.root), 1, 0.0) if config.fill.keep else None
+    journal = Journal(str(config.store.root), config.fill.keep_batch, config.fill.keep_s) if config.fill.keep else None
     with chosen_model(config, model) as (chooser, fit):
         words, why = instructions(config) if chooser is not None else (PACKAGED, "")
-        told = Filler(opened(fit), user_cache() / "cards", words, journal).explained(request, chooser)
+        told = Filler(open_release(fit), user_cache() / "cards", words, journal).explained(request, chooser)
     made = told.playlist
     lines: list[Any] = [_grid(made), _summary(made), *_constraints(made)]
     if explain:
         lines += _explained(told)
-    lost = f"the playlist was not kept: {journal.trouble}" if journal is not None and journal.trouble else ""
+    after = [one for one in (None if journal is None else journal.flush, later(config, told)) if one is not None]
     more = {"playlist": made.model_dump(mode="json")}
-    return Answer(made.release, warnings=list(filter(None, (why, lost))), lines=lines, more=more, then=later(config, told))
+    return Answer(made.release, warnings=[why] if why else [], lines=lines, more=more, then=(lambda: [one() for one in after]) if after else None)
 
 
 @contextmanager

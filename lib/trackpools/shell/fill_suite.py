@@ -31,7 +31,7 @@ from trackpools.shell.fill_command import chosen_model
 from trackpools.shell.fill_report import report
 from trackpools.shell.filling import Explained, Filler
 from trackpools.shell.genai import assess
-from trackpools.shell.kv_reading import opened
+from trackpools.shell.kv_reading import open_release
 from trackpools.shell.prompts import instructions
 from trackpools.shell.tracking import Tracker
 
@@ -57,7 +57,7 @@ def evaluate(
     suite = load(Path(prompts) if prompts else None)
     with chosen_model(config, model) as (chooser, fit), Tracker(config.mlflow, config.store.root, flow_id("eval-fill"), "eval-fill") as tracker:
         words, why = instructions(config) if chooser is not None else (PACKAGED, "")
-        filler = Filler(opened(fit), user_cache() / "cards", words)
+        filler = Filler(open_release(fit), user_cache() / "cards", words)
         people = listeners(filler, users)
         with telling(options, len(people)) as tell:
             outcomes, left = _outcomes(filler, suite, chooser, people, limit, tell=tell)

@@ -1,5 +1,6 @@
 """A release opened for fills, without a JVM: pool, catalogue and listener are read, the pure functions of `fill` do the rest."""
 
+import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -67,6 +68,7 @@ class Filler:
     _tracks: dict[str, Tracks] = field(default_factory=dict)
     _unmet: dict[str, Any] = field(default_factory=dict)
     _ended: dict[date, list[dict[str, Any]]] = field(default_factory=dict)
+    _looking: threading.Thread | None = None
 
     def tracks(self, market: str) -> Tracks:
         """The catalogue of a market, read once."""
@@ -130,6 +132,9 @@ class Filler:
         may = allowed(release, person, tracks, self._open(release, person, tracks)) & self._playable(tracks, person)
         return Asker(release, person, listener, may), tracks, known
 
+    def _look_up(self, day: date) -> None:
+        self._ended = {day: self.opened.watch.rights_ended(self.opened.as_of.date(), day)}
+
     def _open(self, release: Release, person: Person, tracks: Tracks) -> Flags:
         """`unmet`, kept until something is switched."""
         kept, key = self._unmet, f"{person.market} {person.clean}"
@@ -141,12 +146,15 @@ class Filler:
         return flags
 
     def _playable(self, tracks: Tracks, person: Person) -> Flags:
-        """Rows whose rights have not ended since the release was made."""
+        """Rows whose rights have not ended since the release was made; on a new day those of yesterday until the catalogue is read again."""
         day = self.today()
-        if day not in self._ended:
-            self._ended.clear()
-            self._ended[day] = self.opened.watch.rights_ended(self.opened.as_of.date(), day)
-        gone = lapsed(self._ended[day], person.market, self.opened.config.cards.market_groups, day)
+        if not self._ended:
+            self._look_up(day)
+        elif day not in self._ended and (self._looking is None or not self._looking.is_alive()):
+            self._looking = threading.Thread(target=self._look_up, args=(day,), daemon=True)
+            self._looking.start()
+        (told,) = self._ended.values()
+        gone = lapsed(told, person.market, self.opened.config.cards.market_groups, day)
         return playable(tracks.cards["track_id"], gone) & playable(tracks.cards["clean_track_id"], gone)  # which of them plays, the prompt may say
 
     def _entries(self, tracks: Tracks, done: Filled, found: World, row: Mapping[str, Any], *, clean: bool) -> Iterator[Entry]:

@@ -1,5 +1,6 @@
 """What was filled and what it showed, appended to `fills` and `exposures` in batches, without a JVM; a failure costs rows, never a playlist."""
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -15,6 +16,7 @@ from trackpools.shell.watching import library
 from trackpools.table import DATE, DOUBLE, FLOAT, INT, LONG, SHORT, STRING, TIME, Table
 from trackpools.tables_serving import EXPOSURES, FILLS
 
+LOG = logging.getLogger(__name__)
 ARROW = {
     STRING: pa.string(), INT: pa.int32(), LONG: pa.int64(), SHORT: pa.int16(), FLOAT: pa.float32(), DOUBLE: pa.float64(), DATE: pa.date32(),
     TIME: pa.timestamp("us", "UTC"),
@@ -30,6 +32,7 @@ class Journal:
         batch: playlists, and `seconds` since the last one was written: whichever comes first writes.
         lost: playlists that were given up.
         trouble: why the last attempt failed; empty where it did not.
+        writer: the thread that writes, or wrote last.
     """
 
     root: str
@@ -38,6 +41,7 @@ class Journal:
     clock: Callable[[], float] = time.monotonic
     lost: int = 0
     trouble: str = ""
+    writer: threading.Thread | None = None
     _waiting: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: {FILLS.name: [], EXPOSURES.name: []})
     _since: float = field(init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -47,7 +51,7 @@ class Journal:
         self._since = self.clock()
 
     def add(self, made: Playlist, user_idx: int, recordings: Sequence[int]) -> None:
-        """Keep a playlist; where a batch is full or old it is written.
+        """Keep a playlist; where a batch is full or old a thread begins to write it.
 
         Args:
             recordings: idx of its tracks, in their order.
@@ -61,13 +65,16 @@ class Journal:
                 for place, (one, idx) in enumerate(zip(made.tracks, recordings, strict=True), 1)
             ]
             due = len(self._waiting[FILLS.name]) >= self.batch or self.clock() - self._since >= self.seconds
-        if due:
-            self.flush()
+            if due and (self.writer is None or not self.writer.is_alive()):
+                self.writer = threading.Thread(target=self.flush, daemon=True)
+                self.writer.start()
 
     def flush(self) -> None:
         """Write what waits. What cannot be written goes on waiting; of too much the oldest goes."""
-        if not self._writing.acquire(blocking=False):
-            return  # somebody does
+        with self._writing:
+            self._flush()
+
+    def _flush(self) -> None:
         try:
             with self._lock:
                 taken = {name: rows[:] for name, rows in self._waiting.items()}
@@ -75,11 +82,11 @@ class Journal:
             for table in (EXPOSURES, FILLS):  # a fill is there once all of its tracks are
                 self._append(table, taken[table.name])
         except Exception as error:  # whatever a store raises, playlists go on
+            LOG.warning("playlists could not be kept and wait: %s", type(error).__name__)
             self.trouble = f"{type(error).__name__}: {str(error).splitlines()[0][:200] if str(error) else ''}"
             self._give_up()
         finally:
             self._since = self.clock()
-            self._writing.release()
 
     def _append(self, table: Table, rows: list[dict[str, Any]]) -> None:
         if not rows:

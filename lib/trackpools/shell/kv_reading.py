@@ -20,7 +20,7 @@ from trackpools.shell.serving import Opened
 PIECES = 8  # chunks of a round trip
 
 
-def opened(config: Config) -> Opened:
+def open_release(config: Config) -> Opened:
     """The release that fills read: where `kv.url` is set that which is exported there, while it is the one in force or was so lately; else its tables.
 
     Raises:
@@ -54,11 +54,11 @@ def _chosen(config: Config, force: Opened, manifest: Manifest) -> Opened:
     return Exported(**{one.name: getattr(old, one.name) for one in fields(Opened)}, manifest=manifest)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Exported(Opened):
     """An exported release; switches are looked up under its root, as ever."""
 
-    manifest: Manifest = None  # type: ignore[assignment]  # after fields with defaults none may come without
+    manifest: Manifest
 
     @cached_property
     def _breaker(self) -> Breaker:
