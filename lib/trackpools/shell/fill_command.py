@@ -1,6 +1,6 @@
 """`trackpools fill`: one playlist, told to people or to scripts."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -45,9 +45,20 @@ def fill(config: Config, request: FillRequest, *, model: str | None, explain: bo
     lines: list[Any] = [_grid(made), _summary(made), *_constraints(made)]
     if explain:
         lines += _explained(told)
-    after = [one for one in (None if journal is None else journal.flush, later(config, told)) if one is not None]
     more = {"playlist": made.model_dump(mode="json")}
-    return Answer(made.release, warnings=[why] if why else [], lines=lines, more=more, then=(lambda: [one() for one in after]) if after else None)
+    return Answer(made.release, warnings=[why] if why else [], lines=lines, more=more, then=_after(journal, later(config, told)))
+
+
+def _after(journal: Journal | None, trace: Callable[[], bool] | None) -> Callable[[], object] | None:
+    """What is done once the playlist is told."""
+    if journal is None:
+        return trace
+
+    def both() -> object:
+        journal.flush()
+        return trace() if trace is not None else None
+
+    return both
 
 
 @contextmanager
