@@ -1,4 +1,4 @@
-"""Every job under a real spark-submit, in the order of the flow, with the zip; the flow by the packed environment, and (-m soak) while executors are killed.
+"""Every job under a real spark-submit, in the order of the flow, with the zip (the import by itself, the others in turn in one application); the flow by the packed environment, and (-m soak) while executors are killed.
 
 A master and two workers on loopback. The jobs run on one executor, the flow that is hurt on two: all must make the same tables.
 """
@@ -80,7 +80,7 @@ def submit(cluster, package, python, tmp_path_factory):
     """Submit a job to the cluster; returns its exit code, its JSON answer and its events."""
     classes = tmp_path_factory.mktemp("classes") / "spark.jsa"
 
-    def run(job, *arguments, options=(), executors=1, during=None, **environment):
+    def run(job, *arguments, options=(), executors=1, during=None, script=None, **environment):
         events = tmp_path_factory.mktemp("events")
         # classes of Spark as the first driver had them when it ended: a fifth of what each JVM does is to load them
         archive = f" -XX:SharedArchiveFile={classes}" if classes.exists() else ""
@@ -89,7 +89,7 @@ def submit(cluster, package, python, tmp_path_factory):
         submitted = [
             "--master", cluster[0], "--properties-file", package / "conf" / "spark" / "standalone.conf", "--jars", ",".join(map(str, delta_jars())),
             "--py-files", package / "trackpools.zip", *(f"--conf={key}={value}" for key, value in confs.items()), *options,
-            package / "jobs" / f"{job}.py", *arguments, "--json",
+            script or package / "jobs" / f"{job}.py", *arguments, "--json",
         ]
         if during is not None:
             threading.Thread(target=during, args=(events,), daemon=True).start()
@@ -105,23 +105,38 @@ def submit(cluster, package, python, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def flow(submit, tmp_path_factory):
+def in_turn(submit, package):
+    """Submit one application that runs jobs in turn, and so starts JVMs once; returns of each what `submit` does of one."""
+
+    def run(jobs):
+        listed = json.dumps([[str(package / "jobs" / f"{job}.py"), list(map(str, arguments))] for job, arguments in jobs.items()])
+        code, said, events = submit("jobs_in_turn", listed, script=Path(__file__).parent / "jobs_in_turn.py")
+        assert code == 0
+        done = {}
+        for job, one in zip(jobs, said["jobs"], strict=True):
+            began, ended = one["span"]
+            mine = [event for event in events if event["Event"] != "SparkListenerTaskEnd" or began <= event["Task Info"]["Finish Time"] <= ended]
+            done[job] = (one["code"], one["said"], mine)
+        return done
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def flow(submit, in_turn, tmp_path_factory):
     """Job → its exit code, answer and events, in the order of the flow; the root; and a copy of it as the import left it."""
     folder = tmp_path_factory.mktemp("flow")
     root, own = f"--root={folder / 'root'}", [*SETTINGS, UNTRACKED]
     world = [f"--set=synthetic.{one}" for one in ("users=60", "tracks=200", "days=40")]
     done = {"import_log": submit("import_log", "synthetic", root, *world)}
     shutil.copytree(folder / "root", folder / "imported")
-    done |= {job: submit(job, root, *own, AS_OF) for job in ("ids", "interactions", "features", "train", "pools")}
-    done["publish"] = submit("publish", root, *own)
+    jobs = {job: [root, *own, AS_OF] for job in ("ids", "interactions", "features", "train", "pools")} | {"publish": [root, *own]}
     (folder / "train").write_text("".join(f"{user} {user % 5} {user % 7 + 5} {user % 3 + 12}\n" for user in range(30)))
     (folder / "test").write_text("".join(f"{user} {(user + 1) % 5}\n" for user in range(30)))
     split = ["--train", folder / "train", "--test", folder / "test", "--format", "lightgcn", "--engine", "mllib", "--k", "5", "--set=train.rank=4", "--set=train.iterations=2"]
-    done["evaluate"] = submit("evaluate", *split, UNTRACKED, "--set=train.blocks=2")
-    done["promote"] = submit("promote", root, *own)
-    done["refresh"] = submit("refresh", root, *own, AS_OF)
-    done["watch"] = submit("watch", root, *own, f"--now={DAY}", *(f"--set=watch.{one}" for one in ("psi=100", "fill=0", "short=1", "volume=0.01", "nulls=1")))
-    return done, folder / "root", folder / "imported"
+    jobs |= {"evaluate": [*split, UNTRACKED, "--set=train.blocks=2"], "promote": [root, *own], "refresh": [root, *own, AS_OF]}
+    jobs["watch"] = [root, *own, f"--now={DAY}", *(f"--set=watch.{one}" for one in ("psi=100", "fill=0", "short=1", "volume=0.01", "nulls=1"))]
+    return done | in_turn(jobs), folder / "root", folder / "imported"
 
 
 def hashes(said):
