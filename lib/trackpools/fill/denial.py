@@ -5,17 +5,24 @@ from typing import Any
 
 from trackpools.fill.constraints import Band
 
+
+def _any(words: tuple[str, ...]) -> str:
+    """A pattern of any of the words, with or without their apostrophe."""
+    return "|".join(words).replace("'", "'?")
+
+
 # words after which what follows is not wanted; "not", "isn't" deny the next word alone ("not too fast jazz" is jazz), the others all that follows
-ADVERBS = r"not|isn't|aren't|isnt|arent"
+ADVERBS = ("not", "isn't", "aren't")
 REFUSALS = (
-    r"no|nothing|none|nor|neither|never|without|avoid|skip|exclude|excluding|except|minus|less|fewer|hate|dislike|don't|dont|do not|doesn't|doesnt|"
-    r"won't|wont|can't stand|cant stand|rather than|instead of"
+    "no", "nothing", "nor", "neither", "never", "without", "avoid", "skip", "exclude", "excluding", "except", "minus", "less", "fewer", "hate", "dislike",
+    "don't", "doesn't", "won't",
 )
+PHRASES = ("none", "do not", "can't stand", "rather than", "instead of")  # the same before phrases alone: names are told apart word by word
 BETWEEN = (
     r"too|so|that|very|really|much|many|more|any|the|a|an|all|want|wanna|like|play|me|give|need|include|add|have|put|hear|to|of|in|for|from|"
     r"is|are|be|songs?|tracks?|music|stuff|¦(?= +(?:or|nor) )|or|nor"
 )
-BEFORE = re.compile(rf"(?:^|(?<= ))(?:(?P<adverb>{ADVERBS})|{REFUSALS})(?: +(?:{BETWEEN}))* *$")
+BEFORE = re.compile(rf"(?:^|(?<= ))(?:(?P<adverb>{_any(ADVERBS)})|{_any((*REFUSALS, *PHRASES))})(?: +(?:{BETWEEN}))* *$")
 ALL_BUT = re.compile(r" (?:anything|everything|all|whatever) (?:but|except) ")
 AFTER = re.compile(r" ([\w'&-]+(?: [\w'&-]+)?) (?:is not|are not|isn't|aren't) (?:for me|my thing|my cup of tea)(?= )")
 TURNED = {"years": "no_years", "languages": "no_languages"}

@@ -4,16 +4,14 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from trackpools.fill.denial import ADVERBS, REFUSALS
 from trackpools.fill.words import MOST_WORDS, Words, plain
 
 MOST_NAMES = 50
 HELD = "zqname"  # and a number: letters that no phrase reads, and that `plain` leaves
 TAIL = re.compile(r"[,.;:!?()]+$")
-NOT = frozenset((
-    "no", "not", "without", "never", "except", "excluding", "exclude", "skip", "avoid", "minus", "nothing", "nor", "dont", "doesnt", "wont", "hate", "dislike",
-    "less", "fewer", "neither",
-))
-AGAINST = NOT | frozenset(("didnt", "cant", "isnt", "arent", "hardly", "instead", "anti"))
+NOT = frozenset(map(plain, (*REFUSALS, "not")))
+AGAINST = NOT | frozenset(map(plain, (*ADVERBS, "didn't", "can't", "hardly", "instead", "anti")))
 ONLY = frozenset((
     "by", "from", "of", "only", "feat", "featuring", "artist", "artists", "band", "bands", "with", "and", "or",
 ))

@@ -15,9 +15,9 @@ from trackpools.fill.pack import PACKAGED
 from trackpools.places import user_cache
 from trackpools.shell.chat import ChatModel
 from trackpools.shell.command import Answer
+from trackpools.shell.fill_journal import FillJournal
 from trackpools.shell.fill_trace import later
 from trackpools.shell.filling import Explained, Filler
-from trackpools.shell.journal import Journal
 from trackpools.shell.kv_reading import open_release
 from trackpools.shell.local_llm import NAME as LOCAL
 from trackpools.shell.local_llm import for_local, local_model
@@ -37,7 +37,7 @@ def fill(config: Config, request: FillRequest, *, model: str | None, explain: bo
     """
     if config.store.root is None:
         raise ConfigError("fill reads tables under a root, without a JVM; name it: --root FOLDER")
-    journal = Journal(str(config.store.root), config.fill.keep_batch, config.fill.keep_s) if config.fill.keep else None
+    journal = FillJournal(str(config.store.root), config.fill.keep_batch, config.fill.keep_s) if config.fill.keep else None
     with chosen_model(config, model) as (chooser, fit):
         words, why = instructions(config) if chooser is not None else (PACKAGED, "")
         told = Filler(open_release(fit), user_cache() / "cards", words, journal).explained(request, chooser)
@@ -49,7 +49,7 @@ def fill(config: Config, request: FillRequest, *, model: str | None, explain: bo
     return Answer(made.release, warnings=[why] if why else [], lines=lines, more=more, then=_after(journal, later(config, told)))
 
 
-def _after(journal: Journal | None, trace: Callable[[], bool] | None) -> Callable[[], object] | None:
+def _after(journal: FillJournal | None, trace: Callable[[], bool] | None) -> Callable[[], object] | None:
     """What is done once the playlist is told."""
     if journal is None:
         return trace

@@ -29,7 +29,7 @@ from trackpools.fill.rights import lapsed, playable
 from trackpools.fill.tracks import Flags, Listener, Tracks
 from trackpools.fill.understand import Understood, understood
 from trackpools.fill.world import EXPLORE, RETRIEVAL, Asker, World, allowed, seeded, unmet, world
-from trackpools.shell.journal import Journal
+from trackpools.shell.fill_journal import FillJournal
 from trackpools.shell.serving import Opened
 
 ORIGINS: tuple[Origin, ...] = ("pool", "retrieval", "explore")
@@ -63,11 +63,11 @@ class Filler:
     opened: Opened
     folder: Path
     instructions: Instructions = PACKAGED
-    journal: Journal | None = None
+    journal: FillJournal | None = None
     today: Callable[[], date] = lambda: datetime.now(UTC).date()
     _tracks: dict[str, Tracks] = field(default_factory=dict)
-    _unmet: dict[str, Any] = field(default_factory=dict)
-    _ended: dict[date, list[dict[str, Any]]] = field(default_factory=dict)
+    _unmet: tuple[Release | None, dict[tuple[str, bool], Flags]] = (None, {})
+    _ended: tuple[date, list[dict[str, Any]]] | None = None
     _looking: threading.Thread | None = None
 
     def tracks(self, market: str) -> Tracks:
@@ -132,28 +132,32 @@ class Filler:
         may = allowed(release, person, tracks, self._open(release, person, tracks)) & self._playable(tracks, person)
         return Asker(release, person, listener, may), tracks, known
 
-    def _look_up(self, day: date) -> None:
-        self._ended = {day: self.opened.watch.rights_ended(self.opened.as_of.date(), day)}
+    def _look_up(self, day: date) -> tuple[date, list[dict[str, Any]]]:
+        return day, self.opened.watch.rights_ended(self.opened.as_of.date(), day)
+
+    def _look_again(self, day: date) -> None:
+        self._ended = self._look_up(day)
 
     def _open(self, release: Release, person: Person, tracks: Tracks) -> Flags:
         """`unmet`, kept until something is switched."""
-        kept, key = self._unmet, f"{person.market} {person.clean}"
-        if kept.get("release") is not release:
-            kept = self._unmet = {"release": release}
+        of, kept = self._unmet
+        if of is not release:
+            kept = {}
+            self._unmet = release, kept
+        key = person.market, person.clean
         if key not in kept:
             kept[key] = unmet(release, person.market, tracks, clean=person.clean)
-        flags: Flags = kept[key]
-        return flags
+        return kept[key]
 
     def _playable(self, tracks: Tracks, person: Person) -> Flags:
         """Rows whose rights have not ended since the release was made; on a new day those of yesterday until the catalogue is read again."""
         day = self.today()
-        if not self._ended:
-            self._look_up(day)
-        elif day not in self._ended and (self._looking is None or not self._looking.is_alive()):
-            self._looking = threading.Thread(target=self._look_up, args=(day,), daemon=True)
+        if self._ended is None:
+            self._ended = self._look_up(day)
+        of, told = self._ended
+        if of != day and (self._looking is None or not self._looking.is_alive()):
+            self._looking = threading.Thread(target=self._look_again, args=(day,), daemon=True)
             self._looking.start()
-        (told,) = self._ended.values()
         gone = lapsed(told, person.market, self.opened.config.cards.market_groups, day)
         return playable(tracks.cards["track_id"], gone) & playable(tracks.cards["clean_track_id"], gone)  # which of them plays, the prompt may say
 

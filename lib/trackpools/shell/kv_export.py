@@ -46,7 +46,7 @@ def export(config: Config, options: Options) -> Answer:
             said = f"release {release.seq} ({release.release_id}) is exported already, until {_moment(there.expires_at)}"
             return Answer(release.release_id, lines=[said], more={"users": there.users, "switched": True})
         keys = Keys(config.kv.prefix, release.release_id)
-        made, samples = _written(store, release, Target(config.kv, keys, _until(client, config, keys)), tell)
+        made, samples = _written(store, release, Target(config.kv, keys, _until(client, config, keys)), client, tell)
         tell("switch: readers follow")
         switched = client.eval(kv.SWITCH, 1, kv.current(config.kv), made.seq, made.text(), made.expires_at)
     return _told(config, client, made, samples, switched=bool(switched))
@@ -82,16 +82,17 @@ def _until(client: Any, config: Config, keys: Keys) -> int:
     return until
 
 
-def _written(store: Store, release: Release, target: Target, tell: Callable[[str], None]) -> tuple[Manifest, list[bytes]]:
+def _written(store: Store, release: Release, target: Target, client: Any, tell: Callable[[str], None]) -> tuple[Manifest, list[bytes]]:
     """All of a release but what is there already; and keys of some records."""
-    client = kv.client(target.config, target.config.load_timeout_s)
     done = {name.decode(): value.decode() for name, value in client.hgetall(target.keys.done).items()}
     chunks: dict[str, list[str]] = {}
     for name in (name for name in CATALOGUE if release.holds(name)):
         tell(f"{name}: {release.rows(name):,} rows")
-        told = json.loads(done[f"table:{name}"]) if f"table:{name}" in done else _chunks(store, release, target, name)
-        client.hset(target.keys.done, f"table:{name}", json.dumps(told))
-        chunks[name] = told
+        if f"table:{name}" in done:
+            chunks[name] = json.loads(done[f"table:{name}"])
+        else:
+            chunks[name] = _chunks(store, release, target, name)
+            client.hset(target.keys.done, f"table:{name}", json.dumps(chunks[name]))
     tell(f"listeners: {release.rows('user_ids'):,}")
     rows, samples = _records(store, release, target, {int(name.partition(":")[2]) for name in done if name.startswith("bucket:")})
     counts = [tuple(map(int, told.split())) for name, told in done.items() if name.startswith("bucket:")] + rows

@@ -11,6 +11,7 @@ import pyarrow.dataset as ds
 
 from trackpools.config import Config
 from trackpools.core.known import Known, decoded, key_of
+from trackpools.errors import InputError
 from trackpools.shell import kv
 from trackpools.shell.breaker import Breaker
 from trackpools.shell.hurry import TooLong, within
@@ -45,10 +46,13 @@ def open_release(config: Config) -> Opened:
 def _chosen(config: Config, force: Opened, manifest: Manifest) -> Opened:
     old = force
     if manifest.seq != force.seq:
-        hours = timedelta(hours=config.kv.stale_hours)
-        if manifest.seq > force.seq or manifest.seq not in force.known_seqs or datetime.now(UTC) - force.created_at > hours:
+        try:
+            before = Opened.of(config, manifest.seq)
+        except InputError:
+            before = None
+        if before is None or before.seq > force.seq or datetime.now(UTC) - force.created_at > timedelta(hours=config.kv.stale_hours):
             return replace(force, note=f"read from the tables: the key-value store has release {manifest.seq}; next: trackpools export kv")
-        old = replace(Opened.of(config, manifest.seq), note=f"of release {manifest.seq}, while {force.seq} is in force: it is not exported yet")
+        old = replace(before, note=f"of release {manifest.seq}, while {force.seq} is in force: it is not exported yet")
     if old.release_id != manifest.release_id:
         return replace(force, note=f"read from the tables: the key-value store holds release {manifest.release_id:.80} of another root")
     return Exported(**{one.name: getattr(old, one.name) for one in fields(Opened)}, manifest=manifest)

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import pyarrow as pa
@@ -11,7 +13,7 @@ from trackpools.core.known import encoded, schema_of
 from trackpools.shell import kv
 from trackpools.shell.kv import Keys
 
-CHUNKS = "chunk string, rows long, bytes long"
+CHUNKS = "chunk string, rows long"
 BUCKETS = "bucket int, users long, bytes long, sample binary"
 
 
@@ -40,50 +42,34 @@ class Target:
                 name, sink = f"{part}-{number}", pa.BufferOutputStream()
                 with pa.ipc.new_stream(sink, batch.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:
                     writer.write_batch(batch)
-                value = sink.getvalue().to_pybytes()
-                client.set(self.keys.chunk(table, name), value, exat=self.until)
-                yield pa.RecordBatch.from_pydict({"chunk": [name], "rows": [len(batch)], "bytes": [len(value)]})
+                client.set(self.keys.chunk(table, name), sink.getvalue().to_pybytes(), exat=self.until)
+                yield pa.RecordBatch.from_pydict({"chunk": [name], "rows": [len(batch)]})
 
         return write
 
     def records(self, batches: Iterator[Any]) -> Iterator[Any]:
         """Write records of batches that are sorted by bucket and have all of each; BUCKETS come out, each once all of it is written and noted as done."""
         client = kv.client(self.config, self.config.load_timeout_s)
-        open_bucket = _Bucket(self, client, None)
-        first = True
-        for batch in batches:
-            if first:
+        for bucket, rows in groupby(self._encoded(client, batches), key=itemgetter(0)):
+            yield self._bucket(client, bucket, rows)
+
+    def _encoded(self, client: Any, batches: Iterator[Any]) -> Iterator[tuple[int, bytes, bytes]]:
+        """`known.encoded` of all batches; their schema is kept on the way."""
+        for number, batch in enumerate(batches):
+            if number == 0:
                 client.set(self.keys.schema, schema_of(batch), exat=self.until)
-                first = False
-            for bucket, key, record in encoded(batch):
-                if bucket != open_bucket.number:
-                    yield from open_bucket.closed()
-                    open_bucket = _Bucket(self, client, bucket)
-                open_bucket.add(key, record)
-        yield from open_bucket.closed()
+            yield from encoded(batch)
 
-
-class _Bucket:
-    """The bucket that is being written."""
-
-    def __init__(self, target: Target, client: Any, number: int | None) -> None:
-        self.target, self.client, self.number = target, client, number
-        self.users, self.size, self.sample = 0, 0, b""
-        self.pipe = client.pipeline(transaction=False)
-
-    def add(self, key: bytes, record: bytes) -> None:
-        name = self.target.keys.record(key)
-        self.pipe.set(name, record, exat=self.target.until)
-        self.users, self.size, self.sample = self.users + 1, self.size + len(record), self.sample or name
-        if self.users % self.target.config.batch == 0:
-            self.pipe.execute()
-
-    def closed(self) -> Iterator[Any]:
-        if self.number is None:
-            return
-        self.pipe.execute()
-        self.client.hset(self.target.keys.done, f"bucket:{self.number}", f"{self.users} {self.size}")
-        yield pa.RecordBatch.from_arrays(
-            [pa.array([self.number], pa.int32()), pa.array([self.users], pa.int64()), pa.array([self.size], pa.int64()), pa.array([self.sample], pa.binary())],
-            names=["bucket", "users", "bytes", "sample"],
-        )
+    def _bucket(self, client: Any, bucket: int, rows: Iterator[tuple[int, bytes, bytes]]) -> Any:
+        users, size, sample = 0, 0, b""
+        pipe = client.pipeline(transaction=False)
+        for users, (_, key, record) in enumerate(rows, 1):
+            name = self.keys.record(key)
+            pipe.set(name, record, exat=self.until)
+            size, sample = size + len(record), sample or name
+            if users % self.config.batch == 0:
+                pipe.execute()
+        pipe.execute()
+        client.hset(self.keys.done, f"bucket:{bucket}", f"{users} {size}")
+        columns = [pa.array([bucket], pa.int32()), pa.array([users], pa.int64()), pa.array([size], pa.int64()), pa.array([sample], pa.binary())]
+        return pa.RecordBatch.from_arrays(columns, names=["bucket", "users", "bytes", "sample"])

@@ -47,7 +47,6 @@ class Opened:
     config: Config
     watch: Watch
     dictionary: Mapping[str, str]
-    known_seqs: frozenset[int]
     note: str = ""
     served: dict[Off, Release] = field(default_factory=dict)
 
@@ -67,7 +66,7 @@ class Opened:
         versions = {table["name"]: table["version"] for table in row["tables"]}
         return Opened(
             root, row["seq"], versions, row["as_of"].astimezone(UTC), row["created_at"].astimezone(UTC), row["release_id"], row["model_version"], config,
-            Watch(root), dict(row["dictionary"]), frozenset(known),
+            Watch(root), dict(row["dictionary"]),
         )
 
     def data(self, name: str) -> Any:

@@ -25,7 +25,7 @@ MOST_KEPT = 50_000  # playlists that wait while the tables cannot be written; th
 
 
 @dataclass
-class Journal:
+class FillJournal:
     """Playlists that wait to be written. Safe among threads.
 
     Attributes:

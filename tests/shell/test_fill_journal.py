@@ -7,9 +7,9 @@ from pyspark.sql import functions as F
 
 from flows import SMALL
 from trackpools.fill.contract import FillRequest
-from trackpools.shell import journal as module
+from trackpools.shell import fill_journal as module
+from trackpools.shell.fill_journal import FillJournal
 from trackpools.shell.filling import Filler
-from trackpools.shell.journal import Journal
 from trackpools.shell.serving import Opened
 from trackpools.shell.store import Store
 from trackpools.tables import TABLES
@@ -17,7 +17,7 @@ from trackpools.tables import TABLES
 
 @pytest.fixture
 def journal(released):
-    return Journal(released.store.root, batch=3, seconds=3600.0)
+    return FillJournal(released.store.root, batch=3, seconds=3600.0)
 
 
 def fill(released, journal, tmp_path, users, prompt="30 songs"):
@@ -57,7 +57,7 @@ def test_batches_are_written_once_they_are_full_and_say_what_was_shown(spark, re
 
 def test_an_old_batch_is_written_with_the_next_playlist(spark, released, tmp_path):
     now = [0.0]
-    journal = Journal(released.store.root, batch=100, seconds=30.0, clock=lambda: now[0])
+    journal = FillJournal(released.store.root, batch=100, seconds=30.0, clock=lambda: now[0])
     fill(released, journal, tmp_path, ["u001"])
     assert not Store(spark, released.store).exists("fills")
     now[0] = 31.0
@@ -68,7 +68,7 @@ def test_an_old_batch_is_written_with_the_next_playlist(spark, released, tmp_pat
 
 def test_what_cannot_be_written_waits_and_of_too_much_the_oldest_goes(spark, released, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "MOST_KEPT", 2)
-    journal = Journal("/proc/nowhere", batch=1, seconds=0.0)
+    journal = FillJournal("/proc/nowhere", batch=1, seconds=0.0)
     made = {}
     for user in ("u001", "u002", "u003"):
         made |= fill(released, journal, tmp_path, [user])
@@ -86,7 +86,7 @@ def test_what_cannot_be_written_waits_and_of_too_much_the_oldest_goes(spark, rel
 
 
 def test_many_threads_lose_nothing_and_write_nothing_twice(spark, released, tmp_path):
-    journal = Journal(released.store.root, batch=2, seconds=3600.0)
+    journal = FillJournal(released.store.root, batch=2, seconds=3600.0)
     made = fill(released, None, tmp_path, ["u001"])["u001"]
     playlists = [made.model_copy(update={"request_id": str(number)}) for number in range(40)]
 
