@@ -4,11 +4,18 @@ import numpy as np
 import pyarrow as pa
 
 from trackpools.core.sources.listeners import NEVER
+from trackpools.fill import prompt as rules
 from trackpools.fill.compose import Candidates
 from trackpools.fill.tracks import Listener, Tracks
 
 TODAY = 20_000
+YEAR = 2026
 TAGS = ("rock", "jazz", "pop", "hip hop")
+
+
+def read(prompt, words=None):
+    """What the rules read in 2026."""
+    return rules.read(prompt, words, year=YEAR)
 
 
 def cards(rows):

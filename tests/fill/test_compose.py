@@ -40,6 +40,10 @@ def test_hard_constraints_hold_and_what_does_not_is_said(seed, wanted):
     catalogue, who = some(seed), listener({n: n % 50 for n in range(0, 40, 3)})
     made, told = filled(catalogue, wanted, who)
     assert len(np.unique(catalogue.song[made.rows])) == len(made.rows), "no song twice"
+    if not len(made.rows):
+        assert made.why
+        assert not any(one.met for one in told if one.name in HARD and not one.name.endswith("_cap")), "nothing is no playlist of what was asked"
+        return
     assert {one.name for one in told if not one.met} <= {"tracks", "seconds", "arc", "apart", *(f"part {n + 1}" for n in range(len(wanted.parts)))}
     assert all(passing(catalogue, wanted.every, who)[made.rows])
     assert all(one.met for one in told if one.name in HARD)
@@ -60,6 +64,15 @@ def test_loosening_is_never_worse_and_is_told(seed, wanted):
     else:
         assert loose.why or set(loose.loosened) <= {name for name, _ in STEPS}
         assert loose.why or loose.loosened
+
+
+def test_what_was_loosened_in_vain_is_told():
+    catalogue, who = tracks([{"tags": ["rock"], "tempo": 100.0}]), listener({})
+    wanted = Constraints(tracks=3, every=Filter(tags=("jazz",), tempo=Band(low=120)))
+    made, told = filled(catalogue, wanted, who, relax=True)
+    assert made.loosened == ("nothing that may be loosened helps; tried: tempo may differ by 15 bpm",)
+    assert not any(one.met for one in told)
+    assert filled(catalogue, wanted, who)[0].loosened == ()
 
 
 def test_what_is_refused_is_never_loosened():

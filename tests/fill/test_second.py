@@ -6,12 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from catalogues import listener, some, tracks
+from catalogues import listener, read, some, tracks
 from readings import finding, findings, require_only_adds, require_words_accounted
 from trackpools.fill.constraints import Band, Constraints, Filter
 from trackpools.fill.findings import FIELDS
 from trackpools.fill.names import Left
-from trackpools.fill.prompt import read
 from trackpools.fill.second import MOST_FINDINGS, MOST_LEFT, SYSTEM, added, asked_about, found, question, schema
 from trackpools.fill.understand import TAGS, tags_for
 

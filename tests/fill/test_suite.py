@@ -6,11 +6,10 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from catalogues import some, tracks
+from catalogues import read, some, tracks
 from trackpools.errors import InputError
 from trackpools.fill.constraints import Constraints
 from trackpools.fill.grammar import LANGUAGES
-from trackpools.fill.prompt import read
 from trackpools.fill.suite import OURS, cases, load
 
 WORLD = tracks([

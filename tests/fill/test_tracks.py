@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from catalogues import everything, listener, some, tracks
-from trackpools.fill.checks import spoken
 from trackpools.fill.constraints import Band, Filter, Top
+from trackpools.fill.spoken import spoken
 from trackpools.fill.tracks import passing, verdicts
 
 ROWS = [
@@ -23,7 +23,7 @@ CASES = [
     (Filter(energy=Band(low=0.7)), [0], 1), (Filter(popularity=Band(low=0.95)), [0], 0), (Filter(popularity=Band(high=0.7)), [1, 2], 0),
     (Filter(artist_rank=Band(low=6)), [1], 1), (Filter(seconds=Band(high=240)), [0], 1), (Filter(languages=("en",)), [1], 1), (Filter(no_languages=("en",)), [0], 1),
     (Filter(no_versions=("live",)), [0], 1), (Filter(clean=True), [0], 0), (Filter(heard=True), [0, 1], 0), (Filter(heard=False), [2], 0),
-    (Filter(quiet_days=30), [0, 2], 0), (Filter(quiet_days=31), [2], 0), (Filter(top=Top(count=1, days=28)), [0, 1], 1), (Filter(), [0, 1, 2], None),
+    (Filter(artist_heard=True), [0, 1], 0), (Filter(artist_heard=False), [2], 0), (Filter(no_titles=("ONE",)), [1, 2], 0), (Filter(quiet_days=30), [0, 2], 0), (Filter(quiet_days=31), [2], 0), (Filter(top=Top(count=1, days=28)), [0, 1], 1), (Filter(), [0, 1, 2], None),
     (Filter(tags=("rock",), years=(Band(low=1990),)), [], 1), (Filter(artists=("nobody",)), [], 1),
 ]
 

@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 
-from catalogues import everything, listener, tracks
+from catalogues import everything, listener, read, tracks
 from readings import finding, findings, is_reading, require_only_adds, require_words_accounted
 from stub_model import completion, http, stub
 from trackpools.fill.compose import may_exist
@@ -16,7 +16,6 @@ from trackpools.fill.contract import FillRequest
 from trackpools.fill.filled import Clock, filled
 from trackpools.fill.given import Given
 from trackpools.fill.pack import SYSTEM
-from trackpools.fill.prompt import read
 from trackpools.fill.quoting import clean
 from trackpools.fill.second import SYSTEM as READING
 from trackpools.fill.understand import understood
@@ -122,7 +121,7 @@ def test_a_reader_that_obeys_the_prompt_reads_nothing_outside_its_words(payloads
         for payload in payloads:
             prompt = f"8 dreamy songs, no jazz, {payload}"
             request, clock = FillRequest(user_id="u", prompt=prompt, deadline_s=5), Clock()
-            meant = understood(request, world, reader, reader.config, clock, may_exist=lambda one: may_exist(world, np.arange(40), one, who, config.fill))
+            meant = understood(request, world, reader, reader.config, clock, year=2026, may_exist=lambda one: may_exist(world, np.arange(40), one, who, config.fill))
             rules = read(prompt, world.words)
             require_only_adds(rules.constraints, meant.wanted, world, who)
             require_words_accounted(rules.left, meant.notes, meant.not_applied)

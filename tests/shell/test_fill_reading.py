@@ -6,14 +6,13 @@ import time
 import numpy as np
 import pytest
 
-from catalogues import everything, listener, tracks
+from catalogues import everything, listener, read, tracks
 from readings import finding, findings, is_reading, reads, require_only_adds, require_words_accounted
 from stub_model import completion, http, numbers, says, silent, slowly, stub
 from trackpools.fill.compose import may_exist
 from trackpools.fill.constraints import Band, Constraints, Filter
 from trackpools.fill.contract import FillRequest
 from trackpools.fill.filled import Clock, Given, filled
-from trackpools.fill.prompt import read
 from trackpools.fill.second import SYSTEM
 from trackpools.fill.understand import understood
 from trackpools.shell.chat import ChatModel
@@ -51,7 +50,7 @@ def done(model, prompt, *, deadline=4.0, constraints=None):
     request = FillRequest(user_id="u", prompt=prompt, deadline_s=deadline, constraints=constraints)
     began = time.monotonic()
     meant = understood(
-        request, WORLD, model, config.llm if model is None else model.config, clock, may_exist=lambda one: may_exist(WORLD, np.arange(len(WORLD)), one, WHO, config.fill))
+        request, WORLD, model, config.llm if model is None else model.config, clock, year=2026, may_exist=lambda one: may_exist(WORLD, np.arange(len(WORLD)), one, WHO, config.fill))
     given = Given(WORLD, everything(WORLD), meant.wanted, WHO, {}, config.fill, config.llm)
     made = filled(given, request, model, clock)
     assert time.monotonic() - began < deadline + MARGIN

@@ -167,6 +167,14 @@ def test_the_command_tells_people_and_scripts(released, tmp_path, monkeypatch):
     code, said = command(*told, "--json")
     answer = json.loads(said)
     assert (code, answer["ok"], len(answer["playlist"]["tracks"])) == (0, True, 10)
+    code, said = command(*told, "--clean", "--constraints", '{"tracks": 5, "every": {"no_tags": ["nonesuch"]}}', "--explain")
+    assert code == 0
+    notes = ("without explicit words, as the request asks", "the request's constraints go before the prompt's: tracks", 'the catalogue has nothing of tag "nonesuch"', "read from the tables")
+    rules = "the rules leave this listener no track at all"  # this world has none without explicit words
+    assert [part for part in (*notes, rules) if part not in said] == []
+    done = CliRunner().invoke(whole(), [*map(str, told), "--constraints", '{"every": {"artists": ["nobody"]}}', "--relax"])
+    assert (done.exit_code, "warning: the playlist is empty" in done.stderr) == (0, True)
+    assert all(part in done.stdout for part in ("UNMET  tracks: 10; 0 (artists: 0 tracks pass", "UNMET  artists: by nobody; 0 of 0"))
     code, said = command("fill", "--schema")
     assert set(json.loads(said)) == {"FillRequest", "Playlist"}
     for wrong, problem in (((), "name a user"), (("--user", "u001", "--constraints", '{"tracks": 0, "evry": 1}'), "no JSON object of constraints")):

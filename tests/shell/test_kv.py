@@ -19,7 +19,7 @@ from trackpools.cli import _run
 from trackpools.core.known import key_of
 from trackpools.errors import ConfigError, InputError, StoppedError
 from trackpools.fill.contract import FillRequest, Heard
-from trackpools.shell import kv, kv_reading, releases, watching
+from trackpools.shell import kv, kv_export, kv_reading, releases, watching
 from trackpools.shell.command import Options
 from trackpools.shell.filling import Filler
 from trackpools.shell.kv import Keys, Manifest
@@ -129,6 +129,35 @@ def test_an_export_that_broke_off_goes_on_where_it_stopped(spark, published, ser
     assert again["expires_at"] == first["expires_at"]
     # the records of that bucket, the schema and the switch
     assert client.info("commandstats")["cmdstat_set"]["calls"] - calls == buckets[lost] + 2
+
+
+@pytest.mark.parametrize("place", ["_chunks", "_records", "_written"])
+def test_a_redis_that_dies_under_an_export_is_told_and_nothing_follows_it(published, tmp_path, monkeypatch, capsys, place):
+    whole = getattr(kv_export, place)
+    with redis_server(tmp_path / "redis") as (url, process):
+        def dying(*args):
+            made = whole(*args) if place == "_written" else None  # all but the switch is done
+            process.kill()
+            process.wait()
+            return made or whole(*args)
+
+        monkeypatch.setattr(kv_export, place, dying)
+        words = ["export", "kv", "--root", str(published), "--set", f"kv.url={url}", "--set", "mlflow.enabled=false", "--json"]
+        assert _run(words) == 1
+    told = json.loads(capsys.readouterr().out)["error"]["message"]
+    assert "failed on the way (ConnectionError" in told
+    assert "Run it again" in told
+    monkeypatch.undo()
+    with redis_server(tmp_path / "redis") as (again, _):
+        assert again == url
+        assert _run(words) == 0
+
+
+def test_a_redis_that_is_full_is_told(published, tmp_path, capsys):
+    with redis_server(tmp_path / "redis", "--maxmemory", "1100kb", "--maxmemory-policy", "noeviction") as (url, _):
+        assert _run(["export", "kv", "--root", str(published), "--set", f"kv.url={url}", "--set", "mlflow.enabled=false", "--json"]) == 1
+        assert raw(url).get("trackpools:current") is None
+    assert "OutOfMemoryError" in json.loads(capsys.readouterr().out)["error"]["message"]
 
 
 def test_readers_never_go_back_to_an_older_release(exported):

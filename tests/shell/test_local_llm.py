@@ -5,14 +5,13 @@ import importlib.util
 import numpy as np
 import pytest
 
-from catalogues import everything, listener, some
+from catalogues import everything, listener, read, some
 from readings import require_only_adds, require_words_accounted
 from trackpools.fill.compose import may_exist
 from trackpools.fill.constraints import Constraints, Filter
 from trackpools.fill.contract import FillRequest
 from trackpools.fill.filled import Clock, filled
 from trackpools.fill.given import Given
-from trackpools.fill.prompt import read
 from trackpools.fill.understand import understood
 from trackpools.shell.local_llm import for_local, local_model
 from trackpools.shell.settings import load_config
@@ -57,7 +56,7 @@ def test_whatever_a_small_model_reads_adds_only_what_words_carry(prompt):
     config, world, who = load_config(), some(11, size=200), listener()
     rules, request = read(prompt, world.words), FillRequest(user_id="u", prompt=prompt, deadline_s=120)
     with local_model(config.llm.model_copy(update={"max_tokens": 80})) as model:
-        meant = understood(request, world, Patient(model), config.llm, Clock(), may_exist=lambda one: may_exist(world, np.arange(200), one, who, config.fill))
+        meant = understood(request, world, Patient(model), config.llm, Clock(), year=2026, may_exist=lambda one: may_exist(world, np.arange(200), one, who, config.fill))
     print(prompt, "->", meant.said or meant.notes, meant.notes, meant.dropped)
     assert meant.said
     require_only_adds(rules.constraints, meant.wanted, world, who)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from trackpools.fill.arrange import KNOWN, follows, is_apart
 from trackpools.fill.constraints import Constraints, Filter
 from trackpools.fill.contract import Told
+from trackpools.fill.spoken import spoken
 from trackpools.fill.tracks import Listener, Tracks, passing, verdicts
 
 Array = NDArray[Any]
@@ -21,7 +22,7 @@ def level(tracks: Tracks, rows: Array) -> Array:
 
 
 def judged(tracks: Tracks, rows: Array, wanted: Constraints, listener: Listener, seeds: Mapping[str, int | None]) -> list[Told]:
-    """Every constraint that was asked for, in the order of its fields, and whether the list holds it.
+    """Every constraint that was asked for, in the order of its fields, and whether the list holds it. No tracks are none of what was asked for.
 
     Args:
         rows: of the playlist in its order.
@@ -34,7 +35,8 @@ def judged(tracks: Tracks, rows: Array, wanted: Constraints, listener: Listener,
         told.append(Told(name=f"part {place + 1}", wanted=f"at least {part.share:.0%} {spoken(part.of)}", got=f"{share:.0%}", met=share >= part.share - 1e-9))
     if wanted.closed:
         any_of = np.logical_or.reduce([np.zeros(len(rows), bool), *inside])
-        told.append(Told(name="parts", wanted="every track of one of the parts", got=f"{int(any_of.sum())} of {len(rows)}", met=bool(any_of.all())))
+        count = int(any_of.sum())
+        told.append(Told(name="parts", wanted="every track of one of the parts", got=f"{count} of {len(rows)}", met=count == len(rows) > 0))
     told += _seeds(tracks, rows, wanted, listener, seeds)
     for name, column in (("artist_cap", tracks.artist), ("album_cap", tracks.album)):
         if (cap := getattr(wanted, name)) is not None:
@@ -70,7 +72,7 @@ def _every(tracks: Tracks, rows: Array, every: Filter, listener: Listener) -> li
         count, of = int(passes[rows].sum()), len(rows)
         without = int(unknown[rows].sum())
         got = f"{count} of {of}" + (f", of {without} unknown" if without else "")
-        told.append(Told(name=name, wanted=spoken(Filter(**{name: getattr(every, name)})), got=got, met=count == of))
+        told.append(Told(name=name, wanted=spoken(Filter(**{name: getattr(every, name)})), got=got, met=count == of > 0))
     return told
 
 
@@ -87,31 +89,3 @@ def clock(seconds: float) -> str:
     """Seconds as h:mm:ss or m:ss."""
     whole = round(seconds)
     return f"{whole // 3600}:{whole % 3600 // 60:02d}:{whole % 60:02d}" if whole >= 3600 else f"{whole // 60}:{whole % 60:02d}"
-
-
-def spoken(wanted: Filter) -> str:
-    """A filter in words."""
-    return "; ".join(_said(name, getattr(wanted, name)) for name in wanted.asked) or "anything"
-
-
-def _said(name: str, value: Any) -> str:
-    def band(one: Any, unit: str = "") -> str:
-        ends = [None if end is None else f"{end:g}{unit}" for end in (one.low, one.high)]
-        return f"{ends[0]} to {ends[1]}" if all(ends) else f"from {ends[0]}" if ends[0] else f"up to {ends[1]}"
-
-    lists = {
-        "artists": "by {}", "no_artists": "not by {}", "tags": "tagged {}", "no_tags": "not tagged {}", "languages": "in {}",
-        "no_languages": "not in {}", "no_versions": "no version {}",
-    }
-    if name in lists:
-        return lists[name].format(" or ".join(value))
-    if name in {"years", "no_years"}:
-        return ("released " if name == "years" else "not released ") + " or ".join(band(one) for one in value)
-    if name in {"heard", "clean"}:
-        return {("heard", True): "heard before", ("heard", False): "never heard", ("clean", True): "without explicit words"}[name, value]
-    if name == "quiet_days":
-        return f"not heard in {value} days"
-    if name == "top":
-        return f"by the {value.count} artists heard most" + (f" in {value.days} days" if value.days else "")
-    unit = {"tempo": " bpm", "seconds": " s"}.get(name, "")
-    return f"{name.replace('_', ' ')} {band(value, unit)}"

@@ -62,12 +62,14 @@ def compose(
         seeds: of each, the row that is meant.
     """
     full = _sized(wanted, house)
+    taken: tuple[str, ...] = ()
     for attempt, taken in _attempts(full, house, relax=relax):
         ask, rows = asked(tracks, found, attempt, who, seeds)
         if not hopeless(ask) and (chosen := choose(ask, house.solver_s)) is not None:
             return Composed(_ordered(tracks, rows[chosen], attempt, house), taken)
     ask, rows = asked(tracks, found, full, who, seeds)
-    return Composed(_ordered(tracks, rows[_most(ask, house.solver_s)], full, house), (), binding(tracks, found, full, who))
+    in_vain = ("nothing that may be loosened helps; tried: " + "; ".join(taken),) if relax and taken else ()
+    return Composed(_ordered(tracks, rows[_most(ask, house.solver_s)], full, house), in_vain, binding(tracks, found, full, who))
 
 
 def _sized(wanted: Constraints, house: FillConfig) -> Constraints:
@@ -159,6 +161,8 @@ def _ordered(tracks: Tracks, rows: Array, wanted: Constraints, house: FillConfig
 def binding(tracks: Tracks, found: Candidates, wanted: Constraints, listener: Listener) -> str:
     """Which of the things that every track must be costs most, and by how much: what of the whole catalogue passes without it."""
     rows = found.allowed
+    if not len(rows):
+        return "the rules leave this listener no track at all: rights, explicit words, what is blocked or switched off"
     if wanted.seconds is not None and len(rows) and np.isnan(tracks.number["seconds"][rows]).all():
         return f"seconds: of all {len(rows):,} tracks the length is unknown"
     told = verdicts(tracks, wanted.every, listener)

@@ -51,13 +51,13 @@ class Filter(Strict):
     """What a single track must be: all that is set at once; of several names any.
 
     Attributes:
-        artists, no_artists, tags, no_tags, languages, no_languages, no_versions: names, compared as `words.plain` writes them.
+        artists, no_artists, tags, no_tags, no_titles, languages, no_languages, no_versions: names, compared as `words.plain` writes them.
         years, no_years: of the original release, in any of the bands; in none of them.
         tempo: beats a minute.
         energy: 0 to 1.
         popularity: percentile of listeners in the market, 0 to 1.
         artist_rank: 1 is the artist's most heard.
-        heard: whether the listener ever heard it.
+        heard: whether the listener ever heard it; `artist_heard` anything by its artist.
         quiet_days: not heard within so many days; never heard passes.
         clean: true is without explicit words.
         seconds: length of a track.
@@ -75,11 +75,13 @@ class Filter(Strict):
     popularity: Band | None = None
     artist_rank: Band | None = None
     heard: bool | None = None
+    artist_heard: bool | None = None
     quiet_days: Annotated[int, Field(ge=1, le=MOST_DAYS)] | None = None
     clean: Literal[True] | None = None
     languages: Names = ()
     no_languages: Names = ()
     no_versions: Names = ()
+    no_titles: Names = ()
     seconds: Band | None = None
     top: Top | None = None
 

@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from trackpools.fill.amounts import WORDS as NUMERALS
-from trackpools.fill.checks import spoken
 from trackpools.fill.constraints import MOST_DAYS, MOST_LETTERS, MOST_SECONDS, MOST_TRACKS, Band, Constraints, Filter
 from trackpools.fill.grammar import LANGUAGES
 from trackpools.fill.names import FILLER, MOST_NAMES, NOT, Left
 from trackpools.fill.quoting import quoted
+from trackpools.fill.spoken import spoken
 from trackpools.fill.words import Words, plain
 
 NAMES = ("tags", "no_tags", "artists", "no_artists", "languages", "no_languages")

@@ -39,9 +39,18 @@ SLOTS = {
     "no": r"(?:no|without|not|never|skip|avoid|exclude|excluding|nothing|none of|but not|(?:don't|do not) (?:want|play|include)|except(?: for)?|minus)"
           r"(?: any| the)?",
     "met": r"(?:heard|played|listened to|been listening to|know|knew|known)",
+    "any": r"[\w']+",
+    "had": r"(?:heard|played|listened to|been listening to)",
     "never": r"(?:haven't|have not|'ve not|have never|'ve never|never|didn't|did not|don't|do not)",
     "about": r"(?P<about>exactly|about|around|roughly|approximately|nearly|almost|circa|some)",
+    "amount": r"(?:exactly|about|around|roughly|approximately|nearly|almost|circa|some|at most|at least|(?:no|not) (?:more|less|fewer) than|up to|max|maximum)",
+    "kept_song": r"(?P<kept>songs?|tracks?|tunes?|titles?|music|stuff|things?|ones?|numbers?|none|nothing|anything)",
+    "minutes": r"(?:minutes|minute|mins|min)",
+    "most": r"(?P<most>at most|no more than|not more than|no longer than|not longer than|less than|under|up to|max|maximum)",
+    "least": r"(?P<least>at least|no less than|not less than|no shorter than|not shorter than|more than|over|min|minimum)",
+    "since": r"(?P<since>since)", "onwards": r"(?P<since>on|onwards|onward)", "one": r"(?P<one>year)", "last": r"(?P<last>last year)",
     "named": r"(?P<kept>deep cuts|hidden gems|hits|favourites|favorites|anthems|rarities|discoveries)",
+    "month": r"(?:january|february|march|april|may|june|july|august|september|october|november|december)",
     "bpm": r"(?:bpm|beats per minute|beats a minute)",
     "to": r" ?(?:-|to|and) ?", "count": rf"(?!an? (?!couple|few|handful|dozen|hundred))(?P<n>{NUMBER})",
     "kept": r"(?P<kept>(?:(?!(?:of|for|from|with|by|per|and|playlist|mix|to)\b)[\w-]+ ){0,4})",
@@ -55,12 +64,12 @@ class Phrase:
     """One meaning and the ways to say it.
 
     Attributes:
-        means: fields of Constraints or of Filter.
+        means: fields of Constraints or of Filter; None of what is recognised and cannot be had: it is told as not applied.
         says: templates; the first that is found counts.
         examples: what tests read and the docs show.
     """
 
-    means: Callable[[re.Match[str]], dict[str, Any]]
+    means: Callable[[re.Match[str]], dict[str, Any] | None]
     says: tuple[re.Pattern[str], ...]
     templates: tuple[str, ...]
     examples: tuple[str, ...]
@@ -70,7 +79,7 @@ class Phrase:
         return next((found for pattern in self.says if (found := pattern.search(text))), None)
 
 
-def phrase(means: Callable[[re.Match[str]], dict[str, Any]] | dict[str, Any], *templates: str, examples: tuple[str, ...] = ()) -> Phrase:
+def phrase(means: Callable[[re.Match[str]], dict[str, Any] | None] | dict[str, Any] | None, *templates: str, examples: tuple[str, ...] = ()) -> Phrase:
     """A phrase of templates; without examples the templates are their own."""
     told = means if callable(means) else lambda _: means
     return Phrase(told, tuple(pattern_of(one) for one in templates), templates, examples or templates)

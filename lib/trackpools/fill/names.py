@@ -1,17 +1,23 @@
 """Names of the catalogue in a prompt: found before phrases are read, so that none is read into, and told apart from common words."""
 
 import re
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
-from trackpools.fill.denial import ADVERBS, REFUSALS
+from trackpools.fill.denial import ADVERBS, DOUBTS, FOREIGN, REFUSALS
 from trackpools.fill.words import MOST_WORDS, Words, plain
 
 MOST_NAMES = 50
 HELD = "zqname"  # and a number: letters that no phrase reads, and that `plain` leaves
 TAIL = re.compile(r"[,.;:!?()]+$")
+OWNED = re.compile(r"([\w&/.-]+)'s(?= )")
 NOT = frozenset(map(plain, (*REFUSALS, "not")))
-AGAINST = NOT | frozenset(map(plain, (*ADVERBS, "didn't", "can't", "hardly", "instead", "anti")))
+AGAINST = NOT | frozenset(map(plain, (*ADVERBS, *DOUBTS, *FOREIGN)))
+DEGREES = frozenset(("too", "so", "that", "very", "really", "overly"))  # "not too heavy rock" is rock
+PARTLY = frozenset(("only", "just", "all", "always", "every", "exclusively"))  # "not only jazz" is jazz too
+LIST = frozenset(("or", "nor", "and", "any"))
+LAST = frozenset(("or", "nor"))  # "no jazz, rock or metal" refuses three, "no jazz, rock" nobody can tell
+Ended = Literal["", "wanted", "refused"]  # with a name, or not
 ONLY = frozenset((
     "by", "from", "of", "only", "feat", "featuring", "artist", "artists", "band", "bands", "with", "and", "or",
 ))
@@ -24,7 +30,7 @@ FILLER = frozenset(map(plain, (
     "nice", "best", "end", "beginning", "kind", "sort", "type", "style", "vibe", "vibes", "feel", "feeling", "full", "lots", "lot", "plenty", "bit",
     "little", "few", "much", "many", "artist", "artists", "band", "bands", "singer", "singers", "genre", "lasting", "long", "last", "about", "around",
     "what", "whatever", "when", "while", "where", "as", "into", "i'll", "going", "listen", "listening", "hear", "have", "has", "had", "been", "between",
-    "each", "other", "than", "there", "here", "day", "today", "tonight", "include",
+    "each", "other", "than", "there", "here", "day", "today", "tonight", "include", "anything", "should", "either", "shuffle", "keep",
 )))
 
 
@@ -51,54 +57,149 @@ class Known:
 
 def held_back(text: str, words: Words) -> tuple[str, list[str]]:
     """The text with the catalogue's names of several words held back, so that no phrase reads into them: "The Sleeping Kingdoms" is nobody's sleep."""
-    spoken, made, held, at = text.split(), list[str](), list[str](), 0
+    spoken, made, held, at = OWNED.sub(lambda found: _owned(found[1], words), text).split(), list[str](), list[str](), 0
     while at < len(spoken):
         size = next((size for size in range(min(MOST_WORDS, len(spoken) - at), 1, -1) if _is_name(spoken[at:at + size], words)), 0)
         if size:
             tail = TAIL.search(spoken[at + size - 1])
             made.append(f"{HELD}{len(held)}{tail[0] if tail else ''}")
-            held.append(plain(" ".join(spoken[at:at + size])))
+            held.append(_name(spoken[at:at + size], words))
         else:
             made.append(spoken[at])
         at += size or 1
     return f" {' '.join(made)} ", held
 
 
+def _owned(name: str, words: Words) -> str:
+    """Whose songs they are, as an artist's name: "radiohead's songs"; another word stays as it is."""
+    return f"by {name}" if words.kind(plain(name)) == "artists" else f"{name}'s"
+
+
 def _is_name(spoken: list[str], words: Words) -> bool:
     """Whether words are a name, none of them but the last before a comma or another end."""
-    return not any(TAIL.search(word) for word in spoken[:-1]) and words.kind(plain(" ".join(spoken))) is not None
+    return not any(TAIL.search(word) for word in spoken[:-1]) and words.kind(_name(spoken, words)) is not None
 
 
-def read_names(text: str, own: dict[str, Any], known: Known) -> list[Left]:
-    """Read names of the catalogue into a filter; returns what is left that is no filler, by runs of words.
+def _name(spoken: list[str], words: Words) -> str:
+    """A name as the catalogue has it, also where something is its own."""
+    name = plain(" ".join(spoken))
+    return name if words.kind(name) else plain(" ".join(spoken).removesuffix("'s"))
+
+
+@dataclass
+class _Reader:
+    """A clause read word by word.
+
+    Attributes:
+        refused: a denial is in force, and the next name is what it refuses.
+        doubt: a denial stands there, and whether it is of the next name nobody can tell: the name is no wish and no refusal.
+        listed: a phrase was read since; only a list goes on.
+        denied: a denial stands somewhere before.
+        named: the last word is a name that was read.
+    """
+
+    own: dict[str, Any]
+    refused: bool = False
+    doubt: bool = False
+    listed: bool = False
+    denied: bool = False
+    named: bool = False
+    degree: bool = False
+    before: str = ""
+    unread: list[str] = field(default_factory=list)
+    left: list[Left] = field(default_factory=list)
+
+    def name(self, kind: str, name: str) -> None:
+        if self.doubt or (self.refused and self.listed and self.before not in LIST):
+            self.doubt, self.named = True, False
+            self.unread.append(name)
+            return
+        where = f"no_{kind}" if self.refused else kind
+        self.own[where] = tuple(dict.fromkeys((*self.own.get(where, ()), name)))[:MOST_NAMES]
+        self.before, self.listed, self.named = "and", False, True
+
+    def word(self, word: str) -> None:
+        self.named = False
+        if word in AGAINST:
+            self._deny(word)
+        elif word in DEGREES and self.before == "not":
+            self.degree = True
+        elif word in PARTLY and self.before == "not":
+            self.refused, self.doubt = False, True
+        elif word not in FILLER:
+            self.unread.append(word)
+            if self.degree:  # spent on this word
+                self.refused = self.degree = False
+            elif self.refused:
+                self.refused, self.doubt = False, True
+        else:
+            self.end()
+            if self.refused and self.listed and word not in LIST:
+                self.refused, self.doubt = False, True
+        self.before = word
+
+    def _deny(self, word: str) -> None:
+        """One denial refuses; two before one thing, or one of another kind, mean what nobody can tell."""
+        if word not in NOT or self.doubt or (self.refused and self.before != "and"):
+            self.refused, self.doubt = False, True
+        else:
+            self.refused, self.listed = True, False
+        self.end()
+        self.denied = True
+
+    def end(self) -> None:
+        """The end of words in a row."""
+        if self.unread:
+            self.left.append(Left(" ".join(self.unread), self.denied))
+            self.unread = []
+
+
+def read_names(text: str, own: dict[str, Any], known: Known, *, after: Ended = "") -> tuple[list[Left], Ended]:
+    """Read names of the catalogue into a filter.
 
     A name of several words counts anywhere, a tag too; an artist of one word only after a word such as by, from or without, for
     many are common words.
+
+    Args:
+        after: how the clause before ended: a bare list goes on with it.
+
+    Returns:
+        What is left that is no filler, by runs of words; and how the clause ends.
     """
-    left: list[Left] = []
-    denied = refused = False
-    for run in text.split("¦"):
-        tokens, at, before, unread = [plain(word) for word in run.split() if plain(word)], 0, "", list[str]()
-        tokens = [part for token in tokens for part in token.split()]
+    reader, spoken = _Reader(own), _tokens(text)
+    if after and "¦" not in text and _is_bare(spoken, known):
+        reader.before, reader.denied = "and", after == "refused"
+        reader.refused, reader.doubt = (after == "refused" and said for said in (not LAST.isdisjoint(spoken), LAST.isdisjoint(spoken)))
+    for place, run in enumerate(text.split("¦")):
+        if place:
+            reader.listed, reader.before, reader.named = reader.refused, "", False
+        tokens, at = _tokens(run), 0
         while at < len(tokens):
             size, kind, name = _longest(tokens, at, known)
-            if kind == "artists" and " " not in name and before not in ONLY and not refused:
+            if kind == "artists" and " " not in name and reader.before not in ONLY and not (reader.refused or reader.doubt):
                 kind = None
             if kind:
-                where = f"no_{kind}" if refused else kind
-                own[where] = tuple(dict.fromkeys((*own.get(where, ()), name)))[:MOST_NAMES]
-                at, before = at + size, "and"
-                continue
-            before = tokens[at]
-            refused = before in NOT or (refused and before in FILLER)
-            if before not in FILLER and before not in NOT:
-                unread.append(before)
-            elif unread:
-                left, unread = [*left, Left(" ".join(unread), denied)], []
-            denied |= before in AGAINST
-            at += 1
-        left += [Left(" ".join(unread), denied)] if unread else []
-    return left
+                reader.name(kind, name)
+            else:
+                reader.word(tokens[at])
+            at += size if kind else 1
+        reader.end()
+    return reader.left, "" if not reader.named else "refused" if reader.refused else "wanted"
+
+
+def _tokens(text: str) -> list[str]:
+    return plain(text.replace("¦", " ")).split()
+
+
+def _is_bare(tokens: list[str], known: Known) -> bool:
+    """Whether words are nothing but names in a list."""
+    at = 0
+    while at < len(tokens):
+        size, kind, _ = _longest(tokens, at, known)
+        if kind is None and tokens[at] not in LIST:
+            return False
+        at += size
+    return bool(tokens)
 
 
 def _longest(tokens: list[str], at: int, known: Known) -> tuple[int, str | None, str]:

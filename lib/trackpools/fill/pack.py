@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trackpools.fill.checks import clock, spoken
+from trackpools.fill.checks import clock
 from trackpools.fill.choose import Ask
 from trackpools.fill.constraints import Constraints
 from trackpools.fill.model import Message
 from trackpools.fill.quoting import clean, quoted
+from trackpools.fill.spoken import spoken
 from trackpools.fill.tracks import Listener, Tracks
 
 Array = NDArray[Any]

@@ -5,10 +5,10 @@ What a phrase reads is taken out of the text, so that the next sees only the res
 
 from trackpools.fill.constraints import Band
 from trackpools.fill.grammar import phrase
-from trackpools.fill.phrases_track import TRACK
-from trackpools.fill.phrases_whole import LENGTHS, WHOLE
+from trackpools.fill.phrases_track import REFUSED, TRACK
+from trackpools.fill.phrases_whole import COUNTS, LENGTHS, WHOLE
 
-__all__ = ["GRAMMAR", "LENGTHS", "MOOD", "TRACK", "WHOLE"]
+__all__ = ["COUNTS", "GRAMMAR", "LENGTHS", "MOOD", "REFUSED", "TRACK", "WHOLE"]
 # what people do while they listen: fields of Filter that sort, and that no track need hold
 MOOD = (
     phrase(
@@ -24,7 +24,7 @@ MOOD = (
     phrase(
         {"energy": Band(high=0.5)},
         "[for|to] [my] (study|studying|focus|focusing|concentrate|concentration|reading|work|working|coding|deep work)",
-        "[for] [a] (dinner|yoga|meditation|massage|rainy day|rainy evening|sunday morning|bedtime|spa)",
+        "[for] [a] (dinner party|dinner|yoga|meditation|massage|rainy day|rainy evening|sunday morning|bedtime|spa)",
         "[for|to] [my] (sleep|sleeping|fall asleep|unwind|relax)",
         examples=("studying", "for dinner", "to fall asleep"),
     ),
@@ -35,4 +35,4 @@ MOOD = (
         examples=("road trip", "my commute", "cooking"),
     ),
 )
-GRAMMAR = {"lengths": LENGTHS, "whole": WHOLE, "track": TRACK, "mood": MOOD}
+GRAMMAR = {"refused": REFUSED, "lengths": LENGTHS, "whole": (*WHOLE, *COUNTS), "track": TRACK, "mood": MOOD}

@@ -1,4 +1,4 @@
-"""Phrases on single tracks: heard or not, known or not, from when, how fast, in which language, by whose favourites."""
+"""Phrases on single tracks: heard or not, known or not, how fast, in which language, by whose favourites."""
 
 import re
 from typing import Any
@@ -6,12 +6,10 @@ from typing import Any
 from trackpools.fill.amounts import days, number
 from trackpools.fill.constraints import Band, Top
 from trackpools.fill.grammar import LANGUAGES, VERSIONS, phrase
+from trackpools.fill.phrases_years import NO_DECADE, YEARS
 
 HIT, DEEP = 0.95, 0.7  # percentiles of listeners: the popularity bands of recording_facts
 HITS, CUTS = Band(low=HIT), Band(high=DEEP)
-DECADES = {"twenties": 1920, "thirties": 1930, "forties": 1940, "fifties": 1950, "sixties": 1960, "seventies": 1970, "eighties": 1980, "nineties": 1990,
-           "noughties": 2000, "two-thousands": 2000}
-PARTS = {"early": (0, 4), "mid": (3, 6), "late": (5, 9), None: (0, 9)}
 Found = re.Match[str]
 Told = dict[str, Any]
 
@@ -26,26 +24,6 @@ def _top(found: Found) -> Told:
     return {"top": Top(count=min(max(round(number(told["n"])), 1), 50) if told.get("n") else 10, days=window)}
 
 
-def _decade(found: Found) -> Told:
-    told = found["dec"]
-    if told is None:
-        first = DECADES[found["decword"]]
-    else:
-        two = int(told.removeprefix("'")[-2:])
-        first = int(told) if len(told) == 4 and told.isdigit() else (2000 if two <= 20 else 1900) + two
-    low, high = PARTS[found.groupdict().get("part")]
-    return {"years": (Band(low=first + low, high=first + high),)}
-
-
-def _no_decade(found: Found) -> Told:
-    return {"no_years": _decade(found)["years"]}
-
-
-def _between(found: Found) -> Told:
-    low, high = sorted((int(found["year"]), int(found["year2"])))
-    return {"years": (Band(low=low, high=high),)}
-
-
 def _tempo(found: Found) -> Told:
     if found.groupdict().get("m"):
         low, high = sorted((number(found["n"]), number(found["m"])))
@@ -57,6 +35,34 @@ def _language(found: Found) -> Told:
     return {"languages": (LANGUAGES[found["language"]],)}
 
 
+# what is refused of every track, before all else is read: fields of Filter
+REFUSED = (
+    NO_DECADE,
+    phrase(
+        {"clean": True},
+        "(no|without|nothing|not) [any] [<song>] [with|that have|that contain] (explicit|swearing|swear words|profanity|cursing|bad language|dirty) "
+        "[lyrics|content|language|words|<song>]",
+        "clean [versions|lyrics|<kept_song>]", "clean only", "(family|kid|kids|child)-friendly", "safe for (work|kids|children)",
+        "suitable for (kids|children)", "for the whole family", "non-explicit",
+        examples=("clean", "no explicit lyrics", "family friendly", "kid-friendly", "safe for work", "without swearing"),
+    ),
+    phrase(
+        lambda found: {"no_versions": (VERSIONS[found["version"]],)},
+        "<no> <version>(s|d)? [versions|recordings|tracks|songs|albums|mixes]",
+        examples=("no live versions", "without remixes", "no covers", "no karaoke", "not live"),
+    ),
+    phrase(
+        {"no_versions": ("live", "remix", "acoustic", "demo", "cover", "karaoke")},
+        "(studio|original) (versions|recordings|version) [only]", "originals only", "only originals",
+        "only (studio|original) (versions|recordings)",
+        examples=("studio versions only", "only originals"),
+    ),
+    phrase(
+        lambda found: {"no_languages": (LANGUAGES[found["language"]],)},
+        "<no> [songs|lyrics|music] [in] <language> [language] [songs|lyrics|tracks|music]",
+        examples=("no english songs", "nothing in english"),
+    ),
+)
 # what single tracks are: fields of Filter
 TRACK = (
     phrase(
@@ -71,6 +77,19 @@ TRACK = (
         ),
     ),
     phrase(
+        {"artist_heard": False},
+        "(artists|bands|singers) [that|which] [i|i've|i] <never> [even] (<met>|hear|heard of) [before|yet|of]", "new [to me] (artists|bands|singers)",
+        "(artists|bands|singers) [that are] new to me", "(unknown|unfamiliar|undiscovered) (artists|bands|singers)",
+        "no (artists|bands|singers) [that|which] [i|i've|i have] [already] <met> [before|already]",
+        examples=("artists i've never heard", "new artists", "bands new to me", "no artists i know"),
+    ),
+    phrase(
+        {"artist_heard": True},
+        "(artists|bands|singers) [that|which] (i|i've|i have) [already] (know|heard|played|love|loved|like|listened to)",
+        "(familiar|known) (artists|bands|singers)",
+        examples=("artists i know", "familiar artists", "bands that i love"),
+    ),
+    phrase(
         _quiet,
         "(nothing|no <song>|none) [that|which] [i|i've|i have|we|we've] [have|had] [already] <met> [in|within|over|during|for|"
         "since] <window>",
@@ -83,16 +102,23 @@ TRACK = (
         ),
     ),
     phrase(
+        None,
+        "[that|which] [i|i've|i have] (<never>|not) <met> [them|it|to] (since|before|after|until) [last|this|the|my] <any>",
+        examples=("that i haven't heard since 2024", "not played since last summer"),
+    ),
+    phrase(
         {"heard": False},
-        "[<song>] [that|which] [i|i've] <never> [even] (<met>|hear|heard of) [before|yet|of]",
-        "(nothing|no <song>) [that|which] [i|i've|i have] [already] <met> [before|yet|already]", "new to me", "unheard", "unfamiliar",
-        "unknown to me", "(only|all) new <song>", "not <met> [before|yet]", "[something|<song>] (new|unknown) [to me]", "discoveries",
-        "(help me )?discover[y]",
+        "[only] (<song>|something|that|which|what) [that|which] [i|i've|i have] <never> [even] (<met>|hear|heard of) [before|yet|of]",
+        "[i|i've|i have] <never> [even] (<had>|heard of) [before|yet]",
+        "(nothing|no <song>) [that|which] [i|i've|i have] [already] <met> [before|yet|already]",
+        "new to me", "unheard", "unfamiliar", "unknown to me", "(only|all) new <song>", "not <met> [before|yet]",
+        "(something|anything|<song>) (new|unknown) [to me]", "(new|unknown) <song> [to me]", "discoveries", "(help me )?discover[y]",
         examples=("that i haven't heard", "nothing i know", "new to me", "songs i've never heard before", "only new music", "something new", "discoveries"),
     ),
     phrase(
         {"heard": True},
-        "[only] [<song>] [that|which] (i|i've|i have) [already] (know|heard|played|love|loved)",
+        "[only] (<song>|something) [that|which] (i|i've|i have) [already] (know|heard|played|love|loved)",
+        "[only] (that|which|what) (i|i've|i have) [already] (know|heard|played|love|loved)",
         "[all] [my] (familiar|favourites|favorites|old favourites|old favorites|favourite songs|favorite songs|favourite tracks|"
         "favorite tracks) [only]",
         "<song> i love",
@@ -113,47 +139,7 @@ TRACK = (
         "most popular [<song>]", "anthems",
         examples=("the biggest hits", "popular songs", "chart toppers", "well-known tracks", "only hits"),
     ),
-    phrase(
-        _no_decade,
-        "<no> [songs|tracks|music] [from|of] [the] <decade>",
-        examples=("no 80s", "nothing from the 2010s"),
-    ),
-    phrase(
-        _decade,
-        "[from|of|in] [the] [<part>] <decade>",
-        examples=("80s", "the nineties", "from the late 1960s", "'70s", "early 2000s", "2010s"),
-    ),
-    phrase(
-        _between,
-        "[released] (between|from) <year> (and|to|until|till|through|-) <year2>", "<year>-<year2>",
-        examples=("between 1985 and 1992", "from 1999 to 2004", "1970-1979"),
-    ),
-    phrase(
-        lambda found: {"years": (Band(low=int(found["year"])),)},
-        "<no> [songs|tracks|music] (before|older than|from before) <year>",
-        "[released] (since|from) <year> (on|onwards|onward|and later|or later)", "[released] since <year>", "<year> (or|and) (newer|later)",
-        examples=("since 2015", "nothing before 1990", "from 2000 onwards", "2018 or later"),
-    ),
-    phrase(
-        lambda found: {"years": (Band(high=int(found["year"])),)},
-        "<no> [songs|tracks|music] (after|newer than|past) <year>", "[released] (until|till|up to) <year>", "<year> (or|and) (older|earlier)",
-        examples=("nothing after 1985", "until 1999", "1990 or older"),
-    ),
-    phrase(
-        lambda found: {"years": (Band(low=int(found["year"]) + 1),)},
-        "[released] (after|newer than|later than|post) <year>",
-        examples=("after 2010", "newer than 2015"),
-    ),
-    phrase(
-        lambda found: {"years": (Band(high=int(found["year"]) - 1),)},
-        "[released] [from|older than] (before|pre|prior to|older than) <year>", "pre-<year>",
-        examples=("before 1970", "older than 1990", "pre-2000"),
-    ),
-    phrase(
-        lambda found: {"years": (Band(low=int(found["year"]), high=int(found["year"])),)},
-        "[released] (from|in|of) [the year] <year>",
-        examples=("from 1984", "released in 1999"),
-    ),
+    *YEARS,
     phrase(
         lambda found: {"tempo": Band(low=number(found["n"]))},
         "(above|over|at least|faster than|more than|min) <n> <bpm>", "<n> <bpm> (or|and) (more|faster|up|above)",
@@ -193,30 +179,6 @@ TRACK = (
         {"energy": Band(high=0.4)},
         "low-energy", "[very] (calm|mellow|chill|chilled|relaxed|relaxing|gentle|soft|quiet|peaceful|soothing|laid-back|ambient)",
         examples=("low energy", "calm", "mellow", "relaxing", "laid-back"),
-    ),
-    phrase(
-        {"clean": True},
-        "(no|without|nothing|not) [any] (explicit|swearing|swear words|profanity|cursing|bad language) "
-        "[lyrics|content|language|words|<song>]",
-        "clean [versions|lyrics|<song>]", "clean only", "(family|kid|kids|child)-friendly", "safe for (work|kids|children)",
-        "suitable for (kids|children)", "for the whole family", "non-explicit",
-        examples=("clean", "no explicit lyrics", "family friendly", "kid-friendly", "safe for work", "without swearing"),
-    ),
-    phrase(
-        lambda found: {"no_versions": (VERSIONS[found["version"]],)},
-        "<no> <version>(s|d)? [versions|recordings|tracks|songs|albums|mixes]",
-        examples=("no live versions", "without remixes", "no covers", "no karaoke", "not live"),
-    ),
-    phrase(
-        {"no_versions": ("live", "remix", "acoustic", "demo", "cover", "karaoke")},
-        "(studio|original) (versions|recordings|version) [only]", "originals only", "only originals",
-        "only (studio|original) (versions|recordings)",
-        examples=("studio versions only", "only originals"),
-    ),
-    phrase(
-        lambda found: {"no_languages": (LANGUAGES[found["language"]],)},
-        "<no> [songs|lyrics|music] [in] <language> [language] [songs|lyrics|tracks|music]",
-        examples=("no english songs", "nothing in english"),
     ),
     phrase(
         _language,

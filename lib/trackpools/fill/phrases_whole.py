@@ -9,49 +9,57 @@ from trackpools.fill.grammar import phrase
 
 Found = re.Match[str]
 Told = dict[str, Any]
+AROUND = 0.05  # the tolerance of lengths that say nothing of theirs
 
 
 def _count(found: Found) -> Told:
-    return {"tracks": min(max(round(number(found["n"])), 1), MOST_TRACKS)}
+    return {"tracks": round(number(found["n"]))}
 
 
-def _length(found: Found) -> Told:
-    about = found.groupdict().get("about")
-    tolerance = {"tolerance": 0.02 if about == "exactly" else 0.1} if about else {}
-    return {"seconds": min(max(seconds(found), 60), MOST_SECONDS)} | tolerance
+def _length(found: Found) -> Told | None:
+    told = seconds(found)
+    about, most, least = (found.groupdict().get(name) for name in ("about", "most", "least"))
+    if not 60 <= told <= MOST_SECONDS:
+        return None
+    if most or least:  # the length that is meant is the end of what counts as it
+        return {"seconds": round(told / (1 + AROUND if most else 1 - AROUND))}
+    return {"seconds": told} | ({"tolerance": 0.02 if about == "exactly" else 0.1} if about else {})
 
 
-def _cap(found: Found) -> Told:
-    return {f"{'album' if found['of'] == 'album' else 'artist'}_cap": min(max(round(number(found["n"])), 1), MOST_TRACKS)}
+def _cap(found: Found) -> Told | None:
+    most = round(number(found["n"]))
+    return {f"{'album' if found.groupdict().get('of') == 'album' else 'artist'}_cap": most} if 1 <= most <= MOST_TRACKS else None
 
 
 # before lengths of playlists: fields of Filter
 LENGTHS = (
     phrase(
         lambda found: {"seconds": Band(high=60 * number(found["n"]))},
-        "[no] [<song>] (under|below|shorter than|less than|up to) <n> (minutes|minute|min) [long|each]",
-        "no <song> (over|longer than|above) <n> (minutes|minute|min)",
-        examples=("songs under 4 minutes", "no songs over 5 minutes"),
+        "[<kept_song>] (under|below|shorter than|less than|up to|no longer than|not longer than|no more than|not over) <n> <minutes> (each|apiece)",
+        "<kept_song> (under|below|shorter than|less than|up to|no longer than|not longer than) <n> <minutes> [long]",
+        "[<kept_song>] shorter than <n> <minutes>",
+        examples=("songs under 4 minutes", "shorter than 3 minutes", "tracks no longer than 5 minutes"),
     ),
     phrase(
         lambda found: {"seconds": Band(low=60 * number(found["n"]))},
-        "<song> (over|above|longer than|of at least) <n> (minutes|minute|min) [long]",
-        examples=("tracks longer than 6 minutes",),
+        "<kept_song> (over|above|longer than|more than|of at least|at least) <n> <minutes> [long|each]",
+        examples=("tracks longer than 6 minutes", "songs over 5 minutes"),
     ),
 )
 # how a playlist is made as a whole: fields of Constraints
 WHOLE = (
     phrase(
         _cap,
-        "(at most|no more than|maximum|maximum of|max|max of|up to|only|just|limit of|limit to) <n> "
+        "(at most|no more than|not more than|maximum|maximum of|max|max of|up to|only|just|limit of|limit to) <n> "
         "[<song>] (per|by|from|for|of) [each|every|any|any one|an|a|one|the same|single] <of>",
         "<n> [<song>] (per|for each|from each|by each|for every|from every) <of> [at most|max|maximum|only]",
-        "[limit] [to] <n> (per|each) <of>",
+        "[limit] [to] <n> (per|each) <of>", "<n> [<song>] (from|by|of|for) each of",
         examples=(
             "at most two songs per artist", "max 3 per album", "one track per artist", "no more than 2 songs from the same artist",
-            "only one song by each artist",
+            "only one song by each artist", "3 songs by each of",
         ),
     ),
+    phrase(None, "<n> [<song>] (per|from each|from every) <any>", examples=("one song per decade", "two from each genre")),
     phrase(
         {"artist_cap": 1},
         "no artist (twice|more than once|repeated)", "[all] different (artists|bands)",
@@ -92,15 +100,21 @@ WHOLE = (
     ),
     phrase(
         _length,
+        "<most> <length> [long|worth|of music|in length|in total]",
+        "<least> <length> [long|worth|of music|in length|in total]",
         "[<about>] <length> [long|worth|of music|in length|in total|or so]",
         examples=(
             "30-minute", "half an hour", "an hour and 15 minutes", "1h30", "about two hours", "45 mins", "an hour and a half",
             "exactly 60 minutes", "a quarter of an hour",
         ),
     ),
+)
+# how many tracks: fields of Constraints
+COUNTS = (
     phrase(
         _count,
-        "[<about>] <count>-(song|songs|track|tracks|tunes|titles) [long]", "[<about>] <count> <kept>(songs|tracks|tunes|titles)", "[<about>] <count> <named>",
-        examples=("20 songs", "a dozen tracks", "exactly 12 songs", "fifteen upbeat songs", "25-track", "20 deep cuts"),
+        "[<amount>] <count>-(song|songs|track|tracks|tunes|titles) [long]", "[<amount>] <count> <kept>(songs|tracks|tunes|titles)",
+        "[<amount>] <count> <named>",
+        examples=("20 songs", "a dozen tracks", "exactly 12 songs", "no more than 15 songs", "fifteen upbeat songs", "25-track", "20 deep cuts"),
     ),
 )

@@ -35,8 +35,12 @@ def _half_shares(wanted: Constraints) -> Constraints:
     return wanted.model_copy(update={"parts": tuple(part.model_copy(update={"share": part.share / 2}) for part in wanted.parts)})
 
 
+def _longer(wanted: Constraints) -> Constraints:
+    return wanted if wanted.seconds is None else wanted.model_copy(update={"tolerance": max(wanted.tolerance, 0.15)})
+
+
 STEPS: tuple[tuple[str, Callable[[Constraints], Constraints]], ...] = (
-    ("the length may differ by 15 %", lambda wanted: wanted.model_copy(update={"tolerance": max(wanted.tolerance, 0.15)})),
+    ("the length may differ by 15 %", _longer),
     ("tracks of one artist may follow each other", lambda wanted: wanted.model_copy(update={"apart": False})),
     ("parts may have half their share", _half_shares),
     (f"tempo may differ by {BPM} bpm", _wider("tempo", BPM)),

@@ -199,6 +199,9 @@ def verdicts(tracks: Tracks, wanted: Filter, listener: Listener) -> dict[str, tu
             made[name] = (listener.favourites(tracks, told.count, told.days), ~tracks.names["artists"].known)
         elif name == "clean":
             made[name] = (tracks.clean, ~everyone)
+        elif name == "artist_heard":
+            known = np.isin(tracks.artist, tracks.artist[_met(tracks, listener, "heard", True)])
+            made[name] = (known if told else ~known, ~everyone)
         else:
             made[name] = (_met(tracks, listener, name, told), ~everyone)
     return made

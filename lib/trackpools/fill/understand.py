@@ -1,6 +1,6 @@
 """A prompt understood: by rules first, and what they leave by a model where there is one; what neither understands is told back."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -12,10 +12,10 @@ from trackpools.fill.filled import Clock
 from trackpools.fill.model import Answer, Model, ModelFailed
 from trackpools.fill.names import Left
 from trackpools.fill.prompt import read
-from trackpools.fill.quoting import clean
+from trackpools.fill.quoting import clean, quoted
 from trackpools.fill.second import added, asked_about, found, question, schema
 from trackpools.fill.tracks import Tracks
-from trackpools.fill.words import Words
+from trackpools.fill.words import Words, plain
 
 SHARE = 1 / 3  # of the time that is left, for reading: choosing needs the rest
 LEAST_S = 0.5  # with less nobody is asked
@@ -47,16 +47,18 @@ class Understood:
 
 
 def understood(
-    request: FillRequest, tracks: Tracks, model: Model | None, llm: LlmConfig, clock: Clock, *, may_exist: Callable[[Constraints], bool],
+    request: FillRequest, tracks: Tracks, model: Model | None, llm: LlmConfig, clock: Clock, *, year: int, may_exist: Callable[[Constraints], bool],
 ) -> Understood:
     """What is wanted. A model is asked once, about words that no rule read, and adds to what the rules read; whatever it does, that stays.
 
     Args:
+        year: this one.
         may_exist: whether there may be such a playlist. What the model read must not be why there is none.
     """
     with clock.step("understand"):
-        told = read(request.prompt, tracks.words)
-    by_rules = Understood(both(told.constraints, request.constraints), told.constraints, told.not_applied)
+        told = read(request.prompt, tracks.words, year=year)
+    notes = tuple(_given(told.constraints, request, tracks.words))
+    by_rules = Understood(both(told.constraints, request.constraints), told.constraints, told.not_applied, notes)
     about = asked_about(told.left)
     seconds = SHARE * (request.deadline_s - clock.seconds)
     if model is None or not llm.parse or not about or seconds < LEAST_S:
@@ -65,11 +67,29 @@ def understood(
         try:
             answer = model.answer(question(request.prompt, about, tags_for(about, tracks)), schema(), seconds=seconds)
         except ModelFailed as failed:
-            return replace(by_rules, notes=(f"{ASKED} did not answer ({failed})",))
+            return replace(by_rules, notes=(*notes, f"{ASKED} did not answer ({failed})",))
         made = _with(by_rules, answer, about, tracks.words)
         if made.wanted != by_rules.wanted and not may_exist(made.wanted) and may_exist(by_rules.wanted):
             return _with(by_rules, answer, about, tracks.words, holds=False)
         return made
+
+
+def _given(read: Constraints, request: FillRequest, words: Words) -> Iterator[str]:
+    """What is to be said of what the request itself sets."""
+    if request.clean:
+        yield "without explicit words, as the request asks"
+    given = request.constraints
+    if given is None:
+        return
+    own = [name for name in given.model_fields_set & read.model_fields_set - {"every"} if getattr(given, name) != getattr(read, name)]
+    own += [name for name in given.every.asked if name in read.every.asked and getattr(given.every, name) != getattr(read.every, name)]
+    if own:
+        yield f"the request's constraints go before the prompt's: {', '.join(sorted(own))}"
+    filters = (given.every, given.prefer, *(part.of for part in given.parts))
+    for kind in ("tags", "artists", "languages"):
+        told = {name for of in filters for name in (*getattr(of, kind), *getattr(of, f"no_{kind}"))}
+        for name in sorted(name for name in told if plain(name) not in getattr(words, kind)):
+            yield f"the catalogue has nothing of {kind[:-1]} {quoted(name)}"
 
 
 def _with(first: Understood, answer: Answer, about: tuple[Left, ...], words: Words, *, holds: bool = True) -> Understood:
@@ -77,12 +97,12 @@ def _with(first: Understood, answer: Answer, about: tuple[Left, ...], words: Wor
     paid = replace(first, said=answer.text, tokens=max(answer.tokens_in, 0) + max(answer.tokens_out, 0), cost=answer.cost)
     told = found(answer.text, first.wanted, about, words, holds=holds)
     if told is None:
-        return replace(paid, notes=(f"{ASKED} gave no answer that can be read",), dropped={"reading: unreadable": 1})
+        return replace(paid, notes=(*first.notes, f"{ASKED} gave no answer that can be read",), dropped={"reading: unreadable": 1})
     spoken = {one.words for one in about}
     left = tuple(dict.fromkeys((*told.left, *(one for one in first.not_applied if one not in spoken))))
     wanted, both_read = (added(one, told.more) for one in (first.wanted, first.read))
     dropped = {f"reading: {what}": count for what, count in told.dropped.items()}
-    notes = told.notes if holds else (*told.notes, f"{ASKED} read of it what leaves no such playlist")
+    notes = (*first.notes, *told.notes) if holds else (*first.notes, *told.notes, f"{ASKED} read of it what leaves no such playlist")
     return replace(paid, wanted=wanted, read=both_read, not_applied=left, notes=notes, dropped=dropped)
 
 

@@ -40,13 +40,15 @@ def fill(config: Config, request: FillRequest, *, model: str | None, explain: bo
     journal = FillJournal(str(config.store.root), config.fill.keep_batch, config.fill.keep_s) if config.fill.keep else None
     with chosen_model(config, model) as (chooser, fit):
         words, why = instructions(config) if chooser is not None else (PACKAGED, "")
-        told = Filler(open_release(fit), user_cache() / "cards", words, journal).explained(request, chooser)
+        opened = open_release(fit)
+        told = Filler(opened, user_cache() / "cards", words, journal).explained(request, chooser)
     made = told.playlist
+    warnings = [one for one in (why, "" if made.tracks else "the playlist is empty; what binds is said with what is UNMET") if one]
     lines: list[Any] = [_grid(made), _summary(made), *_constraints(made)]
     if explain:
-        lines += _explained(told)
+        lines += _explained(told, opened.place)
     more = {"playlist": made.model_dump(mode="json")}
-    return Answer(made.release, warnings=[why] if why else [], lines=lines, more=more, then=_after(journal, later(config, told)))
+    return Answer(made.release, warnings=warnings, lines=lines, more=more, then=_after(journal, later(config, told)))
 
 
 def _after(journal: FillJournal | None, trace: Callable[[], bool] | None) -> Callable[[], object] | None:
@@ -127,7 +129,7 @@ def _constraints(made: Playlist) -> list[Any]:
     return lines
 
 
-def _explained(found: Explained) -> list[Any]:
+def _explained(found: Explained, place: str) -> list[Any]:
     made, done, read = found.playlist, found.done, found.understood
     asked = made.constraints.model_dump_json(exclude_defaults=True)
     took = ", ".join(f"{name} {took:.1f} ms" for name, took in made.milliseconds.items())
@@ -138,7 +140,7 @@ def _explained(found: Explained) -> list[Any]:
         told += [plain(f"the model said: {text}", 500) for text in done.asked.said]
         told.append(f"of it {len(done.asked.rows)} candidates, {_wrong(done.asked.dropped)} dropped")
         told.append(f"{made.tokens:,} tokens, {made.cost:.6f}; instructed by {made.instructions}")
-    return [*told, plain(f"constraints: {asked}", 2000), f"candidates: {world}", f"release {made.release}, request {made.request_id}", took]
+    return [*told, plain(f"constraints: {asked}", 2000), f"candidates: {world}", f"release {made.release}, read from {place}; request {made.request_id}", took]
 
 
 def _wrong(dropped: Mapping[str, int]) -> str:

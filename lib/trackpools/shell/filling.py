@@ -97,7 +97,8 @@ class Filler:
             who, tracks, known = self.who(request)
         row, config = known.pool or NO_POOL, self.opened.config
         meant = understood(
-            request, tracks, model, config.llm, clock, may_exist=lambda one: may_exist(tracks, np.flatnonzero(who.may), one, who.listener, config.fill))
+            request, tracks, model, config.llm, clock, year=self.opened.as_of.year,
+            may_exist=lambda one: may_exist(tracks, np.flatnonzero(who.may), one, who.listener, config.fill))
         wanted = meant.wanted
         with clock.step("candidates"):
             pool = np.array([one["recording"] for one in row["candidates"]], np.int64)

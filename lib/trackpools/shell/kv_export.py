@@ -1,18 +1,21 @@
 """`trackpools export kv`: what fills read of a release, in Redis or Valkey; readers follow it once all of it is there."""
 
 import json
+import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
+from pyspark.errors import PySparkException
 from pyspark.sql import functions as F
 
 from trackpools.config import Config
 from trackpools.core import known
 from trackpools.core.assemble import bucket_of
 from trackpools.core.known import FORMAT, records
-from trackpools.errors import ConfigError, ContractError
+from trackpools.errors import ConfigError, ContractError, TrackpoolsError
 from trackpools.shell import kv, releases
 from trackpools.shell.command import Answer, Options, telling
 from trackpools.shell.kv import Keys, Manifest
@@ -35,10 +38,11 @@ def export(config: Config, options: Options) -> Answer:
         ConfigError: where there is no such store, or it does not answer.
         InputError: where nothing is published.
         ContractError: where fewer listeners came out than the release has.
+        TrackpoolsError: where the store fails on the way; readers stay where they are, and the next export goes on.
     """
     require_place(config.store)
     client = _asked(config)
-    with telling(options, len(CATALOGUE) + 2) as tell:
+    with telling(options, len(CATALOGUE) + 2) as tell, _clearly_told(config):
         store = Store(spark_session(config.session), config.store)
         release = releases.latest(store)
         there = Manifest.read(client.get(kv.current(config.kv)))
@@ -50,6 +54,23 @@ def export(config: Config, options: Options) -> Answer:
         tell("switch: readers follow")
         switched = client.eval(kv.SWITCH, 1, kv.current(config.kv), made.seq, made.text(), made.expires_at)
     return _told(config, client, made, samples, switched=bool(switched))
+
+
+@contextmanager
+def _clearly_told(config: Config) -> Iterator[None]:
+    """Failures of the store on the way, here or in a task, as one sentence."""
+    failures: tuple[type[Exception], ...] = (PySparkException, *kv.trouble())
+    try:
+        yield
+    except failures as error:
+        found = re.search(r"redis\.exceptions\.(\w+): ([^\n]*)", str(error)) if isinstance(error, PySparkException) else None
+        if isinstance(error, PySparkException) and found is None:
+            raise
+        why = f"{found[1]}: {found[2]}" if found else f"{type(error).__name__}: {error}"
+        raise TrackpoolsError(
+            f"the key-value store at {config.kv.url} failed on the way ({why:.300}); readers stay where they are. Run it again: what it has stays "
+            "there, and is not written twice",
+        ) from None
 
 
 def _asked(config: Config) -> Any:
@@ -129,7 +150,10 @@ def _records(store: Store, release: Release, target: Target, done: set[int]) -> 
 def _told(config: Config, client: Any, made: Manifest, samples: list[bytes], *, switched: bool) -> Answer:
     """What was written, what a listener takes, and what that is of a hundred million."""
     each = made.size / made.users if made.users else 0.0
-    taken = [size for size in (client.memory_usage(key) for key in samples[:100]) if size]
+    try:
+        taken = [size for size in (client.memory_usage(key) for key in samples[:100]) if size]
+    except kv.trouble():  # it is written, whatever the store has not told of its size
+        taken = []
     memory = sum(taken) / len(taken) if taken else None
     whole = f", {memory:,.0f} in the store's memory, key and all: {memory / 10:,.0f} GB for 100 M" if memory else ""
     sizes = f"{each:,.0f} bytes a listener{whole}"

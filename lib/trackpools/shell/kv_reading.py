@@ -64,6 +64,11 @@ class Exported(Opened):
 
     manifest: Manifest
 
+    @property
+    def place(self) -> str:
+        """Where listeners and catalogue are read from, and the tables where it fails."""
+        return "the key-value store"
+
     @cached_property
     def _breaker(self) -> Breaker:
         return Breaker(self.config.kv.failures, self.config.kv.rest_s)

@@ -25,10 +25,15 @@ LINE = re.compile(r"( *)(\w+):(?: +([^ #].*?))?(?: +# ?(.*)|\s*)")
 LARGEST = 2**31 - 1  # what a number of Spark holds; no bound that anybody meets
 MADE = "<!-- made by python -m trackpools.shell.reference: change its source, not this page -->"
 KINDS = {
+    "refused": "What no track may be, read before all else",
     "lengths": "Lengths of tracks", "whole": "The playlist as a whole", "track": "What every track, or every track of a part, must be",
     "mood": "What people do meanwhile: sorts, and nothing is unmet where it fails",
 }
-SLOT_NAMES = {"count": "N", "song": "songs", "of": "artist/album", "met": "heard", "never": "haven't", "no": "no", "kept": ""}  # others in capitals
+SLOT_NAMES = {
+    "count": "N", "song": "songs", "of": "artist/album", "met": "heard", "had": "heard", "never": "haven't", "no": "no", "kept": "", "kept_song": "songs",
+    "any": "ANYTHING", "amount": "about/at most/at least", "minutes": "minutes", "most": "at most", "least": "at least", "since": "since",
+    "onwards": "onwards", "one": "year", "last": "last year",
+}  # others in capitals
 WORDS = {"integer": "whole number", "number": "number", "string": "text", "boolean": "true or false", "array": "list", "object": "names and values"}
 
 
@@ -142,20 +147,27 @@ def prompts_page() -> str:
     """The grammar of prompts: what each phrase means, how it may be said, and examples that the tests read."""
     lines = [
         MADE, "", "# What prompts are understood", "",
-        "What the rules read of a prompt: offline, the same every time. Words that no rule reads are asked of the model",
-        "where there is one ([fill](fill.md)); what is left comes back as *not applied* and changes nothing.",
+        "What the rules read of a prompt, in English: offline, the same every time. Words that no rule reads are asked of the model",
+        "where there is one ([fill](fill.md)); what is left comes back as *not applied* and changes nothing.", "",
         "Names of artists and tags are those of the released catalogue, however they are written (case, accents, `&` and *and*). A tag counts anywhere;",
         "an artist of one word only after a word such as *by*, *from*, *of* or *without*. What the catalogue calls a tag is read as the tag, also where it",
         "is a mood here (*chill*).", "",
         "A comma or *but* ends a clause. *Plus*, *with some*, *a mix of … and …*, *half … half …*, *mostly …* and *30 % …* make parts, each with a",
-        "least share of the tracks; what is refused is refused in all of them. A title in quotes must be in the playlist. `[x]` may be left out,",
-        "`(x/y)` is either.",
+        "least share of the tracks; *10 rock songs and 5 jazz songs*, *20 songs, 5 of them jazz* parts of so many. What is refused is refused in all of them.",
+        "A title in quotes must be in the playlist, behind *not* or *without* it must not; titles without quotes are not looked for.", "",
+        "**What is denied is never wanted.** *No*, *not*, *without*, *hate*, *less*, *tired of*, *anything but* … refuse a name right behind them and the",
+        "list that goes on, and turn round what has an opposite (*no fast songs*: up to 120 bpm). Where words stand between that no rule reads (*no heavy",
+        "rock*), where two denials meet (*I don't hate jazz*) or only part is denied (*not only jazz*), what follows is not applied. So is what stands behind",
+        "a denial of another language (*kein*, *sin*, *sans* …), what cannot be beside what was said before (*fast songs slower than 60 bpm*), and",
+        "numbers that no playlist has (*0 songs*).", "",
+        "`[x]` may be left out, `(x/y)` is either.",
     ]
     for kind, phrases in GRAMMAR.items():
         lines += ["", f"## {KINDS[kind]}", "", "| meaning | said as | examples |", "| --- | --- | --- |"]
         for one in phrases:
             found = one.find(tidy(one.examples[0]))
-            told = ", ".join(f"{name} {_meant(value)}" for name, value in one.means(found).items()) if found else ""
+            means = one.means(found) if found else {}
+            told = "nothing: told as not applied" if means is None else ", ".join(f"{name} {_meant(value)}" for name, value in means.items())
             says = "<br>".join(_cell(_said(template)) for template in one.templates)
             lines.append(f"| {_cell(told) or 'nothing: it is only recognised'} | {says} | {_cell('; '.join(one.examples))} |")
     return "\n".join([*lines, ""])

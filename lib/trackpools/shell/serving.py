@@ -50,6 +50,11 @@ class Opened:
     note: str = ""
     served: dict[Off, Release] = field(default_factory=dict)
 
+    @property
+    def place(self) -> str:
+        """Where listeners and catalogue are read from."""
+        return "the tables"
+
     @staticmethod
     def of(config: Config, seq: int | None = None) -> "Opened":
         """The release in force, or that of a number.
