@@ -11,6 +11,7 @@ from typing import Any
 
 from trackpools.fill.amounts import LENGTH, NUMBER, WINDOW
 
+CUT = " ¦ "  # stands where a phrase was read: nothing is read across it
 LANGUAGES = {
     "english": "en", "spanish": "es", "french": "fr", "german": "de", "italian": "it", "portuguese": "pt", "dutch": "nl", "swedish": "sv", "norwegian": "no",
     "danish": "da", "finnish": "fi", "icelandic": "is", "polish": "pl", "czech": "cs", "hungarian": "hu", "greek": "el", "turkish": "tr", "russian": "ru",
@@ -43,14 +44,25 @@ SLOTS = {
     "had": r"(?:heard|played|listened to|been listening to)",
     "never": r"(?:haven't|have not|'ve not|have never|'ve never|never|didn't|did not|don't|do not)",
     "about": r"(?P<about>exactly|about|around|roughly|approximately|nearly|almost|circa|some)",
-    "amount": r"(?:exactly|about|around|roughly|approximately|nearly|almost|circa|some|at most|at least|(?:no|not) (?:more|less|fewer) than|up to|max|maximum)",
-    "kept_song": r"(?P<kept>songs?|tracks?|tunes?|titles?|music|stuff|things?|ones?|numbers?|none|nothing|anything)",
+    "amount": r"(?:exactly|about|around|roughly|approximately|nearly|almost|circa|some|(?P<most_of>(?:at most|(?:no|not) more than|up to|max|maximum))"
+              r"|(?P<least_of>(?:at least|(?:no|not) (?:less|fewer) than))|(?P<more>more than|over)|(?P<less>less than|fewer than|under)"
+              r"|(?:between )?\d{1,3} (?:to|or|and))",
+    "kept_song": r"(?P<kept>songs?|tracks?|tunes?|titles?|music|stuff|things?|ones?|numbers?)",
+    "length_of": r"(?:(?P<mm>\d{1,2}):(?P<ss>[0-5]\d)|(?P<n>" + NUMBER + r")(?P<half> and a half)?[ -]?(?:minutes?|mins?)|(?P<seconds>\d{1,4}) seconds)",
+    "dash": r" ?(?:-|to) ?", "till": r"(?:to|until|till|through|up to|-)", "now": r"(?:today|now|the present|this day)",
+    "decade2": DECADE.replace("<dec>", "<dec2>").replace("<decword>", "<decword2>"),
+    "partof": r"(?P<part>first half|second half|beginning|start|end|middle)", "language2": rf"(?P<language2>{_either(LANGUAGES)})",
+    "calm": r"(?:slow|calm|mellow|chill|chilled|quiet|soft|low|low energy|easy|relaxed)",
+    "wild": r"(?:fast|energetic|high|high energy|loud|upbeat|intense|hard|lively)",
     "minutes": r"(?:minutes|minute|mins|min)",
     "most": r"(?P<most>at most|no more than|not more than|no longer than|not longer than|less than|under|up to|max|maximum)",
     "least": r"(?P<least>at least|no less than|not less than|no shorter than|not shorter than|more than|over|min|minimum)",
-    "since": r"(?P<since>since)", "onwards": r"(?P<since>on|onwards|onward)", "one": r"(?P<one>year)", "last": r"(?P<last>last year)",
+    "since": r"(?P<since>since)", "onwards": r"(?P<since>on|onwards|onward|and later|and newer|or newer|or later|and up)",
+    "upto": r"(?P<since>(?:to|until|till|up to|through) (?:today|now|the present))", "one": r"(?P<one>year)", "last": r"(?P<last>last year)",
     "named": r"(?P<kept>deep cuts|hidden gems|hits|favourites|favorites|anthems|rarities|discoveries)",
     "month": r"(?:january|february|march|april|may|june|july|august|september|october|november|december)",
+    "below": r"(?:under|below|shorter than|less than|up to|(?:no|not) (?:longer|more) than|not over)",
+    "unit": r"(?P<unit>minutes?|mins?|hours?|hrs?)",
     "bpm": r"(?:bpm|beats per minute|beats a minute)",
     "to": r" ?(?:-|to|and) ?", "count": rf"(?!an? (?!couple|few|handful|dozen|hundred))(?P<n>{NUMBER})",
     "kept": r"(?P<kept>(?:(?!(?:of|for|from|with|by|per|and|playlist|mix|to)\b)[\w-]+ ){0,4})",

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from trackpools.fill.denial import ADVERBS, DOUBTS, FOREIGN, REFUSALS
+from trackpools.fill.denial import ADVERBS, DOUBTS, EXCEPTIONS, FOREIGN, REFUSALS
 from trackpools.fill.words import MOST_WORDS, Words, plain
 
 MOST_NAMES = 50
@@ -18,9 +18,12 @@ PARTLY = frozenset(("only", "just", "all", "always", "every", "exclusively"))  #
 LIST = frozenset(("or", "nor", "and", "any"))
 LAST = frozenset(("or", "nor"))  # "no jazz, rock or metal" refuses three, "no jazz, rock" nobody can tell
 Ended = Literal["", "wanted", "refused"]  # with a name, or not
-ONLY = frozenset((
-    "by", "from", "of", "only", "feat", "featuring", "artist", "artists", "band", "bands", "with", "and", "or",
-))
+ONLY = frozenset(("by", "from", "of", "only", "feat", "featuring", "artist", "artists", "band", "bands", "with"))  # behind which an artist is named
+AND = frozenset(("and", "or"))
+NOUNS = frozenset(("songs", "song", "tracks", "track", "music", "hits", "stuff", "albums", "tunes"))
+COMMON = frozenset(("yes", "no", "ok", "okay", "please", "thanks", "hello", "hi", "hey", "now", "today", "tonight", "love", "fun", "free"))  # alone no artist
+ALONE = frozenset(("and", "or", "play", "some", "please", "give", "me", "i", "want", "like", "love", "more", "just", "hear", "put", "on"))
+WISHES = frozenset(("only", "just", "more", "give", "play"))  # behind what is refused: "no pop only rock"
 FILLER = frozenset(map(plain, (
     "a", "an", "the", "of", "to", "for", "from", "in", "on", "at", "with", "and", "or", "by", "my", "me", "i", "i'm", "i'd", "i've", "we", "us", "our",
     "you", "your", "it", "it's", "its", "is", "are", "was", "be", "some", "any", "more", "most", "very", "really", "just", "please", "only", "all",
@@ -28,9 +31,10 @@ FILLER = frozenset(map(plain, (
     "could", "can", "give", "make", "create", "build", "play", "put", "get", "find", "fill", "show", "let's", "let", "playlist", "playlists", "mix",
     "list", "set", "music", "song", "songs", "track", "tracks", "tune", "tunes", "stuff", "things", "thing", "something", "ones", "one", "good", "great",
     "nice", "best", "end", "beginning", "kind", "sort", "type", "style", "vibe", "vibes", "feel", "feeling", "full", "lots", "lot", "plenty", "bit",
-    "little", "few", "much", "many", "artist", "artists", "band", "bands", "singer", "singers", "genre", "lasting", "long", "last", "about", "around",
+    "little", "few", "much", "many", "artist", "artists", "band", "bands", "singer", "singers", "genre", "lasting", "about", "around",
     "what", "whatever", "when", "while", "where", "as", "into", "i'll", "going", "listen", "listening", "hear", "have", "has", "had", "been", "between",
-    "each", "other", "than", "there", "here", "day", "today", "tonight", "include", "anything", "should", "either", "shuffle", "keep",
+    "each", "other", "than", "there", "here", "day", "today", "tonight", "include", "anything", "should", "either", "shuffle", "keep", "must", "am", "mood",
+    "looking", "making",
 )))
 
 
@@ -53,6 +57,11 @@ class Known:
         """What a token or several stand for."""
         number = token.removeprefix(HELD)
         return self.held[int(number)] if token.startswith(HELD) and number.isdigit() and int(number) < len(self.held) else token
+
+
+def is_held(word: str) -> bool:
+    """Whether a word stands for a name that is held back."""
+    return word.startswith(HELD)
 
 
 def held_back(text: str, words: Words) -> tuple[str, list[str]]:
@@ -91,56 +100,78 @@ class _Reader:
     """A clause read word by word.
 
     Attributes:
+        narrowed: something else of the clause is denied that no rule could tell: what is refused is only part of it.
         refused: a denial is in force, and the next name is what it refuses.
         doubt: a denial stands there, and whether it is of the next name nobody can tell: the name is no wish and no refusal.
         listed: a phrase was read since; only a list goes on.
         denied: a denial stands somewhere before.
-        named: the last word is a name that was read.
+        named: the last word is a name that was read; `chain` an "and" behind one.
     """
 
     own: dict[str, Any]
+    narrowed: bool = False
     refused: bool = False
     doubt: bool = False
     listed: bool = False
     denied: bool = False
     named: bool = False
+    chain: bool = False
     degree: bool = False
     before: str = ""
+    last: tuple[str, str] = ("", "")
     unread: list[str] = field(default_factory=list)
     left: list[Left] = field(default_factory=list)
 
+    def is_told(self, name: str, after: str, *, bare: bool) -> bool:
+        """Whether an artist's name of one word is one here: many are common words."""
+        if self.before in ONLY or self.chain or self.refused or self.doubt:
+            return True
+        return name not in COMMON and (bare or after in NOUNS)
+
     def name(self, kind: str, name: str) -> None:
-        if self.doubt or (self.refused and self.listed and self.before not in LIST):
-            self.doubt, self.named = True, False
+        """A name; "in the style of" one asks for others."""
+        self.chain = False
+        if self.doubt or (self.before == "akin" and kind == "artists") or (self.refused and (self.narrowed or (self.listed and self.before not in LIST))):
+            self.doubt, self.named = self.doubt or self.refused, False
             self.unread.append(name)
             return
         where = f"no_{kind}" if self.refused else kind
         self.own[where] = tuple(dict.fromkeys((*self.own.get(where, ()), name)))[:MOST_NAMES]
-        self.before, self.listed, self.named = "and", False, True
+        self.before, self.listed, self.named, self.last = "", False, True, (where, name)
 
     def word(self, word: str) -> None:
-        self.named = False
+        """Another word."""
         if word in AGAINST:
             self._deny(word)
         elif word in DEGREES and self.before == "not":
             self.degree = True
         elif word in PARTLY and self.before == "not":
             self.refused, self.doubt = False, True
-        elif word not in FILLER:
-            self.unread.append(word)
-            if self.degree:  # spent on this word
-                self.refused = self.degree = False
-            elif self.refused:
-                self.refused, self.doubt = False, True
+        elif word in WISHES and self.refused and self.named:
+            self.refused = False
+        elif word not in FILLER and word != "akin":
+            self._leave(word)
         else:
             self.end()
             if self.refused and self.listed and word not in LIST:
                 self.refused, self.doubt = False, True
-        self.before = word
+        self.before, self.chain, self.named = word, word in AND and self.named, False
+
+    def _leave(self, word: str) -> None:
+        if self.refused and self.named:  # "no jazz vocals" refuses no jazz
+            where, name = self.last
+            self.own[where] = tuple(one for one in self.own[where] if one != name)
+            self.unread.append(name)
+        self.unread.append(word)
+        if self.degree:  # spent on this word
+            self.refused = self.degree = False
+        elif self.refused:
+            self.refused, self.doubt = False, True
 
     def _deny(self, word: str) -> None:
         """One denial refuses; two before one thing, or one of another kind, mean what nobody can tell."""
-        if word not in NOT or self.doubt or (self.refused and self.before != "and"):
+        again = (self.refused and not (self.named or self.before in AND)) or (self.refused and word in EXCEPTIONS)
+        if word not in NOT or self.doubt or again:
             self.refused, self.doubt = False, True
         else:
             self.refused, self.listed = True, False
@@ -154,29 +185,33 @@ class _Reader:
             self.unread = []
 
 
-def read_names(text: str, own: dict[str, Any], known: Known, *, after: Ended = "") -> tuple[list[Left], Ended]:
+def read_names(text: str, own: dict[str, Any], known: Known, *, after: Ended = "", narrowed: bool = False) -> tuple[list[Left], Ended]:
     """Read names of the catalogue into a filter.
 
-    A name of several words counts anywhere, a tag too; an artist of one word only after a word such as by, from or without, for
-    many are common words.
+    A name of several words counts anywhere, a tag too; an artist of one word only after a word such as by, from or without, before
+    songs or music, or where a clause holds nothing else.
 
     Args:
         after: how the clause before ended: a bare list goes on with it.
+        narrowed: see _Reader.
 
     Returns:
         What is left that is no filler, by runs of words; and how the clause ends.
     """
-    reader, spoken = _Reader(own), _tokens(text)
-    if after and "¦" not in text and _is_bare(spoken, known):
-        reader.before, reader.denied = "and", after == "refused"
+    reader, spoken = _Reader(own, narrowed), _tokens(text)
+    bare = "¦" not in text and _is_bare(spoken, known, LIST)
+    alone = "¦" not in text and _is_bare(spoken, known, ALONE)
+    if after and bare:
+        reader.chain, reader.denied = True, after == "refused"
         reader.refused, reader.doubt = (after == "refused" and said for said in (not LAST.isdisjoint(spoken), LAST.isdisjoint(spoken)))
     for place, run in enumerate(text.split("¦")):
         if place:
-            reader.listed, reader.before, reader.named = reader.refused, "", False
+            reader.listed, reader.before, reader.named, reader.chain = reader.refused, "", False, False
         tokens, at = _tokens(run), 0
         while at < len(tokens):
             size, kind, name = _longest(tokens, at, known)
-            if kind == "artists" and " " not in name and reader.before not in ONLY and not (reader.refused or reader.doubt):
+            next_ = tokens[at + size] if at + size < len(tokens) else ""
+            if kind == "artists" and " " not in name and not reader.is_told(name, next_, bare=bare or alone):
                 kind = None
             if kind:
                 reader.name(kind, name)
@@ -184,6 +219,8 @@ def read_names(text: str, own: dict[str, Any], known: Known, *, after: Ended = "
                 reader.word(tokens[at])
             at += size if kind else 1
         reader.end()
+    for name in [name for name, told in own.items() if told == ()]:
+        del own[name]
     return reader.left, "" if not reader.named else "refused" if reader.refused else "wanted"
 
 
@@ -191,12 +228,12 @@ def _tokens(text: str) -> list[str]:
     return plain(text.replace("¦", " ")).split()
 
 
-def _is_bare(tokens: list[str], known: Known) -> bool:
-    """Whether words are nothing but names in a list."""
+def _is_bare(tokens: list[str], known: Known, between: frozenset[str]) -> bool:
+    """Whether words are nothing but names, and words between them."""
     at = 0
     while at < len(tokens):
         size, kind, _ = _longest(tokens, at, known)
-        if kind is None and tokens[at] not in LIST:
+        if kind is None and tokens[at] not in between:
             return False
         at += size
     return bool(tokens)

@@ -8,36 +8,57 @@ from trackpools.fill.amounts import NUMBER, number
 from trackpools.fill.denial import ANY, END
 from trackpools.fill.grammar import Phrase
 
-ADDED = re.compile(r"(?: |^)(?:(?:and|with|plus) (?:some|a few|a bit of)|plus|mixed with|along with|together with|as well as)(?= )")
-MIX = re.compile(r"(?:a )?(?:mix|mixture|blend|combination) (?:of|between)(?= )|both(?= )|half(?= )")
-MORE = re.compile(r" more ((?!than )[^¦]{1,100}?) than (?=\D)")
+ADDED = re.compile(
+    r"(?: |^)(?:(?:and|with|plus) (?:some|a few|a little|a touch of|a dash of|a bit of)|plus|mixed with|along with|together with|as well as)(?= )")
+MIX = re.compile(r"(?:a )?(?:mix|mixture|blend|combination) (?:of|between)(?= )|both(?= )")
+MORE = re.compile(r" more ((?!than )[^¦]{1,100}?) than (?!\d+ )")
 MORE_SHARE, LESS_SHARE = 0.55, 0.15
-SHARES = (
-    (re.compile(r"(?:^| )(?:mostly|mainly|primarily|predominantly|chiefly)(?= )"), 0.6),
-    (re.compile(r"(?:^| )(?:the other half|half)(?: of (?:it|them))?(?= )"), 0.5),
-    (re.compile(r"(?:^| )(?:a|one)[ -]third(?: of (?:it|them))?(?= )"), 1 / 3),
-    (re.compile(r"(?:^| )(?:a|one)[ -]quarter(?: of (?:it|them))?(?= )"), 0.25),
-    (re.compile(r"(?:^| )(?:at least )?(\d{1,3}) ?(?:%|percent)(?: of (?:it|them))?(?= )"), None),
-)
+LIMITED = r"(?P<limit>at most |max(?:imum)? |under |below |less than |fewer than |no more than |not more than |up to |not )?"
+SHARE = re.compile(
+    rf"(?:^|(?<= )){LIMITED}(?:at least |(?:and )?the other |the )?(?:(?P<percent>\d{{1,3}}) ?(?:%|percent)|"
+    r"(?P<word>mostly|mainly|primarily|predominantly|chiefly|"
+    r"(?<!first )(?<!second )half|(?:two[ -]thirds|2/3)|(?:(?:an? |one[ -])?third|1/3)|(?:three[ -]quarters|3/4)|"
+    r"(?:(?:an? |one[ -])quarter|1/4)|(?P<rest>rest)))"
+    r"(?: (?:of (?:it|them)|should be|is|are))*(?= )")
+WORDS = {
+    **dict.fromkeys(("mostly", "mainly", "primarily", "predominantly", "chiefly"), 0.6), "half": 0.5, "two": 2 / 3, "2/3": 2 / 3, "three": 0.75, "3/4": 0.75,
+}
+HALF = re.compile(r"(?:and )?(?:the other half|half|the rest)(?= )")
+MOST = r"at most|no more than|not more than|max(?:imum)?|up to|only|fewer than|less than|under"
+LEAST = r"at least|no (?:less|fewer) than|not (?:less|fewer) than|more than|includ(?:e|ing)|add|featuring"
+LIMIT = re.compile(rf"(?:^|(?<= ))(?:(?P<most>{MOST})|(?P<least>{LEAST}))(?: of)? $")
+LIMIT_AFTER = re.compile(r"(?: in total)?(?: (?:max(?:imum)?|at most|tops|or (?:less|fewer)|at least|min(?:imum)?))(?= |$)")
+EACH = re.compile(r"(?:from|by|of|for|per) (?:each|every)\b")
 # behind a number of tracks: "20 songs, 5 of them jazz", "10 rock songs and 5 by Air"
 UNITS = r"artists?|bands?|albums?|singers?|genres?|days?|weeks?|months?|years?|bpm|beats|minutes?|mins?|hours?|seconds?|percent|%|per|times?|decades?|million"
 AGAIN = re.compile(
-    rf"(?:(?<=^ )|(?<=and )|(?<=plus )|(?<=then ))(?!(?:an?|one) )(?P<n>{NUMBER}) (?P<kept>)(?:of (?:them|those|it|these)(?: are| should be)? )?"
-    rf"(?!(?:{UNITS})\b)(?=\w)")
+    rf"(?:(?<=^ )|(?<=and )|(?<=plus )|(?<=then )|(?<=with )|(?<=at most )|(?<=at least )|(?<=max )|(?<=only )|(?<=more than ))"
+    rf"(?!an? |one (?!by|from))(?P<n>{NUMBER}) (?P<kept>)"
+    rf"(?:of (?:them|those|it|these)(?: are| should be)? )?(?!(?:{UNITS})\b)(?=\w)")
 REST = re.compile(
     r"(?:(?<=^ )|(?<=and )|(?<=plus ))(?:the )?(?:rest|others|remaining (?:ones|songs|tracks))(?: of (?:it|them))?(?: should be| is| are)? (?=\w)")
+ON_TOP = re.compile(r" (?:and|plus|as well as) $")
 JOINED = re.compile(r"(?: (?:and|plus|with|then|followed by|as well as))+ *$")
 
 
 @dataclass(frozen=True)
 class Counted:
-    """A number of tracks (None: as many as are left), what is said of them, how it was said, whether that alone tells that it is one, and what follows."""
+    """A number of tracks.
+
+    Attributes:
+        count: None is as many as are left.
+        ahead: what stands before it, of what nothing is counted.
+        text: what is said of them; `said` the number and that, as it stood there.
+        sure: whether its words alone tell that it is a number of tracks.
+        limit: `most` or `least`, where it is no number but a bound (of a playlist as a whole a number meets both); `more` where it comes on top.
+    """
 
     count: float | None
+    ahead: str
     text: str
     said: str
     sure: bool
-    rest: str
+    limit: str
 
 
 def clauses(text: str) -> Iterator[str]:
@@ -45,7 +66,7 @@ def clauses(text: str) -> Iterator[str]:
     last: str | None = None
     for clause in END.split(text):
         inner = clause.strip(" ¦")
-        if last is not None and last.strip(" ¦") and (ADDED.match(inner) or SHARES[1][0].match(inner)):
+        if last is not None and last.strip(" ¦") and (ADDED.match(inner) or HALF.match(inner)):
             last += f" {inner} "
             continue
         if last is not None:
@@ -56,13 +77,15 @@ def clauses(text: str) -> Iterator[str]:
 
 
 def counted(clause: str, phrases: tuple[Phrase, ...], *, again: bool) -> list[Counted]:
-    """The numbers of tracks in a clause, each with what follows up to the next, as said of songs; what stands before the first is said of it.
+    """The numbers of tracks in a clause, each with what follows up to the next, as said of songs.
 
     Args:
         again: whether a number was told before: then "3 from the 90s" is one too.
     """
+    clause = f" {clause.strip()} "
     sure = [one for phrase in phrases for pattern in phrase.says for one in pattern.finditer(clause)]
-    found = [*sure, *AGAIN.finditer(clause), *REST.finditer(clause)] if sure or again else sure
+    more = [*AGAIN.finditer(clause), *REST.finditer(clause)]
+    found = [*sure, *more] if sure or again or len(more) > 1 else sure
     places: list[re.Match[str]] = []
     for one in sorted(found, key=lambda one: (one.start(), -one.end())):
         if not places or one.start() >= places[-1].end():
@@ -70,28 +93,65 @@ def counted(clause: str, phrases: tuple[Phrase, ...], *, again: bool) -> list[Co
     made = []
     for at, one in enumerate(places):
         end = places[at + 1].start() if at + 1 < len(places) else len(clause)
-        ahead = clause[: one.start()] if at == 0 else ""
-        rest = JOINED.sub(" ", clause[one.end():end]).strip()
-        text = f"{JOINED.sub(' ', ahead)} {one.groupdict().get('kept') or ''} ¦ songs {rest} "
-        made.append(Counted(number(one["n"]) if "n" in one.groupdict() else None, text, one[0].strip(), one in sure, rest))
+        before = clause[places[at - 1].end() if at else 0:one.start()]
+        rest = JOINED.sub(" ", f"{clause[one.end():end]} ").strip()
+        bound = LIMIT.search(before)
+        after = LIMIT_AFTER.match(f" {rest}")
+        told = one.groupdict()
+        each = EACH.match(rest)
+        most, least = each or after or told.get("most_of") or (bound and bound["most"]), bound or told.get("least_of")
+        limit = "most" if most else "least" if least else "more" if ON_TOP.search(before) else ""
+        ahead = clause[:bound.start() if bound else one.start()] if at == 0 else ""
+        said = f"{bound[0] if bound else ''}{one[0].strip()} {rest}".strip()
+        text = f" {(told.get('kept') or '').strip()} songs {rest[max(after.end() - 1, 0):].strip() if after else rest} ".replace("  ", " ")
+        made.append(Counted(_number(told), JOINED.sub(" ", f"{ahead} "), text, said, one in sure, limit))
     return made
 
 
+def _number(told: dict[str, str | None]) -> float | None:
+    """More than 20 are at least 21."""
+    if told.get("n") is None:
+        return None
+    value = number(str(told["n"]))
+    return value + 1 if told.get("more") else value - 1 if told.get("less") else value
+
+
 def pieces(text: str) -> list[tuple[str, float | None]]:
-    """The parts of a clause and their least shares of the tracks; None where it is no part but all."""
+    """The parts of a clause and their least shares of the tracks; None where it is no part but all, 0 where it is a share that no part can be."""
     if (more := MORE.search(text)) and not ANY.search(text[: more.start()]):
         return [(f" {text[:more.start()]} {more[1]} ", MORE_SHARE), (f" {text[more.end():]} ", LESS_SHARE)]
+    if shares := list(SHARE.finditer(text)):
+        return _shares(text, shares)
     if mix := MIX.search(text):
-        sides = re.split(r" and (?:the other half |half )?| half ", text[mix.end():], maxsplit=1)
+        sides = text[mix.end():].split(" and ", 1)
         if len(sides) == 2:
-            return [(f" {text[:mix.start()]} {sides[0]} ", 0.4 + 0.1 * ("half" in mix[0])), (f" {sides[1]} ", 0.4 + 0.1 * ("half" in mix[0]))]
+            return [(f" {text[:mix.start()]} {sides[0]} ", 0.4), (f" {sides[1]} ", 0.4)]
     added = ADDED.search(text)
     if added and text[:added.start()].strip(" ¦"):
         sides = [piece for piece in ADDED.split(text) if piece.strip(" ¦")]
-        few = "some" in added[0] or "few" in added[0] or "bit" in added[0]
+        few = added[0].strip() not in {"plus", "mixed with", "along with", "together with", "as well as"}
         return [(f" {side} ", (0.6 if place == 0 else 0.15) if few else round(0.8 / len(sides), 3)) for place, side in enumerate(sides)]
-    for pattern, share in SHARES:
-        if found := pattern.search(text):
-            told = min(int(found[1]), 100) / 100 if share is None else share
-            return [(text[:found.start()] + " " + text[found.end():], told)] if told > 0 else [(text, None)]
     return [(text, None)]
+
+
+def _shares(text: str, found: list[re.Match[str]]) -> list[tuple[str, float | None]]:
+    """What stands before the first share holds for all, unless shares stand behind what they are of: "rock 70%, jazz 30%"."""
+    ahead = text[: found[0].start()]
+    texts = [JOINED.sub(" ", f"{text[one.end():after]} ") for one, after in zip(found, [*(one.start() for one in found[1:]), len(text)], strict=True)]
+    if not texts[-1].strip(" ¦") and ahead.strip(" ¦"):
+        texts, ahead = [ahead, *texts[:-1]], ""
+    told: list[float] = []
+    for one in found:
+        told.append(max(1 - sum(told), 0) if one["rest"] else 0 if one["limit"] else _share(one))
+    parts: list[tuple[str, float | None]] = []
+    for one, piece, share in zip(found, texts, told, strict=True):
+        sides = [piece] if share == 0 or len(found) > 1 else [side for side in ADDED.split(piece) if side.strip(" ¦")] or [piece]
+        parts += [(f" {one[0] if share == 0 else ''} {side} ", share if at == 0 else LESS_SHARE) for at, side in enumerate(sides)]
+    return [*([(f" {ahead} ", None)] if ahead.strip(" ¦") else []), *parts]
+
+
+def _share(found: re.Match[str]) -> float:
+    if found["percent"] is not None:
+        return min(int(found["percent"]), 100) / 100
+    word = re.split(r"[ -]", str(found["word"]))
+    return next((WORDS[one] for one in word if one in WORDS), 1 / 3 if "third" in found["word"] or "1/3" in found["word"] else 0.25)

@@ -17,16 +17,16 @@ MOOD = (
         examples=("for a run", "jogging", "my morning run"),
     ),
     phrase(
-        {"energy": Band(low=0.7)},
-        "[for] [a|my|the] (workout|work-out|working out|gym|lifting|hiit|spinning|cycling|party|dancing|dance floor|pre-party)",
-        examples=("gym", "a party", "my workout"),
-    ),
-    phrase(
         {"energy": Band(high=0.5)},
         "[for|to] [my] (study|studying|focus|focusing|concentrate|concentration|reading|work|working|coding|deep work)",
         "[for] [a] (dinner party|dinner|yoga|meditation|massage|rainy day|rainy evening|sunday morning|bedtime|spa)",
         "[for|to] [my] (sleep|sleeping|fall asleep|unwind|relax)",
         examples=("studying", "for dinner", "to fall asleep"),
+    ),
+    phrase(
+        {"energy": Band(low=0.7)},
+        "[for] [a|my|the] (workout|work-out|working out|gym|lifting|hiit|spinning|cycling|party|dancing|dance floor|pre-party)",
+        examples=("gym", "a party", "my workout"),
     ),
     phrase(
         {},

@@ -24,15 +24,13 @@ def _top(found: Found) -> Told:
     return {"top": Top(count=min(max(round(number(told["n"])), 1), 50) if told.get("n") else 10, days=window)}
 
 
-def _tempo(found: Found) -> Told:
-    if found.groupdict().get("m"):
-        low, high = sorted((number(found["n"]), number(found["m"])))
-        return {"tempo": Band(low=low, high=high)}
-    return {"tempo": Band(low=number(found["n"]) - 5, high=number(found["n"]) + 5)}
+def _ends(found: Found) -> tuple[float, float]:
+    return number(found["n"]), number(found["m"])
 
 
 def _language(found: Found) -> Told:
-    return {"languages": (LANGUAGES[found["language"]],)}
+    more = found.groupdict().get("language2")
+    return {"languages": (LANGUAGES[found["language"]], *([LANGUAGES[more]] if more else []))}
 
 
 # what is refused of every track, before all else is read: fields of Filter
@@ -104,6 +102,7 @@ TRACK = (
     phrase(
         None,
         "[that|which] [i|i've|i have] (<never>|not) <met> [them|it|to] (since|before|after|until) [last|this|the|my] <any>",
+        "[i|i've|i have] <never> <had> <any> [<any>] (in|for|since) <window>", "[i|i've|i have] <never> <had> <any> [<any>] this (week|month|year)",
         examples=("that i haven't heard since 2024", "not played since last summer"),
     ),
     phrase(
@@ -128,7 +127,8 @@ TRACK = (
         {"popularity": CUTS},
         "(no|not|not the|without|none of the|nothing) [any] [big|biggest|usual|obvious|popular|famous|mainstream] "
         "(hits|hit|singles|chart toppers|popular|mainstream|famous)",
-        "deep-cuts", "deep cut", "hidden gems", "hidden gem", "lesser-known [<song>]", "less-known [<song>]", "obscure [<song>]",
+        "least popular [<song>]", "unpopular [<song>]", "deep-cuts", "deep cut", "hidden gems", "hidden gem", "lesser-known [<song>]",
+        "less-known [<song>]", "obscure [<song>]",
         "rare <song>", "rarities", "b-sides", "under-the-radar", "niche", "underrated", "non-mainstream",
         examples=("deep cuts", "hidden gems", "no hits", "nothing mainstream", "lesser-known songs", "under the radar"),
     ),
@@ -141,19 +141,25 @@ TRACK = (
     ),
     *YEARS,
     phrase(
+        lambda found: {"tempo": Band(low=min(_ends(found)), high=max(_ends(found)))},
+        "[between|from] <n> [bpm] (to|and) <m> <bpm>", "<n><to><m> <bpm>", "(above|over|faster than) <n> [bpm] (and|but) (below|under|slower than) <m> <bpm>",
+        examples=("between 120 and 140 bpm", "160-180 bpm", "above 100 and below 130 bpm"),
+    ),
+    phrase(
         lambda found: {"tempo": Band(low=number(found["n"]))},
-        "(above|over|at least|faster than|more than|min) <n> <bpm>", "<n> <bpm> (or|and) (more|faster|up|above)",
+        "(above|over|at least|faster than|more than|min|no slower than|not slower than|not under|no less than) <n> <bpm>",
+        "<n> <bpm> (or|and) (more|faster|up|above)",
         examples=("over 140 bpm", "at least 120 bpm", "150 bpm or faster"),
     ),
     phrase(
         lambda found: {"tempo": Band(high=number(found["n"]))},
-        "(below|under|at most|slower than|less than|max) <n> <bpm>", "<n> <bpm> (or|and) (less|slower|below)",
+        "(below|under|at most|slower than|less than|max|up to|no faster than|not faster than|not over) <n> <bpm>", "<n> <bpm> (or|and) (less|slower|below)",
         examples=("under 100 bpm", "at most 90 bpm"),
     ),
     phrase(
-        _tempo,
-        "[between] <n> (to|and) <m> <bpm>", "<n><to><m> <bpm>", "[at|of|around|about|roughly|with] <n> <bpm>",
-        examples=("between 120 and 140 bpm", "160-180 bpm", "around 170 bpm", "at 128 beats per minute"),
+        lambda found: {"tempo": Band(low=number(found["n"]) - 5, high=number(found["n"]) + 5)},
+        "[at|of|around|about|roughly|with] <n> <bpm>",
+        examples=("around 170 bpm", "at 128 beats per minute"),
     ),
     phrase(
         {"tempo": Band(low=120)},
@@ -182,6 +188,7 @@ TRACK = (
     ),
     phrase(
         _language,
+        "[sung] in <language> (or|and) <language2>", "<language> (or|and) <language2> (songs|lyrics|tracks|music)", "<language> only", "only [in] <language>",
         "[sung] in <language>", "<language> language [songs|tracks|music|lyrics]", "<language> (songs|lyrics|tracks|music|singing)",
         examples=("in spanish", "french songs", "japanese language tracks", "sung in german"),
     ),

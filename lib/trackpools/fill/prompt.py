@@ -1,30 +1,25 @@
 """A prompt as constraints, by rules alone: offline, the same every time, and what was not understood is said."""
 
-import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from trackpools.fill.constraints import MOST_BANDS, MOST_TRACKS, Band, Constraints, Filter, Part
-from trackpools.fill.denial import ANY, denial, tidied, turned
-from trackpools.fill.grammar import Phrase
-from trackpools.fill.names import MOST_NAMES, Ended, Known, Left, held_back, read_names
-from trackpools.fill.parts import MIX, Counted, clauses, counted, pieces
+from trackpools.fill.constraints import MOST_TRACKS, Band, Constraints, Filter, Part
+from trackpools.fill.denial import ANY, NARROWED, NARROWS, denial, turned
+from trackpools.fill.grammar import CUT, Phrase
+from trackpools.fill.merging import said_twice
+from trackpools.fill.names import Ended, Known, Left, held_back, is_held, read_names
+from trackpools.fill.parts import MIX, SHARE, Counted, clauses, counted, pieces
 from trackpools.fill.phrases import COUNTS, LENGTHS, MOOD, REFUSED, TRACK, WHOLE
-from trackpools.fill.phrases_track import CUTS, HITS
+from trackpools.fill.ranks import rank_within, shared
 from trackpools.fill.spoken import spoken
+from trackpools.fill.titles import Titles, held_titles, read_titles
+from trackpools.fill.wording import denied_each, plainly, spelt
 from trackpools.fill.words import Words, plain, tidy
 
 MOST_CHARACTERS = 2_000
 MOST_PARTS = 5
-CUT = " ¦ "  # stands where a phrase was read: nothing is read across it
-QUOTED = re.compile(r'"([^"]{1,200})"')
-BEFORE_TITLE = re.compile(
-    r"(?:includ(?:e|ing)|(?:start|begin)(?:n?ing)? with|with|must (?:have|include|contain)|has to have|featuring|add|play)"
-    r"(?: the)?(?: (?:song|track|title)s?)? +(?=¦)")
 # what is refused is refused everywhere
 EVERY = ("no_artists", "no_tags", "no_titles", "no_languages", "no_versions", "no_years", "clean", "quiet_days")
-RANKS = {HITS: Band(high=5), CUTS: Band(low=6)}
-LEAST = frozenset(("artist_cap", "album_cap"))
 
 
 @dataclass(frozen=True)
@@ -38,7 +33,7 @@ class Read:
 
 @dataclass
 class _Draft:
-    """What is read so far; `year` is this one, `ended` how the last clause did."""
+    """What is read so far; `year` is this one, `ended` how the last clause did, `narrowed` whether part of this one is denied that is not applied."""
 
     words: Words
     year: int
@@ -49,6 +44,14 @@ class _Draft:
     closed: bool = False
     left: list[Left] = field(default_factory=list)
     ended: Ended = ""
+    narrowed: bool = False
+
+    def is_narrowed(self, rest: str) -> bool:
+        """Whether what follows a denied phrase is part of it: "no 80s pop", "no hits from the 80s"."""
+        if NARROWED.match(rest):
+            return True
+        word = rest.split(" ", 2)[1] if rest.startswith(" ") and rest.strip() else ""
+        return is_held(word) or self.words.kind(plain(word)) is not None
 
     def leave(self, said: str, *, denied: bool = False) -> None:
         """Tell words back: they are not applied."""
@@ -59,7 +62,7 @@ class _Draft:
         for name, value in told.items():
             if name not in into:
                 into[name] = value
-            elif (made := _both(name, into[name], value)) is not None:
+            elif (made := said_twice(name, into[name], value)) is not None:
                 into[name] = made
             else:
                 self.leave(said)
@@ -73,8 +76,11 @@ def read(prompt: str, words: Words | None = None, *, year: int) -> Read:
         year: this one, which "the last five years" end with.
     """
     draft = _Draft(words or Words(), year)
-    text = _quoted(tidied(f" {tidy(prompt[:MOST_CHARACTERS])} "), draft)
-    text, names = held_back(text, draft.words)
+    bare, quoted = held_titles(f" {tidy(prompt[:MOST_CHARACTERS])} ", draft.words)
+    bare, titles = read_titles(plainly(spelt(bare)), quoted)
+    _titles(titles, draft)
+    text, names = held_back(bare, draft.words)
+    text = denied_each(text, draft.words, is_held)
     for phrases, into in ((REFUSED, draft.every), (LENGTHS, draft.every), (WHOLE, draft.whole)):
         text = _cut(text, phrases, into, draft)
     _clauses(text, draft, Known(draft.words, names))
@@ -89,52 +95,36 @@ def read(prompt: str, words: Words | None = None, *, year: int) -> Read:
     return Read(made, tuple(dict.fromkeys(told)), left)
 
 
-def _quoted(text: str, draft: _Draft) -> str:
-    """Take quoted names out: of the catalogue's they stay as names, others are titles that must be in, or, denied, must not."""
-    def one(found: re.Match[str]) -> str:
-        title = found[1].strip()
-        if draft.words.kind(plain(title)):
-            return f" {title} "
-        scope, _ = denial(QUOTED.sub(CUT, f" {text[: found.start()].lstrip()}"))
-        if scope == "far":
-            draft.leave(title, denied=True)
-        elif title:
-            into, name = (draft.every, "no_titles") if scope else (draft.whole, "seeds")
-            into[name] = (*into.get(name, ()), title)[:MOST_NAMES]
-        return CUT
-
-    return BEFORE_TITLE.sub("", QUOTED.sub(one, text))
+def _titles(titles: Titles, draft: _Draft) -> None:
+    for title in titles.doubtful:
+        draft.leave(title, denied=True)
+    if titles.wanted:
+        draft.whole["seeds"] = titles.wanted
+    if titles.refused:
+        draft.every["no_titles"] = titles.refused
 
 
-def _cut(text: str, phrases: tuple[Phrase, ...], into: dict[str, Any], draft: _Draft) -> str:
-    """Read every phrase as often as it stands there; returns the rest. What is a tag of the catalogue is left to be read as one."""
+def _cut(text: str, phrases: tuple[Phrase, ...], into: dict[str, Any], draft: _Draft, *, turns: bool = True) -> str:
+    """Read every phrase as often as it stands there; returns the rest. What is a tag of the catalogue is left to be read as one.
+
+    Args:
+        turns: whether what is denied may be turned round.
+    """
     for phrase in phrases:
         while (found := phrase.find(text)) and plain(found[0]) not in draft.words.tags:
-            before, kept = text[: found.start()], found.groupdict().get("kept") or ""
-            scope, spent = denial(before)
-            if scope == "far" and ANY.match(found[0]):  # it brings its own
-                scope = ""
-            told = phrase.means(found)
+            before, rest, kept = text[: found.start()], text[found.end():], found.groupdict().get("kept") or ""
+            denied, told = denial(before), phrase.means(found)
+            scope = "" if denied.scope == "far" and ANY.match(found[0]) else denied.scope  # it brings its own
             if scope == "near":
-                before, told = spent, turned(told or {})
-            if scope == "far" or told is None:
+                before, told = denied.before, turned(told or {}, denied.said) if turns else None
+            narrowed = (denied.narrows or NARROWS.match(found[0])) and told != {"clean": True} and draft.is_narrowed(rest)
+            if scope == "far" or told is None or narrowed:
                 draft.leave(found[0], denied=scope != "")
+                draft.narrowed |= scope == "far"
             else:
                 draft.add(into, told, found[0])
-            text = f"{before}{kept}{CUT}{text[found.end():]}"
+            text = f"{before}{kept}{CUT}{'doubtful' if narrowed else ''}{rest}"
     return text
-
-
-def _both(name: str, old: Any, new: Any) -> Any:
-    """What is said twice: all of names, the common part of bands, the stricter number; None where no track or playlist can be both."""
-    if isinstance(old, tuple):
-        return (*old, *(one for one in new if one not in old))[: MOST_BANDS if isinstance(old[0], Band) else MOST_NAMES]
-    if isinstance(old, Band):
-        low, high = max((x for x in (old.low, new.low) if x is not None), default=None), min((x for x in (old.high, new.high) if x is not None), default=None)
-        return None if low is not None and high is not None and low > high else Band(low=low, high=high)
-    if type(old) is int:
-        return min(old, new) if name in LEAST else max(old, new)
-    return old if old == new else None
 
 
 def _clauses(text: str, draft: _Draft, known: Known) -> None:
@@ -142,37 +132,59 @@ def _clauses(text: str, draft: _Draft, known: Known) -> None:
     told: list[Counted | str] = []
     for clause in clauses(text):
         numbers = counted(clause, COUNTS, again=any(isinstance(one, Counted) for one in told))
-        told += numbers or [clause]
-    wrong = [one for one in told if isinstance(one, Counted) and one.count is not None and not 1 <= one.count <= MOST_TRACKS]
-    for one in wrong:
-        draft.leave(one.said)
-    several = sum(isinstance(one, Counted) and one not in wrong for one in told) > 1
+        if numbers and denial(numbers[0].ahead).scope == "far":
+            numbers[0] = replace(numbers[0], text=f" doubtful{numbers[0].text}")
+        told += [numbers[0].ahead, *numbers] if numbers and numbers[0].ahead.strip() else numbers or [clause]
+    numbers = [one for one in told if isinstance(one, Counted) and (one.count is None or 1 <= one.count <= MOST_TRACKS)]
     parts: list[tuple[Counted, dict[str, Any]]] = []
     for each in told:
-        if isinstance(each, str) or each in wrong or not several:
-            _clause(each if isinstance(each, str) else each.text, draft, known)
-            if isinstance(each, Counted) and each not in wrong and each.count is not None:
-                draft.whole["tracks"] = round(each.count)
-        elif (own := _of(each, draft, known)) is not None:
-            parts.append((each, own))
+        if isinstance(each, str):
+            _clause(each, draft, known)
+        elif each not in numbers or denial(each.ahead).scope == "near":
+            draft.leave(each.said)
+        elif len(numbers) > 1:
+            if (own := _of(each, draft, known)) is not None:
+                parts.append((each, own))
+        else:
+            _one(each, draft, known)
     if parts:
         _counts(parts, draft)
 
 
+def _one(number: Counted, draft: _Draft, known: Known) -> None:
+    """The only number of tracks: all of them, unless it bounds how many are something."""
+    before = len(draft.left)
+    own = _piece(number.text, draft, known) if number.limit else {}
+    del draft.left[before:]
+    if own or number.count is None or not number.sure:
+        draft.leave(number.said)
+        return
+    draft.whole["tracks"] = round(number.count)
+    _clause(number.text, draft, known)
+
+
 def _counts(told: list[tuple[Counted, dict[str, Any]]], draft: _Draft) -> None:
     """Numbers of tracks, each of something: parts; one of nothing that is no less than the others together is the number of all."""
+    (first, of_all), others = told[0], [one for one, _ in told[1:]]
+    rest = sum(one.count or 0 for one in others)
+    if first.sure and others and others[0].limit != "more" and not any(one.sure for one in others) and (first.count or 0) >= rest:
+        _over(of_all, draft, tuple(of_all))  # "20 rock songs, 5 of them from the 80s"
     bare = [round(one.count) for one, own in told if not own and one.count is not None]
     counts = sum(round(one.count) for one, own in told if own and one.count is not None)
     whole = bare[0] if len(bare) == 1 and bare[0] >= counts else sum(bare) + counts
+    if not bare and any(one.count is None or one.limit for one, _ in told[:1]) | any(one.count is None for one, _ in told):
+        for one, _ in told:  # of how many?
+            draft.leave(one.said)
+        return
     draft.whole["tracks"] = min(whole, MOST_TRACKS)
     shares = []
     for one, own in told:
         share = (whole - counts if one.count is None else round(one.count)) / whole
-        if own and share:
+        if own and share and one.limit != "most":
             draft.parts.append((own, share))
             shares.append(share)
-        elif one.count is None:
-            draft.leave(f"{one.said} {one.rest}")
+        elif own or one.count is None:
+            draft.leave(one.said)
     draft.closed |= sum(shares) > 1 - 1e-9
 
 
@@ -182,7 +194,7 @@ def _of(one: Counted, draft: _Draft, known: Known) -> dict[str, Any] | None:
     own = _piece(one.text, draft, known)
     if not own and not one.sure:
         del draft.left[before:]
-        draft.leave(f"{one.said} {one.rest}")
+        draft.leave(one.said)
         return None
     _over(own, draft, EVERY)
     return own
@@ -193,25 +205,31 @@ def _clause(text: str, draft: _Draft, known: Known) -> None:
     told, mixed = pieces(text), MIX.search(text) is not None
     first = len(draft.parts)
     for piece, share in told:
+        if share == 0:
+            draft.leave(piece)
+            continue
         own = _piece(piece, draft, known)
         _over(own, draft, tuple(own) if share is None else EVERY)
         if own:
             draft.parts.append((own, share or 1.0))
-    draft.closed |= len(told) > 1
+    shares = [share for _, share in told if share is not None]
+    draft.closed |= len(shares) > 1 and (sum(shares) > 0.99 or not SHARE.search(text))
     if mixed and len(draft.parts) == first + 2:
         (one, _), (other, _) = draft.parts[first:]
-        draft.parts[first:] = [(_shared(one, other), draft.parts[first][1]), draft.parts[first + 1]]
+        draft.parts[first:] = [(shared(one, other), draft.parts[first][1]), draft.parts[first + 1]]
 
 
 def _piece(text: str, draft: _Draft, known: Known) -> dict[str, Any]:
     """What a piece of a clause asks of a track."""
     own: dict[str, Any] = {}
-    rest = _cut(_cut(text, TRACK, own, draft), MOOD, draft.prefer, draft)
-    left, draft.ended = read_names(rest, own, known, after=draft.ended)
+    draft.narrowed = False
+    rest = _cut(_cut(text, TRACK, own, draft), MOOD, draft.prefer, draft, turns=False)
+    left, draft.ended = read_names(rest, own, known, after=draft.ended, narrowed=draft.narrowed)
     draft.left += left
     if (years := own.pop("recent", None)) is not None:
-        draft.add(own, {"years": (Band(low=draft.year - years[0], high=None if years[1] is None else draft.year - years[1]),)}, "")
-    _rank_within(own)
+        low, high = (None if back is None else draft.year - back for back in years[:2])
+        draft.add(own, {"years": (Band(low=low, high=high),)}, f"from {low or ''} to {high or ''}")
+    rank_within(own)
     return own
 
 
@@ -221,17 +239,3 @@ def _over(own: dict[str, Any], draft: _Draft, names: tuple[str, ...]) -> None:
         if name in own:
             value = own.pop(name)
             draft.add(draft.every, {name: value}, spoken(Filter(**{name: value})))
-
-
-def _shared(first: dict[str, Any], last: dict[str, Any]) -> dict[str, Any]:
-    """The first side of a mix with the artists and years that are told behind the last: "hits and deep cuts by X from the 80s"."""
-    made = first | {name: last[name] for name in ("artists", "years") if name in last and name not in first}
-    if made.get("popularity") in RANKS and "artists" in made:
-        _rank_within(made)
-    return made
-
-
-def _rank_within(own: dict[str, Any]) -> None:
-    """Hits and deep cuts of artists are told by the rank within the artist: of a star every track is a hit, of a newcomer none."""
-    if (own.get("artists") or own.get("top")) and own.get("popularity") in RANKS:
-        own["artist_rank"] = RANKS[own.pop("popularity")]

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 MOST_WORDS = 8  # of a name that is looked for in a prompt
 DASHES = dict.fromkeys(map(ord, "‐‑‒–—―−"), "-")
+FRACTIONS = {ord("½"): " 1/2", ord("¼"): " 1/4", ord("¾"): " 3/4"}
 QUOTES = dict.fromkeys(map(ord, "“”„«»‟"), '"') | dict.fromkeys(map(ord, "‘’‚`´"), "'")
 
 
 def tidy(text: str) -> str:
     """The text in lower case, with one kind of dash, quote and space; accents stay."""
-    folded = unicodedata.normalize("NFKC", text).casefold().translate(DASHES | QUOTES)
+    folded = unicodedata.normalize("NFKC", text.translate(FRACTIONS)).casefold().translate(DASHES | QUOTES)
     return " ".join("".join(one if one.isprintable() else " " for one in folded).split())
 
 

@@ -31,8 +31,10 @@ KINDS = {
 }
 SLOT_NAMES = {
     "count": "N", "song": "songs", "of": "artist/album", "met": "heard", "had": "heard", "never": "haven't", "no": "no", "kept": "", "kept_song": "songs",
-    "any": "ANYTHING", "amount": "about/at most/at least", "minutes": "minutes", "most": "at most", "least": "at least", "since": "since",
-    "onwards": "onwards", "one": "year", "last": "last year",
+    "any": "ANYTHING", "amount": "about/at most/at least/more than", "minutes": "minutes", "most": "at most", "least": "at least", "since": "since",
+    "onwards": "onwards", "one": "year", "last": "last year", "upto": "to today", "now": "now", "till": "to", "dash": "-", "length_of": "N minutes",
+    "below": "under/no longer than", "decade2": "DECADE", "year2": "YEAR", "language2": "LANGUAGE", "unit": "minutes/hours", "calm": "slow/calm",
+    "wild": "fast/energetic", "partof": "first half/beginning/end",
 }  # others in capitals
 WORDS = {"integer": "whole number", "number": "number", "string": "text", "boolean": "true or false", "array": "list", "object": "names and values"}
 
@@ -147,19 +149,20 @@ def prompts_page() -> str:
     """The grammar of prompts: what each phrase means, how it may be said, and examples that the tests read."""
     lines = [
         MADE, "", "# What prompts are understood", "",
-        "What the rules read of a prompt, in English: offline, the same every time. Words that no rule reads are asked of the model",
-        "where there is one ([fill](fill.md)); what is left comes back as *not applied* and changes nothing.", "",
-        "Names of artists and tags are those of the released catalogue, however they are written (case, accents, `&` and *and*). A tag counts anywhere;",
-        "an artist of one word only after a word such as *by*, *from*, *of* or *without*. What the catalogue calls a tag is read as the tag, also where it",
-        "is a mood here (*chill*).", "",
-        "A comma or *but* ends a clause. *Plus*, *with some*, *a mix of … and …*, *half … half …*, *mostly …* and *30 % …* make parts, each with a",
-        "least share of the tracks; *10 rock songs and 5 jazz songs*, *20 songs, 5 of them jazz* parts of so many. What is refused is refused in all of them.",
-        "A title in quotes must be in the playlist, behind *not* or *without* it must not; titles without quotes are not looked for.", "",
-        "**What is denied is never wanted.** *No*, *not*, *without*, *hate*, *less*, *tired of*, *anything but* … refuse a name right behind them and the",
-        "list that goes on, and turn round what has an opposite (*no fast songs*: up to 120 bpm). Where words stand between that no rule reads (*no heavy",
-        "rock*), where two denials meet (*I don't hate jazz*) or only part is denied (*not only jazz*), what follows is not applied. So is what stands behind",
-        "a denial of another language (*kein*, *sin*, *sans* …), what cannot be beside what was said before (*fast songs slower than 60 bpm*), and",
-        "numbers that no playlist has (*0 songs*).", "",
+        "What the rules read of a prompt, in English: offline, the same every time. Words that no rule reads are asked of the model where there is one",
+        "([fill](fill.md)); what is left comes back as *not applied* and changes nothing.", "",
+        "Names of artists and tags are those of the released catalogue, however they are written (case, accents, `&` and *and*). A tag counts anywhere; an",
+        "artist of one word only after a word such as *by*, *from*, *of* or *without*, before *songs*, or where nothing else is said. What the catalogue",
+        "calls a tag is read as the tag, also where it is a mood here (*chill*).", "",
+        "A comma or *but* ends a clause. *Plus*, *with some*, *a mix of … and …*, *half … half …*, *mostly …* and *30 % …* make parts, each with a least",
+        "share of the tracks; *10 rock songs and 5 jazz songs*, *20 songs, 5 of them jazz* parts of so many. What is refused is refused in all of them. A",
+        "title in quotes must be in the playlist, behind *not* or *without* it must not; titles without quotes are not looked for.", "",
+        "**What is denied is never wanted.** *No*, *not*, *without*, *hate*, *tired of*, *anything but*, *pop? hate it*, *-pop* … refuse a name, each of a",
+        "list (*no 80s, rap or hits*), and turn round what has an opposite (*no fast songs*: up to 120 bpm). Where words stand between that no rule reads",
+        "(*no heavy rock*), where only part of a thing is denied (*no 80s pop*, *no hits from the 80s*, *not only jazz*, *less jazz*, *no pop except by",
+        "Queen*), where two denials meet (*I don't hate jazz*), what follows is not applied. So is what stands behind a denial of another language",
+        "(*kein*, *sin*, *sans* …), the less liked of two (*I like rock more than pop*), what cannot be beside what was said before (*fast songs slower",
+        "than 60 bpm*), bounds of parts (*at most 3 by Queen*, *at most 20 % pop*), and numbers that no playlist has (*0 songs*).", "",
         "`[x]` may be left out, `(x/y)` is either.",
     ]
     for kind, phrases in GRAMMAR.items():

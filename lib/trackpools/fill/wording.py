@@ -1,0 +1,131 @@
+"""Prompts in fewer ways of saying: spelling, signs and figures of speech become words that the rules read. What is denied by one word is denied by itself."""
+
+import difflib
+import re
+from collections.abc import Callable
+
+from trackpools.fill.denial import REFUSALS, any_of
+from trackpools.fill.grammar import DECADE, LANGUAGES, VERSIONS
+from trackpools.fill.words import Words, plain
+
+Sub = tuple[re.Pattern[str], str]
+
+
+def _subs(*pairs: tuple[str, str]) -> tuple[Sub, ...]:
+    return tuple((re.compile(pattern), plainly) for pattern, plainly in pairs)
+
+
+SHORT = {one.replace("'", ""): one for one in (
+    "don't", "haven't", "isn't", "aren't", "doesn't", "won't", "can't", "didn't", "wouldn't", "shouldn't", "hasn't", "i've", "i'm", "ain't", "mustn't")}
+MISSPELT = ("without", "except", "exclude", "nothing", "anything", "never", "avoid", "don't")  # what is nearly one of these is that one
+LIKENESS = 0.85
+SPELT = _subs(
+    (r"(?<=\d),(?=\d{3}(?!\d))", ""), (r"(?<=\d),(?=\d{1,2} ?(?:h|hours?|hrs?)\b)", "."), (r"(?<=\d)(?=bpm\b)", " "), (r" w/o ", " without "),
+    (r"> ?(?=\d)", "over "), (r"< ?(?=\d)", "under "), (r"(?:(?<= )[-!]|[🚫❌👎⛔]️?) ?(?=[^\W\d])", "except "),
+    (r"(?:(?<= )\+|[✅👍💚]️?) ?(?=[^\W\d])", ", give "), (r"(?<![\w.])(\d{1,3}) ?- ?(?=\d{1,3} (?:songs|tracks)\b)", r"\1 to "),
+    (r" (?:#1|no\.? ?1|number (?:1|one))(?:'s)? (?=hits?\b|songs?\b|singles?\b)", " chart toppers "),
+)
+# "doubtful" stands for a denial of which nobody can tell what it means for the wishes behind it
+FEW = r"doesn't|does not|don't|do not|didn't"
+START = r"(?:(?<=^ )|(?<=[,.;:!?] )|(?<=and )|(?<=but )|(?<=please )|(?<=you )|(?<=then ))"
+HEAD = r"(?:anything|everything|anyone|everyone|any|every|all|whatever)(?: (?:genres?|artists?|bands?|songs?|music|kinds?|styles?|languages?))?"
+OTHERWISE = _subs(
+    (r" (?:can't|cannot|can not) (?:get enough of|wait (?:for|to)|go wrong with) ", " "), (r" (?:nothing beats|why not) ", " "),
+    (r" no (?=i (?:want|need|would|like|love|'d)\b)", " "),
+    (rf" (?:(?:{FEW}) (?:all |always )?(?:have|need) to|need(?:n't| not)|no need (?:to|for)|not necessarily)(?: be)? ", " doubtful "),
+    (rf" (?:not|(?:{FEW})(?: \w+)?) (?:only|just|always|exclusively) ", " doubtful "), (r" (?:not|never) (?:too )?(?:many|much) ", " doubtful "),
+    (r" (?:know|knew) (?:no|nothing)(?: about)? ", " doubtful "), (r" (?:there(?:'s| is| are) |heard )?too (?:many|much) ", " doubtful "),
+    (r" (?:not|isn't|aren't|ain't) (?:really |so |that |very )?(?:in (?:the|a) mood for|into|a (?:big |huge )?fan of|feeling|"
+     r"(?:too )?keen on|interested in|up for) ", " except "),
+    (rf" (?:{HEAD} (?:but|except)|instead of|rather than|(?:something |anything )?other than|apart from|aside from) ", " except "),
+    (r"(?<!never)(?<!not)(?<!n't) (?:(?:so |really |sick and )?(?:tired|sick|bored) (?:of|with)|fed up (?:with|of)|(?:had |heard )?enough of|had it with|"
+     r"can't stand|cannot stand|stay away from|(?:i'm|i am) (?:so )?(?:over|done with|allergic to|against)|steer clear of|get rid of|leave (?:out|off)|"
+     r"(?:take|keep|cut) out|stop (?:playing|with)|quit playing|spare (?:me|us)|save (?:me|us) from|free of|(?:barely|hardly) any|can do without|zero|0 ?%|"
+     r"excl\.?) ", " except "),
+    (rf"{START}(?:drop|cut|lose|hold|block|ban|remove|ditch|screw|fuck|mute) ", "except "),
+    (r" non[- ](?!explicit|mainstream|stop)(?=\w)", " except "), (r" ([\w'&-]+)-free(?= )", r" except \1"),
+    (r" (?:songs?|tracks?|music|stuff|something|anything|artists?|bands?|more|playlist|sounds?|vibes?)(?: that sounds?)? like ", " songs akin "),
+    (r" (?:in the (?:style|vein|spirit) of|similar to|sound(?:s|ing) like|(?:influenced|inspired) by|reminiscent of|along the lines of) ", " akin "),
+    # of two that are compared the second is none that is wanted
+    (r" > (?=[a-z])", " doubtful "), (r"(?<!no)(?<!not) more than (?=[a-z])", " doubtful "), (r" rather (?:hear |have |listen to |play )?(.{1,30}?) than ",
+    r" \1 doubtful "),
+    (r" prefer (.{1,30}?) (?:to|over) ", r" \1 doubtful "), (r" (?:swap|replace|trade) (.{1,30}?) (?:for|with|by) ", r" except \1 , "),
+    (r", (?=(?:some|a little|a bit of|a few|a touch of|a dash of) )", " and "),
+)
+NOT_LIKED = r"(?:i |we )?(?:hate|dislike|can't stand|don't like|don't want)(?: (?:it|them|that|this))?|i don't|i do not|sucks?"
+NOT_LET = (
+    r"(?:(?:is|are) (?:not|no)|isn't|aren't) (?:allowed|welcome|included|ok|okay|wanted|good|for me|my thing|my cup of tea)|"
+    r"not (?:allowed|welcome|included|wanted)|"
+    r"(?:is |are )?(?:banned|forbidden|excluded|out|awful|terrible|the worst|a no|off limits)"
+)
+AFTER = re.compile(
+    r"(?P<name>[\w&/'-]+)(?:[,:?!]+|,? -|,? which|,? \()? ?"
+    rf"(?P<said>no|nope|no thanks|no way|{NOT_LIKED}|{NOT_LET})\)?(?=\s*(?:[,.;!?)]|$|but ))")
+DENY = any_of((*REFUSALS, "not", "doubtful"))
+DENIED = re.compile(rf"(?<![\w'-])(?P<deny>{DENY}):?(?P<rest>(?: (?!(?:{DENY}|but|only|just|give|play|then)(?![\w'-]))[^\s.;:!?()]+)+)")
+NEXT = re.compile(r"(?P<sep>, (?:or |nor |and )?| (?:or|nor|and) )")
+AMOUNT = re.compile(r"(?:\d+|an?|half|[a-z]+teen|twenty|thirty) (?:songs?|tracks?|minutes?|mins?|hours?)\b")
+ARTICLES = re.compile(r"^(?:the|any|in|from|of|from the)? ?")
+KINDS = re.compile(rf"^(?:{DECADE}|{any_of(tuple(LANGUAGES))}|(?:{any_of(tuple(VERSIONS))})s?|hits|deep cuts)(?: (?:songs?|tracks?|music|versions?))?$")
+MOODS = r"(?:too |so |very )?(?:fast|slow|loud|quiet|calm|mellow|upbeat|energetic|aggressive|sad|happy|boring|explicit|live|soft|chill|popular|famous|new|old)"
+MOODY = re.compile(rf"(?<![\w'-])(no|nothing|hate|without|avoid)((?: too| so| very)? {MOODS}), (?={MOODS}\b)")
+MOST_WORDS = 6  # of an item of a list
+
+
+def spelt(text: str) -> str:
+    """The text with apostrophes, signs and numbers as the rules know them; what nearly is a word of denial is that word."""
+    words = [SHORT.get(word, word) for word in text.split(" ")]
+    text = " ".join(_meant(word) if len(word) > 4 and word.isalpha() else word for word in words)
+    return _said(text, SPELT)
+
+
+def _meant(word: str) -> str:
+    near = difflib.get_close_matches(word, MISSPELT, 1, LIKENESS)
+    return near[0] if near and near[0][0] == word[0] and not word.startswith(near[0]) else word
+
+
+def plainly(text: str) -> str:
+    """Figures of speech and comparisons, said by a denial before what they deny."""
+    return _said(text, OTHERWISE)
+
+
+def _said(text: str, subs: tuple[Sub, ...]) -> str:
+    for pattern, said in subs:
+        text = pattern.sub(said, text)
+    return text
+
+
+def denied_each(text: str, words: Words, is_held: Callable[[str], bool]) -> str:
+    """What is denied afterwards denied before ("pop? no"), and each of a list by itself: "no 80s, rap or hits" is "no 80s, no rap, no hits".
+
+    Args:
+        is_held: whether a word stands for a name.
+    """
+    def is_name(word: str) -> bool:
+        return is_held(word) or words.kind(plain(word)) is not None
+
+    text = AFTER.sub(lambda found: f"except {found['name']}" if is_name(found["name"]) else found[0], text)
+    text = MOODY.sub(r"\1\2, \1 ", text)
+    return DENIED.sub(lambda found: found["deny"] + _each(found["deny"], found["rest"], is_name, listed=found[0][len(found["deny"])] == ":"), text)
+
+
+def _each(deny: str, rest: str, is_name: Callable[[str], bool], *, listed: bool) -> str:
+    """The rest of a denial with the denial before each item.
+
+    Args:
+        listed: whether a colon stands before them: then commas are enough.
+    """
+    told = NEXT.split(rest)
+    items, seps = told[::2], told[1::2]
+    last = 0
+    for at, (sep, item) in enumerate(zip(seps, items[1:], strict=True), 1):
+        said = item.strip()
+        if not said or len(said.split()) > MOST_WORDS or AMOUNT.match(said):
+            break
+        bare = ARTICLES.sub("", said)
+        if "or " in sep or listed or ("and" in sep and (KINDS.match(bare) or is_name(bare.split(" ")[0]) or is_name(bare))):
+            last = at
+    made = items[0] if not listed else f" {items[0].strip()}"
+    for at, (sep, item) in enumerate(zip(seps, items[1:], strict=True), 1):
+        made += f" , {deny} {item}" if at <= last else f"{sep}{item}"
+    return made
