@@ -131,7 +131,7 @@ def test_an_export_that_broke_off_goes_on_where_it_stopped(spark, published, ser
     assert client.info("commandstats")["cmdstat_set"]["calls"] - calls == buckets[lost] + 2
 
 
-@pytest.mark.parametrize("place", ["_chunks", "_records", "_written"])
+@pytest.mark.parametrize("place", [pytest.param("_chunks", marks=pytest.mark.soak), "_records", pytest.param("_written", marks=pytest.mark.soak)])
 def test_a_redis_that_dies_under_an_export_is_told_and_nothing_follows_it(published, tmp_path, monkeypatch, capsys, place):
     whole = getattr(kv_export, place)
     with redis_server(tmp_path / "redis") as (url, process):
