@@ -224,6 +224,7 @@ NUMBERS = {
     "2½ hours": Constraints(seconds=9000), "1,5 hours": Constraints(seconds=5400), "45 to 60 minutes": Constraints(seconds=3150, tolerance=0.1429), "from fast to slow": Constraints(arc="falling"),
     "no two songs by the same band": Constraints(artist_cap=1), "never the same artist twice in a row": Constraints(apart=True), "two songs of each artist": Constraints(artist_cap=2),
     "mostly rock, some metal, no jazz": parts((ROCK, 0.6), (METAL, 0.15), every=Filter(no_tags=("jazz",)), closed=False),
+    "at most 20 songs no jazz": Constraints(tracks=20, every=Filter(no_tags=("jazz",))),
     "more jazz than rock": parts((JAZZ, 0.55), (ROCK, 0.15)),
 }
 

@@ -120,7 +120,8 @@ def pieces(text: str) -> list[tuple[str, float | None]]:
     """The parts of a clause and their least shares of the tracks; None where it is no part but all, 0 where it is a share that no part can be."""
     if (more := MORE.search(text)) and not ANY.search(text[: more.start()]):
         return [(f" {text[:more.start()]} {more[1]} ", MORE_SHARE), (f" {text[more.end():]} ", LESS_SHARE)]
-    if shares := list(SHARE.finditer(text)):
+    shares = list(SHARE.finditer(text))
+    if not all(one["rest"] for one in shares):
         return _shares(text, shares)
     if mix := MIX.search(text):
         sides = text[mix.end():].split(" and ", 1)

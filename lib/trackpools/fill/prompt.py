@@ -156,7 +156,7 @@ def _one(number: Counted, draft: _Draft, known: Known) -> None:
     before = len(draft.left)
     own = _piece(number.text, draft, known) if number.limit else {}
     del draft.left[before:]
-    if own or number.count is None or not number.sure:
+    if number.count is None or not number.sure or any(name not in EVERY for name in own):
         draft.leave(number.said)
         return
     draft.whole["tracks"] = round(number.count)
@@ -172,10 +172,12 @@ def _counts(told: list[tuple[Counted, dict[str, Any]]], draft: _Draft) -> None:
     bare = [round(one.count) for one, own in told if not own and one.count is not None]
     counts = sum(round(one.count) for one, own in told if own and one.count is not None)
     whole = bare[0] if len(bare) == 1 and bare[0] >= counts else sum(bare) + counts
-    if not bare and any(one.count is None or one.limit for one, _ in told[:1]) | any(one.count is None for one, _ in told):
-        for one, _ in told:  # of how many?
+    if not bare and (first.limit or any(one.count is None for one, _ in told)):  # of how many?
+        for one, _ in told:
             draft.leave(one.said)
         return
+    if whole > MOST_TRACKS:
+        draft.leave(f"{whole} songs")
     draft.whole["tracks"] = min(whole, MOST_TRACKS)
     shares = []
     for one, own in told:
