@@ -30,7 +30,7 @@ FILLER = frozenset(map(plain, (
     "that", "which", "this", "these", "those", "them", "they", "their", "so", "up", "out", "now", "then", "also", "too", "want", "need", "like", "would",
     "could", "can", "give", "make", "create", "build", "play", "put", "get", "find", "fill", "show", "let's", "let", "playlist", "playlists", "mix",
     "list", "set", "music", "song", "songs", "track", "tracks", "tune", "tunes", "stuff", "things", "thing", "something", "ones", "one", "good", "great",
-    "nice", "best", "end", "beginning", "kind", "sort", "type", "style", "vibe", "vibes", "feel", "feeling", "full", "lots", "lot", "plenty", "bit",
+    "nice", "best", "kind", "sort", "type", "style", "vibe", "vibes", "feel", "feeling", "full", "lots", "lot", "plenty", "bit",
     "little", "few", "much", "many", "artist", "artists", "band", "bands", "singer", "singers", "genre", "lasting", "about", "around",
     "what", "whatever", "when", "while", "where", "as", "into", "i'll", "going", "listen", "listening", "hear", "have", "has", "had", "been", "between",
     "each", "other", "than", "there", "here", "day", "today", "tonight", "include", "anything", "should", "either", "shuffle", "keep", "must", "am", "mood",
@@ -106,6 +106,7 @@ class _Reader:
         listed: a phrase was read since; only a list goes on.
         denied: a denial stands somewhere before.
         named: the last word is a name that was read; `chain` an "and" behind one.
+        akin: artists are named as what others should be like.
     """
 
     own: dict[str, Any]
@@ -117,6 +118,7 @@ class _Reader:
     named: bool = False
     chain: bool = False
     degree: bool = False
+    akin: bool = False
     before: str = ""
     last: tuple[str, str] = ("", "")
     unread: list[str] = field(default_factory=list)
@@ -124,14 +126,14 @@ class _Reader:
 
     def is_told(self, name: str, after: str, *, bare: bool) -> bool:
         """Whether an artist's name of one word is one here: many are common words."""
-        if self.before in ONLY or self.chain or self.refused or self.doubt:
+        if self.before in ONLY or self.chain or self.refused or self.doubt or self.akin:
             return True
         return name not in COMMON and (bare or after in NOUNS)
 
     def name(self, kind: str, name: str) -> None:
         """A name; "in the style of" one asks for others."""
         self.chain = False
-        if self.doubt or (self.before == "akin" and kind == "artists") or (self.refused and (self.narrowed or (self.listed and self.before not in LIST))):
+        if self.doubt or (self.akin and kind == "artists") or (self.refused and (self.narrowed or (self.listed and self.before not in LIST))):
             self.doubt, self.named = self.doubt or self.refused, False
             self.unread.append(name)
             return
@@ -155,7 +157,8 @@ class _Reader:
             self.end()
             if self.refused and self.listed and word not in LIST:
                 self.refused, self.doubt = False, True
-        self.before, self.chain, self.named = word, word in AND and self.named, False
+        self.akin = word == "akin" or (self.akin and word in LIST)
+        self.before, self.chain, self.named = word, word in AND and (self.named or self.akin), False
 
     def _leave(self, word: str) -> None:
         if self.refused and self.named:  # "no jazz vocals" refuses no jazz
@@ -200,7 +203,6 @@ def read_names(text: str, own: dict[str, Any], known: Known, *, after: Ended = "
     """
     reader, spoken = _Reader(own, narrowed), _tokens(text)
     bare = "¦" not in text and _is_bare(spoken, known, LIST)
-    alone = "¦" not in text and _is_bare(spoken, known, ALONE)
     if after and bare:
         reader.chain, reader.denied = True, after == "refused"
         reader.refused, reader.doubt = (after == "refused" and said for said in (not LAST.isdisjoint(spoken), LAST.isdisjoint(spoken)))
@@ -208,10 +210,11 @@ def read_names(text: str, own: dict[str, Any], known: Known, *, after: Ended = "
         if place:
             reader.listed, reader.before, reader.named, reader.chain = reader.refused, "", False, False
         tokens, at = _tokens(run), 0
+        leads = place == 0 and _is_bare(tokens, known, ALONE)  # "Radiohead from the 90s"
         while at < len(tokens):
             size, kind, name = _longest(tokens, at, known)
             next_ = tokens[at + size] if at + size < len(tokens) else ""
-            if kind == "artists" and " " not in name and not reader.is_told(name, next_, bare=bare or alone):
+            if kind == "artists" and " " not in name and not reader.is_told(name, next_, bare=bare or leads):
                 kind = None
             if kind:
                 reader.name(kind, name)

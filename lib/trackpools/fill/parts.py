@@ -4,9 +4,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from trackpools.fill.amounts import NUMBER, number
+from trackpools.fill.amounts import LENGTH, NUMBER, number, seconds
 from trackpools.fill.denial import ANY, END
-from trackpools.fill.grammar import Phrase
+from trackpools.fill.grammar import Phrase, phrase
 
 ADDED = re.compile(
     r"(?: |^)(?:(?:and|with|plus) (?:some|a few|a little|a touch of|a dash of|a bit of)|plus|mixed with|along with|together with|as well as)(?= )")
@@ -39,6 +39,13 @@ REST = re.compile(
     r"(?:(?<=^ )|(?<=and )|(?<=plus ))(?:the )?(?:rest|others|remaining (?:ones|songs|tracks))(?: of (?:it|them))?(?: should be| is| are)? (?=\w)")
 ON_TOP = re.compile(r" (?:and|plus|as well as) $")
 JOINED = re.compile(r"(?: (?:and|plus|with|then|followed by|as well as))+ *$")
+
+
+# several lengths are parts of one: "20 min chill, 40 min rock" is an hour
+SPAN = re.compile(rf"(?<![\w'-])(?:(?:first|about|around) )?{LENGTH}(?: of)?(?![\w'-])")
+SEVERAL = 2
+MINUTES = "zqminutes"
+TIMES = (phrase(lambda found: {"seconds": round(60 * number(found["n"]))}, f"<n> {MINUTES}"),)
 
 
 @dataclass(frozen=True)
@@ -74,6 +81,13 @@ def clauses(text: str) -> Iterator[str]:
         last = f" {clause} "
     if last is not None:
         yield last
+
+
+def timed(text: str, phrases: tuple[Phrase, ...]) -> str | None:
+    """The text with its lengths as numbers of MINUTES, where it has several and no number of tracks; else None."""
+    if len(list(SPAN.finditer(text))) < SEVERAL or any(phrase.find(text) for phrase in phrases):
+        return None
+    return SPAN.sub(lambda found: f"{seconds(found) // 60} {MINUTES}", text)
 
 
 def counted(clause: str, phrases: tuple[Phrase, ...], *, again: bool) -> list[Counted]:

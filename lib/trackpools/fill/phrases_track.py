@@ -89,6 +89,7 @@ TRACK = (
     ),
     phrase(
         _quiet,
+        "(without|skip|except) [any of] [the|any] <song> [that] [i|i've|we|we've] <met> [in|within] <window>",
         "(nothing|no <song>|none) [that|which] [i|i've|i have|we|we've] [have|had] [already] <met> [in|within|over|during|for|"
         "since] <window>",
         "[that|which] [i|i've|i] <never> <met> [them|it|to] [in|within|for|over|during|since] <window>",

@@ -66,6 +66,7 @@ LENGTHS = (
     phrase(
         lambda found: {"seconds": Band(low=_span(found))},
         "<kept_song> [that are|which are] (over|above|longer than|more than|of at least|at least) <length_of> [long|each]",
+        "(over|above|longer than|at least) <length_of> (each|apiece|per song)",
         "(nothing|none|no <song>) [that is|that's|that are|which are] (under|below|shorter than|less than) <length_of> [long]",
         examples=("tracks longer than 6 minutes", "songs over 5 minutes", "nothing under 2 minutes"),
     ),
@@ -84,10 +85,10 @@ LENGTHS = (
 WHOLE = (
     phrase(
         None,
-        "(more than|at least|over|min|minimum|not less than|no less than) <n> [<song>] (per|by|from|for|of) [each|every|an|one] <of>",
+        "<more> <n> [<song>] (per|by|from|for|of) [each|every|an|one] <of>",
         "[by|from] (at least|at most|only|exactly|over|more than) <n> [different] (artists|bands)",
         "[by|from] (only|just) [one|a single|the same] (artist|band)", "all (from|by) (one|the same) (artist|band)",
-        "<n> in <m>", "[or] <n> [<song>] each",
+        "<n> in <m>", "<n>-star [<song>]", "(most popular|newest|oldest|fastest|slowest|loudest) first", "[or] <n> [<song>] each",
         examples=("at least 2 songs per artist", "by at least 10 different artists", "only one artist", "one in four"),
     ),
     phrase(
@@ -131,9 +132,11 @@ WHOLE = (
     phrase(
         {"arc": "rising"},
         "start[s|ing] (slow|slowly|calm|calmly|soft|softly|mellow|chill|easy|quiet|quietly|low)[,] [and|then|and then] "
-        "[get|gets|end|ends|finish|finishes|build|builds|ramp|ramps|speed|speeds|pick|picks] [it] [up] "
+        "[get|gets|end|ends|finish|finishes|build|builds|ramp|ramps|speed|speeds|pick|picks] [it] [up] [to] "
         "[fast|faster|high|hard|loud|strong|energetic|more energetic|upbeat]",
         "[start] from <calm> to <wild>", "[start|starts|first] <calm>[ at first][,] (then|later|and then|end|ends|finish|to) <wild>", "ends <wild>",
+        "start[s|ing] <calm> (and|then|and then) build[s|ing] [up] [to] [<wild>]",
+        "<calm> at first[,] (and|but|then|and then) [then] [more|with more] (energy|<wild>)",
         "starts off <calm>",
         "build[s|ing] [it] up", "ramp[s|ing] up", "rising energy", "get[s|ting] (faster|more energetic|louder|harder|more intense)",
         "warm[s|ing] up", "warm-up", "increasing (tempo|energy)", "gradually (faster|more energetic)",
@@ -145,6 +148,7 @@ WHOLE = (
         "wind[s|ing] down", "cool[s|ing]-down [at the end]", "calm[s|ing] down", "slow[s|ing] down", "falling energy",
         "get[s|ting] (slower|calmer|quieter)",
         "start[s|ing] (fast|strong|loud|hard|energetic)[,] [and|then|and then] [end|ends|finish|finishes] [calm|slow|soft|quiet|mellow]",
+        "end[s|ing] [the playlist|it] with something <calm>",
         "end[s|ing] (calm|calmly|slow|slowly|soft|softly|quiet|quietly|mellow)", "decreasing (tempo|energy)",
         examples=("winding down", "cool down at the end", "ends calm", "gets slower", "starts loud and ends quiet"),
     ),

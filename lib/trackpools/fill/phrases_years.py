@@ -122,6 +122,11 @@ YEARS = (
         examples=("between 1985 and 1992", "from 1999 to 2004", "1970-1979"),
     ),
     phrase(
+        lambda found: {"years": tuple(Band(low=int(found[one]), high=int(found[one])) for one in ("year", "year2"))},
+        "[released] (from|in|of) <year> (and|or) <year2>",
+        examples=("from 2024 and 2025", "from 1990 or 1995"),
+    ),
+    phrase(
         lambda found: {"years": (Band(low=int(found["year"])),)},
         "<no> [songs|tracks|music] (before|older than|from before) <year>",
         "[released] (since|from) <year> (on|onwards|onward|and later|or later)", "[released] since <year>", "<year> (or|and) (newer|later)",

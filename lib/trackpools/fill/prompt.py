@@ -3,12 +3,12 @@
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from trackpools.fill.constraints import MOST_TRACKS, Band, Constraints, Filter, Part
+from trackpools.fill.constraints import MOST_SECONDS, MOST_TRACKS, Band, Constraints, Filter, Part
 from trackpools.fill.denial import ANY, NARROWED, NARROWS, denial, turned
 from trackpools.fill.grammar import CUT, Phrase
 from trackpools.fill.merging import said_twice
 from trackpools.fill.names import Ended, Known, Left, held_back, is_held, read_names
-from trackpools.fill.parts import MIX, SHARE, Counted, clauses, counted, pieces
+from trackpools.fill.parts import MINUTES, MIX, SHARE, TIMES, Counted, clauses, counted, pieces, timed
 from trackpools.fill.phrases import COUNTS, LENGTHS, MOOD, REFUSED, TRACK, WHOLE
 from trackpools.fill.ranks import rank_within, shared
 from trackpools.fill.spoken import spoken
@@ -55,7 +55,7 @@ class _Draft:
 
     def leave(self, said: str, *, denied: bool = False) -> None:
         """Tell words back: they are not applied."""
-        self.left.append(Left(plain(said), denied))
+        self.left.append(Left(plain(said.replace(MINUTES, "minutes")), denied))
 
     def add(self, into: dict[str, Any], told: dict[str, Any], said: str) -> None:
         """Add what a phrase tells; what cannot hold beside what was told before is not applied."""
@@ -81,9 +81,13 @@ def read(prompt: str, words: Words | None = None, *, year: int) -> Read:
     _titles(titles, draft)
     text, names = held_back(bare, draft.words)
     text = denied_each(text, draft.words, is_held)
-    for phrases, into in ((REFUSED, draft.every), (LENGTHS, draft.every), (WHOLE, draft.whole)):
+    for phrases, into in ((REFUSED, draft.every), (LENGTHS, draft.every)):
         text = _cut(text, phrases, into, draft)
-    _clauses(text, draft, Known(draft.words, names))
+    times = timed(text, COUNTS)
+    text = _cut(text if times is None else times, WHOLE, draft.whole, draft)
+    _clauses(text, draft, Known(draft.words, names), COUNTS if times is None else TIMES)
+    if times is not None and (minutes := draft.whole.pop("tracks", None)) is not None:
+        draft.whole["seconds"] = min(max(60 * minutes, 60), MOST_SECONDS)
     every, parts = Filter(**draft.every), tuple(Part(of=Filter(**of), share=share) for of, share in draft.parts if of)
     for part in parts[MOST_PARTS:]:
         draft.leave(spoken(part.of))
@@ -127,11 +131,11 @@ def _cut(text: str, phrases: tuple[Phrase, ...], into: dict[str, Any], draft: _D
     return text
 
 
-def _clauses(text: str, draft: _Draft, known: Known) -> None:
+def _clauses(text: str, draft: _Draft, known: Known, numbered: tuple[Phrase, ...]) -> None:
     """Read clause after clause; what tells of numbers of tracks is parts where there are several."""
     told: list[Counted | str] = []
     for clause in clauses(text):
-        numbers = counted(clause, COUNTS, again=any(isinstance(one, Counted) for one in told))
+        numbers = counted(clause, numbered, again=any(isinstance(one, Counted) for one in told))
         if numbers and denial(numbers[0].ahead).scope == "far":
             numbers[0] = replace(numbers[0], text=f" doubtful{numbers[0].text}")
         told += [numbers[0].ahead, *numbers] if numbers and numbers[0].ahead.strip() else numbers or [clause]
@@ -170,8 +174,9 @@ def _counts(told: list[tuple[Counted, dict[str, Any]]], draft: _Draft) -> None:
     if first.sure and others and others[0].limit != "more" and not any(one.sure for one in others) and (first.count or 0) >= rest:
         _over(of_all, draft, tuple(of_all))  # "20 rock songs, 5 of them from the 80s"
     bare = [round(one.count) for one, own in told if not own and one.count is not None]
+    on_top = any(one.limit == "more" for one, own in told if not own)
     counts = sum(round(one.count) for one, own in told if own and one.count is not None)
-    whole = bare[0] if len(bare) == 1 and bare[0] >= counts else sum(bare) + counts
+    whole = bare[0] if len(bare) == 1 and bare[0] >= counts and not on_top else sum(bare) + counts
     if not bare and (first.limit or any(one.count is None for one, _ in told)):  # of how many?
         for one, _ in told:
             draft.leave(one.said)

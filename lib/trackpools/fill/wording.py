@@ -46,6 +46,8 @@ OTHERWISE = _subs(
     (r" non[- ](?!explicit|mainstream|stop)(?=\w)", " except "), (r" ([\w'&-]+)-free(?= )", r" except \1"),
     (r" (?:songs?|tracks?|music|stuff|something|anything|artists?|bands?|more|playlist|sounds?|vibes?)(?: that sounds?)? like ", " songs akin "),
     (r" (?:in the (?:style|vein|spirit) of|similar to|sound(?:s|ing) like|(?:influenced|inspired) by|reminiscent of|along the lines of) ", " akin "),
+    (r" (something|anything|music|songs?) (\w+) like ", r" \1 \2 akin "), (r" covers of ", " akin "), (r" ([^\s,]+) (?:and|or) other ", r" akin \1 , "),
+    (r"(?:(?<=^ )|(?<=[,.;] )|(?<=but ))((?:[\w']+ ){1,4})(?:is|are) (?:fine|ok|okay|good|welcome|allowed)\b", r"doubtful \1, "),
     # of two that are compared the second is none that is wanted
     (r" > (?=[a-z])", " doubtful "), (r"(?<!no)(?<!not) more than (?=[a-z])", " doubtful "), (r" rather (?:hear |have |listen to |play )?(.{1,30}?) than ",
     r" \1 doubtful "),
@@ -58,13 +60,18 @@ NOT_LET = (
     r"not (?:allowed|welcome|included|wanted)|"
     r"(?:is |are )?(?:banned|forbidden|excluded|out|awful|terrible|the worst|a no|off limits)"
 )
+MIXED = re.compile(r"(?:a )?(?:mix|mixture|blend|combination) of ((?:[^,.;:!?]{1,40}, ){1,4}(?:[^,.;:!?]{1,40} )?and [^,.;:!?]{1,40})")
+COMMA = re.compile(r",? and |, ")
 AFTER = re.compile(
     r"(?P<name>[\w&/'-]+)(?:[,:?!]+|,? -|,? which|,? \()? ?"
     rf"(?P<said>no|nope|no thanks|no way|{NOT_LIKED}|{NOT_LET})\)?(?=\s*(?:[,.;!?)]|$|but ))")
+# what was named before is meant by a pronoun: "I heard too much Queen, leave them out"
+GONE = re.compile(r"((?:[^.;:!?,]+)),? (?:(?:leave|keep|cut|take) (?:them|it|those) out|(?:without|skip|avoid|not) (?:them|those))(?= )")
 DENY = any_of((*REFUSALS, "not", "doubtful"))
 DENIED = re.compile(rf"(?<![\w'-])(?P<deny>{DENY}):?(?P<rest>(?: (?!(?:{DENY}|but|only|just|give|play|then)(?![\w'-]))[^\s.;:!?()]+)+)")
 NEXT = re.compile(r"(?P<sep>, (?:or |nor |and )?| (?:or|nor|and) )")
 AMOUNT = re.compile(r"(?:\d+|an?|half|[a-z]+teen|twenty|thirty) (?:songs?|tracks?|minutes?|mins?|hours?)\b")
+MAYBE = re.compile(r"(?:maybe|perhaps|preferably|ideally|something|some|i|we|just|please)\b")
 ARTICLES = re.compile(r"^(?:the|any|in|from|of|from the)? ?")
 KINDS = re.compile(rf"^(?:{DECADE}|{any_of(tuple(LANGUAGES))}|(?:{any_of(tuple(VERSIONS))})s?|hits|deep cuts)(?: (?:songs?|tracks?|music|versions?))?$")
 MOODS = r"(?:too |so |very )?(?:fast|slow|loud|quiet|calm|mellow|upbeat|energetic|aggressive|sad|happy|boring|explicit|live|soft|chill|popular|famous|new|old)"
@@ -85,8 +92,8 @@ def _meant(word: str) -> str:
 
 
 def plainly(text: str) -> str:
-    """Figures of speech and comparisons, said by a denial before what they deny."""
-    return _said(text, OTHERWISE)
+    """Figures of speech and comparisons, said by a denial before what they deny; a mix of several, as their sum."""
+    return MIXED.sub(lambda found: COMMA.sub(" plus ", found[1]), _said(text, OTHERWISE))
 
 
 def _said(text: str, subs: tuple[Sub, ...]) -> str:
@@ -104,6 +111,7 @@ def denied_each(text: str, words: Words, is_held: Callable[[str], bool]) -> str:
     def is_name(word: str) -> bool:
         return is_held(word) or words.kind(plain(word)) is not None
 
+    text = GONE.sub(r"doubtful \1, ", text)
     text = AFTER.sub(lambda found: f"except {found['name']}" if is_name(found["name"]) else found[0], text)
     text = MOODY.sub(r"\1\2, \1 ", text)
     return DENIED.sub(lambda found: found["deny"] + _each(found["deny"], found["rest"], is_name, listed=found[0][len(found["deny"])] == ":"), text)
@@ -120,10 +128,11 @@ def _each(deny: str, rest: str, is_name: Callable[[str], bool], *, listed: bool)
     last = 0
     for at, (sep, item) in enumerate(zip(seps, items[1:], strict=True), 1):
         said = item.strip()
-        if not said or len(said.split()) > MOST_WORDS or AMOUNT.match(said):
+        if not said or len(said.split()) > MOST_WORDS or AMOUNT.match(said) or MAYBE.match(said) or ("," in sep and deny == "not"):
             break
         bare = ARTICLES.sub("", said)
-        if "or " in sep or listed or ("and" in sep and (KINDS.match(bare) or is_name(bare.split(" ")[0]) or is_name(bare))):
+        commas = any("," in one for one in seps[:at])
+        if "or " in sep or listed or ("and" in sep and not commas and (KINDS.match(bare) or is_name(bare.split(" ")[0]) or is_name(bare))):
             last = at
     made = items[0] if not listed else f" {items[0].strip()}"
     for at, (sep, item) in enumerate(zip(seps, items[1:], strict=True), 1):
