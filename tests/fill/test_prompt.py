@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from catalogues import YEAR, read
 from trackpools.fill.constraints import Band, Constraints, Filter, Part, Top
 from trackpools.fill.denial import ADVERBS, ANY, DOUBTS, FOREIGN, REFUSALS
-from trackpools.fill.names import DEGREES, FILLER
 from trackpools.fill.phrases import GRAMMAR
 from trackpools.fill.prompt import MOST_CHARACTERS
+from trackpools.fill.vocabulary import DEGREES, FILLER
 from trackpools.fill.words import Words, plain, tidy
 
 WORDS = Words.of(["Radiohead", "The National", "Air", "Bon Iver", "Yes", "Beyoncé", "AC/DC"], ["rock", "jazz", "hip hop", "chill", "indie pop", "electronic", "metal"])

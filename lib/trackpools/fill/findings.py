@@ -13,9 +13,10 @@ from typing import Any
 from trackpools.fill.amounts import WORDS as NUMERALS
 from trackpools.fill.constraints import MOST_DAYS, MOST_LETTERS, MOST_SECONDS, MOST_TRACKS, Band, Constraints, Filter
 from trackpools.fill.grammar import LANGUAGES
-from trackpools.fill.names import FILLER, MOST_NAMES, NOT, Left
+from trackpools.fill.names import MOST_NAMES, Left
 from trackpools.fill.quoting import quoted
 from trackpools.fill.spoken import spoken
+from trackpools.fill.vocabulary import FILLER, NOT
 from trackpools.fill.words import Words, plain
 
 NAMES = ("tags", "no_tags", "artists", "no_artists", "languages", "no_languages")

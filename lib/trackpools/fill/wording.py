@@ -4,7 +4,7 @@ import difflib
 import re
 from collections.abc import Callable
 
-from trackpools.fill.denial import REFUSALS, any_of
+from trackpools.fill.denial import ADVERBS, DOUBTS, FOREIGN, REFUSALS, any_of
 from trackpools.fill.grammar import DECADE, LANGUAGES, VERSIONS
 from trackpools.fill.words import Words, plain
 
@@ -29,6 +29,7 @@ SPELT = _subs(
 FEW = r"doesn't|does not|don't|do not|didn't"
 START = r"(?:(?<=^ )|(?<=[,.;:!?] )|(?<=and )|(?<=but )|(?<=please )|(?<=you )|(?<=then ))"
 HEAD = r"(?:anything|everything|anyone|everyone|any|every|all|whatever)(?: (?:genres?|artists?|bands?|songs?|music|kinds?|styles?|languages?))?"
+DENIALS = any_of((*ADVERBS, *REFUSALS, *DOUBTS, *FOREIGN))
 OTHERWISE = _subs(
     (r" (?:can't|cannot|can not) (?:get enough of|wait (?:for|to)|go wrong with) ", " "), (r" (?:nothing beats|why not) ", " "),
     (r" no (?=i (?:want|need|would|like|love|'d)\b)", " "),
@@ -47,7 +48,7 @@ OTHERWISE = _subs(
     (r" (?:songs?|tracks?|music|stuff|something|anything|artists?|bands?|more|playlist|sounds?|vibes?)(?: that sounds?)? like ", " songs akin "),
     (r" (?:in the (?:style|vein|spirit) of|similar to|sound(?:s|ing) like|(?:influenced|inspired) by|reminiscent of|along the lines of) ", " akin "),
     (r" (something|anything|music|songs?) (\w+) like ", r" \1 \2 akin "), (r" covers of ", " akin "), (r" ([^\s,]+) (?:and|or) other ", r" akin \1 , "),
-    (r"(?:(?<=^ )|(?<=[,.;] )|(?<=but ))((?:[\w']+ ){1,4})(?:is|are) (?:fine|ok|okay|good|welcome|allowed)\b", r"doubtful \1, "),
+    (rf"(?:(?<=^ )|(?<=[,.;] )|(?<=but ))((?:(?!(?:{DENIALS}) )[\w']+ ){{1,4}})(?:is|are) (?:fine|ok|okay|good|welcome|allowed)\b", r"doubtful \1, "),
     # of two that are compared the second is none that is wanted
     (r" > (?=[a-z])", " doubtful "), (r"(?<!no)(?<!not) more than (?=[a-z])", " doubtful "), (r" rather (?:hear |have |listen to |play )?(.{1,30}?) than ",
     r" \1 doubtful "),
