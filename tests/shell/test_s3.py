@@ -47,7 +47,7 @@ def ask(place, endpoint, migrated):
     (own / "mlflow.db").write_bytes(migrated.read_bytes())
     confs = {"spark.hadoop.fs.s3a.endpoint": endpoint, "spark.hadoop.fs.s3a.endpoint.region": "us-east-1", "spark.hadoop.fs.s3a.path.style.access": "true"}
     fast = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN", "spark.sql.adaptive.enabled": "false"}
-    of_session = ["session.memory=3g", "session.quick_start=false", "session.cores=1", f"session.conf={json.dumps(confs | fast | FEWER)}"]
+    of_session = ["session.memory=3g", "session.quick_start=true", "session.cores=1", f"session.conf={json.dumps(confs | fast | FEWER)}"]
     of_delta_rs = {"AWS_ENDPOINT_URL": endpoint, "AWS_REGION": "us-east-1", "AWS_ALLOW_HTTP": "true"}
     env = environment(XDG_CACHE_HOME=str(place / "cache"), **CREDENTIALS, **of_delta_rs)
 
