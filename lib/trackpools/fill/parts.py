@@ -17,7 +17,7 @@ LIMITED = r"(?P<limit>at most |max(?:imum)? |under |below |less than |fewer than
 SHARE = re.compile(
     rf"(?:^|(?<= )){LIMITED}(?:at least |(?:and )?the other |the )?(?:(?P<percent>\d{{1,3}}) ?(?:%|percent)|"
     r"(?P<word>mostly|mainly|primarily|predominantly|chiefly|"
-    r"(?<!first )(?<!second )half|(?:two[ -]thirds|2/3)|(?:(?:an? |one[ -])?third|1/3)|(?:three[ -]quarters|3/4)|"
+    r"(?<!first )(?<!second )half(?![ -]marathon)|(?:two[ -]thirds|2/3)|(?:(?:an? |one[ -])?third|1/3)|(?:three[ -]quarters|3/4)|"
     r"(?:(?:an? |one[ -])quarter|1/4)|(?P<rest>rest)))"
     r"(?: (?:of (?:it|them)|should be|is|are))*(?= )")
 WORDS = {
