@@ -104,6 +104,10 @@ def test_a_name_is_not_read_into():
     assert read("songs by Simon and Garfunkel plus slow rock", words).constraints.parts[0].of == Filter(artists=("simon and garfunkel",))
 
 
+def test_what_is_told_back_has_names_and_no_placeholders():
+    assert read("at most 3 songs by The National", WORDS).not_applied == ("at most 3 songs by the national",)
+
+
 def test_a_prompt_that_is_too_long_is_read_to_the_limit_and_says_so():
     assert "2,000 characters" in read("jazz " * MOST_CHARACTERS, WORDS).not_applied[-1]
 
@@ -232,6 +236,7 @@ NUMBERS = {
     "20 min jazz, 40 min rock": parts((JAZZ, 1 / 3), (ROCK, 2 / 3), seconds=3600), "an hour: 20 minutes jazz, 40 minutes rock": parts((JAZZ, 1 / 3), (ROCK, 2 / 3), seconds=3600),
     "45 min of jazz and 45 min more": Constraints(seconds=5400, parts=(Part(of=Filter(**JAZZ), share=0.5),)), "gentle at first and then more energy": Constraints(arc="rising"),
     "starts calm and builds up to energetic": Constraints(arc="rising"), "end the playlist with something calm": Constraints(arc="falling"), "mix of jazz, rock and metal": parts((JAZZ, 0.267), (ROCK, 0.267), (METAL, 0.267)),
+    "a half marathon at 160 bpm, jazz": Constraints(every=Filter(tags=("jazz",), tempo=Band(low=155, high=165)), prefer=Filter(tempo=Band(low=140, high=190), energy=Band(low=0.6))),
     "more jazz than rock": parts((JAZZ, 0.55), (ROCK, 0.15)),
 }
 

@@ -41,6 +41,12 @@ def number(text: str) -> float:
     return float(WORDS[text]) if text in WORDS else float(text)
 
 
+def ends(found: re.Match[str]) -> tuple[float, float]:
+    """The lower and the higher of the two numbers of a match, n and m."""
+    low, high = sorted((number(found["n"]), number(found["m"])))
+    return low, high
+
+
 def _told(found: re.Match[str], prefix: str) -> dict[str, str]:
     return {name.removeprefix(prefix): value for name, value in found.groupdict().items() if name.startswith(prefix) and value is not None}
 

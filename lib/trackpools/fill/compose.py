@@ -163,7 +163,7 @@ def binding(tracks: Tracks, found: Candidates, wanted: Constraints, listener: Li
     rows = found.allowed
     if not len(rows):
         return "the rules leave this listener no track at all: rights, explicit words, what is blocked or switched off"
-    if wanted.seconds is not None and len(rows) and np.isnan(tracks.number["seconds"][rows]).all():
+    if wanted.seconds is not None and np.isnan(tracks.number["seconds"][rows]).all():
         return f"seconds: of all {len(rows):,} tracks the length is unknown"
     told = verdicts(tracks, wanted.every, listener)
     passes = {name: one[rows] for name, (one, _) in told.items()}

@@ -27,8 +27,7 @@ PHRASES = ("none", "do not")  # the same before phrases alone: names are told ap
 # words that deny in some way or other: what is wanted behind them nobody can tell. The prompts are English; "kein Jazz" is no wish for jazz all the same
 DOUBTS = (
     "doubtful", "didn't", "can't", "cannot", "haven't", "hasn't", "wasn't", "wouldn't", "shouldn't", "mustn't", "ain't", "hardly", "rarely", "barely",
-    "less", "fewer",
-    "little", "instead", "anti", "none", "nobody", "unless", "if",
+    "less", "fewer", "little", "instead", "anti", "none", "nobody", "unless", "if",
 )
 FOREIGN = (
     "kein", "keine", "keinen", "keiner", "nicht", "nie", "ohne", "sin", "nada", "nunca", "tampoco", "sans", "pas", "jamais", "aucun", "aucune", "senza",

@@ -28,14 +28,15 @@ VERSIONS = {
 DECADE = r"(?:(?P<dec>(?:19|20)\d0|'?[02-9]0)'?s|(?P<decword>twenties|thirties|forties|fifties|sixties|seventies|eighties|nineties|noughties|two-thousands))"
 
 
-def _either(words: Mapping[str, str] | tuple[str, ...]) -> str:
+def either(words: Mapping[str, str] | tuple[str, ...]) -> str:
+    """A pattern of any of the words, the longest first."""
     return "(?:" + "|".join(sorted((re.escape(word) for word in words), key=len, reverse=True)) + ")"
 
 
 SLOTS = {
     "n": rf"(?P<n>{NUMBER})", "m": rf"(?P<m>{NUMBER})", "length": LENGTH, "window": WINDOW, "decade": DECADE,
-    "year": r"(?P<year>(?:19|20)\d\d)", "year2": r"(?P<year2>(?:19|20)\d\d)", "language": rf"(?P<language>{_either(LANGUAGES)})",
-    "version": rf"(?P<version>{_either(VERSIONS)})",
+    "year": r"(?P<year>(?:19|20)\d\d)", "year2": r"(?P<year2>(?:19|20)\d\d)", "language": rf"(?P<language>{either(LANGUAGES)})",
+    "version": rf"(?P<version>{either(VERSIONS)})",
     "song": r"(?:songs?|tracks?|tunes?|titles?|music|stuff|things?|ones?|numbers?)",
     "no": r"(?:no|without|not|never|skip|avoid|exclude|excluding|nothing|none of|but not|(?:don't|do not) (?:want|play|include)|except(?: for)?|minus)"
           r"(?: any| the)?",
@@ -51,16 +52,14 @@ SLOTS = {
     "length_of": r"(?:(?P<mm>\d{1,2}):(?P<ss>[0-5]\d)|(?P<n>" + NUMBER + r")(?P<half> and a half)?[ -]?(?:minutes?|mins?)|(?P<seconds>\d{1,4}) seconds)",
     "dash": r" ?(?:-|to) ?", "till": r"(?:to|until|till|through|up to|-)", "now": r"(?:today|now|the present|this day)",
     "decade2": DECADE.replace("<dec>", "<dec2>").replace("<decword>", "<decword2>"),
-    "partof": r"(?P<part>first half|second half|beginning|start|end|middle)", "language2": rf"(?P<language2>{_either(LANGUAGES)})",
+    "partof": r"(?P<part>first half|second half|beginning|start|end|middle)", "language2": rf"(?P<language2>{either(LANGUAGES)})",
     "calm": r"(?:slow|gentle|calm|mellow|chill|chilled|quiet|soft|low|low energy|easy|relaxed)",
     "wild": r"(?:fast|energetic|high|high energy|loud|upbeat|intense|hard|lively)",
-    "minutes": r"(?:minutes|minute|mins|min)",
     "most": r"(?P<most>at most|no more than|not more than|no longer than|not longer than|less than|under|up to|max|maximum)",
     "least": r"(?P<least>at least|no less than|not less than|no shorter than|not shorter than|more than|over|min|minimum)",
     "since": r"(?P<since>since)", "onwards": r"(?P<since>on|onwards|onward|and later|and newer|or newer|or later|and up)",
     "upto": r"(?P<since>(?:to|until|till|up to|through) (?:today|now|the present))", "one": r"(?P<one>year)", "last": r"(?P<last>last year)",
     "named": r"(?P<kept>deep cuts|hidden gems|hits|favourites|favorites|anthems|rarities|discoveries)",
-    "month": r"(?:january|february|march|april|may|june|july|august|september|october|november|december)",
     "more": r"(?<!no )(?<!not )(?:more than|at least|over|min|minimum|(?:not|no) (?:less|fewer) than)",
     "below": r"(?:under|below|shorter than|less than|up to|(?:no|not) (?:longer|more) than|not over)",
     "unit": r"(?P<unit>minutes?|mins?|hours?|hrs?)",

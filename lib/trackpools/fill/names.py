@@ -12,8 +12,6 @@ MOST_NAMES = 50
 HELD = "zqname"  # and a number: letters that no phrase reads, and that `plain` leaves
 TAIL = re.compile(r"[,.;:!?()]+$")
 OWNED = re.compile(r"([\w&/.-]+)'s(?= )")
-
-
 Ended = Literal["", "wanted", "refused"]  # with a name, or not
 
 
@@ -38,9 +36,9 @@ class Known:
         return self.held[int(number)] if token.startswith(HELD) and number.isdigit() and int(number) < len(self.held) else token
 
 
-def is_held(word: str) -> bool:
-    """Whether a word stands for a name that is held back."""
-    return word.startswith(HELD)
+def names_one(word: str, words: Words) -> bool:
+    """Whether a word is a name or stands for one that is held back."""
+    return word.startswith(HELD) or words.kind(plain(word)) is not None
 
 
 def held_back(text: str, words: Words) -> tuple[str, list[str]]:

@@ -14,15 +14,14 @@ MIX = re.compile(r"(?:a )?(?:mix|mixture|blend|combination) (?:of|between)(?= )|
 MORE = re.compile(r" more ((?!than )[^¦]{1,100}?) than (?!\d+ )")
 MORE_SHARE, LESS_SHARE = 0.55, 0.15
 LIMITED = r"(?P<limit>at most |max(?:imum)? |under |below |less than |fewer than |no more than |not more than |up to |not )?"
+SHARES = (
+    (r"mostly|mainly|primarily|predominantly|chiefly", 0.6), (r"(?<!first )(?<!second )half(?![ -]marathon)", 0.5), (r"two[ -]thirds|2/3", 2 / 3),
+    (r"(?:an? |one[ -])?third|1/3", 1 / 3), (r"three[ -]quarters|3/4", 0.75), (r"(?:an? |one[ -])quarter|1/4", 0.25),
+)
 SHARE = re.compile(
     rf"(?:^|(?<= )){LIMITED}(?:at least |(?:and )?the other |the )?(?:(?P<percent>\d{{1,3}}) ?(?:%|percent)|"
-    r"(?P<word>mostly|mainly|primarily|predominantly|chiefly|"
-    r"(?<!first )(?<!second )half(?![ -]marathon)|(?:two[ -]thirds|2/3)|(?:(?:an? |one[ -])?third|1/3)|(?:three[ -]quarters|3/4)|"
-    r"(?:(?:an? |one[ -])quarter|1/4)|(?P<rest>rest)))"
-    r"(?: (?:of (?:it|them)|should be|is|are))*(?= )")
-WORDS = {
-    **dict.fromkeys(("mostly", "mainly", "primarily", "predominantly", "chiefly"), 0.6), "half": 0.5, "two": 2 / 3, "2/3": 2 / 3, "three": 0.75, "3/4": 0.75,
-}
+    + "|".join(f"(?P<share{n}>{said})" for n, (said, _) in enumerate(SHARES))
+    + r"|(?P<rest>rest))(?: (?:of (?:it|them)|should be|is|are))*(?= )")
 HALF = re.compile(r"(?:and )?(?:the other half|half|the rest)(?= )")
 MOST = r"at most|no more than|not more than|max(?:imum)?|up to|only|fewer than|less than|under"
 LEAST = r"at least|no (?:less|fewer) than|not (?:less|fewer) than|more than|includ(?:e|ing)|add|featuring"
@@ -44,8 +43,8 @@ JOINED = re.compile(r"(?: (?:and|plus|with|then|followed by|as well as))+ *$")
 # several lengths are parts of one: "20 min chill, 40 min rock" is an hour
 SPAN = re.compile(rf"(?<![\w'-])(?:(?:first|about|around) )?{LENGTH}(?: of)?(?![\w'-])")
 SEVERAL = 2
-MINUTES = "zqminutes"
-TIMES = (phrase(lambda found: {"seconds": round(60 * number(found["n"]))}, f"<n> {MINUTES}"),)
+TIMED = "zqminutes"
+TIMES = (phrase(lambda found: {"seconds": round(60 * number(found["n"]))}, f"<n> {TIMED}"),)
 
 
 @dataclass(frozen=True)
@@ -84,10 +83,10 @@ def clauses(text: str) -> Iterator[str]:
 
 
 def timed(text: str, phrases: tuple[Phrase, ...]) -> str | None:
-    """The text with its lengths as numbers of MINUTES, where it has several and no number of tracks; else None."""
+    """The text with its lengths as numbers of TIMED, where it has several and no number of tracks; else None."""
     if len(list(SPAN.finditer(text))) < SEVERAL or any(phrase.find(text) for phrase in phrases):
         return None
-    return SPAN.sub(lambda found: f"{seconds(found) // 60} {MINUTES}", text)
+    return SPAN.sub(lambda found: f"{seconds(found) // 60} {TIMED}", text)
 
 
 def counted(clause: str, phrases: tuple[Phrase, ...], *, again: bool) -> list[Counted]:
@@ -168,5 +167,4 @@ def _shares(text: str, found: list[re.Match[str]]) -> list[tuple[str, float | No
 def _share(found: re.Match[str]) -> float:
     if found["percent"] is not None:
         return min(int(found["percent"]), 100) / 100
-    word = re.split(r"[ -]", str(found["word"]))
-    return next((WORDS[one] for one in word if one in WORDS), 1 / 3 if "third" in found["word"] or "1/3" in found["word"] else 0.25)
+    return next(share for n, (_, share) in enumerate(SHARES) if found[f"share{n}"] is not None)

@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from trackpools.fill.amounts import days, number
+from trackpools.fill.amounts import days, ends, number
 from trackpools.fill.constraints import Band, Top
 from trackpools.fill.grammar import LANGUAGES, VERSIONS, phrase
 from trackpools.fill.phrases_years import NO_DECADE, YEARS
@@ -22,10 +22,6 @@ def _top(found: Found) -> Told:
     told = found.groupdict()
     window = days(found) if told.get("win_unit") or told.get("win_this") else None
     return {"top": Top(count=min(max(round(number(told["n"])), 1), 50) if told.get("n") else 10, days=window)}
-
-
-def _ends(found: Found) -> tuple[float, float]:
-    return number(found["n"]), number(found["m"])
 
 
 def _language(found: Found) -> Told:
@@ -142,7 +138,7 @@ TRACK = (
     ),
     *YEARS,
     phrase(
-        lambda found: {"tempo": Band(low=min(_ends(found)), high=max(_ends(found)))},
+        lambda found: {"tempo": Band(low=ends(found)[0], high=ends(found)[1])},
         "[between|from] <n> [bpm] (to|and) <m> <bpm>", "<n><to><m> <bpm>", "(above|over|faster than) <n> [bpm] (and|but) (below|under|slower than) <m> <bpm>",
         examples=("between 120 and 140 bpm", "160-180 bpm", "above 100 and below 130 bpm"),
     ),

@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from trackpools.fill.amounts import number, seconds
+from trackpools.fill.amounts import ends, number, seconds
 from trackpools.fill.constraints import MOST_SECONDS, MOST_TRACKS, Band
 from trackpools.fill.grammar import phrase
 
@@ -24,12 +24,8 @@ def _span(found: Found) -> float:
     return float(found["seconds"]) if found["seconds"] else 60 * number(found["n"]) + (30 if found["half"] else 0)
 
 
-def _both_ends(found: Found) -> tuple[float, float]:
-    return number(found["n"]), number(found["m"])
-
-
 def _range(found: Found) -> Told | None:
-    low, high = sorted(_both_ends(found))
+    low, high = ends(found)
     unit = 3600 if found["unit"].startswith("h") else 60
     middle = (low + high) / 2
     if not 60 <= unit * middle <= MOST_SECONDS or not 0 < (high - middle) / middle <= 0.5:
@@ -71,7 +67,7 @@ LENGTHS = (
         examples=("tracks longer than 6 minutes", "songs over 5 minutes", "nothing under 2 minutes"),
     ),
     phrase(
-        lambda found: {"seconds": Band(low=60 * min(_both_ends(found)), high=60 * max(_both_ends(found)))},
+        lambda found: {"seconds": Band(low=60 * ends(found)[0], high=60 * ends(found)[1])},
         "<kept_song> (between|from) <n> (and|to) <m> (minutes|minute|mins|min) [long]", "<n><dash><m>-(minute|min)[s] <kept_song>",
         examples=("songs between 3 and 5 minutes", "3-5 minute songs"),
     ),

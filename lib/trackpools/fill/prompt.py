@@ -7,8 +7,8 @@ from trackpools.fill.constraints import MOST_SECONDS, MOST_TRACKS, Band, Constra
 from trackpools.fill.denial import ANY, NARROWED, NARROWS, denial, turned
 from trackpools.fill.grammar import CUT, Phrase
 from trackpools.fill.merging import said_twice
-from trackpools.fill.names import Ended, Known, Left, held_back, is_held, read_names
-from trackpools.fill.parts import MINUTES, MIX, SHARE, TIMES, Counted, clauses, counted, pieces, timed
+from trackpools.fill.names import Ended, Known, Left, held_back, names_one, read_names
+from trackpools.fill.parts import MIX, SHARE, TIMED, TIMES, Counted, clauses, counted, pieces, timed
 from trackpools.fill.phrases import COUNTS, LENGTHS, MOOD, REFUSED, TRACK, WHOLE
 from trackpools.fill.ranks import rank_within, shared
 from trackpools.fill.spoken import spoken
@@ -51,11 +51,11 @@ class _Draft:
         if NARROWED.match(rest):
             return True
         word = rest.split(" ", 2)[1] if rest.startswith(" ") and rest.strip() else ""
-        return is_held(word) or self.words.kind(plain(word)) is not None
+        return names_one(word, self.words)
 
     def leave(self, said: str, *, denied: bool = False) -> None:
         """Tell words back: they are not applied."""
-        self.left.append(Left(plain(said.replace(MINUTES, "minutes")), denied))
+        self.left.append(Left(plain(said.replace(TIMED, "minutes")), denied))
 
     def add(self, into: dict[str, Any], told: dict[str, Any], said: str) -> None:
         """Add what a phrase tells; what cannot hold beside what was told before is not applied."""
@@ -80,7 +80,7 @@ def read(prompt: str, words: Words | None = None, *, year: int) -> Read:
     bare, titles = read_titles(plainly(spelt(bare)), quoted)
     _titles(titles, draft)
     text, names = held_back(bare, draft.words)
-    text = denied_each(text, draft.words, is_held)
+    text = denied_each(text, draft.words)
     for phrases, into in ((REFUSED, draft.every), (LENGTHS, draft.every)):
         text = _cut(text, phrases, into, draft)
     times = timed(text, COUNTS)

@@ -2,11 +2,11 @@
 
 import difflib
 import re
-from collections.abc import Callable
 
 from trackpools.fill.denial import ADVERBS, DOUBTS, FOREIGN, REFUSALS, any_of
-from trackpools.fill.grammar import DECADE, LANGUAGES, VERSIONS
-from trackpools.fill.words import Words, plain
+from trackpools.fill.grammar import DECADE, LANGUAGES, VERSIONS, either
+from trackpools.fill.names import names_one
+from trackpools.fill.words import Words
 
 Sub = tuple[re.Pattern[str], str]
 
@@ -74,10 +74,10 @@ NEXT = re.compile(r"(?P<sep>, (?:or |nor |and )?| (?:or|nor|and) )")
 AMOUNT = re.compile(r"(?:\d+|an?|half|[a-z]+teen|twenty|thirty) (?:songs?|tracks?|minutes?|mins?|hours?)\b")
 MAYBE = re.compile(r"(?:maybe|perhaps|preferably|ideally|something|some|i|we|just|please)\b")
 ARTICLES = re.compile(r"^(?:the|any|in|from|of|from the)? ?")
-KINDS = re.compile(rf"^(?:{DECADE}|{any_of(tuple(LANGUAGES))}|(?:{any_of(tuple(VERSIONS))})s?|hits|deep cuts)(?: (?:songs?|tracks?|music|versions?))?$")
+KINDS = re.compile(rf"^(?:{DECADE}|{either(LANGUAGES)}|{either(VERSIONS)}s?|hits|deep cuts)(?: (?:songs?|tracks?|music|versions?))?$")
 MOODS = r"(?:too |so |very )?(?:fast|slow|loud|quiet|calm|mellow|upbeat|energetic|aggressive|sad|happy|boring|explicit|live|soft|chill|popular|famous|new|old)"
 MOODY = re.compile(rf"(?<![\w'-])(no|nothing|hate|without|avoid)((?: too| so| very)? {MOODS}), (?={MOODS}\b)")
-MOST_WORDS = 6  # of an item of a list
+LONGEST = 6  # of an item of a list
 
 
 def spelt(text: str) -> str:
@@ -103,22 +103,19 @@ def _said(text: str, subs: tuple[Sub, ...]) -> str:
     return text
 
 
-def denied_each(text: str, words: Words, is_held: Callable[[str], bool]) -> str:
+def denied_each(text: str, words: Words) -> str:
     """What is denied afterwards denied before ("pop? no"), and each of a list by itself: "no 80s, rap or hits" is "no 80s, no rap, no hits".
 
     Args:
-        is_held: whether a word stands for a name.
+        words: names of the catalogue; those of several words are held back in the text.
     """
-    def is_name(word: str) -> bool:
-        return is_held(word) or words.kind(plain(word)) is not None
-
     text = GONE.sub(r"doubtful \1, ", text)
-    text = AFTER.sub(lambda found: f"except {found['name']}" if is_name(found["name"]) else found[0], text)
+    text = AFTER.sub(lambda found: f"except {found['name']}" if names_one(found["name"], words) else found[0], text)
     text = MOODY.sub(r"\1\2, \1 ", text)
-    return DENIED.sub(lambda found: found["deny"] + _each(found["deny"], found["rest"], is_name, listed=found[0][len(found["deny"])] == ":"), text)
+    return DENIED.sub(lambda found: found["deny"] + _each(found["deny"], found["rest"], words, listed=found[0][len(found["deny"])] == ":"), text)
 
 
-def _each(deny: str, rest: str, is_name: Callable[[str], bool], *, listed: bool) -> str:
+def _each(deny: str, rest: str, words: Words, *, listed: bool) -> str:
     """The rest of a denial with the denial before each item.
 
     Args:
@@ -129,11 +126,11 @@ def _each(deny: str, rest: str, is_name: Callable[[str], bool], *, listed: bool)
     last = 0
     for at, (sep, item) in enumerate(zip(seps, items[1:], strict=True), 1):
         said = item.strip()
-        if not said or len(said.split()) > MOST_WORDS or AMOUNT.match(said) or MAYBE.match(said) or ("," in sep and deny == "not"):
+        if not said or len(said.split()) > LONGEST or AMOUNT.match(said) or MAYBE.match(said) or ("," in sep and deny == "not"):
             break
         bare = ARTICLES.sub("", said)
         commas = any("," in one for one in seps[:at])
-        if "or " in sep or listed or ("and" in sep and not commas and (KINDS.match(bare) or is_name(bare.split(" ")[0]) or is_name(bare))):
+        if "or " in sep or listed or ("and" in sep and not commas and (KINDS.match(bare) or names_one(bare.split(" ")[0], words) or names_one(bare, words))):
             last = at
     made = items[0] if not listed else f" {items[0].strip()}"
     for at, (sep, item) in enumerate(zip(seps, items[1:], strict=True), 1):

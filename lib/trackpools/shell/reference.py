@@ -31,7 +31,7 @@ KINDS = {
 }
 SLOT_NAMES = {
     "count": "N", "song": "songs", "of": "artist/album", "met": "heard", "had": "heard", "never": "haven't", "no": "no", "kept": "", "kept_song": "songs",
-    "any": "ANYTHING", "amount": "about/at most/at least/more than", "minutes": "minutes", "most": "at most", "least": "at least", "since": "since",
+    "any": "ANYTHING", "amount": "about/at most/at least/more than", "most": "at most", "least": "at least", "since": "since",
     "onwards": "onwards", "one": "year", "last": "last year", "upto": "to today", "now": "now", "till": "to", "dash": "-", "length_of": "N minutes",
     "more": "more than", "below": "under/no longer than", "decade2": "DECADE", "year2": "YEAR", "language2": "LANGUAGE", "unit": "minutes/hours",
     "calm": "slow/calm", "wild": "fast/energetic", "partof": "first half/beginning/end",
