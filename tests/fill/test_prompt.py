@@ -237,7 +237,16 @@ NUMBERS = {
     "45 min of jazz and 45 min more": Constraints(seconds=5400, parts=(Part(of=Filter(**JAZZ), share=0.5),)), "gentle at first and then more energy": Constraints(arc="rising"),
     "starts calm and builds up to energetic": Constraints(arc="rising"), "end the playlist with something calm": Constraints(arc="falling"), "mix of jazz, rock and metal": parts((JAZZ, 0.267), (ROCK, 0.267), (METAL, 0.267)),
     "a half marathon at 160 bpm, jazz": Constraints(every=Filter(tags=("jazz",), tempo=Band(low=155, high=165)), prefer=Filter(tempo=Band(low=140, high=190), energy=Band(low=0.6))),
-    "more jazz than rock": parts((JAZZ, 0.55), (ROCK, 0.15)),
+    "more jazz than rock": parts((JAZZ, 0.55), (ROCK, 0.15)), "rock with a few jazz songs": parts((ROCK, 0.6), (JAZZ, 0.15)), "lots of jazz and a little rock": parts((JAZZ, 0.6), (ROCK, 0.15)),
+    "a bit of jazz, a bit of rock, lots of metal": parts((JAZZ, 0.15), (ROCK, 0.15), (METAL, 0.6)), "jazz and lots of rock": parts((JAZZ, 0.3), (ROCK, 0.6)), "some jazz": Constraints(every=Filter(**JAZZ)),
+    "10 songs, rock and 3 jazz tracks": parts((ROCK, 0.7), (JAZZ, 0.3), tracks=10), "15 tracks: 5 jazz 5 hip hop 5 metal": parts((JAZZ, 1 / 3), ({"tags": ("hip hop",)}, 1 / 3), (METAL, 1 / 3), tracks=15),
+    "2 songs by each of beyonce and the national": parts(({"artists": ("beyonce",)}, 0.5), ({"artists": ("the national",)}, 0.5), tracks=4),
+    "slow songs for 10 min then fast ones for 30 min": parts(({"tempo": Band(high=100)}, 0.25), ({"tempo": Band(low=120)}, 0.75), seconds=2400),
+    "80% i know, 20% new": parts(({"heard": True}, 0.8), ({"heard": False}, 0.2), closed=False), "half i know, half i don't": parts(({"heard": True}, 0.5), ({"heard": False}, 0.5)),
+    "beyonce and jazz": parts(({"artists": ("beyonce",)}, 0.4), ({"tags": ("jazz",)}, 0.4)), "jazz or radiohead from the 90s": parts(({"artists": ("radiohead",)}, 0.4), (JAZZ, 0.4), every=Filter(years=years(1990, 1999))),
+    "jazz by radiohead": Constraints(every=Filter(tags=("jazz",), artists=("radiohead",))), "start slow and end with high energy": Constraints(arc="rising"), "ending with slow songs": Constraints(arc="falling"),
+    "starts with calm jazz and ends with energetic rock": Constraints(arc="rising", every=Filter(tags=("jazz", "rock"))), "from slowest to fastest": Constraints(arc="rising"),
+    "start with a warm up and end with a cool down": Constraints(arc="peak"), "no explicit songs, jazz": Constraints(every=Filter(clean=True, tags=("jazz",))),
 }
 
 
@@ -246,6 +255,20 @@ def test_numbers_of_tracks_are_all_told(prompt):
     understood = read(prompt, WORDS)
     assert understood.constraints == NUMBERS[prompt]
     assert understood.not_applied == ()
+
+
+@pytest.mark.parametrize(("prompt", "constraints", "left"), [
+    ("begin with calm jazz and get faster", Constraints(arc="rising"), "jazz"), ("finish with a song by the national, rock", Constraints(every=Filter(**ROCK)), "the national"),
+    ("rock, from most popular to least popular", Constraints(every=Filter(**ROCK)), "from most popular to least popular"), ("no explicit jazz", Constraints(every=Filter(clean=True)), "jazz"),
+    ("the national and similar bands", Constraints(), "the national"), ("beyonce, the national and similar", Constraints(), "beyonce"), ("jazz like radiohead", Constraints(every=Filter(**JAZZ)), "radiohead"),
+    ("i love the national but play other artists", Constraints(), "love the national"), ("i heard radiohead a lot, give me something else", Constraints(), "heard radiohead"),
+    ("jazz but not the new stuff", Constraints(every=Filter(**JAZZ)), "new stuff"), ("jazz, rock and a bit of metal", Constraints(every=Filter(tags=("jazz", "rock"))), "metal"),
+    ("cheer me up with some jazz", Constraints(every=Filter(**JAZZ)), "cheer"),
+])
+def test_what_no_constraint_can_say_is_told_back_beside_what_one_can(prompt, constraints, left):
+    understood = read(prompt, WORDS)
+    assert understood.constraints == constraints
+    assert left in understood.not_applied
 
 
 def test_fillers_with_an_apostrophe_are_fillers():

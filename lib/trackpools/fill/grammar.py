@@ -65,7 +65,7 @@ SLOTS = {
     "unit": r"(?P<unit>minutes?|mins?|hours?|hrs?)",
     "bpm": r"(?:bpm|beats per minute|beats a minute)",
     "to": r" ?(?:-|to|and) ?", "count": rf"(?!an? (?!couple|few|handful|dozen|hundred))(?P<n>{NUMBER})",
-    "kept": r"(?P<kept>(?:(?!(?:of|for|from|with|by|per|and|playlist|mix|to)\b)[\w-]+ ){0,4})",
+    "kept": r"(?P<kept>(?:(?!(?:of|for|from|with|by|per|and|playlist|mix|to|min(?:ute)?s?|hours?|hrs?)\b)[\w&/'-]+ ){0,4})",
     "part": r"(?P<part>early|mid|late)",
     "of": r"(?P<of>artist|band|album)",
 }

@@ -84,6 +84,7 @@ class _Reader:
         denied: a denial stands somewhere before.
         named: the last word is a name that was read; `chain` an "and" behind one.
         akin: artists are named as what others should be like.
+        mixed: an artist and a tag stand side by side: "jazz and Air" is some of each.
     """
 
     own: dict[str, Any]
@@ -96,6 +97,7 @@ class _Reader:
     chain: bool = False
     degree: bool = False
     akin: bool = False
+    mixed: bool = False
     before: str = ""
     last: tuple[str, str] = ("", "")
     unread: list[str] = field(default_factory=list)
@@ -109,12 +111,13 @@ class _Reader:
 
     def name(self, kind: str, name: str) -> None:
         """A name; "in the style of" one asks for others."""
-        self.chain = False
+        chained, self.chain = self.chain, False
         if self.doubt or (self.akin and kind == "artists") or (self.refused and (self.narrowed or (self.listed and self.before not in LIST))):
             self.doubt, self.named = self.doubt or self.refused, False
             self.unread.append(name)
             return
         where = f"no_{kind}" if self.refused else kind
+        self.mixed |= chained and {where, self.last[0]} == {"artists", "tags"}
         self.own[where] = tuple(dict.fromkeys((*self.own.get(where, ()), name)))[:MOST_NAMES]
         self.before, self.listed, self.named, self.last = "", False, True, (where, name)
 
@@ -134,7 +137,7 @@ class _Reader:
             self.end()
             if self.refused and self.listed and word not in LIST:
                 self.refused, self.doubt = False, True
-        self.akin = word == "akin" or (self.akin and word in LIST)
+        self.akin = word == "akin" or (word == "like" and self.named) or (self.akin and word in LIST)
         self.before, self.chain, self.named = word, word in AND and (self.named or self.akin), False
 
     def _leave(self, word: str) -> None:
@@ -165,7 +168,7 @@ class _Reader:
             self.unread = []
 
 
-def read_names(text: str, own: dict[str, Any], known: Known, *, after: Ended = "", narrowed: bool = False) -> tuple[list[Left], Ended]:
+def read_names(text: str, own: dict[str, Any], known: Known, *, after: Ended = "", narrowed: bool = False) -> tuple[list[Left], Ended, bool]:
     """Read names of the catalogue into a filter.
 
     A name of several words counts anywhere, a tag too; an artist of one word only after a word such as by, from or without, before
@@ -176,7 +179,7 @@ def read_names(text: str, own: dict[str, Any], known: Known, *, after: Ended = "
         narrowed: see _Reader.
 
     Returns:
-        What is left that is no filler, by runs of words; and how the clause ends.
+        What is left that is no filler, by runs of words; how the clause ends; and whether artists and tags are an either-or.
     """
     reader, spoken = _Reader(own, narrowed), _tokens(text)
     bare = "¦" not in text and _is_bare(spoken, known, LIST)
@@ -201,7 +204,7 @@ def read_names(text: str, own: dict[str, Any], known: Known, *, after: Ended = "
         reader.end()
     for name in [name for name, told in own.items() if told == ()]:
         del own[name]
-    return reader.left, "" if not reader.named else "refused" if reader.refused else "wanted"
+    return reader.left, "" if not reader.named else "refused" if reader.refused else "wanted", reader.mixed
 
 
 def _tokens(text: str) -> list[str]:

@@ -8,8 +8,10 @@ from trackpools.fill.amounts import LENGTH, NUMBER, number, seconds
 from trackpools.fill.denial import ANY, END
 from trackpools.fill.grammar import Phrase, phrase
 
+LITTLE, LOTS = r"some|a few|a little|a touch of|a dash of|a bit of", r"lots of|plenty of|a lot of|loads of"
+AMOUNT = re.compile(rf"(?:(?<= )|^)(?:(?P<little>{LITTLE})|{LOTS})(?= |$)")
 ADDED = re.compile(
-    r"(?: |^)(?:(?:and|with|plus) (?:some|a few|a little|a touch of|a dash of|a bit of)|plus|mixed with|along with|together with|as well as)(?= )")
+    rf"(?: |^)(?:(?:and|with|plus) (?:{LITTLE}|{LOTS})|plus|mixed with|along with|together with|as well as)(?= )")
 MIX = re.compile(r"(?:a )?(?:mix|mixture|blend|combination) (?:of|between)(?= )|both(?= )")
 MORE = re.compile(r" more ((?!than )[^¦]{1,100}?) than (?!\d+ )")
 MORE_SHARE, LESS_SHARE = 0.55, 0.15
@@ -37,11 +39,14 @@ AGAIN = re.compile(
 REST = re.compile(
     r"(?:(?<=^ )|(?<=and )|(?<=plus ))(?:the )?(?:rest|others|remaining (?:ones|songs|tracks))(?: of (?:it|them))?(?: should be| is| are)? (?=\w)")
 ON_TOP = re.compile(r" (?:and|plus|as well as) $")
+FEW = frozenset(("a few", "a couple of", "a couple", "a handful of"))
+WITH = re.compile(r"\w (?:and|with|plus) $")
 JOINED = re.compile(r"(?: (?:and|plus|with|then|followed by|as well as))+ *$")
 
 
 # several lengths are parts of one: "20 min chill, 40 min rock" is an hour
 SPAN = re.compile(rf"(?<![\w'-])(?:(?:first|about|around) )?{LENGTH}(?: of)?(?![\w'-])")
+FOR_SPAN = re.compile(rf" (?:then |and then )?(?P<what>[^,.;:!?\d]{{2,60}}?) for (?P<length>{LENGTH})(?=,| then| and|[ .;!?]*$)")
 SEVERAL = 2
 TIMED = "zqminutes"
 TIMES = (phrase(lambda found: {"seconds": round(60 * number(found["n"]))}, f"<n> {TIMED}"),)
@@ -84,6 +89,8 @@ def clauses(text: str) -> Iterator[str]:
 
 def timed(text: str, phrases: tuple[Phrase, ...]) -> str | None:
     """The text with its lengths as numbers of TIMED, where it has several and no number of tracks; else None."""
+    if len(list(SPAN.finditer(text))) == len(list(FOR_SPAN.finditer(text))):
+        text = FOR_SPAN.sub(lambda found: f" , {found['length']} {found['what']} ", text)
     if len(list(SPAN.finditer(text))) < SEVERAL or any(phrase.find(text) for phrase in phrases):
         return None
     return SPAN.sub(lambda found: f"{seconds(found) // 60} {TIMED}", text)
@@ -103,6 +110,8 @@ def counted(clause: str, phrases: tuple[Phrase, ...], *, again: bool) -> list[Co
     for one in sorted(found, key=lambda one: (one.start(), -one.end())):
         if not places or one.start() >= places[-1].end():
             places.append(one)
+    if len(places) == 1 and not again and places[0].groupdict().get("n") in FEW and WITH.search(clause[:places[0].start()]):
+        return []  # "rock with a few pop songs" is no playlist of three
     made = []
     for at, one in enumerate(places):
         end = places[at + 1].start() if at + 1 < len(places) else len(clause)
@@ -115,6 +124,9 @@ def counted(clause: str, phrases: tuple[Phrase, ...], *, again: bool) -> list[Co
         most, least = each or after or told.get("most_of") or (bound and bound["most"]), bound or told.get("least_of")
         limit = "most" if most else "least" if least else "more" if ON_TOP.search(before) else ""
         ahead = clause[:bound.start() if bound else one.start()] if at == 0 else ""
+        if again and ahead and limit in {"", "more"} and WITH.search(ahead):  # "10 songs, rock and 3 by Queen"
+            made.append(Counted(None, "", JOINED.sub(" ", ahead), ahead.strip(), False, ""))
+            ahead = ""
         said = f"{bound[0] if bound else ''}{one[0].strip()} {rest}".strip()
         text = f" {(told.get('kept') or '').strip()} songs {rest[max(after.end() - 1, 0):].strip() if after else rest} ".replace("  ", " ")
         made.append(Counted(_number(told), JOINED.sub(" ", f"{ahead} "), text, said, one in sure, limit))
@@ -140,12 +152,28 @@ def pieces(text: str) -> list[tuple[str, float | None]]:
         sides = text[mix.end():].split(" and ", 1)
         if len(sides) == 2:
             return [(f" {text[:mix.start()]} {sides[0]} ", 0.4), (f" {sides[1]} ", 0.4)]
-    added = ADDED.search(text)
-    if added and text[:added.start()].strip(" ¦"):
-        sides = [piece for piece in ADDED.split(text) if piece.strip(" ¦")]
-        few = added[0].strip() not in {"plus", "mixed with", "along with", "together with", "as well as"}
-        return [(f" {side} ", (0.6 if place == 0 else 0.15) if few else round(0.8 / len(sides), 3)) for place, side in enumerate(sides)]
-    return [(text, None)]
+    added = list(ADDED.finditer(text))
+    return _added(text, added) if added and text[:added[0].start()].strip(" ¦") else [(text, None)]
+
+
+def _added(text: str, found: list[re.Match[str]]) -> list[tuple[str, float | None]]:
+    """What stands ahead and what is added to it: "rock and a bit of jazz", "rock plus jazz"."""
+    ends = [0, *(one.end() for one in found)]
+    sides = [(text[at:until], text[until_mark:at]) for at, until, until_mark in zip(
+        ends, [*(one.start() for one in found), len(text)], [0, *(one.start() for one in found)], strict=True)]
+    sides = [(side, mark) for side, mark in sides if side.strip(" ¦")]
+    if not any(AMOUNT.search(mark) for _, mark in sides):
+        return [(f" {side} ", round(0.8 / len(sides), 3)) for side, _ in sides]
+    sizes = [_size(mark or f"{side} ", first=not mark) for side, mark in sides]
+    if sizes[1:].count(0.6):  # "jazz and lots of rock"
+        sizes[0] = min(sizes[0], 0.3)
+    most = max(sum(sizes) / 0.9, 1.0)
+    return [(f" {side} ", round(size / most, 3)) for (side, _), size in zip(sides, sizes, strict=True)]
+
+
+def _size(said: str, *, first: bool) -> float:
+    found = AMOUNT.search(said) if not first else AMOUNT.match(said.lstrip())
+    return LESS_SHARE if found and found["little"] else 0.6
 
 
 def _shares(text: str, found: list[re.Match[str]]) -> list[tuple[str, float | None]]:

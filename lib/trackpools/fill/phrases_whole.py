@@ -85,6 +85,8 @@ WHOLE = (
         "[by|from] (at least|at most|only|exactly|over|more than) <n> [different] (artists|bands)",
         "[by|from] (only|just) [one|a single|the same] (artist|band)", "all (from|by) (one|the same) (artist|band)",
         "<n> in <m>", "<n>-star [<song>]", "(most popular|newest|oldest|fastest|slowest|loudest) first", "[or] <n> [<song>] each",
+        "[from] [the] (most|least) <any> [<song>] to [the] (most|least) [<any>]", "[from] [the] (oldest|newest|old|new) to [the] (oldest|newest|old|new)",
+        "(sorted|ordered|arranged|in order|in the order) (by|of) <any>", "in [reverse] (chronological|alphabetical|random) order",
         examples=("at least 2 songs per artist", "by at least 10 different artists", "only one artist", "one in four"),
     ),
     phrase(
@@ -131,6 +133,7 @@ WHOLE = (
         "[get|gets|end|ends|finish|finishes|build|builds|ramp|ramps|speed|speeds|pick|picks] [it] [up] [to] "
         "[fast|faster|high|hard|loud|strong|energetic|more energetic|upbeat]",
         "[start] from <calm> to <wild>", "[start|starts|first] <calm>[ at first][,] (then|later|and then|end|ends|finish|to) <wild>", "ends <wild>",
+        "[from] [the] (slowest|quietest|calmest|slow|calm) to [the] (fastest|loudest|most energetic|fast|loud)",
         "start[s|ing] <calm> (and|then|and then) build[s|ing] [up] [to] [<wild>]",
         "<calm> at first[,] (and|but|then|and then) [then] [more|with more] (energy|<wild>)",
         "starts off <calm>",
@@ -141,10 +144,10 @@ WHOLE = (
     phrase(
         {"arc": "falling"},
         "[start] from <wild> to <calm>", "[start|starts|first] <wild>[ at first][,] (then|later|and then|end|ends|finish|to) <calm>",
+        "[from] [the] (fastest|loudest|most energetic|fast|loud) to [the] (slowest|quietest|calmest|slow|calm)",
         "wind[s|ing] down", "cool[s|ing]-down [at the end]", "calm[s|ing] down", "slow[s|ing] down", "falling energy",
         "get[s|ting] (slower|calmer|quieter)",
         "start[s|ing] (fast|strong|loud|hard|energetic)[,] [and|then|and then] [end|ends|finish|finishes] [calm|slow|soft|quiet|mellow]",
-        "end[s|ing] [the playlist|it] with something <calm>",
         "end[s|ing] (calm|calmly|slow|slowly|soft|softly|quiet|quietly|mellow)", "decreasing (tempo|energy)",
         examples=("winding down", "cool down at the end", "ends calm", "gets slower", "starts loud and ends quiet"),
     ),

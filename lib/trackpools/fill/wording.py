@@ -4,8 +4,8 @@ import difflib
 import re
 
 from trackpools.fill.denial import ADVERBS, DOUBTS, FOREIGN, REFUSALS, any_of
-from trackpools.fill.grammar import DECADE, LANGUAGES, VERSIONS, either
-from trackpools.fill.names import names_one
+from trackpools.fill.grammar import DECADE, LANGUAGES, SLOTS, VERSIONS, either
+from trackpools.fill.names import HELD, names_one
 from trackpools.fill.words import Words
 
 Sub = tuple[re.Pattern[str], str]
@@ -47,14 +47,38 @@ OTHERWISE = _subs(
     (r" non[- ](?!explicit|mainstream|stop)(?=\w)", " except "), (r" ([\w'&-]+)-free(?= )", r" except \1"),
     (r" (?:songs?|tracks?|music|stuff|something|anything|artists?|bands?|more|playlist|sounds?|vibes?)(?: that sounds?)? like ", " songs akin "),
     (r" (?:in the (?:style|vein|spirit) of|similar to|sound(?:s|ing) like|(?:influenced|inspired) by|reminiscent of|along the lines of) ", " akin "),
-    (r" (something|anything|music|songs?) (\w+) like ", r" \1 \2 akin "), (r" covers of ", " akin "), (r" ([^\s,]+) (?:and|or) other ", r" akin \1 , "),
+    (r" (something|anything|music|songs?) (\w+) like ", r" \1 \2 akin "), (r" covers of ", " akin "),
     (rf"(?:(?<=^ )|(?<=[,.;] )|(?<=but ))((?:(?!(?:{DENIALS}) )[\w']+ ){{1,4}})(?:is|are) (?:fine|ok|okay|good|welcome|allowed)\b", r"doubtful \1, "),
     # of two that are compared the second is none that is wanted
     (r" > (?=[a-z])", " doubtful "), (r"(?<!no)(?<!not) more than (?=[a-z])", " doubtful "), (r" rather (?:hear |have |listen to |play )?(.{1,30}?) than ",
     r" \1 doubtful "),
     (r" prefer (.{1,30}?) (?:to|over) ", r" \1 doubtful "), (r" (?:swap|replace|trade) (.{1,30}?) (?:for|with|by) ", r" except \1 , "),
-    (r", (?=(?:some|a little|a bit of|a few|a touch of|a dash of) )", " and "),
+    (r" (?:maybe|perhaps|and maybe|and perhaps) (?=(?:some|a little|a bit of|a few|a touch of|a dash of) )", " and "),
+    (r",(?: and)* (?=(?:some|a little|a bit of|a few|a touch of|a dash of|lots of|plenty of|a lot of|loads of) )", " and "),
+    (r"((?:\d ?%| percent| half)(?: of (?:it|them|the songs))?) (?:songs )?(?:that )?i (?:already )?(?:know|love|heard)(?=[ ,.;!?])", r"\1 songs i know"),
+    (r"((?:\d ?%| percent| half|\d)(?: of (?:it|them|the songs))?) (?:that )?i (?:don't|do not|haven't)(?: know| heard)?(?= *(?:[,.;!?]|$))",
+     r"\1 new songs"),
+    (r"((?:\d ?%| percent| half)(?: of (?:it|them))?) (new|unknown|unheard)(?= *(?:[,.;]|and |$))", r"\1 \2 songs"),
 )
+# how a playlist begins or ends is no wish for all of it
+ENDS = re.compile(
+    r"(?<![\w'-])(?:(?P<begin>start|begin|open|kick)|(?:end|finish|close|conclude))(?:s|n?ing|es)?(?: off| out| up)?(?: it| the playlist| things)? (?:with|on) "
+    r"(?P<what>(?!a warm[ -]?up|a cool[ -]?down|\d|the (?:song|track)s? |zqtitle)[^,.;:!?]+?)"
+    r"(?=(?:,? and|,? then|,? but)+ (?:start|begin|open|end|finish|close?|get|go|build|move?|progress|slow|ramp|wind|speed)(?:s|t?n?ing|es)?\b"
+    r"| (?:getting|going|building|ending|finishing|moving|speeding|slowing|winding)\b|[,.;:!?]|(?:,| and)* then | *$)")
+CALM, WILD = (re.compile(rf"(?<![\w'-]){SLOTS[slot]}(?![\w'-])(?: energy)?") for slot in ("calm", "wild"))
+THEN = re.compile(r"(?:,| and)* then ")
+ONE_SONG = re.compile(r"an? (?:\S+ ){0,3}(?:song|track|tune|ballad|banger)\b")
+PLAIN = re.compile(r"(?:some|something|songs?|tracks?|music|ones?|an?|the|and|very|really|tempo|stuff|bit)(?![\w'-])|[^\w]+")
+# who wants others than those who were named before
+ELSE = re.compile(
+    r"(?P<named>(?:[^.;:!?]+)),? (?:but |so |and |now |please )*(?:(?:give me|play(?: me)?|i want|i need|find(?: me)?|show me|recommend|let's hear) )?"
+    r"(?:some )?(?:something else|someone else|anything else|(?:something|someone|artists?) different|other (?:artists|bands|singers|people|music))(?= )")
+SIMILAR = re.compile(r"(?<= )(?P<names>(?:[^\s,]+, ){0,9}[^\s,]+),? (?:and|or) (?:similar|other)(?: artists| bands| singers)?(?=[ ,.;!?])")
+EACH_OF = re.compile(r"(?P<n>\d{1,2}|two|three|four|five|six|ten) (?P<song>songs|tracks)? ?(?:from|by|of) each (?:of )?:?(?P<list>[^.;:!?]+)")
+LISTED = re.compile(r",? and |, ")
+NUMBERED = re.compile(rf"(?:(?<=[:,] )|(?<=^ ))(?:\d{{1,3}} (?:{HELD}\d+|[^\d,.;:!?])+){{2,}}")
+NEXT_NUMBER = re.compile(r" (?=\d{1,3} )")
 NOT_LIKED = r"(?:i |we )?(?:hate|dislike|can't stand|don't like|don't want)(?: (?:it|them|that|this))?|i don't|i do not|sucks?"
 NOT_LET = (
     r"(?:(?:is|are) (?:not|no)|isn't|aren't) (?:allowed|welcome|included|ok|okay|wanted|good|for me|my thing|my cup of tea)|"
@@ -94,7 +118,45 @@ def _meant(word: str) -> str:
 
 def plainly(text: str) -> str:
     """Figures of speech and comparisons, said by a denial before what they deny; a mix of several, as their sum."""
+    text = ENDS.sub(lambda found: _end(found, alone=len(ENDS.findall(text)) == 1 and THEN.match(found.string[found.end():]) is None), text)
     return MIXED.sub(lambda found: COMMA.sub(" plus ", found[1]), _said(text, OTHERWISE))
+
+
+def _end(found: re.Match[str], *, alone: bool) -> str:
+    """How a playlist begins or ends as an arc.
+
+    Args:
+        alone: whether nothing is said of the rest of it: then what it begins with is no wish for all, and nobody can hold it.
+    """
+    what, begin = found["what"], found["begin"] is not None
+    wild, calm = WILD.search(what), CALM.search(what)
+    if (wild is None) == (calm is None):
+        return f", doubtful {what}, " if ONE_SONG.match(what) else found[0]
+    arc = f"{'starts' if begin else 'ends'} {'calm' if calm else 'loud' if begin else 'energetic'}"
+    rest = (CALM if calm else WILD).sub("", what)
+    return f", {arc}, " + (f"{'doubtful ' if alone else ''}{rest}, " if PLAIN.sub("", rest) else "")
+
+
+def _akin(found: re.Match[str], words: Words) -> str:
+    """A, B and similar: akin to both."""
+    names, at = found["names"].split(", "), len(found["names"].split(", "))
+    while at and names_one(names[at - 1], words):
+        at -= 1
+    return ", ".join([*names[:at], *(f"akin {name}" for name in names[at:])]) + " ," if at < len(names) else found[0]
+
+
+def _each_of(found: re.Match[str], words: Words) -> str:
+    """5 songs from each of A and B, as 5 of A and 5 of B."""
+    names = [one.strip() for one in LISTED.split(found["list"]) if one.strip()]
+    if len(names) < 2 or not all(names_one(name, words) for name in names):
+        return found[0]
+    return ", ".join(f"{found['n']} songs by {name}" for name in names) + " "
+
+
+def _numbered(said: str, words: Words) -> str:
+    """Numbers of names in a row, each behind a comma."""
+    items = NEXT_NUMBER.split(said)
+    return ", ".join(items) if all(names_one(one.split(" ", 1)[1].strip(), words) for one in items) else said
 
 
 def _said(text: str, subs: tuple[Sub, ...]) -> str:
@@ -110,6 +172,9 @@ def denied_each(text: str, words: Words) -> str:
         words: names of the catalogue; those of several words are held back in the text.
     """
     text = GONE.sub(r"doubtful \1, ", text)
+    text = SIMILAR.sub(lambda found: _akin(found, words), text)
+    text = ELSE.sub(lambda found: found[0] if re.search(rf" (?:{DENIALS}) ", f" {found['named']} ") else f" doubtful{found['named']}, ", text)
+    text = NUMBERED.sub(lambda found: _numbered(found[0], words), EACH_OF.sub(lambda found: _each_of(found, words), text))
     text = AFTER.sub(lambda found: f"except {found['name']}" if names_one(found["name"], words) else found[0], text)
     text = MOODY.sub(r"\1\2, \1 ", text)
     return DENIED.sub(lambda found: found["deny"] + _each(found["deny"], found["rest"], words, listed=found[0][len(found["deny"])] == ":"), text)
