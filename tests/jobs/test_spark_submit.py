@@ -37,7 +37,7 @@ AS_OF = f"--as-of={DAY}"
 JVM = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:+UnlockDiagnosticVMOptions -XX:-BytecodeVerificationRemote"
 CHEAP = {  # these processes end before what compilers do pays
     "spark.log.level": "WARN", "spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN", "spark.sql.adaptive.enabled": "false",
-    "spark.sql.shuffle.partitions": "2", "spark.databricks.delta.snapshotPartitions": "2",
+    "spark.sql.shuffle.partitions": "2", "spark.databricks.delta.snapshotPartitions": "1",
 }
 CONFS = CHEAP | {
     "spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1", "spark.executor.memory": "800m", "spark.executor.cores": "1",

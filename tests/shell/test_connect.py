@@ -22,7 +22,7 @@ SERVER = {
     "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension", "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
     "spark.sql.session.timeZone": "UTC", "spark.driver.memory": "3g", "spark.driver.extraJavaOptions": "-XX:+UseParallelGC -Xss16m " + FEWER["spark.driver.defaultJavaOptions"], "spark.ui.enabled": "false",
     "spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN", "spark.sql.adaptive.enabled": "false",
-    "spark.sql.shuffle.partitions": "2", "spark.databricks.delta.snapshotPartitions": "2", "spark.buffer.pageSize": "4m",
+    "spark.sql.shuffle.partitions": "2", "spark.databricks.delta.snapshotPartitions": "1", "spark.buffer.pageSize": "4m",
 }
 FREE_PORT = {"SPARK_TESTING": "1"}  # see `flow_elsewhere.connected`
 

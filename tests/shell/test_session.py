@@ -64,7 +64,7 @@ def test_the_local_session_is_ours_in_utc_with_delta_ansi_and_retries(spark):
     assert session.is_ours(spark)
     wanted = {
         "spark.sql.session.timeZone": "UTC", "spark.sql.ansi.enabled": "true", "spark.ui.enabled": "false", "spark.master": "local[2,3]",
-        "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension", "spark.databricks.delta.snapshotPartitions": "2",
+        "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension", "spark.databricks.delta.snapshotPartitions": "1",
         "spark.buffer.pageSize": "4m",
     }
     assert {key: spark.conf.get(key) for key in wanted} == wanted

@@ -76,8 +76,8 @@ def _refresh(flow: Flow, options: Options, work: Refresh, fold: float) -> Answer
     with flow.tracker.stage("refresh") as told:
         with confs(flow.spark, FEW_ROWS):
             release = refreshing.renew(work)
-        flow.progress("publish: compare and swap")
-        release = releases.publish(flow.store, release, key)
+            flow.progress("publish: compare and swap")
+            release = releases.publish(flow.store, release, key)
         work.measured |= {"seconds": time.monotonic() - began, "model_days": _model_days(flow, release), "hot_share": _hot_share(release)}
         for name, version in work.versions.items():
             told.input(name, flow.store.where(name), version)

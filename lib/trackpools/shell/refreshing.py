@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import reduce
@@ -103,20 +103,27 @@ def renew(r: Refresh) -> Release:
     """Cards, listeners concerned, their factors and pools; written, checked and told as the tables of a release."""
     flow, store = r.flow, r.flow.store
     r.versions |= flow.pin(NOW)
-    with contextlib.ExitStack() as held:
+    # what nothing waits for is asked beside the rest: of so few rows a query is mostly planning, which is one thread's work
+    with contextlib.ExitStack() as held, ThreadPoolExecutor(1) as beside:
         def keep(frame: DataFrame) -> DataFrame:
             return held.enter_context(kept(frame))
 
         flow.progress("concerned: find the listeners whose pool must change")
         worse = _cards(r, keep)
+        came = beside.submit(_came, r, dict(r.versions))
         read = {name: store.read(name, version) for name, version in r.versions.items()}
         why = keep(concerned(_found(r, read, worse)))
         r.why = {row["reason"]: int(row["count"]) for row in why.groupBy("reason").count().collect()}
         users = keep(why.select("user_idx").distinct())
         r.measured["concerned"] = users.count()  # now, so that what joins it knows how few they are
         flow.progress(f"pools: fold in and fill {int(r.measured['concerned']):,} listeners")
-        changes = _written(r, *_made(r, read, users, keep))
-    return _release(r, changes)
+        pools, factors, unknown = _made(r, read, users, keep, beside)
+        changes = _written(r, pools, factors)
+        whole = beside.submit(_require_whole, r, changes)
+        written = additive.after(changes)
+        whole.result()
+        r.measured["unknown_share"] = unknown.result()
+        return _release(r, [*came.result(), *written])
 
 
 def _cards(r: Refresh, keep: Callable[[DataFrame], DataFrame]) -> DataFrame | None:
@@ -149,13 +156,15 @@ def _found(r: Refresh, read: Mapping[str, DataFrame], worse: DataFrame | None) -
     return found
 
 
-def _made(r: Refresh, read: dict[str, DataFrame], users: DataFrame, keep: Callable[[DataFrame], DataFrame]) -> tuple[DataFrame, DataFrame]:
-    """Pools and factors of the listeners, as a full run would make them with the model in force."""
+def _made(
+    r: Refresh, read: dict[str, DataFrame], users: DataFrame, keep: Callable[[DataFrame], DataFrame], beside: Executor
+) -> tuple[DataFrame, DataFrame, Future[float]]:
+    """Pools and factors of the listeners, as a full run would make them with the model in force; and how much of what they like it does not know."""
     flow, config, moment = r.flow, r.flow.config, r.flow.moment
     met, days, ids = (read[name].join(users, "user_idx", "left_semi") for name in ("interactions", "plays_daily", "user_ids"))
     ids = keep(ids)
     some = read | {"interactions": keep(met), "user_ids": ids, "users": keep(read["users"].join(ids, "user_id", "left_semi"))}
-    model = flow.store.read(t.USER_FACTORS.name, r.versions[t.USER_FACTORS.name]).select("model_version", "id_version").limit(1)
+    model = read["user_factors"].select("model_version", "id_version").limit(1)
     c = Context(
         config, moment.as_of, moment.known_as_of, None, r.versions, r.run_key, r.base.model_version,
         {name: r.base.rows(name) for name in ("recording_factors", "recording_vectors")}, flow.notes, keep,
@@ -164,16 +173,20 @@ def _made(r: Refresh, read: dict[str, DataFrame], users: DataFrame, keep: Callab
     recordings, count = read["recording_factors"].select("idx", "factors"), r.base.rows("recording_factors")
     striped = plan.is_striped(count, config.train.rank, config.train)
     factors = keep(fold_in_users(signed(training, config.train), recordings, config.train, striped=striped))
-    share = unknown_share(training, recordings).first()
-    r.measured["unknown_share"] = float(share["unknown"] or 0.0) if share else 0.0
+    unknown = beside.submit(_unknown, training, recordings)
     known = features.facts(read["tracks"], read["recording_ids"])
     like = keep(features.user_features(some["interactions"], days, known, read["not_taste"], c.as_of))  # which every source asks for who listens
     some |= {"user_factors": factors, "user_features": like}
-    return keep(s.fill_pools(some, c)["pools"]), factors.crossJoin(F.broadcast(model))
+    return keep(s.fill_pools(some, c)["pools"]), factors.crossJoin(F.broadcast(model)), unknown
+
+
+def _unknown(training: DataFrame, recordings: DataFrame) -> float:
+    share = unknown_share(training, recordings).first()
+    return float(share["unknown"] or 0.0) if share else 0.0
 
 
 def _written(r: Refresh, pools: DataFrame, factors: DataFrame) -> list[Change]:
-    """Write them, and refuse what breaks a promise; what each table lost and got."""
+    """Write them; what each table lost and got."""
     r.flow.progress("write: buckets whose turn it is, and the overlay")
     number = F.lit(r.number)
     own, mine, none = F.col("bucket").isin(r.turn), F.col("refresh") == number, F.lit(False)
@@ -182,16 +195,19 @@ def _written(r: Refresh, pools: DataFrame, factors: DataFrame) -> list[Change]:
         (t.POOLS_HOT, pools.where(~own).withColumn("refresh", number).repartition("bucket"), own, mine),
         (t.USER_FACTORS_HOT, factors.withColumn("refresh", number), none, mine),
     )
-    # of so few rows each takes seconds of planning, which is one thread's work
     with ThreadPoolExecutor(len(parts)) as threads:
         changes = list(threads.map(lambda part: _replaced(r, *part), parts))
     new = [r.flow.store.commit(change.before.name) for change in changes if change.came is not None]
     r.measured["bytes_written"] = sum(float(commit.counted.get("numOutputBytes", 0)) for commit in new)
-    *of_pools, _ = changes
-    came = [change.came.select(*t.POOLS.schema.names) for change in of_pools if change.came is not None]
+    return changes
+
+
+def _require_whole(r: Refresh, changes: Sequence[Change]) -> None:
+    """Refuse pools that break a promise, as they were written."""
+    of_pools = {t.POOLS.name, t.POOLS_HOT.name}
+    came = [change.came.select(*t.POOLS.schema.names) for change in changes if change.came is not None and change.before.name in of_pools]
     if came:
         writing.refuse(t.POOLS.name, pool_violations(reduce(DataFrame.unionByName, came), r.flow.config.pools.k))
-    return changes
 
 
 def _replaced(r: Refresh, table: Table, rows: DataFrame, gone: Column, came: Column) -> Change:
@@ -208,22 +224,22 @@ def _replaced(r: Refresh, table: Table, rows: DataFrame, gone: Column, came: Col
     return Change(was, commit.version, store.read(name, before).where(gone), store.read(name, commit.version).where(came))
 
 
-def _release(r: Refresh, written: Sequence[Change]) -> Release:
-    """The next release: what was written, and all else as it is pinned."""
-    flow, base, store = r.flow, r.base, r.flow.store
-    tables = {table.name: table for table in base.tables}
-    changes = {change.before.name: change for change in written}
-    folded = additive.by_feed(store, replace(tables[t.INTERACTIONS.name], version=r.folded), r.versions[t.INTERACTIONS.name])
-    if folded is not None:
-        changes[t.INTERACTIONS.name] = folded
-    other = {
-        name: version for name, version in r.versions.items()
-        if name != t.PLAYS_DAILY.name and name not in changes and (name not in tables or tables[name].version != version)
-    }
-    tables |= {table.name: table for table in [*additive.after([*changes.values()]), *store.stats_of(other)]}
-    now = datetime.now(UTC)
+def _came(r: Refresh, versions: Mapping[str, int]) -> list[Stats]:
+    """Rows and hashes of what a refresh reads and the release does not pin as it is: what came since."""
+    store, tables = r.flow.store, {table.name: table for table in r.base.tables}
+    folded = additive.by_feed(store, replace(tables[t.INTERACTIONS.name], version=r.folded), versions[t.INTERACTIONS.name])
+    changes = [] if folded is None else [folded]
+    told = UNPINNED | {change.before.name for change in changes}
+    other = {name: version for name, version in versions.items() if name not in told and (name not in tables or tables[name].version != version)}
+    return [*additive.after(changes), *store.stats_of(other)]
+
+
+def _release(r: Refresh, moved: Sequence[Stats]) -> Release:
+    """The next release: what moved, and all else as it is pinned."""
+    base, flow, now = r.base, r.flow, datetime.now(UTC)
+    tables = {table.name: table for table in (*base.tables, *moved)}
     return Release(
-        seq=releases.releases(store)[0].seq + 1, release_id=new_release_id(now, r.run_key), run_key=r.run_key,
+        seq=releases.releases(flow.store)[0].seq + 1, release_id=new_release_id(now, r.run_key), run_key=r.run_key,
         tables=tuple(tables.values()), model_version=base.model_version,
         mlflow_run_id=flow.tracker.run_id, dictionary=base.dictionary, as_of=flow.moment.as_of, created_at=now,
         valid_until=now + timedelta(days=flow.config.pools.valid_days))

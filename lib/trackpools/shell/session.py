@@ -81,7 +81,7 @@ def local_session(config: SessionConfig, remote: str | None = None) -> SparkSess
         "spark.sql.warehouse.dir": str(own / "warehouse"),
         "spark.sql.execution.arrow.pyspark.enabled": "true",
         "spark.sql.sources.parallelPartitionDiscovery.parallelism": str(config.cores),
-        "spark.databricks.delta.snapshotPartitions": "2",
+        "spark.databricks.delta.snapshotPartitions": "1",
         "spark.sql.legacy.parameterSubstitution.constantsOnly": "true",
         "spark.python.daemon.module": "trackpools.shell.daemon",
         "spark.python.sql.dataFrameDebugging.enabled": "false",  # else every column expression would ask the JVM for a conf and walk Python's stack
