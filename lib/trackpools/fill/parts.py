@@ -15,6 +15,7 @@ ADDED = re.compile(
 MIX = re.compile(r"(?:a )?(?:mix|mixture|blend|combination) (?:of|between)(?= )|both(?= )")
 MORE = re.compile(r" more ((?!than )[^¦]{1,100}?) than (?!\d+ )")
 MORE_SHARE, LESS_SHARE = 0.55, 0.15
+MOSTLY, BESIDE_LOTS = 0.6, 0.3
 LIMITED = r"(?P<limit>at most |max(?:imum)? |under |below |less than |fewer than |no more than |not more than |up to |not )?"
 SHARES = (
     (r"mostly|mainly|primarily|predominantly|chiefly", 0.6), (r"(?<!first )(?<!second )half(?![ -]marathon)", 0.5), (r"two[ -]thirds|2/3", 2 / 3),
@@ -165,15 +166,16 @@ def _added(text: str, found: list[re.Match[str]]) -> list[tuple[str, float | Non
     if not any(AMOUNT.search(mark) for _, mark in sides):
         return [(f" {side} ", round(0.8 / len(sides), 3)) for side, _ in sides]
     sizes = [_size(mark or f"{side} ", first=not mark) for side, mark in sides]
-    if sizes[1:].count(0.6):  # "jazz and lots of rock"
-        sizes[0] = min(sizes[0], 0.3)
-    most = max(sum(sizes) / 0.9, 1.0)
+    if MOSTLY in sizes[1:]:  # "jazz and lots of rock"
+        sizes[0] = min(sizes[0], BESIDE_LOTS)
+    most = max(sum(sizes) / 0.9, 1.0)  # some are of anything
     return [(f" {side} ", round(size / most, 3)) for (side, _), size in zip(sides, sizes, strict=True)]
 
 
 def _size(said: str, *, first: bool) -> float:
+    """The least share of a side by the words before it; of the first side they are its own."""
     found = AMOUNT.search(said) if not first else AMOUNT.match(said.lstrip())
-    return LESS_SHARE if found and found["little"] else 0.6
+    return LESS_SHARE if found and found["little"] else MOSTLY
 
 
 def _shares(text: str, found: list[re.Match[str]]) -> list[tuple[str, float | None]]:
