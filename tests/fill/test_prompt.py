@@ -1,7 +1,7 @@
 """Prompts by rules: every documented phrase is read as documented, whole prompts as meant, and what is not read is said."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from catalogues import YEAR, read
@@ -125,6 +125,16 @@ def test_what_nobody_means_is_read_within_the_limits(prompt):
 @given(st.text(max_size=400) | st.lists(st.sampled_from([example for _, _, example in EXAMPLES] + ["and", ",", "plus", "no", '"', "half", "jazz", "0", "-1", "9" * 30]), max_size=12).map(" ".join))
 def test_no_text_breaks_the_reader_and_the_same_text_is_read_the_same(prompt):
     assert read(prompt, WORDS) == read(prompt, WORDS)
+
+
+JOINTS = ("but", "so", "and", "now", "please", "then", "with", "some", "a few", "for 10 min", "start with", "end", "other", "similar", "jazz", "radiohead,", "5", "i know", "more", "than", "no", "each of")
+
+
+@settings(max_examples=60, deadline=5000)
+@given(st.lists(st.sampled_from(JOINTS), min_size=1, max_size=5))
+@example(["so", "and", "now", "please"])
+def test_no_prompt_takes_long_to_read_whatever_is_said_again_and_again(words):
+    assert read(f"{' '.join(words)} " * MOST_CHARACTERS, WORDS).not_applied
 
 
 @given(st.text(max_size=60))

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from trackpools.fill.amounts import LENGTH, NUMBER, WINDOW
+from trackpools.fill.amounts import HOURS, LENGTH, MINUTES, NUMBER, WINDOW
 
 CUT = " ¦ "  # stands where a phrase was read: nothing is read across it
 LANGUAGES = {
@@ -65,7 +65,7 @@ SLOTS = {
     "unit": r"(?P<unit>minutes?|mins?|hours?|hrs?)",
     "bpm": r"(?:bpm|beats per minute|beats a minute)",
     "to": r" ?(?:-|to|and) ?", "count": rf"(?!an? (?!couple|few|handful|dozen|hundred))(?P<n>{NUMBER})",
-    "kept": r"(?P<kept>(?:(?!(?:of|for|from|with|by|per|and|playlist|mix|to|min(?:ute)?s?|hours?|hrs?)\b)[\w&/'-]+ ){0,4})",
+    "kept": rf"(?P<kept>(?:(?!(?:of|for|from|with|by|per|and|playlist|mix|to|{MINUTES}|{HOURS})\b)[\w&/'-]+ ){{0,4}})",
     "part": r"(?P<part>early|mid|late)",
     "of": r"(?P<of>artist|band|album)",
 }

@@ -9,7 +9,7 @@ from trackpools.fill.denial import ANY, END
 from trackpools.fill.grammar import Phrase, phrase
 
 LITTLE, LOTS = r"some|a few|a little|a touch of|a dash of|a bit of", r"lots of|plenty of|a lot of|loads of"
-AMOUNT = re.compile(rf"(?:(?<= )|^)(?:(?P<little>{LITTLE})|{LOTS})(?= |$)")
+HOW_MUCH = re.compile(rf"(?:(?<= )|^)(?:(?P<little>{LITTLE})|{LOTS})(?= |$)")
 ADDED = re.compile(
     rf"(?: |^)(?:(?:and|with|plus) (?:{LITTLE}|{LOTS})|plus|mixed with|along with|together with|as well as)(?= )")
 MIX = re.compile(r"(?:a )?(?:mix|mixture|blend|combination) (?:of|between)(?= )|both(?= )")
@@ -18,7 +18,7 @@ MORE_SHARE, LESS_SHARE = 0.55, 0.15
 MOSTLY, BESIDE_LOTS = 0.6, 0.3
 LIMITED = r"(?P<limit>at most |max(?:imum)? |under |below |less than |fewer than |no more than |not more than |up to |not )?"
 SHARES = (
-    (r"mostly|mainly|primarily|predominantly|chiefly", 0.6), (r"(?<!first )(?<!second )half(?![ -]marathon)", 0.5), (r"two[ -]thirds|2/3", 2 / 3),
+    (r"mostly|mainly|primarily|predominantly|chiefly", MOSTLY), (r"(?<!first )(?<!second )half(?![ -]marathon)", 0.5), (r"two[ -]thirds|2/3", 2 / 3),
     (r"(?:an? |one[ -])?third|1/3", 1 / 3), (r"three[ -]quarters|3/4", 0.75), (r"(?:an? |one[ -])quarter|1/4", 0.25),
 )
 SHARE = re.compile(
@@ -159,23 +159,21 @@ def pieces(text: str) -> list[tuple[str, float | None]]:
 
 def _added(text: str, found: list[re.Match[str]]) -> list[tuple[str, float | None]]:
     """What stands ahead and what is added to it: "rock and a bit of jazz", "rock plus jazz"."""
-    ends = [0, *(one.end() for one in found)]
-    sides = [(text[at:until], text[until_mark:at]) for at, until, until_mark in zip(
-        ends, [*(one.start() for one in found), len(text)], [0, *(one.start() for one in found)], strict=True)]
-    sides = [(side, mark) for side, mark in sides if side.strip(" ¦")]
-    if not any(AMOUNT.search(mark) for _, mark in sides):
-        return [(f" {side} ", round(0.8 / len(sides), 3)) for side, _ in sides]
-    sizes = [_size(mark or f"{side} ", first=not mark) for side, mark in sides]
+    head, ends = text[:found[0].start()], [*(one.start() for one in found[1:]), len(text)]
+    added = [(side, HOW_MUCH.search(one[0])) for one, end in zip(found, ends, strict=True) if (side := text[one.end():end]).strip(" ¦")]
+    sides = [head, *(side for side, _ in added)]
+    if not any(said for _, said in added):
+        return [(f" {side} ", round(0.8 / len(sides), 3)) for side in sides]
+    sizes = [_size(said) for said in (HOW_MUCH.match(head.lstrip()), *(said for _, said in added))]
     if MOSTLY in sizes[1:]:  # "jazz and lots of rock"
         sizes[0] = min(sizes[0], BESIDE_LOTS)
     most = max(sum(sizes) / 0.9, 1.0)  # some are of anything
-    return [(f" {side} ", round(size / most, 3)) for (side, _), size in zip(sides, sizes, strict=True)]
+    return [(f" {side} ", round(size / most, 3)) for side, size in zip(sides, sizes, strict=True)]
 
 
-def _size(said: str, *, first: bool) -> float:
-    """The least share of a side by the words before it; of the first side they are its own."""
-    found = AMOUNT.search(said) if not first else AMOUNT.match(said.lstrip())
-    return LESS_SHARE if found and found["little"] else MOSTLY
+def _size(said: re.Match[str] | None) -> float:
+    """The least share of a side by how much of it was asked for."""
+    return LESS_SHARE if said and said["little"] else MOSTLY
 
 
 def _shares(text: str, found: list[re.Match[str]]) -> list[tuple[str, float | None]]:

@@ -6,6 +6,7 @@ import re
 from trackpools.fill.denial import ADVERBS, DOUBTS, FOREIGN, REFUSALS, any_of
 from trackpools.fill.grammar import DECADE, LANGUAGES, SLOTS, VERSIONS, either
 from trackpools.fill.names import HELD, names_one
+from trackpools.fill.parts import LITTLE, LOTS
 from trackpools.fill.words import Words
 
 Sub = tuple[re.Pattern[str], str]
@@ -53,8 +54,8 @@ OTHERWISE = _subs(
     (r" > (?=[a-z])", " doubtful "), (r"(?<!no)(?<!not) more than (?=[a-z])", " doubtful "), (r" rather (?:hear |have |listen to |play )?(.{1,30}?) than ",
     r" \1 doubtful "),
     (r" prefer (.{1,30}?) (?:to|over) ", r" \1 doubtful "), (r" (?:swap|replace|trade) (.{1,30}?) (?:for|with|by) ", r" except \1 , "),
-    (r" (?:maybe|perhaps|and maybe|and perhaps) (?=(?:some|a little|a bit of|a few|a touch of|a dash of) )", " and "),
-    (r",(?: and)* (?=(?:some|a little|a bit of|a few|a touch of|a dash of|lots of|plenty of|a lot of|loads of) )", " and "),
+    (rf" (?:maybe|perhaps|and maybe|and perhaps) (?=(?:{LITTLE}) )", " and "),
+    (rf",(?: and)* (?=(?:{LITTLE}|{LOTS}) )", " and "),
     (r"((?:\d ?%| percent| half)(?: of (?:it|them|the songs))?) (?:songs )?(?:that )?i (?:already )?(?:know|love|heard)(?=[ ,.;!?])", r"\1 songs i know"),
     (r"((?:\d ?%| percent| half|\d)(?: of (?:it|them|the songs))?) (?:that )?i (?:don't|do not|haven't)(?: know| heard)?(?= *(?:[,.;!?]|$))",
      r"\1 new songs"),
@@ -70,13 +71,13 @@ CALM, WILD = (re.compile(rf"(?<![\w'-]){SLOTS[slot]}(?![\w'-])(?: energy)?") for
 THEN = re.compile(r"(?:,| and)* then ")
 ONE_SONG = re.compile(r"an? (?:\S+ ){0,3}(?:song|track|tune|ballad|banger)\b")
 PLAIN = re.compile(r"(?:some|something|songs?|tracks?|music|ones?|an?|the|and|very|really|tempo|stuff|bit)(?![\w'-])|[^\w]+")
-# who wants others than those who were named before
+# who wants others than those who were named before; from where a sentence begins: else a long prompt takes seconds
 ELSE = re.compile(
-    r"(?P<named>(?:[^.;:!?]+)),? (?:but |so |and |now |please )*(?:(?:give me|play(?: me)?|i want|i need|find(?: me)?|show me|recommend|let's hear) )?"
+    r"(?<![^.;:!?])(?P<named>[^.;:!?]+),? (?:but |so |and |now |please ){0,3}"
+    r"(?:(?:give me|play(?: me)?|i want|i need|find(?: me)?|show me|recommend|let's hear) )?"
     r"(?:some )?(?:something else|someone else|anything else|(?:something|someone|artists?) different|other (?:artists|bands|singers|people|music))(?= )")
 SIMILAR = re.compile(r"(?<= )(?P<names>(?:[^\s,]+, ){0,9}[^\s,]+),? (?:and|or) (?:similar|other)(?: artists| bands| singers)?(?=[ ,.;!?])")
-EACH_OF = re.compile(r"(?P<n>\d{1,2}|two|three|four|five|six|ten) (?P<song>songs|tracks)? ?(?:from|by|of) each (?:of )?:?(?P<list>[^.;:!?]+)")
-LISTED = re.compile(r",? and |, ")
+EACH_OF = re.compile(r"(?P<n>\d{1,2}|two|three|four|five|six|ten) (?:songs|tracks)? ?(?:from|by|of) each (?:of )?:?(?P<list>[^.;:!?]+)")
 NUMBERED = re.compile(rf"(?:(?<=[:,] )|(?<=^ ))(?:\d{{1,3}} (?:{HELD}\d+|[^\d,.;:!?])+){{2,}}")
 NEXT_NUMBER = re.compile(r" (?=\d{1,3} )")
 NOT_LIKED = r"(?:i |we )?(?:hate|dislike|can't stand|don't like|don't want)(?: (?:it|them|that|this))?|i don't|i do not|sucks?"
@@ -91,7 +92,7 @@ AFTER = re.compile(
     r"(?P<name>[\w&/'-]+)(?:[,:?!]+|,? -|,? which|,? \()? ?"
     rf"(?P<said>no|nope|no thanks|no way|{NOT_LIKED}|{NOT_LET})\)?(?=\s*(?:[,.;!?)]|$|but ))")
 # what was named before is meant by a pronoun: "I heard too much Queen, leave them out"
-GONE = re.compile(r"((?:[^.;:!?,]+)),? (?:(?:leave|keep|cut|take) (?:them|it|those) out|(?:without|skip|avoid|not) (?:them|those))(?= )")
+GONE = re.compile(r"(?<![^.;:!?,])([^.;:!?,]+),? (?:(?:leave|keep|cut|take) (?:them|it|those) out|(?:without|skip|avoid|not) (?:them|those))(?= )")
 DENY = any_of((*REFUSALS, "not", "doubtful"))
 DENIED = re.compile(rf"(?<![\w'-])(?P<deny>{DENY}):?(?P<rest>(?: (?!(?:{DENY}|but|only|just|give|play|then)(?![\w'-]))[^\s.;:!?()]+)+)")
 NEXT = re.compile(r"(?P<sep>, (?:or |nor |and )?| (?:or|nor|and) )")
@@ -118,7 +119,8 @@ def _meant(word: str) -> str:
 
 def plainly(text: str) -> str:
     """Figures of speech and comparisons, said by a denial before what they deny; a mix of several, as their sum."""
-    text = ENDS.sub(lambda found: _end(found, alone=len(ENDS.findall(text)) == 1 and THEN.match(found.string[found.end():]) is None), text)
+    once = len(ENDS.findall(text)) == 1
+    text = ENDS.sub(lambda found: _end(found, alone=once and THEN.match(found.string, found.end()) is None), text)
     return MIXED.sub(lambda found: COMMA.sub(" plus ", found[1]), _said(text, OTHERWISE))
 
 
@@ -139,7 +141,8 @@ def _end(found: re.Match[str], *, alone: bool) -> str:
 
 def _akin(found: re.Match[str], words: Words) -> str:
     """A, B and similar: akin to both."""
-    names, at = found["names"].split(", "), len(found["names"].split(", "))
+    names = found["names"].split(", ")
+    at = len(names)
     while at and names_one(names[at - 1], words):
         at -= 1
     return ", ".join([*names[:at], *(f"akin {name}" for name in names[at:])]) + " ," if at < len(names) else found[0]
@@ -147,7 +150,7 @@ def _akin(found: re.Match[str], words: Words) -> str:
 
 def _each_of(found: re.Match[str], words: Words) -> str:
     """5 songs from each of A and B, as 5 of A and 5 of B."""
-    names = [one.strip() for one in LISTED.split(found["list"]) if one.strip()]
+    names = [one.strip() for one in COMMA.split(found["list"]) if one.strip()]
     if len(names) < 2 or not all(names_one(name, words) for name in names):
         return found[0]
     return ", ".join(f"{found['n']} songs by {name}" for name in names) + " "

@@ -163,6 +163,9 @@ def prompts_page() -> str:
         "Queen*), where two denials meet (*I don't hate jazz*), what follows is not applied. So is what stands behind a denial of another language",
         "(*kein*, *sin*, *sans* …), the less liked of two (*I like rock more than pop*), what cannot be beside what was said before (*fast songs slower",
         "than 60 bpm*), bounds of parts (*at most 3 by Queen*, *at most 20 % pop*), and numbers that no playlist has (*0 songs*).", "",
+        "How a playlist begins or ends is its arc and no wish for all of it (*start with something calm*, *end with high energy*). An artist and a tag",
+        "side by side are some of each (*jazz and Radiohead*). *Like Radiohead*, *Radiohead and similar*, *I heard Radiohead a lot, something else* ask",
+        "for others, which no rule can find: they are told as not applied.", "",
         "`[x]` may be left out, `(x/y)` is either.",
     ]
     for kind, phrases in GRAMMAR.items():
