@@ -6,8 +6,12 @@ could miss: NumPy's BLAS stops its own around a fork, and PyArrow's begin with t
 
 import gc
 import importlib
+from collections.abc import Iterator
+from typing import Any
 
+import numpy as np
 from pyspark.daemon import manager
+from pyspark.sql import SparkSession
 
 # Spark's side of a task; those that the tasks of stages are made in, and the kernels that these import when they run
 OF_TASKS = (
@@ -20,8 +24,25 @@ def preload() -> None:
     """Import them, and take them out of the collections that a worker makes after every task: those were 40 ms each."""
     for name in OF_TASKS:
         importlib.import_module(name)
+    _first_kernel()
     gc.collect()
     gc.freeze()
+
+
+def _first_kernel() -> None:
+    """The first kernel of a process is half a second of Numba's: it sets its compiler up, and workers inherit that."""
+    from trackpools.core.fusing import empty_table
+
+    empty_table(np.zeros(1, np.int64))
+
+
+def start(spark: SparkSession) -> None:
+    """Have the session's workers started, by a query of no consequence; while nothing else waits for them."""
+    spark.range(1).mapInArrow(_same, "id long").collect()
+
+
+def _same(batches: Iterator[Any]) -> Iterator[Any]:
+    return batches
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from trackpools.core.assemble import bucket_of
 from trackpools.core.checks import pool_violations
 from trackpools.core.concerned import concerned, expired, holders, later_than, reprofiled, turn, unknown_share
 from trackpools.errors import ModelError
-from trackpools.shell import additive, identity, overlays, releases, writing
+from trackpools.shell import additive, daemon, identity, overlays, releases, writing
 from trackpools.shell.additive import Change
 from trackpools.shell.commits import Stats
 from trackpools.shell.engines import fold_in_users
@@ -32,6 +32,8 @@ from trackpools.table import Table
 
 INPUTS = (t.PLAYS, t.SIGNALS, t.TRACKS, t.USERS)
 NOW = (t.USER_IDS, t.RECORDING_IDS, t.TRACKS, t.USERS, t.PLAYS_DAILY, t.INTERACTIONS)  # as they are; all else is read as the release pins it
+# of recordings, in the order in which pools ask for them
+LOOKED_UP = (t.RECORDING_FACTORS, t.TRACKS, t.RECORDING_IDS, t.NOT_TASTE, t.TRACK_CARDS, t.RECORDING_FACTS, t.FRESH_FACTORS, t.SOURCE_LISTS)
 UNPINNED = {t.PLAYS_DAILY.name, t.POOLS.name, *(table.name for table in t.OVERLAYS.values())}  # not read by pools, or written with them
 
 
@@ -110,8 +112,11 @@ def renew(r: Refresh) -> Release:
 
         flow.progress("concerned: find the listeners whose pool must change")
         worse = _cards(r, keep)
-        came = beside.submit(_came, r, dict(r.versions))
         read = {name: store.read(name, version) for name, version in r.versions.items()}
+        for table in LOOKED_UP:
+            beside.submit(read[table.name].inputFiles)  # its log is read, once
+        beside.submit(daemon.start, store.spark)
+        came = beside.submit(_came, r, dict(r.versions))
         why = keep(concerned(_found(r, read, worse)))
         r.why = {row["reason"]: int(row["count"]) for row in why.groupBy("reason").count().collect()}
         users = keep(why.select("user_idx").distinct())
