@@ -37,8 +37,8 @@ def _first_kernel() -> None:
 
 
 def start(spark: SparkSession) -> None:
-    """Have the session's workers started, by a query of no consequence; while nothing else waits for them."""
-    spark.range(1).mapInArrow(_same, "id long").collect()
+    """Have the session's workers started, by a query of no consequence; it takes one core, so that others go on."""
+    spark.range(0, 1, 1, 1).mapInArrow(_same, "id long").collect()
 
 
 def _same(batches: Iterator[Any]) -> Iterator[Any]:

@@ -20,7 +20,7 @@ from trackpools.core.assemble import bucket_of
 from trackpools.core.checks import pool_violations
 from trackpools.core.concerned import concerned, expired, holders, later_than, reprofiled, turn, unknown_share
 from trackpools.errors import ModelError
-from trackpools.shell import additive, daemon, identity, overlays, releases, writing
+from trackpools.shell import additive, ahead, identity, overlays, releases, writing
 from trackpools.shell.additive import Change
 from trackpools.shell.commits import Stats
 from trackpools.shell.engines import fold_in_users
@@ -32,8 +32,6 @@ from trackpools.table import Table
 
 INPUTS = (t.PLAYS, t.SIGNALS, t.TRACKS, t.USERS)
 NOW = (t.USER_IDS, t.RECORDING_IDS, t.TRACKS, t.USERS, t.PLAYS_DAILY, t.INTERACTIONS)  # as they are; all else is read as the release pins it
-# of recordings, in the order in which pools ask for them
-LOOKED_UP = (t.RECORDING_FACTORS, t.TRACKS, t.RECORDING_IDS, t.NOT_TASTE, t.TRACK_CARDS, t.RECORDING_FACTS, t.FRESH_FACTORS, t.SOURCE_LISTS)
 UNPINNED = {t.PLAYS_DAILY.name, t.POOLS.name, *(table.name for table in t.OVERLAYS.values())}  # not read by pools, or written with them
 
 
@@ -105,7 +103,6 @@ def renew(r: Refresh) -> Release:
     """Cards, listeners concerned, their factors and pools; written, checked and told as the tables of a release."""
     flow, store = r.flow, r.flow.store
     r.versions |= flow.pin(NOW)
-    # what nothing waits for is asked beside the rest: of so few rows a query is mostly planning, which is one thread's work
     with contextlib.ExitStack() as held, ThreadPoolExecutor(1) as beside:
         def keep(frame: DataFrame) -> DataFrame:
             return held.enter_context(kept(frame))
@@ -113,9 +110,7 @@ def renew(r: Refresh) -> Release:
         flow.progress("concerned: find the listeners whose pool must change")
         worse = _cards(r, keep)
         read = {name: store.read(name, version) for name, version in r.versions.items()}
-        for table in LOOKED_UP:
-            beside.submit(read[table.name].inputFiles)  # its log is read, once
-        beside.submit(daemon.start, store.spark)
+        ahead.prepare(beside, read)
         came = beside.submit(_came, r, dict(r.versions))
         why = keep(concerned(_found(r, read, worse)))
         r.why = {row["reason"]: int(row["count"]) for row in why.groupBy("reason").count().collect()}
@@ -178,9 +173,10 @@ def _made(
     recordings, count = read["recording_factors"].select("idx", "factors"), r.base.rows("recording_factors")
     striped = plan.is_striped(count, config.train.rank, config.train)
     factors = keep(fold_in_users(signed(training, config.train), recordings, config.train, striped=striped))
-    unknown = beside.submit(_unknown, training, recordings)
     known = features.facts(read["tracks"], read["recording_ids"])
     like = keep(features.user_features(some["interactions"], days, known, read["not_taste"], c.as_of))  # which every source asks for who listens
+    ahead.fill(beside, factors, like)
+    unknown = beside.submit(_unknown, training, recordings)
     some |= {"user_factors": factors, "user_features": like}
     return keep(s.fill_pools(some, c)["pools"]), factors.crossJoin(F.broadcast(model)), unknown
 

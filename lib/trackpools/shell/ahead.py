@@ -1,0 +1,33 @@
+"""What a refresh does in a second thread while the first one plans: of so few rows planning is the most of it, and one thread's work.
+
+Nothing here changes what is asked: tables' logs are read, workers started and kept frames filled before the first query that would wait for them.
+"""
+
+from collections.abc import Mapping
+from concurrent.futures import Executor
+
+from pyspark.sql import DataFrame
+
+from trackpools import tables as t
+from trackpools.shell import daemon
+
+# whose logs nobody has read when pools are planned: tables of recordings in the order in which they are asked for, then what is written
+LOGS = (
+    t.RECORDING_FACTORS, t.TRACKS, t.RECORDING_IDS, t.NOT_TASTE, t.TRACK_CARDS, t.RECORDING_FACTS, t.FRESH_FACTORS, t.SOURCE_LISTS,
+    *t.OVERLAYS.values(),
+)
+
+
+def prepare(beside: Executor, read: Mapping[str, DataFrame]) -> None:
+    """Read the logs of `LOGS`, as far as they are among the frames read, and start Python workers."""
+    for table in LOGS:
+        if table.name in read:
+            beside.submit(read[table.name].inputFiles)
+    beside.submit(daemon.start, read[t.TRACKS.name].sparkSession)
+
+
+def fill(beside: Executor, *frames: DataFrame) -> None:
+    """Make the rows of frames that are kept; where the platform keeps none that would be twice the work."""
+    for frame in frames:
+        if frame.is_cached:
+            beside.submit(frame.count)
