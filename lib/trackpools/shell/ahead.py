@@ -1,15 +1,15 @@
 """What a refresh does in a second thread while the first one plans: of so few rows planning is the most of it, and one thread's work.
 
-Nothing here changes what is asked: tables' logs are read, workers started and kept frames filled before the first query that would wait for them.
+Nothing here changes what is asked: tables' logs are read and workers started before the first query that would wait for them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor
+from typing import Any
 
 from pyspark.sql import DataFrame
 
 from trackpools import tables as t
-from trackpools.shell import daemon
 
 # whose logs nobody has read when pools are planned: tables of recordings in the order in which they are asked for, then what is written
 LOGS = (
@@ -23,11 +23,10 @@ def prepare(beside: Executor, read: Mapping[str, DataFrame]) -> None:
     for table in LOGS:
         if table.name in read:
             beside.submit(read[table.name].inputFiles)
-    beside.submit(daemon.start, read[t.TRACKS.name].sparkSession)
+    # by a query of no consequence, which takes one core, so that others go on
+    one = read[t.TRACKS.name].sparkSession.range(0, 1, 1, 1)
+    beside.submit(one.mapInArrow(_same, "id long").collect)
 
 
-def fill(beside: Executor, *frames: DataFrame) -> None:
-    """Make the rows of frames that are kept; where the platform keeps none that would be twice the work."""
-    for frame in frames:
-        if frame.is_cached:
-            beside.submit(frame.count)
+def _same(batches: Iterator[Any]) -> Iterator[Any]:
+    return batches

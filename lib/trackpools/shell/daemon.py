@@ -6,12 +6,9 @@ could miss: NumPy's BLAS stops its own around a fork, and PyArrow's begin with t
 
 import gc
 import importlib
-from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 from pyspark.daemon import manager
-from pyspark.sql import SparkSession
 
 # Spark's side of a task; those that the tasks of stages are made in, and the kernels that these import when they run
 OF_TASKS = (
@@ -34,15 +31,6 @@ def _first_kernel() -> None:
     from trackpools.core.fusing import empty_table
 
     empty_table(np.zeros(1, np.int64))
-
-
-def start(spark: SparkSession) -> None:
-    """Have the session's workers started, by a query of no consequence; it takes one core, so that others go on."""
-    spark.range(0, 1, 1, 1).mapInArrow(_same, "id long").collect()
-
-
-def _same(batches: Iterator[Any]) -> Iterator[Any]:
-    return batches
 
 
 if __name__ == "__main__":

@@ -173,10 +173,9 @@ def _made(
     recordings, count = read["recording_factors"].select("idx", "factors"), r.base.rows("recording_factors")
     striped = plan.is_striped(count, config.train.rank, config.train)
     factors = keep(fold_in_users(signed(training, config.train), recordings, config.train, striped=striped))
+    unknown = beside.submit(_unknown, training, recordings)
     known = features.facts(read["tracks"], read["recording_ids"])
     like = keep(features.user_features(some["interactions"], days, known, read["not_taste"], c.as_of))  # which every source asks for who listens
-    ahead.fill(beside, factors, like)
-    unknown = beside.submit(_unknown, training, recordings)
     some |= {"user_factors": factors, "user_features": like}
     return keep(s.fill_pools(some, c)["pools"]), factors.crossJoin(F.broadcast(model)), unknown
 
