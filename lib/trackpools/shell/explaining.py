@@ -53,7 +53,7 @@ class Explained:
         return self._read(name).where(F.col("user_idx") == self._user)
 
     def _few(self, name: str, key: str, wanted: Sequence[int]) -> DataFrame:
-        keys = self._store.spark.createDataFrame(pa.table({key: pa.array(sorted(set(wanted)), pa.int64())}))
+        keys = self._store.spark.createDataFrame([(one,) for one in sorted(set(wanted))], f"{key} long")
         return self._read(name).join(F.broadcast(keys), key, "left_semi")
 
     def _as_block(self, past: Past, known: Any) -> Listeners:
@@ -96,8 +96,7 @@ class Explained:
         sources = [source for source in enabled(self._config) if source.keyed is not None]
         asked = [(source, seeds_of(source, self._listeners, getattr(self._config.sources, source.name))) for source in sources]
         pairs = [(source.bit, key) for source, seeds in asked for key in seeds.key.tolist()]
-        columns = {"source": pa.array([bit for bit, _ in pairs], pa.int8()), "key": pa.array([key for _, key in pairs], pa.int64())}
-        keys = self._store.spark.createDataFrame(pa.table(columns))
+        keys = self._store.spark.createDataFrame(pairs, "source byte, key long")
         rows = self._read("source_lists").join(F.broadcast(keys), ["source", "key"], "left_semi").toArrow()
         return [(source, seeds, Shelves.of_table(rows.filter(np.asarray(rows["source"]) == source.bit))) for source, seeds in asked]
 

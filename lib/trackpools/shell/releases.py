@@ -14,7 +14,6 @@ from trackpools.core.channels import CANARY, CHANNELS, PROD
 from trackpools.core.overlay import newest
 from trackpools.errors import BusyError, ConfigError, ContractError, InputError
 from trackpools.shell.commits import Stats
-from trackpools.shell.few_rows import frame_of
 from trackpools.shell.store import Store
 from trackpools.tables import OVERLAYS, RELEASES, TABLES
 
@@ -138,7 +137,8 @@ def publish(store: Store, release: Release, run_key: str) -> Release:
     """
     store.create(RELEASES)
     row = asdict(release) | {"tables": [asdict(table) for table in release.tables], "dictionary": dict(release.dictionary)}
-    store.insert(RELEASES, frame_of(store.spark, [row], RELEASES.schema), {"run_key": run_key, "stage": "publish"})
+    frame = store.spark.createDataFrame([tuple(row[name] for name in RELEASES.schema.names)], RELEASES.schema)
+    store.insert(RELEASES, frame, {"run_key": run_key, "stage": "publish"})
     won = store.read(RELEASES.name).where(F.col("seq") == release.seq).select("release_id").first()
     if won is None or won["release_id"] != release.release_id:
         other = "nobody" if won is None else won["release_id"]

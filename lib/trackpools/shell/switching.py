@@ -14,7 +14,6 @@ from trackpools.core.switches import ALL, Off
 from trackpools.errors import ConfigError
 from trackpools.shell.command import Answer, Options
 from trackpools.shell.existing import existing_store
-from trackpools.shell.few_rows import frame_of
 from trackpools.shell.releases import Release, canary, released
 from trackpools.shell.store import Store
 from trackpools.tables import TRACKS
@@ -68,8 +67,8 @@ def switch(config: Config, options: Options, action: str, which: Sequence[str], 
         switches.require_known(*pair)
     store = existing_store(config)
     now = datetime.now(UTC)
-    rows = [dict(zip(SWITCHES.schema.names, (*pair, action == "off", why, now), strict=True)) for pair in wanted]
-    changed = store.upsert(SWITCHES, frame_of(store.spark, rows, SWITCHES.schema), {"stage": "switch"})
+    rows = store.spark.createDataFrame([(*pair, action == "off", why, now) for pair in wanted], SWITCHES.schema)
+    changed = store.upsert(SWITCHES, rows, {"stage": "switch"})
     said = f"{action}: {', '.join(' '.join(pair) for pair in wanted)} → {store.where(SWITCHES.name)}; readers follow within 30 s"
     root = options.root or "…"
     odd = [" ".join(pair) for pair in wanted if action == "off" and not _is_known(store, *pair)]
