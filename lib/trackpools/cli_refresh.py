@@ -16,8 +16,8 @@ def refresh(
     """Make again the pools of those listeners alone whom something concerns, with the model in force; publish them as the next release.
 
     Concerned is who played or said something since the release (change feed of `interactions`), is new, has another profile, a pool out of date or
-    with a track that may not be played any more, or is in a bucket whose turn it is (`refresh.rota`). Their rows go to `pools_hot`, which readers
-    prefer; a bucket's turn folds them into `pools`.
+    with a track that may not be played any more. Their rows go to `pools_hot`, which readers prefer; a bucket's turn (`refresh.rota`) folds them into
+    `pools`.
 
     Between two full runs: `trackpools import events NEW_PLAYS` · `trackpools refresh`. It says when a full run is due, and why.
     """

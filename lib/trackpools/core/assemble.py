@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from functools import reduce
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -36,7 +36,17 @@ GIVEN = {
     "masked": np.int32, "offered_to": np.int32, "source": np.int8, "length": np.int32, "offered": np.int32,
     "past": np.int64, "recording_idx": np.int32, "plays": np.int16, "last_day": np.int32, "bits": np.uint8, "weight": np.float32,
 }
+NAMES = ("bucket", "user_idx", "candidates", "reserve", "drops", "emitted", "shortfall", "profile", "audit")
 POOL = f"candidates array<{CANDIDATE}>, reserve array<{CANDIDATE}>, drops map<string,int>, emitted int, shortfall struct<wanted:int,got:int,rule:string>"
+ROW = f"bucket int, user_idx int, {POOL}, profile {PROFILE.simpleString()}, audit {AUDIT.simpleString()}"
+
+
+class Policy(NamedTuple):
+    """What pools are made by: how to blend, below what nothing passes, what becomes of what was heard."""
+
+    request: PoolRequest
+    standards: rules.Standards
+    heard: str
 
 
 def candidates(inputs: SourceInputs) -> DataFrame:
@@ -48,16 +58,22 @@ def candidates(inputs: SourceInputs) -> DataFrame:
 
 def pools(inputs: SourceInputs, proposed: DataFrame, as_of: datetime, model_version: str) -> DataFrame:
     """One row an eligible user, as `tables.POOLS`; a user without candidates gets an empty pool and its shortfall."""
-    config = inputs.config
     blocks = _blocks(inputs, proposed).join(F.broadcast(market_bars(inputs.cards)), "market", "left")
-    standards = rules.Standards.of(config.rules, as_of)
     # nothing may stand between: a task keeps the shelf of its first row
     whole = with_shelf(blocks, inputs.shelf)
-    schema = f"bucket int, user_idx int, {POOL}, profile {PROFILE.simpleString()}, audit {AUDIT.simpleString()}"
-    built = whole.mapInArrow(_build(pool_request(config), standards, config.pools.heard), schema)
-    return built.withColumns({
+    return stamped(whole.mapInArrow(_build(policy(inputs.config, as_of)), ROW), inputs.config, as_of, model_version)
+
+
+def stamped(rows: DataFrame, config: Config, as_of: datetime, model_version: str) -> DataFrame:
+    """`ROW` with what is the same for all."""
+    return rows.withColumns({
         "as_of": F.lit(as_of), "valid_until": F.lit(as_of + timedelta(days=config.pools.valid_days)), "model_version": F.lit(model_version),
     })
+
+
+def policy(config: Config, as_of: datetime) -> Policy:
+    """What pools are made by."""
+    return Policy(pool_request(config), rules.Standards.of(config.rules, as_of), config.pools.heard)
 
 
 def bucket_of(buckets: int) -> Column:
@@ -82,35 +98,43 @@ def _blocks(inputs: SourceInputs, proposed: DataFrame) -> DataFrame:
     day, length = F.coalesce("last_day", F.lit(-1)).alias("last_day"), F.octet_length("recordings").alias("bytes")
     met = packed(inputs.history.select("user_idx", "recording_idx", "plays", day, rules.history_bits().alias("bits"), "weight"), blocks, MET)
     offers = packed(proposed.select("user_idx", F.col("user_idx").alias("offered"), "source", "masked", length, "recordings"), blocks, OFFERS)
-    bucket = bucket_of(inputs.config.pools.buckets).alias("bucket")
-    sampled = in_sample(inputs.config.pools.audit_share).alias("sampled")
-    people = inputs.users.select(blocks.column.alias("block"), "market", bucket, "user_idx", "clean", sampled, "profile").groupBy("block")
+    people = whom(inputs, blocks).groupBy("block")
     facts = met.unionByName(offers, allowMissingColumns=True).groupBy("block")
     return people.cogroup(facts).applyInArrow(_gather, ", ".join(["market string", "users binary", *(f"{name} binary" for name in GIVEN)]))
+
+
+def whom(inputs: SourceInputs, blocks: Blocks, *more: Column) -> DataFrame:
+    """Who gets a pool: `block, market, bucket, user_idx, clean, sampled, profile` and more columns of the users."""
+    bucket, sampled = bucket_of(inputs.config.pools.buckets).alias("bucket"), in_sample(inputs.config.pools.audit_share).alias("sampled")
+    return inputs.users.select(blocks.column.alias("block"), "market", bucket, "user_idx", "clean", sampled, "profile", *more)
 
 
 def _gather(people: Any, facts: Any) -> Any:
     """The rows of a block: one a market."""
     met, offers = ({name: values(facts[name], np.int32 if kind is bytes else kind) for name, kind in types.items()} for types in (MET, OFFERS))
-    items = Ragged(np.concatenate([[0], np.cumsum(offers["bytes"], dtype=np.int64)]) // 4, offers["recordings"])
-    by_source = np.argsort(offers["source"], kind="stable")
     rows: dict[str, list[bytes]] = {name: [] for name in ("users", *GIVEN)}
     markets = pc.unique(people["market"])
     for market in markets:
         users = people.filter(pc.equal(people["market"], market)).sort_by("user_idx")
-        idx = users["user_idx"].to_numpy()
-        past, told = Lists.of(idx, met["user_idx"]), Lists.of(idx, offers["offered"][by_source])
-        which, to = by_source[told.rows], np.repeat(np.arange(len(idx)), np.diff(told.offsets))
-        masked = np.full(len(idx), -1)
-        np.maximum.at(masked, to, offers["masked"][which])  # sources mask the same history
-        made = {
-            "masked": masked, "offered_to": to, "source": offers["source"][which], "length": np.diff(items.offsets)[which],
-            "offered": items.pick(which).values, "past": past.offsets, **{name: met[name][past.rows] for name in list(MET)[1:]},
-        }
         rows["users"].append(_stream(users.select(["bucket", "user_idx", "clean", "sampled", "profile"])))
-        for name, kind in GIVEN.items():
-            rows[name].append(np.asarray(made[name], kind).tobytes())
+        for name, data in given_to(users["user_idx"].to_numpy(), met, offers).items():
+            rows[name].append(data.tobytes())
     return pa.table({"market": markets} | {name: pa.array(data, pa.binary()) for name, data in rows.items()})
+
+
+def given_to(idx: NDArray[np.int32], met: dict[str, Any], offers: dict[str, Any]) -> dict[str, Any]:
+    """`GIVEN` of some users of a block, ascending, from `MET` and `OFFERS` of all of it, recordings as int32."""
+    items = Ragged(np.concatenate([[0], np.cumsum(offers["bytes"], dtype=np.int64)]) // 4, offers["recordings"])
+    by_source = np.argsort(offers["source"], kind="stable")
+    past, told = Lists.of(idx, met["user_idx"]), Lists.of(idx, offers["offered"][by_source])
+    which, to = by_source[told.rows], np.repeat(np.arange(len(idx)), np.diff(told.offsets))
+    masked = np.full(len(idx), -1)
+    np.maximum.at(masked, to, offers["masked"][which])  # sources mask the same history
+    made = {
+        "masked": masked, "offered_to": to, "source": offers["source"][which], "length": np.diff(items.offsets)[which],
+        "offered": items.pick(which).values, "past": past.offsets, **{name: met[name][past.rows] for name in list(MET)[1:]},
+    }
+    return {name: np.asarray(made[name], kind) for name, kind in GIVEN.items()}
 
 
 def _stream(table: Any) -> bytes:
@@ -120,22 +144,31 @@ def _stream(table: Any) -> bytes:
     return bytes(sink.getvalue())
 
 
-def _build(request: PoolRequest, standards: rules.Standards, heard: str) -> Callable[[Iterator[Any]], Iterator[Any]]:
+def _build(by: Policy) -> Callable[[Iterator[Any]], Iterator[Any]]:
     def run(batches: Iterator[Any]) -> Iterator[Any]:
-        reader, names = Reader(), ["bucket", "user_idx", "candidates", "reserve", "drops", "emitted", "shortfall", "profile", "audit"]
+        reader = Reader()
         for batch in batches:
             for i in range(batch.num_rows):
                 row = batch.slice(i, 1)
                 users = pa.ipc.open_stream(row["users"][0].as_buffer()).read_all().combine_chunks()
                 given = {name: values(row[name], kind) for name, kind in GIVEN.items()}
-                clean, sampled = (np.asarray(users[name].cast(pa.int8())).astype(bool) for name in ("clean", "sampled"))
                 bars, withheld = table(row["bars"].flatten()), np.asarray(row["withheld"].flatten(), np.int64)
-                found = offered_to(given, clean, (bars, withheld), reader.of(row), (standards, heard), calibrated=request.calibration > 0)
-                made = build_pools(found, request)
-                columns = [users["bucket"], users["user_idx"], *_columns(made, request.k), users["profile"], audits(found, made.picks, sampled)]
-                yield from pa.table(dict(zip(names, columns, strict=True))).to_batches()
+                yield from filled(users, given, (bars, withheld), reader.of(row), by).to_batches()
 
     return run
+
+
+def filled(users: Any, given: dict[str, Any], market: tuple[Bytes, Longs], shelf: Shelf, by: Policy) -> Any:
+    """`ROW` of the users of one market, an Arrow table.
+
+    Args:
+        users: columns of `whom`, by `user_idx`, and `given` of the same.
+    """
+    clean, sampled = (np.asarray(users[name].cast(pa.int8())).astype(bool) for name in ("clean", "sampled"))
+    found = offered_to(given, clean, market, shelf, (by.standards, by.heard), calibrated=by.request.calibration > 0)
+    made = build_pools(found, by.request)
+    columns = [users["bucket"], users["user_idx"], *_columns(made, by.request.k), users["profile"], audits(found, made.picks, sampled)]
+    return pa.table(dict(zip(NAMES, columns, strict=True)))
 
 
 def offered_to(

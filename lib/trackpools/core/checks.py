@@ -7,7 +7,12 @@ from pyspark.sql import functions as F
 
 
 def pool_violations(pools: DataFrame, k: int) -> DataFrame:
-    """One row of counts: `rows` and how many of them break each promise of a pool.
+    """One row of counts: `rows` and how many of them break each promise of a pool."""
+    return pools.agg(F.count(F.lit(1)).alias("rows"), *(broken.alias(name) for name, broken in pool_promises(k).items()))
+
+
+def pool_promises(k: int) -> dict[str, Column]:
+    """What breaks a promise of a pool, and how many rows do: an aggregate.
 
     No lambda over candidates: Spark interprets those, at a microsecond an element, and compiles searches for the least and the greatest.
     """
@@ -28,7 +33,7 @@ def pool_violations(pools: DataFrame, k: int) -> DataFrame:
         "a score that is not a finite number":
             _holds_null("score") | (least["score"] == -math.inf) | (greatest["score"] == math.inf) | F.isnan(greatest["score"]),
     }
-    return pools.agg(F.count(F.lit(1)).alias("rows"), *(F.count_if(rule).alias(name) for name, rule in broken.items()))
+    return {name: F.count_if(rule) for name, rule in broken.items()}
 
 
 def _holds_null(name: str) -> Column:

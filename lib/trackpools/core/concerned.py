@@ -9,7 +9,7 @@ from pyspark.sql import functions as F
 
 REASONS = {
     "changed": "played, or said something", "new": "were not known before", "profile": "have another profile", "expired": "had a pool that is out of date",
-    "withdrawn": "had something in it that may not be played any more", "rota": "are in a bucket whose turn it is",
+    "withdrawn": "had something in it that may not be played any more",
 }
 
 

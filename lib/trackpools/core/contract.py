@@ -32,15 +32,18 @@ def _hashable(column: T.StructField) -> list[Column]:
     return [value, F.col(column.name).isNull()] if column.nullable else [value]
 
 
-def content_hash(df: DataFrame, table: Table) -> DataFrame:
+def content_hash(df: DataFrame, table: Table, *more: Column) -> DataFrame:
     """One row `rows long, hash string`: row count and Σ xxhash64 of the hashed columns as decimal(38).
 
     A sum, so that neither row order nor partitions matter.
+
+    Args:
+        more: aggregates to tell in the same pass.
     """
     parts = [part for column in table.columns if column.name in table.hashed for part in _hashable(column)]
     row = F.xxhash64(*parts).cast("decimal(38,0)")
     total = F.coalesce(F.sum(row), F.lit(0).cast("decimal(38,0)"))
-    return df.agg(F.count(F.lit(1)).alias("rows"), F.concat_ws(":", F.count(F.lit(1)), total).alias("hash"))
+    return df.agg(F.count(F.lit(1)).alias("rows"), F.concat_ws(":", F.count(F.lit(1)), total).alias("hash"), *more)
 
 
 def repeated_keys(df: DataFrame, table: Table) -> DataFrame:

@@ -1,7 +1,7 @@
 """A pool for one listener, without Spark: the functions of the batch's tasks, over the arrays of a release."""
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -21,6 +21,7 @@ from trackpools.core.sources.asking import Proposed, Shelves, answered, barred, 
 from trackpools.core.sources.keys import code_of_market
 from trackpools.core.sources.listeners import Listeners, day_number, taste_only
 from trackpools.core.sources.merging import keys_of
+from trackpools.core.sources.source import Source
 from trackpools.core.topk import Allowed, Catalogue, Ragged, best, exact_scores
 from trackpools.errors import ConfigError
 
@@ -70,15 +71,14 @@ class Release:
     markets: Mapping[str, Market]
     lists: Mapping[int, Shelves]
     spaces: Mapping[int, tuple[Stripe, ...]]
-    masks: dict[tuple[str, bool, int], Allowed] = field(default_factory=dict)
+    masks: dict[tuple[str, bool, int], Any] = field(default_factory=dict)
 
-    def allowed(self, person: "Person", idx: Any) -> Allowed:
-        """What the person's market and explicit policy let pass of these recordings; kept, for a million take milliseconds."""
-        key = (person.market, person.clean, id(idx))
+    def allowed(self, market: str, clean: bool, idx: Any) -> Any:
+        """Which of these recordings a market and an explicit policy let pass, bool; kept, for a million take milliseconds."""
+        key = (market, clean, id(idx))
         if key not in self.masks:
-            bars = look_up(self.markets[person.market].bars, idx.astype(np.int64))
-            passing = (bars & (rules.UNKNOWN if person.clean else rules.UNKNOWN & ~rules.BIT["explicit"])) == 0
-            self.masks[key] = Allowed(np.zeros(1, np.int32), passing[None])
+            bars = look_up(self.markets[market].bars, idx.astype(np.int64))
+            self.masks[key] = (bars & (rules.UNKNOWN if clean else rules.UNKNOWN & ~rules.BIT["explicit"])) == 0
         return self.masks[key]
 
 
@@ -116,26 +116,33 @@ def listeners(person: Person, facts: Shelf, as_of: datetime) -> Listeners:
 
 def proposals(release: Release, person: Person) -> dict[int, Proposed]:
     """What each source that is switched on proposes, by its bit; none of those that know nothing of the person."""
-    config, made = release.config, {}
     one = listeners(person, release.shelf.at(person.past.recording), release.as_of)
+    vectors = {bit: (np.zeros(1, np.int64), vector[None].astype(np.float32)) for bit, vector in person.vectors.items()}
+    return {bit: found for bit, found in proposed(release, one, [person.market], vectors).items() if len(found.recordings)}
+
+
+def proposed(release: Release, block: Listeners, markets: Sequence[str], vectors: Mapping[int, tuple[Any, Any]]) -> dict[int, Proposed]:
+    """What each source that is switched on proposes to a block of listeners, by its bit.
+
+    Args:
+        markets: of each listener, the group by name.
+        vectors: by the bit of a source that ranks by them, whose rows of the block have some, ascending, and float32 [rows, length].
+    """
+    config, made = release.config, {}
     for source in enabled(config):
         settings = getattr(config.sources, source.name)
         if source.lists is not None:
-            seeds = seeds_of(source, one, settings)
-            past = barred(one, new=source.emits == "new")
-            asked = (by_user(seeds.user, 1), seeds.key, seeds.weight)
-            found = answered(source, asked, release.lists.get(source.bit, NO_LISTS), past, users=one.idx, k=settings.k, today=one.today)
+            seeds = seeds_of(source, block, settings)
+            past = barred(block, new=source.emits == "new")
+            asked = (by_user(seeds.user, block.users), seeds.key, seeds.weight)
+            made[source.bit] = answered(
+                source, asked, release.lists.get(source.bit, NO_LISTS), past, users=block.idx, k=settings.k, today=block.today)
         elif source.offers is not None:
-            found = offered(source, one, settings)
+            made[source.bit] = offered(source, block, settings)
         elif source.bit not in release.spaces:
             raise ConfigError(f"source {source.name} proposes in its own way, which pools on demand do not know; switch it off, or make it one of lists")
-        elif source.bit not in person.vectors:
-            continue
-        else:
-            sizes = als.sizes(config, settings) if source.bit == als.BIT else (settings.k, 0)
-            found = ranked(release, person, source.bit, *sizes)
-        if len(found.recordings):
-            made[source.bit] = found
+        elif source.bit in vectors:
+            made[source.bit] = ranked(release, block, markets, vectors[source.bit], source)
     return made
 
 
@@ -160,37 +167,44 @@ def pool(release: Release, person: Person, unasked: Callable[[Shelf], Any] | Non
     ), request)
 
 
-def ranked(release: Release, person: Person, bit: int, k_new: int, k_heard: int) -> Proposed:
-    """As `als.ranked`, of one."""
+def ranked(release: Release, block: Listeners, markets: Sequence[str], vectors: tuple[Any, Any], source: Source) -> Proposed:
+    """As `als.ranked`, of a block; arguments as `proposed` has them."""
     from trackpools.core.selection import unpack
 
-    past, x, topk = person.past, person.vectors[bit][None].astype(np.float32), release.config.topk
-    met, open_ = past.heard | past.blocked, past.heard & ~past.blocked & ~past.refused
-    mask, listed = _list(past.recording[met]), past.recording[open_]
+    (rows, x), topk, settings = vectors, release.config.topk, getattr(release.config.sources, source.name)
+    k_new, k_heard = als.sizes(release.config, settings) if source.bit == als.BIT else (settings.k, 0)
+    met, open_ = block.heard | block.closed, block.heard & ~block.closed  # what is refused was heard
+    mask, listed = _lists(block, met).pick(rows), _lists(block, open_).pick(rows)
+    groups, group = np.unique([f"{clean:d}{markets[row]}" for row, clean in zip(rows, block.clean[rows], strict=True)], return_inverse=True)
     parts: list[list[Any]] = [[], []]
-    for stripe in release.spaces[bit]:
+    for stripe in release.spaces[source.bit]:
         whole, y, idx, index = stripe
-        allowed = release.allowed(person, idx)
+        allowed = Allowed(group.astype(np.int32), np.stack([release.allowed(name[1:], name[0] == "1", idx) for name in groups.tolist()]))
         effort = ann.Effort(topk.reach, topk.fetch)
         new = ann.top_k(x, y, idx, mask, k_new, index=index, effort=effort, allowed=allowed, whole=whole) if k_new else None
         known = _listed(whole, x, listed, k_heard, allowed) if k_heard else None
-        parts[0].append(keys_of(new, 1, k_new))
-        parts[1].append(keys_of(known, 1, k_heard))
+        parts[0].append(keys_of(new, len(rows), k_new))
+        parts[1].append(keys_of(known, len(rows), k_heard))
     both = [np.sort(np.concatenate(found, axis=1), axis=1)[:, :k] for found, k in zip(parts, (k_new, k_heard), strict=True)]
     keys = np.sort(np.concatenate(both, axis=1), axis=1)
     row, idx, score = np.empty(keys.size, np.int64), np.empty(keys.size, np.int32), np.empty(keys.size, np.float32)
     found = unpack(keys, keys.shape[1], 0, 0, row, idx, score)
-    return Proposed(np.array([0, found]), idx[:found], score[:found], np.array([met.sum() - open_.sum()], np.int32))
+    masked = np.zeros(block.users, np.int32)
+    masked[rows] = np.diff(mask.offsets) - np.diff(listed.offsets)
+    return Proposed(np.searchsorted(rows[row[:found]], np.arange(block.users + 1)), idx[:found], score[:found], masked)
 
 
-def _list(recordings: Any) -> Ragged:
-    return Ragged(np.array([0, len(recordings)]), recordings.astype(np.int32))
+def _lists(block: Listeners, kept: Any) -> Ragged:
+    """Of each listener, the recordings of the history that are `kept`."""
+    return Ragged(np.concatenate([[0], np.cumsum(kept)])[block.ends], block.recording[kept].astype(np.int32))
 
 
-def _listed(catalogue: Catalogue, x: Any, recordings: Any, k: int, allowed: Allowed) -> Any:
+def _listed(catalogue: Catalogue, x: Any, recordings: Ragged, k: int, allowed: Allowed) -> Any:
     """As `topk.top_listed`, of the recordings of a catalogue that lies by length."""
-    there = np.searchsorted(catalogue.known, recordings)
-    there = there[(there < len(catalogue.known)) & (catalogue.known[np.minimum(there, len(catalogue.known) - 1)] == recordings)]
-    there = there[allowed.masks[0, there]]
-    rows = np.zeros(len(there), np.int64)
+    rows, wanted = recordings.of(0, len(x))
+    there = np.searchsorted(catalogue.known, wanted)
+    known = catalogue.known[np.minimum(there, len(catalogue.known) - 1)] == wanted
+    rows, there = rows[known], there[known]
+    may = allowed.masks[allowed.group[rows], there]
+    rows, there = rows[may], there[may]
     return best(rows, catalogue.known[there], exact_scores(x, catalogue.y, rows, catalogue.place[there]), k)

@@ -13,10 +13,14 @@ VACUUM = {
     "spark.databricks.delta.vacuum.logging.enabled": "false",  # else each vacuum is a version, and the next run takes it for new input
 }
 
-FEW_ROWS = {
-    "spark.sql.adaptive.enabled": "false",  # which plans again after each exchange: of few rows that is most of the time
-    "spark.sql.ui.explainMode": "simple",  # nobody looks at the text of each plan, which for pools has megabytes
-}
+
+def few_rows(cores: int) -> dict[str, str]:
+    """For queries of many operators and few rows, on a session of so many cores."""
+    return {
+        "spark.sql.adaptive.enabled": "false",  # which plans again after each exchange: of few rows that is most of the time
+        "spark.sql.ui.explainMode": "simple",  # nobody looks at the text of each plan, which for pools has megabytes
+        "spark.sql.shuffle.partitions": str(cores),  # a task each
+    }
 
 
 def unset(spark: SparkSession, values: Mapping[str, str]) -> list[str]:

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
+from pyspark.sql.types import StructType
 
 from trackpools.config import Config
 from trackpools.core import on_demand
@@ -21,6 +22,7 @@ from trackpools.core.sources.asking import Shelves, seeds_of
 from trackpools.core.sources.listeners import Listeners, Seeds
 from trackpools.core.sources.source import Source
 from trackpools.shell.releases import Release, released
+from trackpools.shell.rows import frame_of
 from trackpools.shell.store import Store
 from trackpools.shell.switching import served_pools
 
@@ -53,7 +55,7 @@ class Explained:
         return self._read(name).where(F.col("user_idx") == self._user)
 
     def _few(self, name: str, key: str, wanted: Sequence[int]) -> DataFrame:
-        keys = self._store.spark.createDataFrame([(one,) for one in sorted(set(wanted))], f"{key} long")
+        keys = frame_of(self._store.spark, [{key: int(one)} for one in sorted(set(wanted))], StructType().add(key, "long"))
         return self._read(name).join(F.broadcast(keys), key, "left_semi")
 
     def _as_block(self, past: Past, known: Any) -> Listeners:
@@ -95,8 +97,8 @@ class Explained:
         """The sources whose keys are what a listener loves: his seeds, and the lists he looks up."""
         sources = [source for source in enabled(self._config) if source.keyed is not None]
         asked = [(source, seeds_of(source, self._listeners, getattr(self._config.sources, source.name))) for source in sources]
-        pairs = [(source.bit, key) for source, seeds in asked for key in seeds.key.tolist()]
-        keys = self._store.spark.createDataFrame(pairs, "source byte, key long")
+        pairs = [{"source": source.bit, "key": key} for source, seeds in asked for key in seeds.key.tolist()]
+        keys = frame_of(self._store.spark, pairs, StructType().add("source", "byte").add("key", "long"))
         rows = self._read("source_lists").join(F.broadcast(keys), ["source", "key"], "left_semi").toArrow()
         return [(source, seeds, Shelves.of_table(rows.filter(np.asarray(rows["source"]) == source.bit))) for source, seeds in asked]
 

@@ -12,7 +12,7 @@ from trackpools.core.concerned import REASONS
 from trackpools.shell import canarying, contracts, costs, refreshing, releases, reporting
 from trackpools.shell.cluster import Usage
 from trackpools.shell.command import Answer, Options, as_tables
-from trackpools.shell.confs import FEW_ROWS, confs
+from trackpools.shell.confs import confs, few_rows
 from trackpools.shell.flow import Flow
 from trackpools.shell.folding import fold_changes
 from trackpools.shell.moment import parse_time
@@ -74,7 +74,7 @@ def _fold(flow: Flow) -> float:
 def _refresh(flow: Flow, options: Options, work: Refresh, fold: float) -> Answer:
     began, used, key = time.monotonic(), Usage(flow.spark), work.run_key
     with flow.tracker.stage("refresh") as told:
-        with confs(flow.spark, FEW_ROWS):
+        with confs(flow.spark, few_rows(flow.config.session.cores)):
             release = refreshing.renew(work)
             flow.progress("publish: compare and swap")
             release = releases.publish(flow.store, release, key)

@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from functools import reduce
 from typing import Any
 
 from pyspark.sql import Column, DataFrame
@@ -16,11 +15,11 @@ from trackpools import tables as t
 from trackpools.core import cards, features
 from trackpools.core.als import plan
 from trackpools.core.als.foldin import signed
-from trackpools.core.assemble import bucket_of
-from trackpools.core.checks import pool_violations
+from trackpools.core.checks import pool_promises
 from trackpools.core.concerned import concerned, expired, holders, later_than, reprofiled, turn, unknown_share
+from trackpools.core.on_demand import Release as Arrays
 from trackpools.errors import ModelError
-from trackpools.shell import additive, ahead, identity, overlays, releases, writing
+from trackpools.shell import additive, ahead, few, identity, overlays, releases, writing
 from trackpools.shell.additive import Change
 from trackpools.shell.commits import Stats
 from trackpools.shell.engines import fold_in_users
@@ -43,6 +42,7 @@ class Refresh:
         folded: version of `interactions` before anything was folded.
         versions: of what is read.
         why: reason → listeners.
+        arrays: of recordings, where they are read; see `few`.
     """
 
     flow: Flow
@@ -53,6 +53,7 @@ class Refresh:
     versions: dict[str, int]
     why: dict[str, int] = field(default_factory=dict)
     measured: dict[str, float] = field(default_factory=dict)
+    arrays: Future[Arrays] | None = None
 
     @property
     def turn(self) -> list[int]:
@@ -103,7 +104,7 @@ def renew(r: Refresh) -> Release:
     """Cards, listeners concerned, their factors and pools; written, checked and told as the tables of a release."""
     flow, store = r.flow, r.flow.store
     r.versions |= flow.pin(NOW)
-    with contextlib.ExitStack() as held, ThreadPoolExecutor(1) as beside:
+    with contextlib.ExitStack() as held, ThreadPoolExecutor(2) as beside:
         def keep(frame: DataFrame) -> DataFrame:
             return held.enter_context(kept(frame))
 
@@ -111,6 +112,7 @@ def renew(r: Refresh) -> Release:
         worse = _cards(r, keep)
         read = {name: store.read(name, version) for name, version in r.versions.items()}
         ahead.prepare(beside, read)
+        r.arrays = few.ahead(beside, read, flow.config, flow.moment.as_of, r.base.rows(t.TRACK_CARDS.name))
         came = beside.submit(_came, r, dict(r.versions))
         why = keep(concerned(_found(r, read, worse)))
         r.why = {row["reason"]: int(row["count"]) for row in why.groupBy("reason").count().collect()}
@@ -118,10 +120,8 @@ def renew(r: Refresh) -> Release:
         r.measured["concerned"] = users.count()  # now, so that what joins it knows how few they are
         flow.progress(f"pools: fold in and fill {int(r.measured['concerned']):,} listeners")
         pools, factors, unknown = _made(r, read, users, keep, beside)
-        changes = _written(r, pools, factors)
-        whole = beside.submit(_require_whole, r, changes)
-        written = additive.after(changes)
-        whole.result()
+        changes = _written(r, pools, factors, users)
+        written = additive.after(changes, dict.fromkeys((t.POOLS.name, t.POOLS_HOT.name), pool_promises(flow.config.pools.k)))
         r.measured["unknown_share"] = unknown.result()
         return _release(r, [*came.result(), *written])
 
@@ -145,10 +145,7 @@ def _found(r: Refresh, read: Mapping[str, DataFrame], worse: DataFrame | None) -
     store, base, name = r.flow.store, r.base, t.INTERACTIONS.name
     feed = store.changes(name, r.folded, r.versions[name])
     pools, ids = view(store, base, t.POOLS.name), read["user_ids"]
-    found = {
-        "changed": ids if feed is None else feed, "new": later_than(ids, base.rows(t.USER_IDS.name)), "expired": expired(pools, r.flow.moment.as_of),
-        "rota": ids.where(bucket_of(r.flow.config.pools.buckets).isin(r.turn)),
-    }
+    found = {"changed": ids if feed is None else feed, "new": later_than(ids, base.rows(t.USER_IDS.name)), "expired": expired(pools, r.flow.moment.as_of)}
     if r.moved(t.USERS):
         found["profile"] = reprofiled(store.read(t.USERS.name, base.version(t.USERS.name)), read["users"], ids)
     if worse is not None:
@@ -177,7 +174,7 @@ def _made(
     known = features.facts(read["tracks"], read["recording_ids"])
     like = keep(features.user_features(some["interactions"], days, known, read["not_taste"], c.as_of))  # which every source asks for who listens
     some |= {"user_factors": factors, "user_features": like}
-    return keep(s.fill_pools(some, c)["pools"]), factors.crossJoin(F.broadcast(model)), unknown
+    return keep(few.pools(some, c, r.arrays)), factors.crossJoin(F.broadcast(model)), unknown
 
 
 def _unknown(training: DataFrame, recordings: DataFrame) -> float:
@@ -185,15 +182,16 @@ def _unknown(training: DataFrame, recordings: DataFrame) -> float:
     return float(share["unknown"] or 0.0) if share else 0.0
 
 
-def _written(r: Refresh, pools: DataFrame, factors: DataFrame) -> list[Change]:
-    """Write them; what each table lost and got."""
+def _written(r: Refresh, pools: DataFrame, factors: DataFrame, users: DataFrame) -> list[Change]:
+    """Write them, and into the buckets whose turn it is what the overlay had of those; what each table lost and got."""
     r.flow.progress("write: buckets whose turn it is, and the overlay")
     number = F.lit(r.number)
-    own, mine, none = F.col("bucket").isin(r.turn), F.col("refresh") == number, F.lit(False)
+    own, mine = F.col("bucket").isin(r.turn), F.col("refresh") == number
+    folded = view(r.flow.store, r.base, t.POOLS.name, own).join(F.broadcast(users), "user_idx", "left_anti").unionByName(pools.where(own))
     parts = (
-        (t.POOLS, pools.where(own).repartition("bucket"), own, own),
+        (t.POOLS, folded.repartition("bucket"), own, own),
         (t.POOLS_HOT, pools.where(~own).withColumn("refresh", number).repartition("bucket"), own, mine),
-        (t.USER_FACTORS_HOT, factors.withColumn("refresh", number), none, mine),
+        (t.USER_FACTORS_HOT, factors.withColumn("refresh", number), None, mine),
     )
     with ThreadPoolExecutor(len(parts)) as threads:
         changes = list(threads.map(lambda part: _replaced(r, *part), parts))
@@ -202,16 +200,8 @@ def _written(r: Refresh, pools: DataFrame, factors: DataFrame) -> list[Change]:
     return changes
 
 
-def _require_whole(r: Refresh, changes: Sequence[Change]) -> None:
-    """Refuse pools that break a promise, as they were written."""
-    of_pools = {t.POOLS.name, t.POOLS_HOT.name}
-    came = [change.came.select(*t.POOLS.schema.names) for change in changes if change.came is not None and change.before.name in of_pools]
-    if came:
-        writing.refuse(t.POOLS.name, pool_violations(reduce(DataFrame.unionByName, came), r.flow.config.pools.k))
-
-
-def _replaced(r: Refresh, table: Table, rows: DataFrame, gone: Column, came: Column) -> Change:
-    """Put rows in the place of those that satisfy `gone`; what came satisfies `came`."""
+def _replaced(r: Refresh, table: Table, rows: DataFrame, gone: Column | None, came: Column) -> Change:
+    """Put rows in the place of those that satisfy `gone` (None: of none); what came satisfies `came`."""
     store, name = r.flow.store, table.name
     before = store.commit(name).version
     was = next((one for one in r.base.tables if one.name == name), Stats(name, before, 0, "0:0"))
@@ -221,7 +211,8 @@ def _replaced(r: Refresh, table: Table, rows: DataFrame, gone: Column, came: Col
     r.versions[name] = commit.version
     if commit.version == before:
         return Change(was, before)
-    return Change(was, commit.version, store.read(name, before).where(gone), store.read(name, commit.version).where(came))
+    lost = store.read(name, before).where(gone) if gone is not None and was.rows else None
+    return Change(was, commit.version, lost, store.read(name, commit.version).where(came))
 
 
 def _came(r: Refresh, versions: Mapping[str, int]) -> list[Stats]:

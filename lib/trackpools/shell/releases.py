@@ -7,13 +7,14 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from trackpools.core.channels import CANARY, CHANNELS, PROD
 from trackpools.core.overlay import newest
 from trackpools.errors import BusyError, ConfigError, ContractError, InputError
 from trackpools.shell.commits import Stats
+from trackpools.shell.rows import frame_of
 from trackpools.shell.store import Store
 from trackpools.tables import OVERLAYS, RELEASES, TABLES
 
@@ -113,12 +114,16 @@ def released(store: Store, release: Release, name: str) -> DataFrame:
     return view(store, release, name)
 
 
-def view(store: Store, release: Release, name: str) -> DataFrame:
-    """As `released`, without counting."""
-    frame, overlay = store.read(name, release.version(name)), OVERLAYS.get(name)
+def view(store: Store, release: Release, name: str, where: Column | None = None) -> DataFrame:
+    """As `released`, without counting; of all rows, or of those of some buckets."""
+    def read(one: str) -> DataFrame:
+        frame = store.read(one, release.version(one))
+        return frame if where is None else frame.where(where)
+
+    overlay = OVERLAYS.get(name)
     if overlay is None or not release.rows(overlay.name):
-        return frame
-    return newest(frame, store.read(overlay.name, release.version(overlay.name)), TABLES[name].key[0])
+        return read(name)
+    return newest(read(name), read(overlay.name), TABLES[name].key[0])
 
 
 def require_whole(store: Store, release: Release, name: str) -> None:
@@ -137,8 +142,7 @@ def publish(store: Store, release: Release, run_key: str) -> Release:
     """
     store.create(RELEASES)
     row = asdict(release) | {"tables": [asdict(table) for table in release.tables], "dictionary": dict(release.dictionary)}
-    frame = store.spark.createDataFrame([tuple(row[name] for name in RELEASES.schema.names)], RELEASES.schema)
-    store.insert(RELEASES, frame, {"run_key": run_key, "stage": "publish"})
+    store.insert(RELEASES, frame_of(store.spark, [row], RELEASES.schema), {"run_key": run_key, "stage": "publish"})
     won = store.read(RELEASES.name).where(F.col("seq") == release.seq).select("release_id").first()
     if won is None or won["release_id"] != release.release_id:
         other = "nobody" if won is None else won["release_id"]

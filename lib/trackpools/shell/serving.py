@@ -1,13 +1,11 @@
 """A release held in memory, without a JVM: delta-rs reads its tables at their pinned versions, and one listener is answered in milliseconds."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from trackpools import extras
@@ -17,20 +15,13 @@ from trackpools.core.als.factors import matrix
 from trackpools.core.audience import EVERYWHERE, minor
 from trackpools.core.channels import PROD
 from trackpools.core.known import Known
-from trackpools.core.on_demand import Person, Release, Stripe
+from trackpools.core.on_demand import Person, Release
 from trackpools.core.past import Event, Past
-from trackpools.core.shelf import Shelf
-from trackpools.core.sources import als, fresh, vectors
-from trackpools.core.sources.asking import Shelves
 from trackpools.core.switches import Off
 from trackpools.errors import InputError
+from trackpools.shell.arrays import CARDS, SPACES, arrays
 from trackpools.shell.watching import Watch, library, markets, without_sources
 from trackpools.tables import OVERLAYS
-
-# bit of a source that ranks by vectors → tables of those of users and of recordings
-SPACES = {
-    als.BIT: ("user_factors", "recording_factors"), fresh.BIT: ("user_factors", "fresh_factors"), vectors.BIT: ("user_vectors", "recording_vectors"),
-}
 
 
 @dataclass(frozen=True)
@@ -78,13 +69,6 @@ class Opened:
         """A table at its pinned version, as a pyarrow dataset."""
         return library().DeltaTable(f"{self.root}/tables/{name}", version=self.versions[name]).to_pyarrow_dataset()
 
-    def _space(self, bit: int, name: str) -> tuple[Stripe, ...]:
-        """Of a table of factors; with indexes where the batch has some."""
-        rows, topk = self.data(name).to_table(columns=["idx", "factors"]).sort_by("idx").combine_chunks(), self.config.topk
-        idx = np.asarray(rows["idx"], np.int32)
-        y = matrix(rows["factors"]) if len(idx) else np.empty((0, 1), np.float32)
-        return Stripe.all_of(y, idx, None if bit == fresh.BIT or len(idx) <= topk.exact_max else topk.index_stripe)
-
     @property
     def release(self) -> Release:
         """Its arrays as they may be served now: read once, some seconds a million recordings, and what is switched off looked up again when that changes.
@@ -102,19 +86,15 @@ class Opened:
         return self.served[off]
 
     def _cards(self) -> Any:
-        return self.data("track_cards").to_table(columns=["recording_idx", "market", "available", "track_id", "clean_track_id"])
+        return self._columns("track_cards", CARDS)
+
+    def _columns(self, name: str, columns: Sequence[str]) -> Any:
+        data = self.data(name)
+        return data.to_table(columns=[column for column in columns if column in data.schema.names])
 
     @cached_property
     def _whole(self) -> Release:
-        return Release(
-            config=self.config, as_of=self.as_of, shelf=Shelf.of_table(self.data("recording_facts").to_table().combine_chunks()),
-            markets=markets(self._cards(), pa.array([], pa.string())),
-            lists=self._lists(), spaces={bit: self._space(bit, recordings) for bit, (_, recordings) in SPACES.items()},
-        )
-
-    def _lists(self) -> dict[int, Shelves]:
-        rows = self.data("source_lists").to_table()
-        return {bit: Shelves.of_table(rows.filter(pc.equal(rows["source"], bit))) for bit in pc.unique(rows["source"]).to_pylist()}
+        return arrays(self._columns, self.config, self.as_of)
 
     @cached_property
     def _people(self) -> dict[str, Any]:

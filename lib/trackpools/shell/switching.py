@@ -15,6 +15,7 @@ from trackpools.errors import ConfigError
 from trackpools.shell.command import Answer, Options
 from trackpools.shell.existing import existing_store
 from trackpools.shell.releases import Release, canary, released
+from trackpools.shell.rows import frame_of
 from trackpools.shell.store import Store
 from trackpools.tables import TRACKS
 from trackpools.tables_serving import SWITCHES
@@ -67,7 +68,7 @@ def switch(config: Config, options: Options, action: str, which: Sequence[str], 
         switches.require_known(*pair)
     store = existing_store(config)
     now = datetime.now(UTC)
-    rows = store.spark.createDataFrame([(*pair, action == "off", why, now) for pair in wanted], SWITCHES.schema)
+    rows = frame_of(store.spark, [{"kind": of, "value": value, "off": action == "off", "why": why, "at": now} for of, value in wanted], SWITCHES.schema)
     changed = store.upsert(SWITCHES, rows, {"stage": "switch"})
     said = f"{action}: {', '.join(' '.join(pair) for pair in wanted)} → {store.where(SWITCHES.name)}; readers follow within 30 s"
     root = options.root or "…"

@@ -71,7 +71,14 @@ def refuse(name: str, violations: DataFrame) -> int:
     """Raise for counts above zero; returns the rows."""
     row = violations.first()
     assert row is not None  # noqa: S101 - an aggregate has one row
-    broken = [f"{count} × {what}" for what, count in row.asDict().items() if what != "rows" and count]
+    counts = row.asDict()
+    rows = int(counts.pop("rows"))
+    require_none(name, counts)
+    return rows
+
+
+def require_none(name: str, violations: Mapping[str, int]) -> None:
+    """Raise for counts above zero."""
+    broken = [f"{count} × {what}" for what, count in violations.items() if count]
     if broken:
         raise ContractError(f"table {name} breaks its promises; nothing was published. This is a fault of trackpools: please report it", broken)
-    return int(row["rows"])

@@ -12,10 +12,10 @@ from builders import rows
 from trackpools.core import bars, on_demand
 from trackpools.core.als.factors import as_table, matrix
 from trackpools.core.audience import audience
-from trackpools.core.past import Past
 from trackpools.core.sources import als
 from trackpools.core.sources.inputs import SourceInputs
 from trackpools.core.sources.items import unpacked
+from trackpools.core.sources.listeners import Listeners
 from trackpools.errors import ConfigError
 from trackpools.shell.recall import below, recall
 from trackpools.tables import TRACK_CARDS
@@ -92,9 +92,10 @@ def test_on_demand_finds_by_the_same_index_the_same(inputs, frames):
     for user, items in found(given).items():
         recordings = listened if user == LISTENER else listened[:0]
         yes, no = np.ones(len(recordings), bool), np.zeros(len(recordings), bool)
-        past = Past(recordings, *[None] * 4, heard=yes, blocked=no, refused=no)
-        person = on_demand.Person(user, people[user]["market"], people[user]["clean"], (), past, {als.BIT: matrix(x["factors"])[user]})
-        made = on_demand.ranked(release, person, als.BIT, *als.sizes(given.config, given.config.sources.als))
+        unused = dict.fromkeys(("market", "declared", "plays", "first_day", "last_day", "weight", "facts", "today"))
+        clean, ends = np.array([people[user]["clean"]]), np.array([0, len(recordings)])
+        one = Listeners(idx=np.array([user], np.int32), clean=clean, ends=ends, recording=recordings, heard=yes, closed=no, **unused)
+        made = on_demand.ranked(release, one, [people[user]["market"]], (np.zeros(1, np.int64), matrix(x["factors"])[user][None]), als.SOURCE)
         assert list(zip(made.recordings.tolist(), made.scores.tolist(), strict=True)) == items
 
 

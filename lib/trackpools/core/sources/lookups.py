@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from trackpools.core import rules
 from trackpools.core.packing import Blocks, Lists, binaries, packed, values
-from trackpools.core.shelf import Reader, tag_code, with_shelf
+from trackpools.core.shelf import Reader, Shelf, tag_code, with_shelf
 from trackpools.core.sources.asking import Proposed, Shelves, answered, asked_by, barred, by_user, offered, seeds_of
 from trackpools.core.sources.inputs import ListInputs, SourceInputs
 from trackpools.core.sources.keys import market_code
@@ -21,6 +21,7 @@ from trackpools.core.sources.source import Source
 PAST = {"user_idx": np.int32, "recording": np.int32, "plays": np.int16, "first_day": np.int32, "last_day": np.int32, "weight": np.float32, "bits": np.uint8}
 WHO = {"idx": np.int32, "market": np.int64, "clean": np.uint8, "declared_ends": np.int64, "declared": np.int64}
 HELD = [*WHO, "ends", *list(PAST)[1:]]
+KINDS = WHO | PAST | {"ends": np.int64}
 # what a block asks for: its seeds by source and user, and what each kind of source must not propose
 ASKED = {"users": np.int32, "source": np.int8, "row": np.int32, "key": np.int64, "weight": np.float64, "new_ends": np.int64, "new": np.int64,
          "both_ends": np.int64, "both": np.int64}
@@ -55,22 +56,40 @@ def candidates(inputs: SourceInputs, sources: Sequence[Source]) -> list[DataFram
     return frames
 
 
+def declared_codes() -> Column:
+    """The codes of a user's `declared_tags`, as `declared`."""
+    return F.transform(F.coalesce("declared_tags", F.array().cast("array<string>")), lambda tag: tag_code(tag).cast("long")).alias("declared")
+
+
+def packed_past(inputs: SourceInputs, blocks: Blocks) -> DataFrame:
+    """`block long` and `PAST`: what users met; see `packing.packed`."""
+    days = [F.coalesce(name, F.lit(NEVER)).alias(name) for name in ("first_day", "last_day")]
+    recording, bits = F.col("recording_idx").alias("recording"), rules.history_bits().alias("bits")
+    return packed(inputs.history.select("user_idx", recording, "plays", *days, "weight", bits), blocks, PAST)
+
+
 def _listeners(inputs: SourceInputs) -> DataFrame:
     """Users in blocks with their histories: `block long` and `HELD`, a row a block; independent of partitions."""
     blocks = Blocks(inputs.config.pools.user_block, inputs.few)
-    days = [F.coalesce(name, F.lit(NEVER)).alias(name) for name in ("first_day", "last_day")]
-    recording, bits = F.col("recording_idx").alias("recording"), rules.history_bits().alias("bits")
-    past = packed(inputs.history.select("user_idx", recording, "plays", *days, "weight", bits), blocks, PAST)
-    people = inputs.users.select(
-        blocks.column.alias("block"), "user_idx", market_code(F.col("market")).alias("market"), "clean",
-        F.transform(F.coalesce("declared_tags", F.array().cast("array<string>")), lambda tag: tag_code(tag).cast("long")).alias("declared"),
-    )
+    past = packed_past(inputs, blocks)
+    people = inputs.users.select(blocks.column.alias("block"), "user_idx", market_code(F.col("market")).alias("market"), "clean", declared_codes())
     schema = ", ".join(["block long", *(f"{name} binary" for name in HELD)])
     return people.groupBy("block").cogroup(past.groupBy("block")).applyInArrow(_gather, schema)
 
 
 def _gather(people: Any, past: Any) -> Any:
-    people = people.sort_by("user_idx")
+    made = gathered(people.sort_by("user_idx"), past)
+    columns = {"block": people["block"][:1]} | {name: pa.array([data.tobytes()], pa.binary()) for name, data in made.items()}
+    return pa.table({name: column[: min(len(people), 1)] for name, column in columns.items()})
+
+
+def gathered(people: Any, past: Any) -> dict[str, Any]:
+    """`HELD` of a block.
+
+    Args:
+        people: Arrow table `user_idx, market long, clean, declared array<long>`, by `user_idx`.
+        past: of `packed_past`.
+    """
     idx, told = people["user_idx"].to_numpy(), people["declared"].combine_chunks()
     rows = {name: values(past[name], kind) for name, kind in PAST.items()}
     order = np.lexsort((rows["recording"], rows["user_idx"]))
@@ -80,9 +99,19 @@ def _gather(people: Any, past: Any) -> Any:
         "declared_ends": np.concatenate([[0], np.cumsum(np.asarray(told.value_lengths(), np.int64))]), "declared": np.asarray(told.flatten()),
         "ends": lists.offsets, **{name: rows[name][order][lists.rows] for name in list(PAST)[1:]},
     }
-    kinds = WHO | PAST | {"ends": np.int64}
-    columns = {"block": people["block"][:1]} | {name: pa.array([np.asarray(made[name], kinds[name]).tobytes()], pa.binary()) for name in HELD}
-    return pa.table({name: column[: min(len(people), 1)] for name, column in columns.items()})
+    return {name: np.asarray(made[name], KINDS[name]) for name in HELD}
+
+
+def listeners_of(held: dict[str, Any], shelf: Callable[[Any], Shelf], today: int) -> Listeners:
+    """`HELD` as a block; `shelf` tells the facts of recordings."""
+    recording, bits = held["recording"].astype(np.int64), held["bits"]
+    facts = shelf(recording)
+    return Listeners(
+        idx=held["idx"], market=held["market"], clean=held["clean"].astype(bool), declared=(held["declared_ends"], held["declared"]),
+        ends=held["ends"], recording=recording, **{name: held[name].astype(np.int64) for name in ("plays", "first_day", "last_day")},
+        weight=taste_only(held["weight"].astype(np.float64), facts), heard=bits & rules.HEARD > 0,
+        closed=bits & (rules.BLOCKED | rules.REFUSED) > 0, facts=facts, today=today,
+    )
 
 
 def _each(work: Callable[[Listeners], Any], today: int) -> Callable[[Iterator[Any]], Iterator[Any]]:
@@ -93,16 +122,8 @@ def _each(work: Callable[[Listeners], Any], today: int) -> Callable[[Iterator[An
         for batch in batches:
             for i in range(batch.num_rows):
                 row = batch.slice(i, 1)
-                kinds = WHO | PAST | {"ends": np.int64}
-                held = {name: values(row[name], kinds[name]) for name in HELD}
-                recording, bits = held["recording"].astype(np.int64), held["bits"]
-                facts = reader.of(row).at(recording)
-                made = work(Listeners(
-                    idx=held["idx"], market=held["market"], clean=held["clean"].astype(bool), declared=(held["declared_ends"], held["declared"]),
-                    ends=held["ends"], recording=recording, **{name: held[name].astype(np.int64) for name in ("plays", "first_day", "last_day")},
-                    weight=taste_only(held["weight"].astype(np.float64), facts), heard=bits & rules.HEARD > 0,
-                    closed=bits & (rules.BLOCKED | rules.REFUSED) > 0, facts=facts, today=today,
-                ))
+                held = {name: values(row[name], KINDS[name]) for name in HELD}
+                made = work(listeners_of(held, reader.of(row).at, today))
                 yield from made.to_batches() if isinstance(made, pa.Table) else [pa.RecordBatch.from_pydict({"block": row["block"]} | made)]
 
     return run
