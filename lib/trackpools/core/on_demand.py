@@ -182,7 +182,7 @@ def ranked(release: Release, block: Listeners, markets: Sequence[str], vectors: 
         allowed = Allowed(group.astype(np.int32), np.stack([release.allowed(name[1:], name[0] == "1", idx) for name in groups.tolist()]))
         effort = ann.Effort(topk.reach, topk.fetch)
         new = ann.top_k(x, y, idx, mask, k_new, index=index, effort=effort, allowed=allowed, whole=whole) if k_new else None
-        known = _listed(whole, x, listed, k_heard, allowed) if k_heard else None
+        known = _listed(whole, x, listed, k_heard, allowed) if k_heard and len(idx) else None
         parts[0].append(keys_of(new, len(rows), k_new))
         parts[1].append(keys_of(known, len(rows), k_heard))
     both = [np.sort(np.concatenate(found, axis=1), axis=1)[:, :k] for found, k in zip(parts, (k_new, k_heard), strict=True)]

@@ -1,4 +1,4 @@
-"""What a refresh does in a second thread while the first one plans: of so few rows planning is the most of it, and one thread's work.
+"""What a refresh does in threads beside while the first one plans: of so few rows planning is the most of it, and one thread's work.
 
 Nothing here changes what is asked: tables' logs are read and workers started before the first query that would wait for them.
 What fails here is not looked at: it fails once more, and is told, where it is needed.

@@ -52,7 +52,7 @@ class Refresh:
     folded: int
     versions: dict[str, int]
     why: dict[str, int] = field(default_factory=dict)
-    measured: dict[str, float] = field(default_factory=dict)
+    measured: dict[str, float] = field(default_factory=lambda: {"bytes_written": 0.0})
     arrays: Future[Arrays] | None = None
 
     @property
@@ -112,7 +112,7 @@ def renew(r: Refresh) -> Release:
         worse = _cards(r, keep)
         read = {name: store.read(name, version) for name, version in r.versions.items()}
         ahead.prepare(beside, read)
-        r.arrays = few.ahead(beside, read, flow.config, flow.moment.as_of, r.base.rows(t.TRACK_CARDS.name))
+        r.arrays = few.ahead(beside, read, flow.config, flow.moment.as_of, r.base.rows)
         came = beside.submit(_came, r, dict(r.versions))
         why = keep(concerned(_found(r, read, worse)))
         r.why = {row["reason"]: int(row["count"]) for row in why.groupBy("reason").count().collect()}
@@ -120,8 +120,7 @@ def renew(r: Refresh) -> Release:
         r.measured["concerned"] = users.count()  # now, so that what joins it knows how few they are
         flow.progress(f"pools: fold in and fill {int(r.measured['concerned']):,} listeners")
         pools, factors, unknown = _made(r, read, users, keep, beside)
-        changes = _written(r, pools, factors, users)
-        written = additive.after(changes, dict.fromkeys((t.POOLS.name, t.POOLS_HOT.name), pool_promises(flow.config.pools.k)))
+        written = _written(r, pools, factors, users)
         r.measured["unknown_share"] = unknown.result()
         return _release(r, [*came.result(), *written])
 
@@ -182,8 +181,12 @@ def _unknown(training: DataFrame, recordings: DataFrame) -> float:
     return float(share["unknown"] or 0.0) if share else 0.0
 
 
-def _written(r: Refresh, pools: DataFrame, factors: DataFrame, users: DataFrame) -> list[Change]:
-    """Write them, and into the buckets whose turn it is what the overlay had of those; what each table lost and got."""
+def _written(r: Refresh, pools: DataFrame, factors: DataFrame, users: DataFrame) -> list[Stats]:
+    """Write them, and into the buckets whose turn it is what the overlay had of those; what the tables are then.
+
+    Raises:
+        ContractError: for pools that break a promise, as they were written.
+    """
     r.flow.progress("write: buckets whose turn it is, and the overlay")
     number = F.lit(r.number)
     own, mine = F.col("bucket").isin(r.turn), F.col("refresh") == number
@@ -193,11 +196,10 @@ def _written(r: Refresh, pools: DataFrame, factors: DataFrame, users: DataFrame)
         (t.POOLS_HOT, pools.where(~own).withColumn("refresh", number).repartition("bucket"), own, mine),
         (t.USER_FACTORS_HOT, factors.withColumn("refresh", number), None, mine),
     )
-    with ThreadPoolExecutor(len(parts)) as threads:
-        changes = list(threads.map(lambda part: _replaced(r, *part), parts))
-    new = [r.flow.store.commit(change.before.name) for change in changes if change.came is not None]
-    r.measured["bytes_written"] = sum(float(commit.counted.get("numOutputBytes", 0)) for commit in new)
-    return changes
+    promises = dict.fromkeys((t.POOLS.name, t.POOLS_HOT.name), pool_promises(r.flow.config.pools.k))
+    with ThreadPoolExecutor(len(parts)) as threads:  # what is written first is read back while the others are being written
+        told = list(threads.map(lambda part: additive.after([_replaced(r, *part)], promises), parts))
+    return [one for stats in told for one in stats]
 
 
 def _replaced(r: Refresh, table: Table, rows: DataFrame, gone: Column | None, came: Column) -> Change:
@@ -211,6 +213,7 @@ def _replaced(r: Refresh, table: Table, rows: DataFrame, gone: Column | None, ca
     r.versions[name] = commit.version
     if commit.version == before:
         return Change(was, before)
+    r.measured["bytes_written"] += float(commit.counted.get("numOutputBytes", 0))
     lost = store.read(name, before).where(gone) if gone is not None and was.rows else None
     return Change(was, commit.version, lost, store.read(name, commit.version).where(came))
 

@@ -60,9 +60,12 @@ def local_session(config: SessionConfig, remote: str | None = None) -> SparkSess
     own.mkdir(mode=0o700, exist_ok=True)
     # one compiler tier halves the driver's work on small data; long runs on large data want the second. Its code cache of 48 MB
     # is full after some minutes of planning, and what is swept out is compiled again (measured: a quarter of a test run's CPU)
-    jit = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m -XX:+UseSerialGC " if config.quick_start else "-XX:+UseParallelGC "
+    # A heap begins small, and planning fills a small young generation every half second
+    jit = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m -XX:+UseSerialGC -XX:NewSize=512m " if config.quick_start else "-XX:+UseParallelGC "
+    # Hadoop runs chmod, a process, some four times for each file that it writes to a local disk
+    fork = "-Djdk.lang.Process.launchMechanism=VFORK " if sys.platform == "linux" else ""
     # -Xss: MLlib's ALS serialises a lineage that grows with every sweep, and frames of the first tier are large
-    java = f"{jit}-Xss16m -Dderby.system.home={own} -Dlog4j2.configurationFile=file:{LOG4J}"
+    java = f"{jit}{fork}-Xss16m -Dderby.system.home={own} -Dlog4j2.configurationFile=file:{LOG4J}"
     options = {
         OURS: "local",
         "spark.jars": ",".join(map(str, [*delta_jars(), *package_jars(config.packages)])),

@@ -21,7 +21,7 @@ QUIET = Options(quiet=True)
 
 
 def measure(config: Config, size: Size, rounds: int, tell: Callable[[str], None]) -> Measured:
-    """Every source and rule on; the chosen play again, a day later, what they played on the last days. A round is a world of its own."""
+    """Every source and rule on. A round is a world of its own."""
     users, recordings = size.of((200_000, 50_000), (5_000, 5_000))
     of_time, of_bytes = Ratio("seconds, of the full run's pools", 0.05, at_most=True), Ratio("bytes written, of the base's", 0.02, at_most=True)
     found, wide = Measured([of_time, of_bytes]), config.model_copy(update={"pools": config.pools.model_copy(update={"buckets": BUCKETS})})
@@ -44,12 +44,14 @@ def measure(config: Config, size: Size, rounds: int, tell: Callable[[str], None]
 
 
 def _came(store: Store) -> Path:
-    """A file of plays of one listener in a hundred."""
+    """A file of plays: one listener in a hundred plays his last track again, the day before the log ends."""
     plays = store.read(t.PLAYS.name)
     last = plays.agg(F.max("played_at").alias("last")).first()
     assert last is not None  # noqa: S101 - an aggregate has one row
-    some = plays.where((F.pmod(F.xxhash64("user_id", F.lit("refresh")), F.lit(100)) == 0) & (F.col("played_at") > F.date_sub(F.lit(last["last"]), 3)))
+    some = plays.where(F.pmod(F.xxhash64("user_id", F.lit("refresh")), F.lit(100)) == 0)
+    again = some.groupBy("user_id").agg(F.max_by(F.struct("play_key", "track_id", "ms_played"), "played_at").alias("one"))
     folder = Path(str(store.config.root)).with_name("came")
-    later = (F.col("played_at") + F.make_dt_interval(F.lit(1))).alias("played_at")
-    some.select(F.concat(F.lit("again "), "play_key").alias("event_id"), "user_id", "track_id", later, "ms_played").write.json(str(folder))
+    lately = F.date_sub(F.lit(last["last"]), 1).cast("timestamp").alias("played_at")
+    key = F.concat(F.lit("again "), "one.play_key").alias("event_id")
+    again.select(key, "user_id", "one.track_id", lately, "one.ms_played").write.json(str(folder))
     return folder
