@@ -12,16 +12,19 @@ from pyspark.sql import DataFrame
 
 from trackpools import tables as t
 
-# whose logs nobody has read when pools are planned: tables of recordings in the order in which they are asked for, then what is written
-LOGS = (
-    t.RECORDING_FACTORS, t.TRACKS, t.RECORDING_IDS, t.NOT_TASTE, t.TRACK_CARDS, t.RECORDING_FACTS, t.FRESH_FACTORS, t.SOURCE_LISTS,
-    *t.OVERLAYS.values(),
-)
+# whose logs nobody has read when pools are planned: tables of recordings in the order in which they are asked for, what is joined, what is written
+LOGS = (t.RECORDING_FACTORS, t.TRACKS, t.RECORDING_IDS, t.NOT_TASTE)
+JOINED = (t.TRACK_CARDS, t.RECORDING_FACTS, t.FRESH_FACTORS, t.SOURCE_LISTS)
+WRITTEN = tuple(t.OVERLAYS.values())
 
 
-def prepare(beside: Executor, read: Mapping[str, DataFrame]) -> None:
-    """Read the logs of `LOGS`, as far as they are among the frames read, and start Python workers."""
-    for table in LOGS:
+def prepare(beside: Executor, read: Mapping[str, DataFrame], *, joins: bool) -> None:
+    """Read logs, as far as the tables are among the frames read, and start Python workers.
+
+    Args:
+        joins: whether pools are joined, see `few`; else what they look up is being read.
+    """
+    for table in (*LOGS, *(JOINED if joins else ()), *WRITTEN):
         if table.name in read:
             beside.submit(read[table.name].inputFiles)
     # by a query of no consequence, which takes one core, so that others go on

@@ -111,8 +111,8 @@ def renew(r: Refresh) -> Release:
         flow.progress("concerned: find the listeners whose pool must change")
         worse = _cards(r, keep)
         read = {name: store.read(name, version) for name, version in r.versions.items()}
-        ahead.prepare(beside, read)
         r.arrays = few.ahead(beside, read, flow.config, flow.moment.as_of, r.base.rows)
+        ahead.prepare(beside, read, joins=r.arrays is None)
         came = beside.submit(_came, r, dict(r.versions))
         why = keep(concerned(_found(r, read, worse)))
         r.why = {row["reason"]: int(row["count"]) for row in why.groupBy("reason").count().collect()}
