@@ -11,6 +11,7 @@ from trackpools import stages as s
 from trackpools.config import Config
 from trackpools.core import at_hand
 from trackpools.core.on_demand import Release
+from trackpools.core.sources import enabled
 from trackpools.shell.arrays import SPACES, arrays
 from trackpools.shell.cluster import is_classic
 from trackpools.stage import Context, Frames
@@ -44,5 +45,9 @@ def pools(some: Frames, c: Context, held: Future[Release] | None) -> DataFrame:
     """
     if held is None:
         return s.fill_pools(some, c)["pools"]
-    users = {tuple(bit for bit, (of, _) in SPACES.items() if of == name): some[name] for name in dict.fromkeys(of for of, _ in SPACES.values())}
+    ranking: dict[str, list[int]] = {}  # table of users' vectors → sources that rank by it
+    for source in enabled(c.config):
+        if source.bit in SPACES:
+            ranking.setdefault(SPACES[source.bit][0], []).append(source.bit)
+    users = {tuple(bits): some[name] for name, bits in ranking.items()}
     return at_hand.pools(s.source_inputs(some, c), held.result(), users, c.model_version)

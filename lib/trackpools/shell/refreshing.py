@@ -52,7 +52,7 @@ class Refresh:
     folded: int
     versions: dict[str, int]
     why: dict[str, int] = field(default_factory=dict)
-    measured: dict[str, float] = field(default_factory=lambda: {"bytes_written": 0.0})
+    measured: dict[str, float] = field(default_factory=dict)
     arrays: Future[Arrays] | None = None
 
     @property
@@ -190,16 +190,23 @@ def _written(r: Refresh, pools: DataFrame, factors: DataFrame, users: DataFrame)
     r.flow.progress("write: buckets whose turn it is, and the overlay")
     number = F.lit(r.number)
     own, mine = F.col("bucket").isin(r.turn), F.col("refresh") == number
-    folded = view(r.flow.store, r.base, t.POOLS.name, own).join(F.broadcast(users), "user_idx", "left_anti").unionByName(pools.where(own))
+    folded = view(r.flow.store, r.base, t.POOLS.name).where(own).join(F.broadcast(users), "user_idx", "left_anti").unionByName(pools.where(own))
     parts = (
         (t.POOLS, folded.repartition("bucket"), own, own),
         (t.POOLS_HOT, pools.where(~own).withColumn("refresh", number).repartition("bucket"), own, mine),
         (t.USER_FACTORS_HOT, factors.withColumn("refresh", number), None, mine),
     )
     promises = dict.fromkeys((t.POOLS.name, t.POOLS_HOT.name), pool_promises(r.flow.config.pools.k))
+
+    def put(part: tuple[Table, DataFrame, Column | None, Column]) -> tuple[Change, list[Stats]]:
+        change = _replaced(r, *part)
+        return change, additive.after([change], promises)
+
     with ThreadPoolExecutor(len(parts)) as threads:  # what is written first is read back while the others are being written
-        told = list(threads.map(lambda part: additive.after([_replaced(r, *part)], promises), parts))
-    return [one for stats in told for one in stats]
+        told = list(threads.map(put, parts))
+    new = [r.flow.store.commit(change.before.name) for change, _ in told if change.came is not None]
+    r.measured["bytes_written"] = sum(float(commit.counted.get("numOutputBytes", 0)) for commit in new)
+    return [one for _, stats in told for one in stats]
 
 
 def _replaced(r: Refresh, table: Table, rows: DataFrame, gone: Column | None, came: Column) -> Change:
@@ -213,7 +220,6 @@ def _replaced(r: Refresh, table: Table, rows: DataFrame, gone: Column | None, ca
     r.versions[name] = commit.version
     if commit.version == before:
         return Change(was, before)
-    r.measured["bytes_written"] += float(commit.counted.get("numOutputBytes", 0))
     lost = store.read(name, before).where(gone) if gone is not None and was.rows else None
     return Change(was, commit.version, lost, store.read(name, commit.version).where(came))
 

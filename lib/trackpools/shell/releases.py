@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from trackpools.core.channels import CANARY, CHANNELS, PROD
@@ -114,16 +114,12 @@ def released(store: Store, release: Release, name: str) -> DataFrame:
     return view(store, release, name)
 
 
-def view(store: Store, release: Release, name: str, where: Column | None = None) -> DataFrame:
-    """As `released`, without counting; of all rows, or of those of some buckets."""
-    def read(one: str) -> DataFrame:
-        frame = store.read(one, release.version(one))
-        return frame if where is None else frame.where(where)
-
-    overlay = OVERLAYS.get(name)
+def view(store: Store, release: Release, name: str) -> DataFrame:
+    """As `released`, without counting."""
+    frame, overlay = store.read(name, release.version(name)), OVERLAYS.get(name)
     if overlay is None or not release.rows(overlay.name):
-        return read(name)
-    return newest(read(name), read(overlay.name), TABLES[name].key[0])
+        return frame
+    return newest(frame, store.read(overlay.name, release.version(overlay.name)), TABLES[name].key[0])
 
 
 def require_whole(store: Store, release: Release, name: str) -> None:
