@@ -165,28 +165,26 @@ def filled(users: Any, given: dict[str, Any], market: tuple[Bytes, Longs], shelf
         users: columns of `whom`, by `user_idx`, and `given` of the same.
     """
     clean, sampled = (np.asarray(users[name].cast(pa.int8())).astype(bool) for name in ("clean", "sampled"))
-    found = offered_to(given, clean, market, shelf, (by.standards, by.heard), calibrated=by.request.calibration > 0)
+    found = offered_to(given, clean, market, shelf, by)
     made = build_pools(found, by.request)
     columns = [users["bucket"], users["user_idx"], *_columns(made, by.request.k), users["profile"], audits(found, made.picks, sampled)]
     return pa.table(dict(zip(NAMES, columns, strict=True)))
 
 
 def offered_to(
-    given: dict[str, Any], clean: Flags, market: tuple[Bytes, Longs], shelf: Shelf, policy: tuple[rules.Standards, str], *,
-    calibrated: bool, unasked: Callable[[Shelf], Flags] | None = None,
+    given: dict[str, Any], clean: Flags, market: tuple[Bytes, Longs], shelf: Shelf, by: Policy, *,
+    unasked: Callable[[Shelf], Flags] | None = None,
 ) -> Candidates:
     """Candidates of the users of one market.
 
     Args:
         given: `GIVEN`.
         market: what it bars and withholds.
-        policy: standards, and the heard policy.
-        calibrated: whether their tastes must be known.
         unasked: on demand, of facts of recordings which of them a constraint of the request rules out.
     """
     from trackpools.core.tastes import tastes
 
-    (bars, withheld), (standards, heard) = market, policy
+    bars, withheld = market
     sizes, recording = given["length"], given["offered"].astype(np.int64)
     user, source = (np.repeat(given[name].astype(np.int64), sizes) for name in ("offered_to", "source"))
     rank = np.arange(len(user)) - np.repeat(np.cumsum(sizes) - sizes, sizes) + 1
@@ -196,13 +194,14 @@ def offered_to(
         explicit = np.arange(len(rules.RULES)) == rules.RULES.index("explicit")
         barred[:] = np.where(explicit & ~clean[:, None], 0, withheld)
     barred[given["masked"] < 0] = 0  # to whom nobody proposes anything, rules did nothing
-    below = rules.below_standard(shelf, recording, bits, standards)
+    below = rules.below_standard(shelf, recording, bits, by.standards)
     return Candidates(
         user=user, recording=recording, source=source, rank=rank,
-        flags=rules.flags(look_up(bars, recording), clean[user], bits, below, heard=heard, unasked=unasked and unasked(shelf.at(recording))),
+        flags=rules.flags(look_up(bars, recording), clean[user], bits, below, heard=by.heard, unasked=unasked and unasked(shelf.at(recording))),
         plays=plays, last_day=last_day, heard=(bits & rules.HEARD).astype(bool), masked=np.maximum(given["masked"], 0).astype(np.int64), withheld=barred,
         shelf=shelf,
-        tastes=tastes(given["past"].copy(), given["recording_idx"].astype(np.int64), given["weight"], shelf) if calibrated else Tastes.unknown(len(clean)),
+        tastes=tastes(given["past"].copy(), given["recording_idx"].astype(np.int64), given["weight"], shelf)
+        if by.request.calibration > 0 else Tastes.unknown(len(clean)),
     )
 
 

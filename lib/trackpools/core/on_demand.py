@@ -11,7 +11,7 @@ from threadpoolctl import threadpool_limits
 
 from trackpools.config import Config
 from trackpools.core import ann, rules
-from trackpools.core.assemble import GIVEN, offered_to, pool_request
+from trackpools.core.assemble import GIVEN, offered_to, policy
 from trackpools.core.bars import look_up
 from trackpools.core.past import Past
 from trackpools.core.pools import build_pool
@@ -152,7 +152,7 @@ def pool(release: Release, person: Person, unasked: Callable[[Shelf], Any] | Non
     Args:
         unasked: of facts of recordings, which of them the request does not want: bool; they are dropped as `request`.
     """
-    config, past, found = release.config, person.past, proposals(release, person)
+    past, found = person.past, proposals(release, person)
     offered = np.concatenate([np.empty(0, np.int32), *(one.recordings for one in found.values())])
     bits = rules.HEARD * past.heard + rules.BLOCKED * past.blocked + rules.REFUSED * past.refused
     given = {
@@ -160,11 +160,9 @@ def pool(release: Release, person: Person, unasked: Callable[[Shelf], Any] | Non
         "length": [len(one.recordings) for one in found.values()], "offered": offered,
         "past": [0, len(past.recording)], "recording_idx": past.recording, "plays": past.plays, "last_day": past.last_day, "bits": bits, "weight": past.weight,
     }
-    market, request = release.markets[person.market], pool_request(config)
-    return build_pool(offered_to(
-        {name: np.asarray(given[name], kind) for name, kind in GIVEN.items()}, np.array([person.clean]), (market.bars, market.withheld), release.shelf,
-        (rules.Standards.of(config.rules, release.as_of), config.pools.heard), calibrated=request.calibration > 0, unasked=unasked,
-    ), request)
+    typed = {name: np.asarray(given[name], kind) for name, kind in GIVEN.items()}
+    market, by = release.markets[person.market], policy(release.config, release.as_of)
+    return build_pool(offered_to(typed, np.array([person.clean]), (market.bars, market.withheld), release.shelf, by, unasked=unasked), by.request)
 
 
 def ranked(release: Release, block: Listeners, markets: Sequence[str], vectors: tuple[Any, Any], source: Source) -> Proposed:

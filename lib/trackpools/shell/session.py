@@ -61,7 +61,9 @@ def local_session(config: SessionConfig, remote: str | None = None) -> SparkSess
     # one compiler tier halves the driver's work on small data; long runs on large data want the second. Its code cache of 48 MB
     # is full after some minutes of planning, and what is swept out is compiled again (measured: a quarter of a test run's CPU)
     # A heap begins small, and planning fills a small young generation every half second
-    jit = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m -XX:+UseSerialGC -XX:NewSize=512m " if config.quick_start else "-XX:+UseParallelGC "
+    young = min(512, int(config.memory[:-1]) * (1024 if config.memory.endswith("g") else 1) // 3)
+    quick = f"-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m -XX:+UseSerialGC -XX:NewSize={young}m "
+    jit = quick if config.quick_start else "-XX:+UseParallelGC "
     # Hadoop runs chmod, a process, some four times for each file that it writes to a local disk
     fork = "-Djdk.lang.Process.launchMechanism=VFORK " if sys.platform == "linux" else ""
     # -Xss: MLlib's ALS serialises a lineage that grows with every sweep, and frames of the first tier are large
