@@ -15,7 +15,8 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).resolve().parents[1]
 LIB = ROOT / "lib" / "trackpools"
 # files outside shell/ that may pull to the driver, each with what bounds it
-DRIVER_PULLS = {"datasets/files.py": "names of input files", "datasets/events.py": "the first few lines, to tell the columns"}
+DRIVER_PULLS = {"datasets/files.py": "names of input files", "datasets/events.py": "the first few lines, to tell the columns",
+                "datasets/own_tables.py": "how many values of each column cannot be read"}
 # files that may put SQL together, of names and contracts only
 STATEMENTS = {"shell/statements.py"}
 # files that may touch the SparkContext or the JVM

@@ -71,6 +71,8 @@ def test_typed_columns_of_a_file_are_judged_like_their_texts(spark):
     assert (good["user_id"], good["track_id"], good["ms_played"], good["private"], good["reasons"]) == ("1", "7", 1500, True, [])
     assert good["played_at"] == dt.datetime(2025, 5, 1, 10)
     assert old["reasons"] == ["ms_played_nan", "time_before_1970"]
+    zeros = judged(spark, {"played_at": "0"}, {"played_at": "1970-01-01T14:00:00Z"}, {"played_at": "1970-01-02T00:00:00Z"}).collect()
+    assert [row["reasons"] for row in zeros] == [["time_zero"], ["time_zero"], []]
     assert missing["reasons"] == ["ms_played_negative", "time_missing"]
 
 

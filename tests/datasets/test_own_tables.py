@@ -107,3 +107,73 @@ def test_a_mapping_to_what_is_not_there_is_refused(spark, config, catalogue):
     with pytest.raises(InputError) as refused:
         brought(config, "tracks", catalogue, "ingest.columns={track_id: song, title: nmae}")
     assert refused.value.problems == ["no column title (as nmae)"]
+
+
+def written(tmp_path, name, **columns):
+    path = tmp_path / f"{name}.parquet"
+    pd.DataFrame(columns).to_parquet(path, coerce_timestamps="us")
+    return path
+
+
+def test_what_services_have_is_understood(spark, config, store, tmp_path):
+    """Release dates, an artist's own id, countries, ages, another case, times as numbers."""
+    path = written(
+        tmp_path, "catalogue", track_id=["s1", "s2"], artist=["The Sheds", None], artist_id=[7, 8], original_year=[dt.date(1999, 5, 1), None],
+        rights=[["DE", "SE"], None], tags=["Rock", "Pop"],
+    )
+    brought(config, "tracks", path)
+    found = table(store, "tracks", "track_id")
+    assert (found["s1"]["artist_ids"], found["s2"]["artist_ids"], found["s1"]["original_year"]) == (["7"], ["8"], 1999)
+    assert [tuple(right) for right in found["s1"]["rights"]] == [("DE", None, None), ("SE", None, None)]
+    assert found["s2"]["rights"] is None
+    rights = tmp_path / "rights.json"
+    rights.write_text('{"track_id": "s1", "rights": [{"market": "NO", "until": "2026-01-01"}], "original_year": "2001-02-03"}\n')
+    brought(config, "tracks", rights)
+    found = table(store, "tracks", "track_id")
+    assert [right.asDict() for right in found["s1"]["rights"]] == [{"market": "NO", "from": None, "until": dt.date(2026, 1, 1)}]
+    assert found["s1"]["original_year"] == 2001
+    brought(config, "users", written(tmp_path, "people", user_id=["u1", "u2"], birth_band=[16, 40], explicit_policy=["Clean", None]))
+    people = table(store, "users", "user_id")
+    assert [(people[user]["birth_band"], people[user]["explicit_policy"]) for user in ("u1", "u2")] == [("16", "clean"), ("40", "allow")]
+    brought(config, "signals", written(tmp_path, "acts", user_id=["u1"], track_id=["s1"], kind=["BLOCK"], at=[1_748_772_000_000]))
+    (act,) = store.read("signals").collect()
+    assert (act["kind"], act["at"].astimezone(dt.UTC)) == ("block", dt.datetime(2025, 6, 1, 10, tzinfo=dt.UTC))
+
+
+@pytest.mark.parametrize(("name", "columns", "problem"), [
+    ("tracks", {"track_id": ["s1", "s2"], "available": ["live", "removed"]}, "available (column 'available'): 2 values that cannot be read, such as 'removed'; it must be true or false"),
+    ("tracks", {"track_id": ["s1"], "rights": [[{"market": "DE", "from": "01.02.2025"}]]}, "rights (column 'rights'): 1 value"),
+    ("tracks", {"track_id": ["s1"], "rights": [5]}, "rights (column 'rights') is bigint; it must be a list of countries"),
+    ("tracks", {"track_id": ["s1"], "duration_ms": [["a"]]}, "duration_ms (column 'duration_ms') is array<string>; it must be a whole number"),
+    ("users", {"user_id": ["u1", "u2"], "birth_band": ["2010", "18-24"]}, "birth_band (column 'birth_band'): 1 value that cannot be read, such as '2010'"),
+    ("users", {"user_id": ["u1"], "birth_band": [2010]}, "no year of birth"),
+    ("users", {"user_id": ["u1"], "explicit_policy": [True]}, "explicit_policy (column 'explicit_policy') is boolean; it must be allow or clean"),
+    ("users", {"user_id": ["u1"], "explicit_policy": ["yes"]}, "it must be allow or clean"),
+    ("signals", {"user_id": ["u"], "track_id": ["s"], "kind": ["ban"], "at": [0]}, "it must be like, dislike, save, block or undo"),
+    ("signals", {"user_id": ["u"], "track_id": ["s"], "kind": ["block"], "at": ["yesterday"]}, "at (column 'at'): 1 value"),
+])
+def test_what_decides_who_may_hear_what_is_read_or_refused(spark, config, store, tmp_path, name, columns, problem):
+    """A catalogue that says removed in a word of its own must not come in as available."""
+    with pytest.raises(InputError) as refused:
+        brought(config, name, written(tmp_path, "odd", **columns))
+    assert problem in str(refused.value.problems)
+    assert not store.exists(name)
+
+
+def test_what_is_nobody_s_harm_is_left_unknown_and_told(spark, config, store, tmp_path):
+    answer = brought(config, "tracks", written(tmp_path, "odd", track_id=["s1", "s2"], tempo=["fast", "120"]))
+    assert "tempo (column 'tempo'): 1 value that cannot be read, such as 'fast': unknown now; it should be a number" in answer.warnings
+    found = table(store, "tracks", "track_id")
+    assert (found["s1"]["tempo"], found["s2"]["tempo"]) == (None, 120.0)
+    assert answer.lines[0].startswith("tracks: 2 rows new or changed")
+    again = brought(config, "tracks", written(tmp_path, "odd", track_id=["s1", "s2"], tempo=["fast", "120"]))
+    assert again.lines[0].startswith("tracks: nothing new")
+
+
+def test_a_mapped_column_that_nothing_would_be_made_of_is_refused(spark, config, catalogue, tmp_path):
+    with pytest.raises(InputError) as refused:
+        brought(config, "tracks", catalogue, "ingest.columns={track_id: song, market: owner}")
+    assert refused.value.problems == ["no column market in tracks, to which owner is mapped"]
+    with pytest.raises(InputError) as refused:
+        brought(config, "events", written(tmp_path, "plays", user_id=["u"], track_id=["s"], played_at=["2025-06-01T10:00:00Z"], owner=["EMI"]), "ingest.columns={label: owner}")
+    assert "ingest.columns maps label to 'owner'; a log of plays has no label" in refused.value.problems[0]

@@ -1,10 +1,12 @@
 """What a run costs is kept with its release, and a budget is asked before anything is spent."""
 
 import json
+import time
 
 from flows import SMALL
 from trackpools.cli import _run
 from trackpools.shell import releases
+from trackpools.shell.cluster import Usage
 from trackpools.shell.store import Store
 from trackpools.stages import STAGES
 
@@ -13,6 +15,17 @@ def run(config, capsys, *words):
     told = [part for setting in ("mlflow.enabled=false", *SMALL) for part in ("--set", setting)]
     code = _run([*words, "--root", config.store.root, "--json", *told])
     return code, json.loads(capsys.readouterr().out)
+
+
+def test_core_seconds_are_those_of_tasks_and_not_of_the_clock(spark):
+    used = Usage(spark)
+    time.sleep(3)
+    assert used.totals()["core_seconds"] < 0.5, "nothing ran"
+    until = time.monotonic() + 60
+    spark.range(0, 300_000_000, 1, 2).selectExpr("max(xxhash64(id))").collect()
+    while used.totals()["core_seconds"] < 0.5 and time.monotonic() < until:
+        time.sleep(0.2)  # Spark tells a moment later
+    assert used.totals()["core_seconds"] >= 0.5
 
 
 def test_costs_are_kept_and_a_budget_below_them_is_refused_before_anything_runs(spark, released, capsys):

@@ -36,7 +36,7 @@ def test_rows_add_up_bad_ones_are_kept_with_reasons_and_the_same_file_twice_chan
     result = run(lines, "ingest.max_rejected_fraction=0.1")
     assert (result.read, result.accepted, result.rejected, result.duplicates) == (66, 60, 4, 2)
     assert result.reasons == {"broken_line": 1, "time_unparsable": 2, "user_id_null": 1}
-    assert result.tables == ["tracks", "plays_rejected", "plays"]
+    assert list(result.written) == ["tracks", "plays_rejected", "plays"]
     assert sorted(map(tuple, store.read("plays_rejected").select("row_text", "reasons").collect())) == [
         (",,t1,2025-05-01T10:00:00Z,Evil", ["user_id_null"]), (",u1,t1", ["broken_line"]),
         (",u1,t1,never,Evil", ["time_unparsable"]), (",u1,t1,never,Evil", ["time_unparsable"]),
@@ -44,7 +44,7 @@ def test_rows_add_up_bad_ones_are_kept_with_reasons_and_the_same_file_twice_chan
     assert store.read("tracks").where("title = 'Evil'").count() == 0
     before = state(store)
     again = run(lines, "ingest.max_rejected_fraction=0.1")
-    assert (again.accepted, again.rejected, again.duplicates, again.tables) == (0, 4, 62, [])
+    assert (again.accepted, again.rejected, again.duplicates, again.written) == (0, 4, 62, {})
     assert state(store) == before
 
 
@@ -116,12 +116,12 @@ def test_a_catalogue_users_and_signals_enter_once_and_bad_ids_are_noted(spark, s
     imported = Imported(
         None, tracks=rows(spark, "tracks", {"track_id": "a", "title": "B"}, {"track_id": "a", "title": "A"}, {"track_id": " "}),
         users=rows(spark, "users", {"user_id": "u", "explicit_policy": "allow"}),
-        signals=rows(spark, "signals", *[{"user_id": "u", "kind": "like", "at": at}] * 2), notes=("n",),
+        signals=rows(spark, "signals", *[{"user_id": "u", "track_id": "a", "kind": "like", "at": at}] * 2, {"user_id": "u", "track_id": "", "kind": "like", "at": at}), notes=("n",),
     )
     first = ingest(store, imported, config(), NOW, {})
-    assert (first.tables, first.notes) == (["tracks", "users", "signals"], ("n", "left out 1 tracks rows with a bad track_id"))
+    assert (first.written, first.notes) == ({"tracks": 1, "users": 1, "signals": 1}, ("n", "left out 1 tracks rows with a bad track_id", "left out 1 signals rows with a bad user_id or track_id, or without kind or time"))
     assert [row["title"] for row in store.read("tracks").collect()] == ["A"]
     assert store.read("signals").count() == 1
     before = state(store)
-    assert ingest(store, imported, config(), NOW, {}).tables == []
+    assert ingest(store, imported, config(), NOW, {}).written == {}
     assert state(store) == before

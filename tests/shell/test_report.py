@@ -22,7 +22,7 @@ EVIL = "<script>alert(1)</script> $\\frac{1}{2}$ \x07 &amp; " + "x" * 80
 
 def full_data(text="als"):
     return ReportData(
-        release_id=f"r-1 {text}", as_of="2026-01-01T00:00:00Z", k=500, users=1000, sampled_users=500, catalogue=3000, coverage=0.41, model_version=text,
+        release_id=f"r-1 {text}", as_of="2026-01-01T00:00:00Z", k=500, users=1000, sampled_users=500, exposed_users=1000, catalogue=3000, coverage=0.41, model_version=text,
         tables=[("pools", 3, 1000, "1000:42"), (text, 0, 2, "2:7")],
         accounting={"read": 1_200_000, "accepted": 1_180_000, "rejected": 1_000, "duplicates": 19_000},
         rejected={"time_missing": 700, text: 300}, long_tail=[(0, 0), (0.1, 0.55), (0.3, 0.8), (0.6, 0.95), (1, 1)],
@@ -107,9 +107,9 @@ def candidate(recording, score, sources):
 def world(spark):
     pools = rows(
         spark, "pools",
-        {"user_idx": 0, "candidates": [candidate(0, 0.9, 1), candidate(1, 0.5, 3)], "drops": {"heard": 2, "below_cut": 5}},
-        {"user_idx": 1, "candidates": [candidate(0, 0.7, 2)], "drops": {"heard": 1}, "shortfall": {"wanted": 2, "got": 1, "rule": "rights"}},
-        {"user_idx": 2, "candidates": [], "shortfall": {"wanted": 2, "got": 0, "rule": "rights"}},
+        {"user_idx": 0, "bucket": 0, "candidates": [candidate(0, 0.9, 1), candidate(1, 0.5, 3)], "drops": {"heard": 2, "below_cut": 5}},
+        {"user_idx": 1, "bucket": 1, "candidates": [candidate(0, 0.7, 2)], "drops": {"heard": 1}, "shortfall": {"wanted": 2, "got": 1, "rule": "rights"}},
+        {"user_idx": 2, "bucket": 2, "candidates": [], "shortfall": {"wanted": 2, "got": 0, "rule": "rights"}},
     )
     frames = {
         "pools": pools,
@@ -172,5 +172,8 @@ def test_a_curve_of_many_points_is_thinned_and_its_area_is_the_gini():
 
 def test_many_users_are_sampled_and_the_page_says_so(world):
     data = collect_report(world, {0: "als", 1: "popular"}, release_id="r", as_of="t", k=2, sample_users=1)
-    assert (data.users, data.sampled_users) == (3, 1)
-    assert "measured on about 1 users" in build_report(data)
+    assert (data.users, data.sampled_users, data.exposed_users, data.coverage) == (3, 1, 3, 0.5)
+    assert data.source_mix == {"1–10": {"als": 0.75, "popular": 0.25}}  # the pool of bucket 0 alone
+    page = build_report(data)
+    assert "mix, scores and groups measured on about 1 users" in page
+    assert "coverage and exposure measured" not in page

@@ -79,6 +79,7 @@ BAD_SETTINGS = {
     "day before all logs": ("synthetic.until=0001-01-01", "synthetic.until", "from 1970"),
     "separator of two": ("ingest.separator='::'", "ingest.separator", "one character", "'::'"),
     "separator that ends lines": (r'ingest.separator="\n"', "ingest.separator", "one character"),
+    "a colon without its space": ("ingest.columns={user_id:uid}", "ingest.columns", "a space is missing behind the colon of user_id:uid"),
     "column of ours unknown": ("ingest.columns.usr=uid", "ingest.columns", "unknown columns ['usr']", "user_id"),
     "column with a backquote": ("ingest.columns.user_id='a`b'", "ingest.columns.user_id", "backquotes", "'a`b'"),
     "column empty": ("ingest.columns.user_id=''", "ingest.columns.user_id", "1 to 200"),

@@ -54,6 +54,14 @@ def by_lot(users: int, most: int) -> Column:
     return F.lit(True) if users <= most else F.pmod(F.xxhash64("user_idx"), F.lit(1_000_000)) < F.lit(int(1_000_000 * most / users))
 
 
+def first_buckets(users: int, most: int, buckets: int) -> int:
+    """How many of the partitions of `pools`, to which users are sent by a hash, hold about so many users: all, or at least one.
+
+    Of the others no file is read.
+    """
+    return buckets if users <= most else max(1, round(buckets * most / users))
+
+
 def eligible(everybody: DataFrame, features: DataFrame, history: DataFrame, active_days: int, as_of: datetime) -> DataFrame:
     """The audience that gets a pool, with `profile`: everybody, or who was active within `active_days` (above 0)."""
     if active_days:

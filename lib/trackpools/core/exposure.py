@@ -7,7 +7,10 @@ from pyspark.sql import functions as F
 
 
 def exposures(pools: DataFrame) -> DataFrame:
-    """`pools, recordings`: how many recordings are in so many pools; a row a number of pools that occurs, none for 0."""
+    """`pools, recordings`: how many recordings are in so many pools; a row a number of pools that occurs, none for 0.
+
+    They are few: of S places in pools, fewer than √(2 S).
+    """
     offered = pools.select(F.explode("candidates.recording").alias("recording")).groupBy("recording").agg(F.count(F.lit(1)).alias("pools"))
     return offered.groupBy("pools").agg(F.count(F.lit(1)).alias("recordings"))
 

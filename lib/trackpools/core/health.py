@@ -68,7 +68,7 @@ def turnover(before: DataFrame, now: DataFrame) -> DataFrame:
 
 def fullness(pools: DataFrame, k: int) -> DataFrame:
     """`rule` (null: full), `users long, size double`: pools by the rule that left them short, and the mean share of k that they hold."""
-    return pools.groupBy(F.col("shortfall.rule").alias("rule")).agg(F.count(F.lit(1)).alias("users"), (F.avg(F.size("candidates")) / k).alias("size"))
+    return pools.groupBy(F.col("shortfall.rule").alias("rule")).agg(F.count(F.lit(1)).alias("users"), (F.avg(F.size("candidates.recording")) / k).alias("size"))
 
 
 def within(psi: Sequence[tuple[str, float, float]], most: float) -> list[Check]:

@@ -16,6 +16,7 @@ from trackpools.tables import PLAYS
 
 ROW_TEXT_LIMIT = 10_000
 INT_MAX = 2**31 - 1
+DAY_US = 86_400_000_000
 YEAR_10000_US = 253_402_300_800_000_000  # Python and Parquet readers stop before it
 NUMBER = r"\A[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?\z"  # Spark's own cast would also take 1d and 0x1p3
 ISO_8601 = r"\A\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?( ?(Z|UTC|[+-]\d{2}(:?\d{2})?))?\z"
@@ -106,6 +107,8 @@ def time_reasons(ingest: IngestConfig, now: datetime, *, timed: bool) -> list[Co
         reason("time_missing", F.lit(timed) & ~F.col("_played_given") & (F.col("kind") != "count")),
         reason("time_unparsable", given & at.isNull()),
         reason("time_before_1970", given & (at < 0)),
+        # nobody played anything on that day: it is what a missing time turns into, moved by a time zone
+        reason("time_zero", given & at.between(0, DAY_US - 1)),
         reason("time_in_future", given & ((at > receipt + ingest.max_clock_skew_s * 1_000_000) | (at >= YEAR_10000_US))),
         reason("received_at_wrong_type", F.col("_received_given") & (F.col("_received_us").isNull() | ~_in_range("_received_us"))),
     ]

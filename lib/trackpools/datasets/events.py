@@ -153,6 +153,8 @@ def map_columns(types: Mapping[str, T.DataType | None], ingest: IngestConfig, pa
     """
     astray = [(ours, theirs) for ours, theirs in sorted(ingest.columns.items()) if theirs not in types]
     problems = [f"ingest.columns maps {ours} to {theirs!r}, which the input does not have" for ours, theirs in astray]
+    strange = [(ours, theirs) for ours, theirs in sorted(ingest.columns.items()) if theirs in types and ours not in OURS]
+    problems += [f"ingest.columns maps {ours} to {theirs!r}; a log of plays has no {ours}, it has {', '.join(OURS)}" for ours, theirs in strange]
     mapping = {name: ingest.columns.get(name, name) for name in OURS if name != "rating" and ingest.columns.get(name, name) in types}
     if ingest.rating_column is not None:
         if ingest.rating_column in types:

@@ -6,48 +6,52 @@ from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql import types as T
 
 from trackpools.config import Config
 from trackpools.datasets import Imported
 from trackpools.datasets.catalogue import artist_ids, one
 from trackpools.datasets.events import detect_format
 from trackpools.datasets.files import ignored, quoted, unreadable
+from trackpools.datasets.reading import FORMS, Read, form, read_as
 from trackpools.errors import InputError
 from trackpools.table import Table
 from trackpools.tables import SIGNALS, TRACKS, USERS
 
-LIST = ";"  # between several values in a text: tags, artists
 NEEDED = {TRACKS.name: ("track_id",), USERS.name: ("user_id",), SIGNALS.name: ("user_id", "track_id", "kind", "at")}
 
 
 def tracks(spark: SparkSession, path: str, config: Config) -> Imported:
-    """A catalogue; grain: one row a track. Only the columns that the file has are changed; `artist` may stand for `artist_names`.
+    """A catalogue; grain: one row a track. Only the columns that the file has are changed; `artist` and `artist_id` may stand for lists of one.
 
     Raises:
-        InputError: where it cannot be read, has no `track_id`, or none of the other columns.
+        InputError: where it cannot be read, has no `track_id`, or none of the other columns; see `_columns` too.
     """
-    frame, theirs = _read(spark, path, config, TRACKS, ("artist",))
-    made = _columns(frame, theirs, TRACKS)
+    frame, theirs = _read(spark, path, config, TRACKS, ("artist", "artist_id"))
+    made, notes = _columns(frame, theirs, TRACKS, config)
     if "artist" in theirs and "artist_names" not in theirs:
         made["artist_names"] = one(F.col(quoted(theirs["artist"])).cast("string"))
-    if "artist_names" in made and "artist_ids" not in made:
-        made["artist_ids"] = artist_ids(None, F.try_element_at(made["artist_names"], F.lit(1)))
-    return Imported(None, tracks=frame.select(*(column.alias(name) for name, column in made.items())), notes=ignored(frame.columns, theirs.values()))
+    if "artist_ids" not in made and ("artist_names" in made or "artist_id" in theirs):
+        own = F.col(quoted(theirs["artist_id"])).cast("string") if "artist_id" in theirs else None
+        first = F.try_element_at(made["artist_names"], F.lit(1)) if "artist_names" in made else F.lit(None).cast("string")
+        made["artist_ids"] = artist_ids(own, first)
+    rows = frame.select(*(column.alias(name) for name, column in made.items()))
+    return Imported(None, tracks=rows, notes=(*ignored(frame.columns, theirs.values()), *notes))
 
 
 def users(spark: SparkSession, path: str, config: Config) -> Imported:
     """Profiles; grain: one row a user. Only the columns that the file has are changed."""
     frame, theirs = _read(spark, path, config, USERS)
-    made = frame.select(*(column.alias(name) for name, column in _columns(frame, theirs, USERS).items()))
-    return Imported(None, users=made, notes=ignored(frame.columns, theirs.values()))
+    made, notes = _columns(frame, theirs, USERS, config)
+    rows = frame.select(*(column.alias(name) for name, column in made.items()))
+    return Imported(None, users=rows, notes=(*ignored(frame.columns, theirs.values()), *notes))
 
 
 def signals(spark: SparkSession, path: str, config: Config) -> Imported:
     """Likes, dislikes, saves, blocks and undos; grain: one act."""
     frame, theirs = _read(spark, path, config, SIGNALS)
-    made = frame.select(*(column.alias(name) for name, column in _columns(frame, theirs, SIGNALS).items()))
-    return Imported(None, signals=made, notes=ignored(frame.columns, theirs.values()))
+    made, notes = _columns(frame, theirs, SIGNALS, config)
+    rows = frame.select(*(column.alias(name) for name, column in made.items()))
+    return Imported(None, signals=rows, notes=(*ignored(frame.columns, theirs.values()), *notes))
 
 
 def _read(spark: SparkSession, path: str, config: Config, table: Table, more: tuple[str, ...] = ()) -> tuple[DataFrame, dict[str, str]]:
@@ -63,23 +67,52 @@ def _read(spark: SparkSession, path: str, config: Config, table: Table, more: tu
     theirs = {name: column for name, column in told.items() if column in frame.columns}
     missing = [f"{name} (as {told[name]})" if told[name] != name else name for name in NEEDED[table.name] if name not in theirs]
     wrong = [f"{name} (as {told[name]})" for name in ours if name in config.ingest.columns and name not in theirs and name not in NEEDED[table.name]]
+    mapped = config.ingest.columns.items()
+    wrong += [f"{name} in {table.name}, to which {column} is mapped" for name, column in mapped if name not in ours and column in frame.columns]
     if missing or wrong or len(theirs) == len(NEEDED[table.name]) == 1:
         problems = [f"no column {one}" for one in (*missing, *wrong)] or [f"no column but {', '.join(theirs)}; ours are {', '.join(ours)}"]
         raise InputError(f"{path} does not fit {table.name}; it has {', '.join(frame.columns[:50])}; map yours by ingest.columns", problems)
     return frame, theirs
 
 
-def _columns(frame: DataFrame, theirs: Mapping[str, str], table: Table) -> dict[str, Column]:
-    """Ours from theirs: a value that is none of the type is null, a text of several values is split."""
-    kinds = {column.name: column.dataType for column in frame.schema}
-    made: dict[str, Column] = {}
-    for name in table.schema.names:
-        if name in theirs:
-            given, wanted = kinds[theirs[name]], table.schema[name].dataType
-            column = F.col(quoted(theirs[name]))
-            if isinstance(wanted, T.ArrayType) and isinstance(given, T.StringType):
-                column = F.filter(F.transform(F.split(column, LIST), lambda each: F.trim(each)), lambda each: each != "")  # noqa: PLW0108 - trim takes a second argument, which transform would give
-            made[name] = column.try_cast(wanted)
-    if "tags" in made and table is TRACKS:
-        made["tags"] = F.transform(made["tags"], F.lower)
-    return made
+def _columns(frame: DataFrame, theirs: Mapping[str, str], table: Table, config: Config) -> tuple[dict[str, Column], tuple[str, ...]]:
+    """Ours from theirs, and notes on values that cannot be read and are null therefore.
+
+    Raises:
+        InputError: for columns whose type cannot be ours, and where what decides who may hear what (`reading.FORMS`) cannot be read in any row.
+    """
+    names = [name for name in table.schema.names if name in theirs]
+    wanted = {name: table.schema[name].dataType for name in names}
+    found = {name: read_as(frame, theirs[name], name, wanted[name], config.ingest.time_unit) for name in names}
+    types = [
+        f"{name} (column {theirs[name]!r}) is {frame.schema[theirs[name]].dataType.simpleString()}; it must be {form(name, wanted[name])}"
+        for name in names if found[name] is None
+    ]
+    if types:
+        raise InputError(f"the file has columns of types that {table.name} cannot take; convert them, or map other columns", types)
+    made = {name: one_read for name, one_read in found.items() if one_read is not None}
+    refused, notes = [], []
+    for name, count, example in _unread(frame, theirs, made):
+        told = f"{name} (column {theirs[name]!r}): {count:,} value{'s' * (count != 1)} that cannot be read, such as {example!r:.60}"
+        if name in FORMS:
+            refused.append(f"{told}; it must be {form(name, wanted[name])}")
+        else:
+            notes.append(f"{told}: unknown now; it should be {form(name, wanted[name])}")
+    if refused:
+        raise InputError(f"what {table.name} says of who may hear what must be read, and nothing was imported; convert it, or map other columns", refused)
+    values = {name: one_read.value for name, one_read in made.items()}
+    if "tags" in values and table is TRACKS:
+        values["tags"] = F.transform(values["tags"], F.lower)
+    return values, tuple(notes)
+
+
+def _unread(frame: DataFrame, theirs: Mapping[str, str], made: Mapping[str, Read]) -> list[tuple[str, int, str]]:
+    """Of each column with values that cannot be read: how many, and one of them; one pass over the file."""
+    asked = [
+        measure for name, one_read in made.items() for measure in (
+            F.count_if(one_read.unread).alias(f"{name} count"),
+            F.max(F.when(one_read.unread, F.col(quoted(theirs[name])).cast("string"))).alias(f"{name} such as"),
+        )
+    ]
+    row = frame.agg(*asked).collect()[0]
+    return [(name, row[f"{name} count"], row[f"{name} such as"]) for name in made if row[f"{name} count"]]

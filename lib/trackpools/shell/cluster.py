@@ -56,8 +56,12 @@ class Usage:
         if not is_classic(self._spark):
             return (0.0, 0.0, 0.0)
         context: Any = self._spark.sparkContext
-        found = context._jsc.sc().statusStore().executorList(False)
-        told = [(one.totalDuration(), one.totalInputBytes(), one.totalShuffleWrite()) for one in (found.apply(i) for i in range(found.size()))]
+        # as they are kept: `executorList` tells of a driver how long it has been there instead of how long its tasks took
+        kind = context._jvm.java.lang.Class.forName("org.apache.spark.status.ExecutorSummaryWrapper")
+        executors, told = context._jsc.sc().statusStore().store().view(kind).iterator(), []
+        while executors.hasNext():
+            one = executors.next().info()
+            told.append((one.totalDuration(), one.totalInputBytes(), one.totalShuffleWrite()))
         run_ms, read, shuffled = (float(sum(one[i] for one in told)) for i in range(3))  # at first Spark may know of no executor, not even its driver
         return run_ms / 1000, read, shuffled
 

@@ -10,7 +10,7 @@ from pyspark.sql import functions as F
 from trackpools import tables as t
 from trackpools.config import Config
 from trackpools.core import health
-from trackpools.core.audience import by_lot
+from trackpools.core.audience import first_buckets
 from trackpools.core.health import Check
 from trackpools.errors import QualityError
 from trackpools.shell import releases
@@ -68,7 +68,7 @@ def _of_log(flow: Flow, force: Release, now: datetime) -> Iterator[Check]:
     if last is None:
         return  # a log without times has no days
     last = last.astimezone(UTC)
-    yield Check("fresh", "all", (now - last).total_seconds() / 3600, high=limits.fresh_hours, usual=f"last play {last:%Y-%m-%d %H:%M} UTC")
+    yield Check("fresh", "all", (now - last).total_seconds() / 3600, high=limits.fresh_hours, usual=f"hours since the last play, {last:%Y-%m-%d %H:%M} UTC")
     counts = {row["ago"]: row for row in health.daily(plays, force.as_of).collect()}
     for name, column in (("volume", "plays"), ("listeners", "users")):
         told = {ago: int(row[column]) for ago, row in counts.items()}
@@ -98,9 +98,15 @@ def _of_release(flow: Flow, force: Release) -> Iterator[Check]:
     for name, most in (("lost", limits.lost), ("new", limits.new)):
         if moved[name] is not None:
             yield Check(name, "all", moved[name], high=most, usual=f"since release {older.seq}")
-    some = by_lot(force.rows(t.POOLS.name), SAMPLE)
+    some = F.col("bucket") < first_buckets(force.rows(t.POOLS.name), SAMPLE, flow.config.pools.buckets)
     drift = drift_of(lambda name: view(store, force, name), Older.of(store, older), some)
     yield from health.within([(name, index, drift.chance[name]) for name, index in drift.psi.items()], limits.psi)
+
+
+def _asked(one: Check) -> str:
+    """The bounds of a check, for people."""
+    bounds = " to ".join(f"{bound:.3g}" for bound in (one.low, one.high) if bound is not None)
+    return bounds if one.low is not None and one.high is not None else f"≥ {bounds}" if one.low is not None else f"≤ {bounds}"
 
 
 def _answer(flow: Flow, options: Options, force: Release, found: list[Check]) -> Answer:
@@ -108,13 +114,12 @@ def _answer(flow: Flow, options: Options, force: Release, found: list[Check]) ->
 
     grid = Table("check", "of", "found", "should be", "usual", "")
     for one in sorted(found, key=lambda one: one.holds):
-        bounds = " to ".join(f"{bound:.3g}" for bound in (one.low, one.high) if bound is not None)
-        asked = bounds if one.low is not None and one.high is not None else f"≥ {bounds}" if one.low is not None else f"≤ {bounds}"
-        grid.add_row(one.name, one.slice, f"{one.found:.3g}", asked, one.usual, "ok" if one.holds else "ALERT")
+        grid.add_row(one.name, one.slice, f"{one.found:.3g}", _asked(one), one.usual, "ok" if one.holds else "ALERT")
     broken = [one for one in found if not one.holds]
     if broken:
-        problems = [f"{one.name} {one.slice}: {one.found:.3g} ({one.usual}); {SAID[one.name]}" for one in broken]
-        raise QualityError(f"{len(broken)} of {len(found)} checks of release {force.seq} do not hold; runbook.md says what each means", problems)
+        problems = [f"{one.name} {one.slice}: {one.found:.3g}, should be {_asked(one)} ({one.usual}); {SAID[one.name]}" for one in broken]
+        said = f"{len(broken)} of {len(found)} checks of release {force.seq} do not hold"
+        raise QualityError(f"{said}; docs/runbook.md, which the package carries, says what each means", problems)
     more: dict[str, Any] = {"checks": [asdict(one) for one in found]}
     after = f"next: trackpools show pools --limit 1 --root {options.root or '…'}"
     said = f"all {len(found)} checks of release {force.seq} hold → {flow.store.where(t.POOL_METRICS.name)}, metrics {PREFIX}…"

@@ -38,7 +38,7 @@ class IngestResult:
         accepted: plays that Delta says it inserted.
         duplicates: repeats inside the batch, and plays that the table already held.
         reasons: reason → refused rows that have it; a row may have several.
-        tables: tables with a new version.
+        written: table with a new version → rows that are new or changed there.
         notes: what was ignored or assumed.
     """
 
@@ -47,7 +47,7 @@ class IngestResult:
     rejected: int = 0
     duplicates: int = 0
     reasons: dict[str, int] = field(default_factory=dict)
-    tables: list[str] = field(default_factory=list)
+    written: dict[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
 
@@ -170,12 +170,18 @@ def _upsert(store: Store, table: Table, df: DataFrame | None, config: Config, me
     return written, (f"left out {bad} {table.name} rows with a bad {table.key[0]}",) if bad else ()
 
 
-def _insert_signals(store: Store, signals: DataFrame | None, metadata: Mapping[str, Any]) -> int:
+def _insert_signals(store: Store, signals: DataFrame | None, config: Config, metadata: Mapping[str, Any]) -> tuple[int, tuple[str, ...]]:
+    """Insert new acts; those without what an act must have, or with a bad id, are left out and counted in a note."""
     if signals is None:
-        return 0
-    unique = _smallest(conform(signals, SIGNALS), SIGNALS)
-    bounds = unique.agg(F.min("at").alias("low"), F.max("at").alias("high")).first()
-    return 0 if bounds is None or bounds["low"] is None else store.insert(SIGNALS, unique, metadata, _between("at", bounds["low"], bounds["high"]))
+        return 0, ()
+    ids = [rule for name in ("user_id", "track_id") for rule in id_reasons(name, config.ingest.max_id_length)]
+    good = (F.size(F.array_compact(F.array(*ids))) == 0) & F.col("kind").isNotNull() & F.col("at").isNotNull()
+    with kept(conform(signals, SIGNALS)) as rows:
+        unique = _smallest(rows.where(good), SIGNALS)
+        when = F.when(good, F.col("at"))
+        row = rows.agg(F.count_if(~good).alias("bad"), F.min(when).alias("low"), F.max(when).alias("high")).collect()[0]
+        written = 0 if row["low"] is None else store.insert(SIGNALS, unique, metadata, _between("at", row["low"], row["high"]))
+    return written, (f"left out {row['bad']} signals rows with a bad user_id or track_id, or without kind or time",) if row["bad"] else ()
 
 
 def ingest(store: Store, imported: Imported, config: Config, now: datetime, metadata: Mapping[str, Any]) -> IngestResult:
@@ -205,7 +211,7 @@ def _write(
     tracks, track_notes = _upsert(store, TRACKS, _catalogue(imported, judged, conform(store.read(TRACKS.name), TRACKS)), config, metadata)
     people = None if imported.users is None else _with_known(imported.users, USERS, conform(store.read(USERS.name), USERS))
     users, user_notes = _upsert(store, USERS, people, config, metadata)
-    signals = _insert_signals(store, imported.signals, metadata)
+    signals, act_notes = _insert_signals(store, imported.signals, config, metadata)
     refused = accepted = duplicates = 0
     if judged is not None:
         refused = store.insert(PLAYS_REJECTED, _reject_rows(judged.where(F.size("reasons") > 0)), metadata) if so_far.rejected else 0
@@ -216,5 +222,5 @@ def _write(
             "Did the input, or the table plays, change while it was read? Run the import again",
         )
     written = {TRACKS.name: tracks, USERS.name: users, SIGNALS.name: signals, PLAYS_REJECTED.name: refused, PLAYS.name: accepted}
-    names = [name for name, rows in written.items() if rows]
-    return replace(so_far, accepted=accepted, duplicates=duplicates, tables=names, notes=(*so_far.notes, *track_notes, *user_notes))
+    some = {name: rows for name, rows in written.items() if rows}
+    return replace(so_far, accepted=accepted, duplicates=duplicates, written=some, notes=(*so_far.notes, *track_notes, *user_notes, *act_notes))

@@ -167,6 +167,8 @@ def build_report(data: ReportData) -> str:
         body.append("<h2>Stages</h2>" + table(["stage", "rows", "seconds", "core-seconds", "bytes"], rows))
     if data.tables:
         body.append("<h2>Pinned tables</h2>" + table(["table", "version", "rows", "content hash"], data.tables))
-    sample = "" if data.sampled_users >= data.users else f" · mix, scores, exposure and coverage measured on about {data.sampled_users:,} users"
+    of = {"coverage and exposure": data.exposed_users, "mix, scores and groups": data.sampled_users}
+    told = [f"{what} measured on about {users:,} users" for what, users in of.items() if users < data.users]
+    sample = "".join(f" · {one}" for one in told)
     about = f"as of {data.as_of} · model {data.model_version or 'none'}{sample}"
     return document(f"trackpools {data.release_id}", f"Release {data.release_id}", about, f"{_tiles(data)}{''.join(body)}")

@@ -7,12 +7,14 @@ from typing import Any
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from trackpools.core.audience import by_lot
+from trackpools.core.audience import first_buckets
+from trackpools.core.exposure import coverage, exposures
 from trackpools.shell.report_drift import Drift, Older, drift_of
 from trackpools.shell.report_pools import Made, made_of
 from trackpools.shell.report_reach import Reach, reach_of
 
-SAMPLE_USERS = 200_000  # candidates are measured on at most about so many users: 100 M rows at K = 500
+EXPOSED_USERS = 200_000  # what is offered at all is looked for in the pools of at most about so many users: 100 M recordings at K = 500
+SAMPLE_USERS = 20_000  # all else of candidates: 10 M rows, joined and grouped a dozen times
 BANDS = ((10, "1–10"), (50, "11–50"), (100, "51–100"), (250, "101–250"), (500, "251–500"))
 LAST_BAND = "over 500"
 RANKS = (1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 70, 100, 150, 200, 300, 400, 500, 700, 1000, 2000, 5000, 10_000)
@@ -42,11 +44,12 @@ class ReportData:
         pool_sizes: (smallest size of the bin, users).
         source_mix: rank band → source → share; a candidate of two sources counts half for each.
         scores: (rank, 10 %, 50 %, 90 % quantile over users).
-        coverage_by_market, coverage_by_decile: share of the catalogue's recordings that are in some pool of the group.
+        coverage: share of the catalogue's recordings that are in some pool of `exposed_users`, on which curve and coefficient of `reach` were measured too.
+        coverage_by_market, coverage_by_decile: share that is in some pool of the group, of `sampled_users`.
         made: what the pools are made of.
         reach: how far they reach into the catalogue.
         drift: what has changed since the release before.
-        sampled_users: users that mix, scores, coverage, `made`, `reach` and drift of scores were measured on.
+        sampled_users: users that all else of candidates was measured on.
     """
 
     release_id: str
@@ -54,6 +57,7 @@ class ReportData:
     k: int
     users: int = 0
     sampled_users: int = 0
+    exposed_users: int = 0
     catalogue: int = 0
     coverage: float = 0.0
     model_version: str = ""
@@ -91,19 +95,20 @@ def long_tail_curve(recording_features: DataFrame) -> list[tuple[float, float]]:
     return points if bins else []
 
 
-def _fill(pools: DataFrame, k: int) -> tuple[list[tuple[int, int]], dict[str, int]]:
-    """(bin start, users) with the full pools as a bin of their own, and users by the rule of their shortfall."""
+def _fill(pools: DataFrame, k: int) -> tuple[list[tuple[int, int]], dict[str, int], int]:
+    """(bin start, users) with the full pools as a bin of their own, users by the rule of their shortfall, and how many buckets there are."""
     width = max(k // 20, 1)
-    size = F.size("candidates")
+    size = F.size("candidates.recording")  # one column of the file instead of eight
     start = F.when(size >= k, F.lit(k)).otherwise(F.floor(size / width) * width).cast("int")
-    found = pools.groupBy(start.alias("start"), F.col("shortfall.rule").alias("rule")).count().collect()
+    counted = F.count(F.lit(1)).alias("users"), F.max("bucket").alias("last")
+    found = pools.groupBy(start.alias("start"), F.col("shortfall.rule").alias("rule")).agg(*counted).collect()
     sizes: dict[int, int] = {}
     rules: dict[str, int] = {}
     for row in found:
-        sizes[row["start"]] = sizes.get(row["start"], 0) + row["count"]
+        sizes[row["start"]] = sizes.get(row["start"], 0) + row["users"]
         if row["rule"] is not None:
-            rules[row["rule"]] = rules.get(row["rule"], 0) + row["count"]
-    return sorted(sizes.items()), rules
+            rules[row["rule"]] = rules.get(row["rule"], 0) + row["users"]
+    return sorted(sizes.items()), rules, 1 + max((row["last"] for row in found), default=0)
 
 
 def _drops(pools: DataFrame) -> dict[str, int]:
@@ -139,12 +144,12 @@ def _scores(long: DataFrame) -> list[tuple[int, float, float, float]]:
     return sorted((int(row["rank"]), *(float(q) for q in row["q"])) for row in found)  # type: ignore[misc]
 
 
-def _coverage(long: DataFrame, user_features: DataFrame, user_ids: DataFrame, users: DataFrame) -> dict[tuple[str, str], int]:
-    """Distinct recordings by (kind, slice): all, every decile and the largest markets, in one job."""
+def _coverage_of_groups(long: DataFrame, user_features: DataFrame, user_ids: DataFrame, users: DataFrame) -> dict[tuple[str, str], int]:
+    """Distinct recordings by (kind, slice): every decile and the largest markets, in one job."""
     market = user_ids.join(users, on="user_id", how="left").select("user_idx", "market")
     decile = user_features.select("user_idx", F.col("activity_decile").cast("string").alias("decile"))
     known = long.select("user_idx", "recording").join(market, on="user_idx", how="left").join(decile, on="user_idx", how="left")
-    slices = [("all", F.lit("all")), ("market", F.coalesce("market", F.lit(UNKNOWN))), ("decile", F.coalesce("decile", F.lit("none")))]
+    slices = [("market", F.coalesce("market", F.lit(UNKNOWN))), ("decile", F.coalesce("decile", F.lit("none")))]
     pairs = F.explode(F.array(*(F.struct(F.lit(kind).alias("kind"), value.alias("slice")) for kind, value in slices)))
     distinct = known.select(pairs.alias("s"), "recording").select("s.kind", "s.slice", "recording").distinct()
     largest = distinct.groupBy("kind", "slice").count().orderBy(F.col("kind") == F.lit("market"), F.desc("count"), "kind", "slice").limit(MARKETS + 12)
@@ -159,7 +164,7 @@ def _shares(coverage: Mapping[tuple[str, str], int], kind: str, catalogue: int, 
 def collect_report(
     store_read: Callable[[str], DataFrame], dictionary: Mapping[int, str], *, release_id: str, as_of: str, k: int, model_version: str = "",
     tables: Iterable[tuple[str, int, int, str]] = (), accounting: Mapping[str, int] | None = None, rejected: Mapping[str, int] | None = None,
-    loss: Sequence[float] = (), stages: Sequence[StageCost] = (), sample_users: int = SAMPLE_USERS,
+    loss: Sequence[float] = (), stages: Sequence[StageCost] = (), sample_users: int = SAMPLE_USERS, exposed_users: int = EXPOSED_USERS,
     older: Older | None = None,
 ) -> ReportData:
     """The aggregates of a release: group-bys with bounded output.
@@ -167,27 +172,29 @@ def collect_report(
     Args:
         store_read: a pinned table by name; asked for recording_features, recording_facts, track_cards, interactions, pools, user_features, user_ids and users.
         dictionary: bit of `sources` → name of the source, as the release pins it.
-        sample_users: users whose candidates are looked at, by hash, when there are more.
+        sample_users: users whose candidates are looked at, by whole buckets, when there are more.
+        exposed_users: the same, for what of the catalogue is offered at all.
         older: the release that this one is compared with.
     """
     pools, features, listeners = (store_read(name) for name in ("pools", "recording_features", "user_features"))
-    sizes, shortfalls = _fill(pools, k)
+    sizes, shortfalls, buckets = _fill(pools, k)
     users = sum(n for _, n in sizes)
     catalogue = features.count()
-    picked = by_lot(users, sample_users)
-    some = pools.where(picked)
-    long = some.select("user_idx", F.posexplode("candidates").alias("position", "c")).select(
+    many, few = (first_buckets(users, most, buckets) for most in (exposed_users, sample_users))
+    picked = F.col("bucket") < few
+    offered = [(row["pools"], row["recordings"]) for row in exposures(pools.where(F.col("bucket") < many)).collect()]
+    long = pools.where(picked).select("user_idx", F.posexplode("candidates").alias("position", "c")).select(
         "user_idx", (F.col("position") + 1).alias("rank"), "c.recording", "c.score", "c.sources",
     )
-    coverage = _coverage(long, listeners, store_read("user_ids"), store_read("users"))
-    markets = _shares(coverage, "market", catalogue, lambda name: (-coverage["market", name], name))
+    groups = _coverage_of_groups(long, listeners, store_read("user_ids"), store_read("users"))
+    markets = _shares(groups, "market", catalogue, lambda name: (-groups["market", name], name))
     return ReportData(
-        release_id=release_id, as_of=as_of, k=k, users=users, sampled_users=min(users, sample_users), catalogue=catalogue,
-        coverage=coverage.get(("all", "all"), 0) / max(catalogue, 1), model_version=model_version, tables=tuple(tables),
+        release_id=release_id, as_of=as_of, k=k, users=users, sampled_users=users * few // buckets, exposed_users=users * many // buckets,
+        catalogue=catalogue, coverage=coverage(offered, catalogue), model_version=model_version, tables=tuple(tables),
         accounting=accounting or {}, rejected=rejected or {}, long_tail=long_tail_curve(features), pool_sizes=sizes, shortfalls=shortfalls,
         source_mix=_source_mix(long, dictionary), drops=_drops(pools), scores=_scores(long),
         coverage_by_market=dict(list(markets.items())[:MARKETS]),
-        coverage_by_decile=_shares(coverage, "decile", catalogue, lambda name: (not name.isdigit(), name.zfill(2))),
-        made=made_of(long, store_read, dictionary), reach=reach_of(some, long, listeners, dictionary, catalogue),
+        coverage_by_decile=_shares(groups, "decile", catalogue, lambda name: (not name.isdigit(), name.zfill(2))),
+        made=made_of(long, store_read, dictionary), reach=reach_of(offered, long, listeners, dictionary, catalogue),
         drift=drift_of(store_read, older, picked), loss=loss, stages=stages,
     )

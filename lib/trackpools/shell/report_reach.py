@@ -7,7 +7,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from trackpools.core.decode import source_names
-from trackpools.core.exposure import exposures, gini
+from trackpools.core.exposure import gini
 
 POINTS = 200  # of a curve
 NO_DECILE = "none"  # users without a play
@@ -28,12 +28,10 @@ class Reach:
     by_source: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
-def reach_of(pools: DataFrame, long: DataFrame, user_features: DataFrame, dictionary: Mapping[int, str], catalogue: int) -> Reach:
-    """Of rows of `pools`, and `long`: the same as a row a user × candidate with `user_idx, recording, sources`.
-
-    A row a number of pools that occurs comes back: of S places in pools, fewer than √(2 S).
-    """
-    found = [(row["pools"], row["recordings"]) for row in exposures(pools).collect()]
+def reach_of(
+    found: Sequence[tuple[int, int]], long: DataFrame, user_features: DataFrame, dictionary: Mapping[int, str], catalogue: int,
+) -> Reach:
+    """Of (pools, recordings) as `exposures` has them, and `long`: a row a user × candidate with `user_idx, recording, sources`."""
     return Reach(lorenz_curve(found, catalogue), gini(found, catalogue), _by_source(long, user_features, dictionary, catalogue))
 
 

@@ -100,6 +100,9 @@ def _setting(text: str) -> dict[str, Any]:
         parsed: Any = _yaml(value)
     except ConfigError as error:
         raise ConfigError(f"--set {_shown(key)}: the value is not valid YAML", error.problems) from error
+    glued = [str(name) for name, told in parsed.items() if told is None and ":" in str(name)] if isinstance(parsed, dict) else []
+    if glued:  # one key to YAML
+        raise ConfigError(f"--set {_shown(key)}: a space is missing behind the colon of {_shown(', '.join(glued))}; write {{user_id: uid}}")
     for part in reversed(parts):
         parsed = {part: parsed}
     return parsed  # type: ignore[no-any-return]

@@ -72,8 +72,8 @@ def switch(config: Config, options: Options, action: str, which: Sequence[str], 
     changed = store.upsert(SWITCHES, rows, {"stage": "switch"})
     said = f"{action}: {', '.join(' '.join(pair) for pair in wanted)} → {store.where(SWITCHES.name)}; readers follow within 30 s"
     root = options.root or "…"
-    odd = [" ".join(pair) for pair in wanted if action == "off" and not _is_known(store, *pair)]
-    nobody = [f"no track has {one}; the switch holds, should one come" for one in odd]
+    odd = [pair for pair in wanted if action == "off" and not _is_known(store, *pair)]
+    nobody = [f"the catalogue knows no {of} {value!r}: is it spelt right? The switch holds, should one come" for of, value in odd]
     more = {"switched": [" ".join(pair) for pair in wanted], "changed": changed}
     return Answer(warnings=nobody, lines=[said, f"next: trackpools switch list --root {root}"], more=more)
 

@@ -25,6 +25,7 @@ from trackpools.shell.store import Store, require_place
 from trackpools.stage import Stage
 from trackpools.tables import TRUTH
 
+CATALOGUE = ("tracks", "users", "signals")
 VECTORS = ("vectors", "text-vectors")
 
 
@@ -76,11 +77,16 @@ def _ingest(store: Store, config: Config, name: str, path: str | None) -> Ingest
 
 
 def _import_answer(result: IngestResult, store: Store, options: Options, name: str) -> Answer:
-    where = store.where("plays")
-    told = f"read {result.read:,} rows of {name}: {result.accepted:,} accepted, {result.rejected:,} rejected, {result.duplicates:,} duplicates → {where}"
-    reasons = [f"  rejected: {count:,} × {reason}" for reason, count in sorted(result.reasons.items())]
-    after = f"next: trackpools run --root {options.root or '…'}"
-    more = {"read": result.read, "accepted": result.accepted, "rejected": result.rejected, "duplicates": result.duplicates, "reasons": result.reasons}
+    became = f"{result.accepted:,} accepted, {result.rejected:,} rejected, {result.duplicates:,} duplicates"
+    told = f"read {result.read:,} rows of {name}: {became} → {store.where('plays')}"
+    others = [f"{table}: {rows:,} rows new or changed → {store.where(table)}" for table, rows in result.written.items() if table in CATALOGUE]
+    if name in CATALOGUE:  # a file of theirs holds no plays
+        told, others = (others or [f"{name}: nothing new → {store.where(name)}"])[0], others[1:]
+    reasons = [*others, *(f"  rejected: {count:,} × {reason}" for reason, count in sorted(result.reasons.items()))]
+    if result.rejected:
+        reasons.append(f"  each refused row, and why → {store.where('plays_rejected')}")
+    after = f"next: trackpools {'refresh' if releases.last_of(releases.releases(store)) else 'run'} --root {options.root or '…'}"
+    more: dict[str, Any] = {name: getattr(result, name) for name in ("read", "accepted", "rejected", "duplicates", "reasons", "written")}
     return Answer(warnings=list(result.notes), lines=[told, *reasons, after], more=more)
 
 
