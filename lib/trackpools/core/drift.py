@@ -9,6 +9,7 @@ much; few users drift every time by the thresholds alone.
 """
 
 from collections.abc import Sequence
+from functools import reduce
 
 import numpy as np
 from pyspark.sql import Column, DataFrame
@@ -57,7 +58,8 @@ def by_quantile(old: DataFrame, new: DataFrame, column: str, bins: int = BINS) -
     """
     at = [i / bins for i in range(1, bins)]
     cuts = F.broadcast(old.agg(F.array_distinct(F.percentile_approx(column, at, 10_000)).alias("_cuts")))
-    above = F.size(F.filter("_cuts", lambda cut: cut < F.col(column)))
+    # one comparison a cut: a function that takes a lambda is interpreted row by row
+    above = reduce(Column.__add__, (F.coalesce((F.try_element_at("_cuts", F.lit(i)) < F.col(column)).cast("int"), F.lit(0)) for i in range(1, bins)))
     place = F.when(F.col(column).isNull(), UNKNOWN).when(F.col("_cuts").isNull(), 0).otherwise(above)  # no cuts: nobody was there
     return _both(*(frame.select(column).crossJoin(cuts).select(place.cast("int").alias("bin")) for frame in (old, new)))
 
