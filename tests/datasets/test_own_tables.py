@@ -177,3 +177,12 @@ def test_a_mapped_column_that_nothing_would_be_made_of_is_refused(spark, config,
     with pytest.raises(InputError) as refused:
         brought(config, "events", written(tmp_path, "plays", user_id=["u"], track_id=["s"], played_at=["2025-06-01T10:00:00Z"], owner=["EMI"]), "ingest.columns={label: owner}")
     assert "ingest.columns maps label to 'owner'; a log of plays has no label" in refused.value.problems[0]
+
+
+def test_a_catalogue_that_ends_too_soon_is_refused(spark, config, store, tmp_path):
+    path = written(tmp_path, "cut", track_id=[f"s{i}" for i in range(5000)], title=[f"title {i}" for i in range(5000)])
+    whole = path.read_bytes()
+    path.write_bytes(whole[:100] + b"\0" * 2000 + whole[2100:])
+    with pytest.raises(InputError, match="cannot be read to its end"):
+        brought(config, "tracks", path)
+    assert not store.exists("tracks")

@@ -11,7 +11,7 @@ from trackpools.config import Config
 from trackpools.datasets import Imported
 from trackpools.datasets.catalogue import artist_ids, one
 from trackpools.datasets.events import detect_format
-from trackpools.datasets.files import ignored, quoted, unreadable
+from trackpools.datasets.files import first_line, ignored, quoted, unreadable
 from trackpools.datasets.reading import FORMS, Read, form, read_as
 from trackpools.errors import InputError
 from trackpools.table import Table
@@ -107,12 +107,19 @@ def _columns(frame: DataFrame, theirs: Mapping[str, str], table: Table, config: 
 
 
 def _unread(frame: DataFrame, theirs: Mapping[str, str], made: Mapping[str, Read]) -> list[tuple[str, int, str]]:
-    """Of each column with values that cannot be read: how many, and one of them; one pass over the file."""
+    """Of each column with values that cannot be read: how many, and one of them; one pass over the file.
+
+    Raises:
+        InputError: where the file ends too soon, or is not what its ending says.
+    """
     asked = [
         measure for name, one_read in made.items() for measure in (
             F.count_if(one_read.unread).alias(f"{name} count"),
             F.max(F.when(one_read.unread, F.col(quoted(theirs[name])).cast("string"))).alias(f"{name} such as"),
         )
     ]
-    row = frame.agg(*asked).collect()[0]
+    try:
+        row = frame.agg(*asked).collect()[0]
+    except (PySparkException, Py4JJavaError) as error:
+        raise InputError("a file cannot be read to its end; is it whole, and of the format that its ending says?", [first_line(error)]) from error
     return [(name, row[f"{name} count"], row[f"{name} such as"]) for name in made if row[f"{name} count"]]

@@ -4,10 +4,9 @@ import contextlib
 from collections.abc import Iterator
 
 from trackpools.config import Config
-from trackpools.errors import InputError
 from trackpools.shell.command import Options, flow_id, telling
 from trackpools.shell.flow import Flow
-from trackpools.shell.lock import local_path, writer_lock
+from trackpools.shell.lock import writer_lock
 from trackpools.shell.session import spark_session
 from trackpools.shell.store import require_place
 from trackpools.shell.tracking import Tracker, replay_pending
@@ -15,15 +14,8 @@ from trackpools.shell.tracking import Tracker, replay_pending
 
 @contextlib.contextmanager
 def opened(config: Config, options: Options, name: str, steps: int, *, as_of: str | None = None, known_as_of: str | None = None) -> Iterator[Flow]:
-    """A tracked flow of so many steps on a locked root.
-
-    Raises:
-        InputError: where a local root is not there; only `demo` makes one.
-    """
+    """A tracked flow of so many steps on a locked root."""
     require_place(config.store)
-    root = local_path(config.store.root)
-    if root is not None and not root.is_dir() and name != "demo":
-        raise InputError(f"no plays under {root}, which is not there, and nothing is published; import a log first: trackpools import --help")
     with telling(options, steps) as tell, writer_lock(config.store.root):
         spark = spark_session(config.session)
         replay_pending(config.mlflow, config.store.root)
