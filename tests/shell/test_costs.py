@@ -18,14 +18,15 @@ def run(config, capsys, *words):
 
 
 def test_core_seconds_are_those_of_tasks_and_not_of_the_clock(spark):
+    time.sleep(2)  # what the tests before ran has been told by then
     used = Usage(spark)
     time.sleep(3)
-    assert used.totals()["core_seconds"] < 0.5, "nothing ran"
+    assert used.totals()["core_seconds"] < 0.05, "nothing ran"
     until = time.monotonic() + 60
-    spark.range(0, 300_000_000, 1, 2).selectExpr("max(xxhash64(id))").collect()
-    while used.totals()["core_seconds"] < 0.5 and time.monotonic() < until:
+    spark.range(0, 20_000_000, 1, 2).selectExpr("max(xxhash64(id))").collect()
+    while used.totals()["core_seconds"] < 0.1 and time.monotonic() < until:
         time.sleep(0.2)  # Spark tells a moment later
-    assert used.totals()["core_seconds"] >= 0.5
+    assert used.totals()["core_seconds"] >= 0.1
 
 
 def test_costs_are_kept_and_a_budget_below_them_is_refused_before_anything_runs(spark, released, capsys):
