@@ -179,6 +179,14 @@ def test_a_mapped_column_that_nothing_would_be_made_of_is_refused(spark, config,
     assert "ingest.columns maps label to 'owner'; a log of plays has no label" in refused.value.problems[0]
 
 
+def test_a_column_of_nulls_is_null_whatever_type_the_writer_gave_it(spark, config, store, tmp_path):
+    brought(config, "tracks", written(tmp_path, "nulls", track_id=["s1"], title=["One"], rights=[None], artist_names=[None], original_year=[None]))
+    one = table(store, "tracks", "track_id")["s1"]
+    assert (one["title"], one["rights"], one["artist_names"], one["original_year"]) == ("One", None, None, None)
+    brought(config, "users", written(tmp_path, "people", user_id=["u1"], explicit_policy=[None], birth_band=[None]))
+    assert table(store, "users", "user_id")["u1"]["explicit_policy"] == "allow"
+
+
 def test_a_catalogue_that_ends_too_soon_is_refused(spark, config, store, tmp_path):
     path = written(tmp_path, "cut", track_id=[f"s{i}" for i in range(5000)], title=[f"title {i}" for i in range(5000)])
     whole = path.read_bytes()

@@ -14,6 +14,7 @@ from trackpools.config import Config, IngestConfig
 from trackpools.datasets import Imported
 from trackpools.datasets.catalogue import artist_ids, one
 from trackpools.datasets.files import BROKEN, ignored, list_files, name_of, quoted, read_csv, source, unreadable
+from trackpools.datasets.reading import INTEGERS, TEXT
 from trackpools.errors import InputError
 
 ENDINGS = {"csv": (".csv", ".csv.gz", ".tsv", ".tsv.gz"), "json": (".json", ".jsonl", ".ndjson", ".json.gz", ".jsonl.gz"), "parquet": (".parquet",)}
@@ -24,7 +25,6 @@ NUMBERS = ("ms_played", "plays", "rating")
 OURS = (*IDS, *TEXTS, *TIMES, *NUMBERS, "private")
 LATER = ("event_id", "profile_id", "received_at", "ms_played", "reason_start", "reason_end", "context_type", "content_type", "private")
 PEEKED_LINES = 200  # JSON lines looked at for names and types; the rest is judged row by row
-INTEGERS = (T.ByteType, T.ShortType, T.IntegerType, T.LongType)
 
 
 def read(spark: SparkSession, path: str, config: Config) -> Imported:
@@ -178,7 +178,7 @@ def check_types(types: Mapping[str, T.DataType | None], mapping: Mapping[str, st
         InputError: listing every such column with its type and what fits.
     """
     def fits(name: str, kind: T.DataType) -> str | None:
-        text = isinstance(kind, (T.StringType, T.VarcharType, T.CharType, T.NullType))
+        text = isinstance(kind, (*TEXT, T.NullType))
         if name in IDS:
             return None if text or isinstance(kind, INTEGERS) else "a string or an integer"
         if name in TEXTS:

@@ -14,6 +14,11 @@ from pyspark.sql import types as T
 from trackpools.errors import InputError
 
 BROKEN = "_trackpools_corrupt"  # unlike any column of an input
+NOT_WHOLE = {
+    "CSV header does not conform": "the files do not have the same header line; import them one by one",
+    "exceeds the maximum number of columns": "a line has over 200,000 columns; is the separator right?",
+    "FAILED_READ_FILE": "a file cannot be read to its end; is it whole, and of the format that its ending says?",
+}
 MAX_CSV_COLUMNS = 200_000  # univocity stops the whole job at a line with more; its default is 20,480
 
 
@@ -22,6 +27,12 @@ def first_line(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     causes = [line for line in lines if not line.startswith(("at ", "An error occurred"))]
     return (causes or lines or [type(error).__name__])[0][:300]
+
+
+def not_whole(error: BaseException) -> InputError | None:
+    """What to say of an error that came while files were read, where what is wrong with them is known."""
+    advice = next((say for sign, say in NOT_WHOLE.items() if sign in str(error)), None)
+    return None if advice is None else InputError(f"the input cannot be read: {advice}", [first_line(error)])
 
 
 def list_files(spark: SparkSession, path: str) -> list[str]:

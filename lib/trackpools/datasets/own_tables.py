@@ -11,7 +11,7 @@ from trackpools.config import Config
 from trackpools.datasets import Imported
 from trackpools.datasets.catalogue import artist_ids, one
 from trackpools.datasets.events import detect_format
-from trackpools.datasets.files import first_line, ignored, quoted, unreadable
+from trackpools.datasets.files import ignored, not_whole, quoted, unreadable
 from trackpools.datasets.reading import FORMS, Read, form, read_as
 from trackpools.errors import InputError
 from trackpools.table import Table
@@ -34,24 +34,25 @@ def tracks(spark: SparkSession, path: str, config: Config) -> Imported:
         own = F.col(quoted(theirs["artist_id"])).cast("string") if "artist_id" in theirs else None
         first = F.try_element_at(made["artist_names"], F.lit(1)) if "artist_names" in made else F.lit(None).cast("string")
         made["artist_ids"] = artist_ids(own, first)
-    rows = frame.select(*(column.alias(name) for name, column in made.items()))
-    return Imported(None, tracks=rows, notes=(*ignored(frame.columns, theirs.values()), *notes))
+    return Imported(None, tracks=_select(frame, made), notes=notes)
 
 
 def users(spark: SparkSession, path: str, config: Config) -> Imported:
     """Profiles; grain: one row a user. Only the columns that the file has are changed."""
     frame, theirs = _read(spark, path, config, USERS)
     made, notes = _columns(frame, theirs, USERS, config)
-    rows = frame.select(*(column.alias(name) for name, column in made.items()))
-    return Imported(None, users=rows, notes=(*ignored(frame.columns, theirs.values()), *notes))
+    return Imported(None, users=_select(frame, made), notes=notes)
 
 
 def signals(spark: SparkSession, path: str, config: Config) -> Imported:
     """Likes, dislikes, saves, blocks and undos; grain: one act."""
     frame, theirs = _read(spark, path, config, SIGNALS)
     made, notes = _columns(frame, theirs, SIGNALS, config)
-    rows = frame.select(*(column.alias(name) for name, column in made.items()))
-    return Imported(None, signals=rows, notes=(*ignored(frame.columns, theirs.values()), *notes))
+    return Imported(None, signals=_select(frame, made), notes=notes)
+
+
+def _select(frame: DataFrame, made: Mapping[str, Column]) -> DataFrame:
+    return frame.select(*(column.alias(name) for name, column in made.items()))
 
 
 def _read(spark: SparkSession, path: str, config: Config, table: Table, more: tuple[str, ...] = ()) -> tuple[DataFrame, dict[str, str]]:
@@ -76,7 +77,7 @@ def _read(spark: SparkSession, path: str, config: Config, table: Table, more: tu
 
 
 def _columns(frame: DataFrame, theirs: Mapping[str, str], table: Table, config: Config) -> tuple[dict[str, Column], tuple[str, ...]]:
-    """Ours from theirs, and notes on values that cannot be read and are null therefore.
+    """Ours from theirs, and notes on what was ignored, or could not be read and is null therefore.
 
     Raises:
         InputError: for columns whose type cannot be ours, and where what decides who may hear what (`reading.FORMS`) cannot be read in any row.
@@ -84,20 +85,20 @@ def _columns(frame: DataFrame, theirs: Mapping[str, str], table: Table, config: 
     names = [name for name in table.schema.names if name in theirs]
     wanted = {name: table.schema[name].dataType for name in names}
     found = {name: read_as(frame, theirs[name], name, wanted[name], config.ingest.time_unit) for name in names}
-    types = [
-        f"{name} (column {theirs[name]!r}) is {frame.schema[theirs[name]].dataType.simpleString()}; it must be {form(name, wanted[name])}"
-        for name in names if found[name] is None
-    ]
-    if types:
-        raise InputError(f"the file has columns of types that {table.name} cannot take; convert them, or map other columns", types)
-    made = {name: one_read for name, one_read in found.items() if one_read is not None}
-    refused, notes = [], []
+    # a column of nulls has whatever type the writer gave it
+    made = {name: one_read or Read(F.lit(None).cast(wanted[name]), F.col(quoted(theirs[name])).isNotNull()) for name, one_read in found.items()}
+    types, refused, notes = [], [], [*ignored(frame.columns, theirs.values())]
     for name, count, example in _unread(frame, theirs, made):
         told = f"{name} (column {theirs[name]!r}): {count:,} value{'s' * (count != 1)} that cannot be read, such as {example!r:.60}"
-        if name in FORMS:
+        if found[name] is None:
+            given = frame.schema[theirs[name]].dataType.simpleString()
+            types.append(f"{name} (column {theirs[name]!r}) is {given}; it must be {form(name, wanted[name])}")
+        elif name in FORMS:
             refused.append(f"{told}; it must be {form(name, wanted[name])}")
         else:
             notes.append(f"{told}: unknown now; it should be {form(name, wanted[name])}")
+    if types:
+        raise InputError(f"the file has columns of types that {table.name} cannot take; convert them, or map other columns", types)
     if refused:
         raise InputError(f"what {table.name} says of who may hear what must be read, and nothing was imported; convert it, or map other columns", refused)
     values = {name: one_read.value for name, one_read in made.items()}
@@ -110,7 +111,7 @@ def _unread(frame: DataFrame, theirs: Mapping[str, str], made: Mapping[str, Read
     """Of each column with values that cannot be read: how many, and one of them; one pass over the file.
 
     Raises:
-        InputError: where the file ends too soon, or is not what its ending says.
+        InputError: where it cannot be read to its end.
     """
     asked = [
         measure for name, one_read in made.items() for measure in (
@@ -121,5 +122,8 @@ def _unread(frame: DataFrame, theirs: Mapping[str, str], made: Mapping[str, Read
     try:
         row = frame.agg(*asked).collect()[0]
     except (PySparkException, Py4JJavaError) as error:
-        raise InputError("a file cannot be read to its end; is it whole, and of the format that its ending says?", [first_line(error)]) from error
+        refusal = not_whole(error)
+        if refusal is None:
+            raise
+        raise refusal from error
     return [(name, row[f"{name} count"], row[f"{name} such as"]) for name in made if row[f"{name} count"]]

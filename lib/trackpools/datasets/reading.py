@@ -24,8 +24,6 @@ FORMS = {
     "at": "a time: a timestamp, ISO 8601, or a number since 1970 in ingest.time_unit",
 }
 ELSE: dict[type[T.DataType], str] = {T.IntegerType: "a whole number", T.LongType: "a whole number", T.FloatType: "a number", T.BooleanType: "true or false"}
-
-
 Special = Callable[[Column, T.DataType], Column | None]
 
 

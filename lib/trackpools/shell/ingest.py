@@ -1,6 +1,6 @@
 """Take an importer's rows into the tables: judge, refuse a broken file whole, drop repeats, insert what is new."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -15,19 +15,13 @@ from trackpools.core.contract import conform
 from trackpools.core.interactions import is_music
 from trackpools.core.quarantine import id_reasons, judge
 from trackpools.datasets import Imported
-from trackpools.datasets.files import first_line
+from trackpools.datasets.files import not_whole
 from trackpools.errors import ContractError, InputError, QualityError
 from trackpools.shell.delta_place import Span
 from trackpools.shell.kept import kept
 from trackpools.shell.store import Store
 from trackpools.table import Table
 from trackpools.tables import PLAYS, PLAYS_REJECTED, SIGNALS, TRACKS, USERS
-
-UNREADABLE = {
-    "CSV header does not conform": "the files do not have the same header line; import them one by one",
-    "exceeds the maximum number of columns": "a line has over 200,000 columns; is the separator right?",
-    "FAILED_READ_FILE": "a file cannot be read to its end; is it whole, and of the format that its ending says?",
-}
 
 
 @dataclass(frozen=True)
@@ -81,10 +75,10 @@ def _tally(judged: DataFrame, raw: DataFrame) -> tuple[int, int, dict[str, int],
         reasons = {r["reason"]: r["count"] for r in judged.select(F.explode("reasons").alias("reason")).groupBy("reason").count().collect()}
         read = raw.count()
     except (Py4JJavaError, PySparkException) as error:
-        advice = next((say for sign, say in UNREADABLE.items() if sign in str(error)), None)
-        if advice is None:
+        refusal = not_whole(error)
+        if refusal is None:
             raise
-        raise InputError(f"the input cannot be read: {advice}", [first_line(error)]) from error
+        raise refusal from error
     assert row is not None  # noqa: S101 - an aggregate has one row
     return read, row["bad"], dict(sorted(reasons.items())), row.asDict()
 
@@ -157,11 +151,15 @@ def _with_known(rows: DataFrame, table: Table, known: DataFrame, *, older_wins: 
     return conform(rows.join(before, key, "left").select(key, *(one(name) for name in others)), table)
 
 
+def _has_good_ids(names: Sequence[str], config: Config) -> Column:
+    return F.size(F.array_compact(F.array(*(rule for name in names for rule in id_reasons(name, config.ingest.max_id_length))))) == 0
+
+
 def _upsert(store: Store, table: Table, df: DataFrame | None, config: Config, metadata: Mapping[str, Any]) -> tuple[int, tuple[str, ...]]:
     """Upsert one row a key; rows whose id breaks the rules of ids are left out and counted in a note."""
     if df is None:
         return 0, ()
-    good = F.size(F.array_compact(F.array(*id_reasons(table.key[0], config.ingest.max_id_length)))) == 0
+    good = _has_good_ids(table.key, config)
     with kept(conform(df, table)) as rows:
         bad = rows.where(~good).count()
         # MERGE commits a version even where every row is as it was
@@ -174,8 +172,7 @@ def _insert_signals(store: Store, signals: DataFrame | None, config: Config, met
     """Insert new acts; those without what an act must have, or with a bad id, are left out and counted in a note."""
     if signals is None:
         return 0, ()
-    ids = [rule for name in ("user_id", "track_id") for rule in id_reasons(name, config.ingest.max_id_length)]
-    good = (F.size(F.array_compact(F.array(*ids))) == 0) & F.col("kind").isNotNull() & F.col("at").isNotNull()
+    good = _has_good_ids(("user_id", "track_id"), config) & F.col("kind").isNotNull() & F.col("at").isNotNull()
     with kept(conform(signals, SIGNALS)) as rows:
         unique = _smallest(rows.where(good), SIGNALS)
         when = F.when(good, F.col("at"))

@@ -128,12 +128,11 @@ def clean(config: Config, keep: int) -> Answer:
     return Answer(lines=lines or ["nothing is published; nothing was deleted"], more={"hours": hours})
 
 
-ROLLED_BACK = "the next `trackpools run` or `refresh` publishes anew: mend first what was wrong. next: trackpools releases"
-
-
 def roll_back(config: Config, seq: int) -> Answer:
     """An older release in force again."""
     with writer_lock(config.store.root):
         store = existing_store(config)
         release = r.rollback(store, seq, datetime.now(UTC))
-    return Answer(release.release_id, lines=[f"release {release.seq} ({release.release_id}) holds the tables of release {seq} again", ROLLED_BACK])
+    said = f"release {release.seq} ({release.release_id}) holds the tables of release {seq} again"
+    after = "the next `trackpools run` or `refresh` publishes anew: mend first what was wrong. next: trackpools releases"
+    return Answer(release.release_id, lines=[said, after])
