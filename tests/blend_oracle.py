@@ -27,7 +27,17 @@ class World:
         self.taste, self.masked, self.withheld = taste or {}, masked, withheld or {}
 
     def fact(self, recording, name):
-        unknown = {"song": recording, "artist": recording, "album": recording, "tags": [], "decade": 0, "tempo": 0, "group": 0, "band": 0, "sketch": [0] * 16}
+        unknown = {
+            "song": recording,
+            "artist": recording,
+            "album": recording,
+            "tags": [],
+            "decade": 0,
+            "tempo": 0,
+            "group": 0,
+            "band": 0,
+            "sketch": [0] * 16,
+        }
         return (unknown | self.shelf.get(recording, {}))[name]
 
 
@@ -52,7 +62,13 @@ class Blend:
         for source in sorted(self.w.proposals):
             for rank, r in enumerate(self.w.proposals[source], 1):
                 weight = self.r.weights[source]
-                shares[r].append((source, rank, weight / rank if self.r.blend == "quota" else weight / (self.r.rrf_k + rank)))
+                shares[r].append(
+                    (
+                        source,
+                        rank,
+                        weight / rank if self.r.blend == "quota" else weight / (self.r.rrf_k + rank),
+                    )
+                )
         self.score = {}
         for r, parts in shares.items():
             total = 0.0
@@ -82,6 +98,7 @@ class Blend:
             songs[self.w.fact(r, "song")].append(r)
         kept = []
         for song, versions in songs.items():
+
             def place(r, song=song):
                 return (self._explored(r), self.r.versions == "original" and r != song, -self.score[r], r)
 
@@ -95,8 +112,12 @@ class Blend:
     # what may be chosen
 
     def _is_full(self, r):
-        artists, albums = (Counter(self.w.fact(one, name) for one in self.order) for name in ("artist", "album"))
-        return artists[self.w.fact(r, "artist")] >= self.r.artist_cap, albums[self.w.fact(r, "album")] >= self.r.album_cap
+        artists, albums = (
+            Counter(self.w.fact(one, name) for one in self.order) for name in ("artist", "album")
+        )
+        return artists[self.w.fact(r, "artist")] >= self.r.artist_cap, albums[
+            self.w.fact(r, "album")
+        ] >= self.r.album_cap
 
     def _free(self, among):
         return [r for r in among if r not in self.order and not any(self._is_full(r))]
@@ -111,14 +132,31 @@ class Blend:
         for tag in tags or [0]:
             if tag in self.w.taste:
                 p, part = self.w.taste[tag], 1 / max(1, len(tags))
-                gain += p * np.log1p((1 - 0.01) * part / ((1 - 0.01) * mass[tag] + 0.01 * p * (len(self.order) + 1)))
+                gain += p * np.log1p(
+                    (1 - 0.01) * part / ((1 - 0.01) * mass[tag] + 0.01 * p * (len(self.order) + 1))
+                )
         return gain
 
     def _worth(self, r):
         relevance = float(self.score[r]) / float(self.score[self.line[0]])
-        alike = max([0, *(sum(a * b for a, b in zip(self.w.fact(r, "sketch"), self.w.fact(one, "sketch"), strict=True)) for one in self.order)])
+        alike = max(
+            [
+                0,
+                *(
+                    sum(
+                        a * b
+                        for a, b in zip(self.w.fact(r, "sketch"), self.w.fact(one, "sketch"), strict=True)
+                    )
+                    for one in self.order
+                ),
+            ]
+        )
         value = (1 - self.r.mmr) * relevance - self.r.mmr * (alike / 127.0**2)
-        return (1 - self.r.calibration) * value + self.r.calibration * self._gain(r) if self.r.calibration else value
+        return (
+            (1 - self.r.calibration) * value + self.r.calibration * self._gain(r)
+            if self.r.calibration
+            else value
+        )
 
     def _follow(self, until):
         while len(self.order) < until and (free := self._free(self.line)):
@@ -128,22 +166,39 @@ class Blend:
     # facet floors
 
     def _cells(self, r):
-        values = [self.w.fact(r, "decade"), self.w.fact(r, "tempo"), self.w.fact(r, "group"), 2 if self.w.met[r]["heard"] else 1, self.w.fact(r, "band")]
+        values = [
+            self.w.fact(r, "decade"),
+            self.w.fact(r, "tempo"),
+            self.w.fact(r, "group"),
+            2 if self.w.met[r]["heard"] else 1,
+            self.w.fact(r, "band"),
+        ]
         return {cell for cell in product(*((ANY, value) for value in values)) if any(cell)}
 
     def _complete(self, until):
-        supply = Counter(cell for r in [*self.line, *(r for r in self.back if r in self.order)] for cell in self._cells(r))
+        supply = Counter(
+            cell for r in [*self.line, *(r for r in self.back if r in self.order)] for cell in self._cells(r)
+        )
         given_up = set()
         while len(self.order) < until:
             got = Counter(cell for r in self.order for cell in self._cells(r))
-            lacks = {cell: self.r.floor - got[cell] for cell, n in supply.items() if n >= self.r.floor and cell not in given_up and got[cell] < self.r.floor}
+            lacks = {
+                cell: self.r.floor - got[cell]
+                for cell, n in supply.items()
+                if n >= self.r.floor and cell not in given_up and got[cell] < self.r.floor
+            }
             if not lacks or min(lacks.values()) > until - len(self.order):
                 return
             cell = min(lacks, key=lambda one: (lacks[one], one))
+
             def helps(r, lacks=lacks, got=got):
                 return sum(1 + got[one] for one in self._cells(r) if one in lacks)
 
-            fits = sorted((r for r in self.line if r not in self.order and cell in self._cells(r)), key=helps, reverse=True)  # stable: of equals the first in line
+            fits = sorted(
+                (r for r in self.line if r not in self.order and cell in self._cells(r)),
+                key=helps,
+                reverse=True,
+            )  # stable: of equals the first in line
             for r in fits:
                 if lacks[cell] == 0:
                     break
@@ -164,7 +219,7 @@ class Blend:
         if slots:
             self._complete(k)
         self._follow(k)
-        ordinary = self.order[len(explored):]
+        ordinary = self.order[len(explored) :]
         while len(self.order) < k and (free := self._free(self.back)):
             self.order.append(free[0])
             explored.append(free[0])
@@ -173,26 +228,45 @@ class Blend:
                 artist, album = self._is_full(r)
                 self.drops["artist_cap" if artist else "album_cap" if album else "below_cut"] += 1
         drops = {rule: n for rule, n in self.drops.items() if n}
-        pool = [self._entry(r, 1.0) for r in ordinary] + [self._entry(r, float(np.float32(len(explored) / len(self.back)))) for r in explored]
+        pool = [self._entry(r, 1.0) for r in ordinary] + [
+            self._entry(r, float(np.float32(len(explored) / len(self.back)))) for r in explored
+        ]
         self._follow(len(self.order) + math.ceil(k * self.r.reserve))
-        reserve = [self._entry(r, 1.0) for r in self.order[len(pool):]]
-        return {"candidates": pool, "reserve": reserve, "drops": drops, "emitted": self.emitted, "shortfall": self._shortfall(len(pool), drops)}
+        reserve = [self._entry(r, 1.0) for r in self.order[len(pool) :]]
+        return {
+            "candidates": pool,
+            "reserve": reserve,
+            "drops": drops,
+            "emitted": self.emitted,
+            "shortfall": self._shortfall(len(pool), drops),
+        }
 
     def _entry(self, r, propensity):
         met, parts = self.w.met[r], self.shares[r]
         source, rank, _ = max(parts, key=lambda part: part[2])  # max keeps the first of equals
         heard = met["heard"] and met["plays"] > 0  # of what is known by a rating alone, plays are no reason
         return {
-            "recording": r, "score": float(self.score[r]), "sources": sum(1 << part[0] for part in parts), "reason": 2 * source + heard,
-            "reason_arg": met["plays"] if heard else rank, "plays": met["plays"], "last_day": None if met["last_day"] < 0 else met["last_day"],
+            "recording": r,
+            "score": float(self.score[r]),
+            "sources": sum(1 << part[0] for part in parts),
+            "reason": 2 * source + heard,
+            "reason_arg": met["plays"] if heard else rank,
+            "plays": met["plays"],
+            "last_day": None if met["last_day"] < 0 else met["last_day"],
             "propensity": propensity,
         }
 
     def _shortfall(self, size, drops):
         """The rule that took most, where it alone or with the others explains what is missing."""
         taken = {rule: max(drops.get(rule, 0), self.w.withheld.get(rule, 0)) for rule in RULES[:-1]}
-        taken["heard"] = max(taken["heard"], self.w.masked)  # what a source masked may be what another proposed and the rule dropped
+        taken["heard"] = max(
+            taken["heard"], self.w.masked
+        )  # what a source masked may be what another proposed and the rule dropped
         short = self.r.k - size
         if short <= 0:
             return None
-        return {"wanted": self.r.k, "got": size, "rule": max(taken, key=taken.get) if sum(taken.values()) >= short else "catalogue"}
+        return {
+            "wanted": self.r.k,
+            "got": size,
+            "rule": max(taken, key=taken.get) if sum(taken.values()) >= short else "catalogue",
+        }

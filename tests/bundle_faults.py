@@ -18,11 +18,36 @@ from databricks.sdk.service import catalog, jobs
 from trackpools.cli import whole
 from trackpools.shell.settings import load_config
 
-TOP = {"bundle", "include", "artifacts", "sync", "variables", "targets", "workspace", "resources", "permissions", "run_as", "presets"}
+TOP = {
+    "bundle",
+    "include",
+    "artifacts",
+    "sync",
+    "variables",
+    "targets",
+    "workspace",
+    "resources",
+    "permissions",
+    "run_as",
+    "presets",
+}
 TARGET = (TOP - {"include", "targets"}) | {"mode", "default"}
-KINDS = {"jobs": jobs.JobSettings, "schemas": catalog.SchemasAPI.create, "volumes": catalog.VolumesAPI.create, "registered_models": catalog.RegisteredModelsAPI.create}
-EXTRA = {"permissions": "list[dict[str, str]]", "grants": "list[catalog.PrivilegeAssignment]", "lifecycle": "dict[str, bool]"}
-GIVEN = {"workspace.current_user.short_name": "me", "workspace.root_path": "/Workspace/x", "workspace.file_path": "/Workspace/x/files"}
+KINDS = {
+    "jobs": jobs.JobSettings,
+    "schemas": catalog.SchemasAPI.create,
+    "volumes": catalog.VolumesAPI.create,
+    "registered_models": catalog.RegisteredModelsAPI.create,
+}
+EXTRA = {
+    "permissions": "list[dict[str, str]]",
+    "grants": "list[catalog.PrivilegeAssignment]",
+    "lifecycle": "dict[str, bool]",
+}
+GIVEN = {
+    "workspace.current_user.short_name": "me",
+    "workspace.root_path": "/Workspace/x",
+    "workspace.file_path": "/Workspace/x/files",
+}
 REFERENCE = re.compile(r"\$\{([^}]*)\}")
 DYNAMIC = {"job.start_time.iso_date": "2026-01-31"}
 
@@ -44,7 +69,10 @@ def faults(root):
     used: set = set()
     for name, target in targets.items():
         found += [f"target {name}: unknown key {key}" for key in sorted(set(target) - TARGET)]
-        found += [f"target {name}: {fault}" for fault in _Target(root, top, name, _merged(kinds, target.get("resources", {})), used).faults()]
+        found += [
+            f"target {name}: {fault}"
+            for fault in _Target(root, top, name, _merged(kinds, target.get("resources", {})), used).faults()
+        ]
     found += [f"variable {key} is used by nothing" for key in sorted(set(top.get("variables", {})) - used)]
     return sorted(set(found))
 
@@ -54,7 +82,12 @@ def _yaml(path):
 
 
 def _merged(a, b):
-    return {k: _merged(a[k], b[k]) if isinstance(a.get(k), dict) and isinstance(b.get(k), dict) else b.get(k, a.get(k)) for k in {**a, **b}}
+    return {
+        k: _merged(a[k], b[k])
+        if isinstance(a.get(k), dict) and isinstance(b.get(k), dict)
+        else b.get(k, a.get(k))
+        for k in {**a, **b}
+    }
 
 
 class _Target:
@@ -70,7 +103,9 @@ class _Target:
         self.commands = typer.main.get_command(whole()).commands
 
     def faults(self):
-        self.resolved({key: value for key, value in self.target.items() if key not in ("resources", "variables")})
+        self.resolved(
+            {key: value for key, value in self.target.items() if key not in ("resources", "variables")}
+        )
         self.resources = self.resolved(self.raw)
         for kind, ones in self.resources.items():
             if kind not in KINDS:
@@ -138,26 +173,44 @@ class _Target:
         hints = {k: v for k, v in typing.get_type_hints(kind).items() if k != "return"}
         given = inspect.signature(kind).parameters
         self.found += [f"{where}: unknown key {key}" for key in sorted(set(value) - set(hints))]
-        self.found += [f"{where}: no {key}" for key in hints if given[key].default is inspect.Parameter.empty and key not in value]
+        self.found += [
+            f"{where}: no {key}"
+            for key in hints
+            if given[key].default is inspect.Parameter.empty and key not in value
+        ]
         for key in set(value) & set(hints):
             self.typed(value[key], hints[key], f"{where}.{key}")
 
     def job(self, name, job):
-        places = {"job_cluster_key": {c["job_cluster_key"] for c in job.get("job_clusters", [])},
-                  "environment_key": {e["environment_key"] for e in job.get("environments", [])}}
+        places = {
+            "job_cluster_key": {c["job_cluster_key"] for c in job.get("job_clusters", [])},
+            "environment_key": {e["environment_key"] for e in job.get("environments", [])},
+        }
         before: set = set()
-        self.found += [f"job {name}: permission {one} names no level or nobody" for one in job.get("permissions", []) if len(one) != 2 or "level" not in one]
+        self.found += [
+            f"job {name}: permission {one} names no level or nobody"
+            for one in job.get("permissions", [])
+            if len(one) != 2 or "level" not in one
+        ]
         for task in job.get("tasks", []):
             where = f"job {name}, task {task['task_key']}"
             chosen = [(key, task[key]) for key in places if key in task]
             if len(chosen) != 1 or chosen[0][1] not in places[chosen[0][0]]:
                 self.found.append(f"{where} runs on nothing that the job has: {chosen}")
-            self.found += [f"{where} waits for {one['task_key']}, which is no task before it" for one in task.get("depends_on", []) if one["task_key"] not in before]
+            self.found += [
+                f"{where} waits for {one['task_key']}, which is no task before it"
+                for one in task.get("depends_on", [])
+                if one["task_key"] not in before
+            ]
             before.add(task["task_key"])
             if "python_wheel_task" not in task:
                 self.found.append(f"{where} is no python_wheel_task")
             else:
-                self.wheel_task(where, task["python_wheel_task"], {p["name"]: p["default"] for p in job.get("parameters", [])})
+                self.wheel_task(
+                    where,
+                    task["python_wheel_task"],
+                    {p["name"]: p["default"] for p in job.get("parameters", [])},
+                )
         for wheel in re.findall(r"[^\s'\"]*\.whl", str(job)):
             if (self.root / "conf" / "bundle" / wheel).resolve().parent != self.root.resolve() / "dist":
                 self.found.append(f"job {name}: {wheel} is not where the artifact is built")
@@ -165,11 +218,18 @@ class _Target:
     def wheel_task(self, where, task, parameters):
         entry = task.get("entry_point", "")
         module, _, function = self.scripts.get(entry, "").partition(":")
-        if task.get("package_name") != self.package or not module or not callable(getattr(importlib.import_module(module), function, None)):
+        if (
+            task.get("package_name") != self.package
+            or not module
+            or not callable(getattr(importlib.import_module(module), function, None))
+        ):
             self.found.append(f"{where}: {entry} is no entry point of {self.package}")
             return
         command = entry.removeprefix(f"{self.package}-")
-        arguments = [re.sub(r"\{\{(.*?)\}\}", lambda m: self.dynamic(where, m[1], parameters), one) for one in task.get("parameters", [])]
+        arguments = [
+            re.sub(r"\{\{(.*?)\}\}", lambda m: self.dynamic(where, m[1], parameters), one)
+            for one in task.get("parameters", [])
+        ]
         try:
             options = self.commands[command].make_context(command, arguments).params
             config = load_config(options["config"], options["set_"], options["root"])
@@ -188,13 +248,36 @@ class _Target:
 
     def places(self, where, config, texts):
         """Tables, files and model are those that the bundle deploys."""
-        deployed = {kind: {tuple(one.get(key) for key in ("catalog_name", "schema_name", "name") if key in one) for one in ones.values()}
-                    for kind, ones in self.resources.items()}
+        deployed = {
+            kind: {
+                tuple(one.get(key) for key in ("catalog_name", "schema_name", "name") if key in one)
+                for one in ones.values()
+            }
+            for kind, ones in self.resources.items()
+        }
         schemas, volumes = deployed.get("schemas", set()), deployed.get("volumes", set())
         models = {".".join(map(str, model)) for model in deployed.get("registered_models", set())}
-        wrong = [] if (config.store.catalog, config.store.schema_) in schemas else [f"tables go to {config.store.catalog}.{config.store.schema_}, which it does not deploy"]
-        wrong += [] if config.mlflow.model_name in models else [f"the model is {config.mlflow.model_name}, which it does not deploy"]
-        wrong += [] if config.mlflow.registry_uri == "databricks-uc" else ["the registry is not databricks-uc"]
-        paths = [path for text in [*texts, config.train.checkpoint_dir or ""] for path in re.findall(r"/Volumes/([^/]+)/([^/]+)/([^/]+)", text)]
-        wrong += [f"/Volumes/{'/'.join(path)} is a volume that it does not deploy" for path in paths if path not in volumes]
+        wrong = (
+            []
+            if (config.store.catalog, config.store.schema_) in schemas
+            else [f"tables go to {config.store.catalog}.{config.store.schema_}, which it does not deploy"]
+        )
+        wrong += (
+            []
+            if config.mlflow.model_name in models
+            else [f"the model is {config.mlflow.model_name}, which it does not deploy"]
+        )
+        wrong += (
+            [] if config.mlflow.registry_uri == "databricks-uc" else ["the registry is not databricks-uc"]
+        )
+        paths = [
+            path
+            for text in [*texts, config.train.checkpoint_dir or ""]
+            for path in re.findall(r"/Volumes/([^/]+)/([^/]+)/([^/]+)", text)
+        ]
+        wrong += [
+            f"/Volumes/{'/'.join(path)} is a volume that it does not deploy"
+            for path in paths
+            if path not in volumes
+        ]
         self.found += [f"{where}: {one}" for one in wrong]

@@ -21,12 +21,27 @@ def read(prompt, words=None):
 def cards(rows):
     """An Arrow table of `track_cards` of one market: what a row does not say is unknown."""
     kinds = {
-        "recording_idx": pa.int32(), "track_id": pa.string(), "clean_track_id": pa.string(), "recording_id": pa.string(), "title": pa.string(),
-        "artist_ids": pa.list_(pa.string()), "artist_names": pa.list_(pa.string()), "language": pa.string(), "version_kind": pa.string(),
-        "tags": pa.list_(pa.string()), "original_year": pa.int32(), "duration_ms": pa.int64(), "tempo": pa.float32(), "energy": pa.float32(),
-        "popularity": pa.float32(), "artist_rank": pa.int32(),
+        "recording_idx": pa.int32(),
+        "track_id": pa.string(),
+        "clean_track_id": pa.string(),
+        "recording_id": pa.string(),
+        "title": pa.string(),
+        "artist_ids": pa.list_(pa.string()),
+        "artist_names": pa.list_(pa.string()),
+        "language": pa.string(),
+        "version_kind": pa.string(),
+        "tags": pa.list_(pa.string()),
+        "original_year": pa.int32(),
+        "duration_ms": pa.int64(),
+        "tempo": pa.float32(),
+        "energy": pa.float32(),
+        "popularity": pa.float32(),
+        "artist_rank": pa.int32(),
     }
-    whole = [{"recording_idx": n, "track_id": f"t{n}", "recording_id": f"r{n}", "popularity": 0.5} | row for n, row in enumerate(rows)]
+    whole = [
+        {"recording_idx": n, "track_id": f"t{n}", "recording_id": f"r{n}", "popularity": 0.5} | row
+        for n, row in enumerate(rows)
+    ]
     return pa.table({name: pa.array([row.get(name) for row in whole], kind) for name, kind in kinds.items()})
 
 
@@ -48,13 +63,26 @@ def some(seed, size=40):
     def perhaps(value):
         return None if rng.random() < 0.1 else value
 
-    return tracks([{
-        "title": f"Song {n}", "artist_names": perhaps([f"Artist {rng.integers(8)}"]), "album": int(rng.integers(15)), "tags": perhaps([str(rng.choice(TAGS))]),
-        "original_year": perhaps(int(rng.integers(1960, 2025))), "duration_ms": perhaps(int(rng.integers(120, 360)) * 1000),
-        "tempo": perhaps(float(rng.integers(60, 180))), "energy": perhaps(round(float(rng.random()), 3)), "popularity": round(float(rng.random()), 3),
-        "artist_rank": int(rng.integers(1, 12)), "language": perhaps(str(rng.choice(["en", "fr"]))),
-        "version_kind": perhaps(str(rng.choice(["original", "live", "remix"]))), "clean_track_id": perhaps(f"c{n}"),
-    } for n in range(size)])
+    return tracks(
+        [
+            {
+                "title": f"Song {n}",
+                "artist_names": perhaps([f"Artist {rng.integers(8)}"]),
+                "album": int(rng.integers(15)),
+                "tags": perhaps([str(rng.choice(TAGS))]),
+                "original_year": perhaps(int(rng.integers(1960, 2025))),
+                "duration_ms": perhaps(int(rng.integers(120, 360)) * 1000),
+                "tempo": perhaps(float(rng.integers(60, 180))),
+                "energy": perhaps(round(float(rng.random()), 3)),
+                "popularity": round(float(rng.random()), 3),
+                "artist_rank": int(rng.integers(1, 12)),
+                "language": perhaps(str(rng.choice(["en", "fr"]))),
+                "version_kind": perhaps(str(rng.choice(["original", "live", "remix"]))),
+                "clean_track_id": perhaps(f"c{n}"),
+            }
+            for n in range(size)
+        ]
+    )
 
 
 def listener(heard=(), top=()):

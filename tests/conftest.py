@@ -16,10 +16,20 @@ PASSWORD_ENV = "TRACKPOOLS_TEST_PASSWORD"
 os.environ[PASSWORD_ENV] = "secret"  # here, for workers inherit what is there when the first of them starts
 
 LONG = (
-    "test_flow.py", "test_spark_submit.py", "test_kill.py", "test_tune.py", "test_full_demo.py", "test_backtest.py", "test_promote.py", "test_cli.py", "test_notebooks.py",
+    "test_flow.py",
+    "test_spark_submit.py",
+    "test_kill.py",
+    "test_tune.py",
+    "test_full_demo.py",
+    "test_backtest.py",
+    "test_promote.py",
+    "test_cli.py",
+    "test_notebooks.py",
 )
 # the second compiler is worth less than it costs where so much is planned once: a tenth of the time
-FEWER = {"spark.driver.defaultJavaOptions": "-XX:Tier4InvocationThreshold=20000 -XX:Tier4MinInvocationThreshold=5000 -XX:Tier4CompileThreshold=60000 -XX:Tier4BackEdgeThreshold=200000"}
+FEWER = {
+    "spark.driver.defaultJavaOptions": "-XX:Tier4InvocationThreshold=20000 -XX:Tier4MinInvocationThreshold=5000 -XX:Tier4CompileThreshold=60000 -XX:Tier4BackEdgeThreshold=200000"
+}
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
@@ -33,7 +43,11 @@ def spark():
     from trackpools.shell.session import local_session
     from trackpools.shell.settings import load_config
 
-    session = local_session(load_config(settings=["session.memory=3g", "session.quick_start=false", f"session.conf={json.dumps(FEWER)}"]).session)
+    session = local_session(
+        load_config(
+            settings=["session.memory=3g", "session.quick_start=false", f"session.conf={json.dumps(FEWER)}"]
+        ).session
+    )
     # tests plan much and compute little: interpreted plans of two partitions halve the time
     session.conf.set("spark.sql.codegen.wholeStage", "false")
     session.conf.set("spark.sql.codegen.factoryMode", "NO_CODEGEN")
@@ -76,7 +90,11 @@ def published(spark, tmp_path_factory):
     from flows import AS_OF, SMALL, events, import_events, run
     from trackpools.shell.settings import load_config
 
-    of_all = tmp_path_factory.getbasetemp().parent if "PYTEST_XDIST_WORKER" in os.environ else tmp_path_factory.getbasetemp()
+    of_all = (
+        tmp_path_factory.getbasetemp().parent
+        if "PYTEST_XDIST_WORKER" in os.environ
+        else tmp_path_factory.getbasetemp()
+    )
     folder = of_all / "published"
     folder.mkdir(exist_ok=True)
     with (folder / "lock").open("w") as lock:

@@ -20,7 +20,9 @@ def connected(confs):
     from pyspark import SparkConf, SparkContext
     from pyspark.sql import SparkSession
 
-    SparkContext._ensure_initialized(conf=SparkConf().setAll(list(confs.items())))  # the JVM; were it told what follows, it would check every plan of its own
+    SparkContext._ensure_initialized(
+        conf=SparkConf().setAll(list(confs.items()))
+    )  # the JVM; were it told what follows, it would check every plan of its own
     os.environ["SPARK_TESTING"] = "1"  # by which Spark gives a server of `local[2]` a port that nobody has
     builder = SparkSession.builder.remote("local[2]")
     for key, value in confs.items():
@@ -103,7 +105,9 @@ def answers(asked):
         from trackpools.shell.serving import Opened
 
         opened = Opened.of(c)
-        told["on demand"] = [one["recording"] for one in on_demand.pool(opened.release, opened.person("u001"))["candidates"]]
+        told["on demand"] = [
+            one["recording"] for one in on_demand.pool(opened.release, opened.person("u001"))["candidates"]
+        ]
     return told
 
 

@@ -13,10 +13,20 @@ from trackpools.shell.store import Store
 START = dt.datetime(2025, 3, 1, tzinfo=dt.UTC)
 AS_OF = (START + dt.timedelta(days=40)).isoformat()
 # all sources
-WHOLE = ("train.rank=8", "train.iterations=5", "pools.k=40", "sources.als.k=60", "sources.als.k_heard=20", "sources.popular.k=120",
-         "rules.min_listeners=1",  # of 40 listeners five are many
-         "report.enabled=false")  # a fifth of the time; tests of the report ask for it
-OFF = tuple(f"sources.{name}.enabled=false" for name in ("als_neighbours", "cooccurrence", "artist_graph", "rediscover", "tags", "fresh", "explore"))
+WHOLE = (
+    "train.rank=8",
+    "train.iterations=5",
+    "pools.k=40",
+    "sources.als.k=60",
+    "sources.als.k_heard=20",
+    "sources.popular.k=120",
+    "rules.min_listeners=1",  # of 40 listeners five are many
+    "report.enabled=false",
+)  # a fifth of the time; tests of the report ask for it
+OFF = tuple(
+    f"sources.{name}.enabled=false"
+    for name in ("als_neighbours", "cooccurrence", "artist_graph", "rediscover", "tags", "fresh", "explore")
+)
 # three sources, which tests of something else do with at half the time
 SMALL = (*WHOLE, *OFF)
 
@@ -30,7 +40,15 @@ def events(users=40, recordings=120, plays=2500, seed=0):
         kind = user % 3 if rng.random() < 0.9 else rng.randrange(3)
         recording = min(int(rng.paretovariate(0.8)) - 1, recordings // 3 - 1) * 3 + kind
         at = START + dt.timedelta(seconds=rng.randrange(60 * 86_400))
-        rows.append({"event_id": f"e{n}", "user_id": f"u{user:03}", "track_id": f"t{recording:04}", "played_at": at.isoformat(), "ms_played": 200_000})
+        rows.append(
+            {
+                "event_id": f"e{n}",
+                "user_id": f"u{user:03}",
+                "track_id": f"t{recording:04}",
+                "played_at": at.isoformat(),
+                "ms_played": 200_000,
+            }
+        )
     return rows
 
 
@@ -46,7 +64,9 @@ def import_events(config, folder, rows, name="events", files=1):
 
 def run(config, as_of=None, known_as_of=None):
     """The whole flow; returns its answer."""
-    return work.run_stages(config, Options(quiet=True), "run", stages.STAGES, publish=True, as_of=as_of, known_as_of=known_as_of)
+    return work.run_stages(
+        config, Options(quiet=True), "run", stages.STAGES, publish=True, as_of=as_of, known_as_of=known_as_of
+    )
 
 
 def refreshed(config, as_of=AS_OF):

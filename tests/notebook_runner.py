@@ -46,10 +46,19 @@ def run_notebook(path, spark, /, **widgets):
 
     Only %md magics are known: another one would do something on Databricks that this runner does not.
     """
-    unknown = [line for line in Path(path).read_text(encoding="utf-8").splitlines() if line.startswith("# MAGIC %") and not line.startswith("# MAGIC %md")]
+    unknown = [
+        line
+        for line in Path(path).read_text(encoding="utf-8").splitlines()
+        if line.startswith("# MAGIC %") and not line.startswith("# MAGIC %md")
+    ]
     assert not unknown, f"magics the runner does not know: {unknown}"
     dbutils, shown = DBUtils(widgets), []
-    names = {"spark": spark, "dbutils": dbutils, "display": shown.append, "getArgument": dbutils.widgets.getArgument}
+    names = {
+        "spark": spark,
+        "dbutils": dbutils,
+        "display": shown.append,
+        "getArgument": dbutils.widgets.getArgument,
+    }
     linecache.checkcache(str(path))
     for cell in cells(path):
         exec(compile(cell, str(path), "exec"), names)

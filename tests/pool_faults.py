@@ -9,7 +9,15 @@ def faults(pool):
 
 
 def _faults(value, schema, where):
-    kinds = {"string": str, "integer": int, "number": (int, float), "boolean": bool, "array": list, "object": dict, "null": type(None)}
+    kinds = {
+        "string": str,
+        "integer": int,
+        "number": (int, float),
+        "boolean": bool,
+        "array": list,
+        "object": dict,
+        "null": type(None),
+    }
     wanted = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
     if not any(isinstance(value, kinds[kind]) for kind in wanted):
         yield f"{where}: {value!a:.60} is not {' or '.join(wanted)}"

@@ -11,7 +11,14 @@ from trackpools.fill.quoting import clean
 from trackpools.fill.tracks import passing
 
 REFUSED = ("no_tags", "no_artists", "no_languages")
-HOLDS = {*REFUSED, "clean", "heard", "quiet_days", "years", "tempo"}  # what a model may make hold for every track; all else it finds sorts
+HOLDS = {
+    *REFUSED,
+    "clean",
+    "heard",
+    "quiet_days",
+    "years",
+    "tempo",
+}  # what a model may make hold for every track; all else it finds sorts
 
 
 def finding(words, field, name=None, low=None, high=None):
@@ -60,7 +67,10 @@ def require_only_adds(known, made, world, who):
     assert not np.any(passing(world, made.every, who) & ~passing(world, known.every, who))
     for of in (made.every, made.prefer):
         for kind in ("artists", "tags", "languages"):
-            assert {*getattr(of, kind), *getattr(of, f"no_{kind}")} <= getattr(world.words, kind) | {*getattr(known.every, kind), *getattr(known.every, f"no_{kind}")}
+            assert {*getattr(of, kind), *getattr(of, f"no_{kind}")} <= getattr(world.words, kind) | {
+                *getattr(known.every, kind),
+                *getattr(known.every, f"no_{kind}"),
+            }
 
 
 def require_words_accounted(left, notes, not_applied):

@@ -20,7 +20,22 @@ def redis_server(folder, *more, port=0):
         pytest.skip(MISSING)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "s"
-    command = [SERVER, "--port", str(port), "--bind", "127.0.0.1", "--unixsocket", path, "--dir", folder, "--save", "", "--appendonly", "no", *more]
+    command = [
+        SERVER,
+        "--port",
+        str(port),
+        "--bind",
+        "127.0.0.1",
+        "--unixsocket",
+        path,
+        "--dir",
+        folder,
+        "--save",
+        "",
+        "--appendonly",
+        "no",
+        *more,
+    ]
     process = subprocess.Popen(list(map(str, command)), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         until = time.monotonic() + 20

@@ -20,8 +20,19 @@ WAIT_S = 60
 
 def clean_environment(**more):
     """The environment without what this process's own Spark left in it."""
-    kept = {key: value for key, value in os.environ.items() if not re.match("_?(PY)?SPARK|PYTHONPATH|MLFLOW", key)}
-    return kept | {"SPARK_HOME": str(SPARK_HOME), "SPARK_LOCAL_IP": "127.0.0.1", "SPARK_DAEMON_MEMORY": "256m", "MLFLOW_DISABLE_TELEMETRY": "true"} | more
+    kept = {
+        key: value for key, value in os.environ.items() if not re.match("_?(PY)?SPARK|PYTHONPATH|MLFLOW", key)
+    }
+    return (
+        kept
+        | {
+            "SPARK_HOME": str(SPARK_HOME),
+            "SPARK_LOCAL_IP": "127.0.0.1",
+            "SPARK_DAEMON_MEMORY": "256m",
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+        }
+        | more
+    )
 
 
 def _die_with_us():
@@ -49,9 +60,19 @@ def _daemon(kind, folder, *arguments):
     """A Spark daemon in a process group of its own; gives the file it logs to, and its process."""
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / f"{kind.rpartition('.')[2]}.log"
-    command = [str(SPARK_HOME / "bin" / "spark-class"), f"org.apache.spark.deploy.{kind}", "--host", "127.0.0.1", "--webui-port", "0", *arguments]
+    command = [
+        str(SPARK_HOME / "bin" / "spark-class"),
+        f"org.apache.spark.deploy.{kind}",
+        "--host",
+        "127.0.0.1",
+        "--webui-port",
+        "0",
+        *arguments,
+    ]
     with log.open("wb") as out:
-        process = subprocess.Popen(command, stdout=out, stderr=out, env=clean_environment(), cwd=folder, **GROUP)
+        process = subprocess.Popen(
+            command, stdout=out, stderr=out, env=clean_environment(), cwd=folder, **GROUP
+        )
     try:
         yield log, process
     finally:
@@ -80,7 +101,11 @@ def standalone_cluster(folder, cores=2, memory="2g", workers=1):
         processes = []
         for number in range(workers):
             own = folder / f"worker-{number}"
-            processes.append(daemons.enter_context(_daemon("worker.Worker", own, *size, "--work-dir", str(own / "work"), url))[1])
+            processes.append(
+                daemons.enter_context(
+                    _daemon("worker.Worker", own, *size, "--work-dir", str(own / "work"), url)
+                )[1]
+            )
         # its own random port, not that of a master beside it
         port = ui.rpartition(":")[2]
         _until("registered workers", lambda: len(_alive(f"http://127.0.0.1:{port}/json/")) == workers)
@@ -97,7 +122,9 @@ def spark_submit(arguments, *, python=sys.executable, timeout=600, **environment
     command = [str(SPARK_HOME / "bin" / "spark-submit"), *map(str, arguments)]
     wanted = clean_environment(PYSPARK_PYTHON=str(python), PYSPARK_DRIVER_PYTHON=str(python)) | environment
     environment = {key: value for key, value in wanted.items() if value is not None}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, **GROUP) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, **GROUP
+    ) as process:
         try:
             out, err = process.communicate(timeout=timeout)
         except BaseException:

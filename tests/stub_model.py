@@ -14,13 +14,24 @@ def completion(text, **more):
     """The body of a good answer with this text."""
     message = {"role": "assistant", "content": text} | more
     usage = {"prompt_tokens": 1000, "completion_tokens": 50, "total_tokens": 1050}
-    return json.dumps({"id": "x", "object": "chat.completion", "created": 1, "model": "stub", "choices": [{"index": 0, "message": message, "finish_reason": "stop"}], "usage": usage})
+    return json.dumps(
+        {
+            "id": "x",
+            "object": "chat.completion",
+            "created": 1,
+            "model": "stub",
+            "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
+            "usage": usage,
+        }
+    )
 
 
 def http(status, body=b"", **headers):
     """A whole HTTP answer."""
     body = body.encode() if isinstance(body, str) else body
-    told = {"Content-Type": "application/json", "Content-Length": len(body), "Connection": "close"} | {name.replace("_", "-"): value for name, value in headers.items()}
+    told = {"Content-Type": "application/json", "Content-Length": len(body), "Connection": "close"} | {
+        name.replace("_", "-"): value for name, value in headers.items()
+    }
     head = f"HTTP/1.1 {status} X\r\n" + "".join(f"{name}: {value}\r\n" for name, value in told.items())
     return head.encode() + b"\r\n" + body
 

@@ -26,17 +26,54 @@ def call(*words):
 
 def test_help_is_there_at_once_and_names_every_command():
     began = time.monotonic()
-    done = subprocess.run([sys.executable, "-m", "trackpools", "--help"], capture_output=True, text=True, check=True)
-    assert time.monotonic() - began < 20  # generous: a loaded machine; heavy imports are what test_conventions refuses
-    for command in ("import", "ids", "interactions", "features", "train", "pools", "publish", "run", "demo", "explain", "show", "tables", "releases", "doctor", "package", "refresh", "canary", "watch", "export", "fill", "eval-fill", "prompt"):
+    done = subprocess.run(
+        [sys.executable, "-m", "trackpools", "--help"], capture_output=True, text=True, check=True
+    )
+    assert (
+        time.monotonic() - began < 20
+    )  # generous: a loaded machine; heavy imports are what test_conventions refuses
+    for command in (
+        "import",
+        "ids",
+        "interactions",
+        "features",
+        "train",
+        "pools",
+        "publish",
+        "run",
+        "demo",
+        "explain",
+        "show",
+        "tables",
+        "releases",
+        "doctor",
+        "package",
+        "refresh",
+        "canary",
+        "watch",
+        "export",
+        "fill",
+        "eval-fill",
+        "prompt",
+    ):
         assert f" {command} " in done.stdout
 
 
-@pytest.mark.parametrize(("words", "code"), [
-    (["run", "--root", "x", "--set", "train.rank=0"], 2), (["run"], 2), (["import", "nonsense", "x", "--root", "y"], 2), (["import", "events", "--root", "y"], 2),
-    (["run", "--root", "a/../b"], 2), (["run", "--root", "x", "--as-of", "yesterday", "--set", "mlflow.enabled=false"], 2), (["no-such-command"], 2),
-    (["releases", "--root", "nowhere"], 2), (["show", "pools", "--root", "nowhere"], 2), (["explain", "u", "--root", "nowhere"], 2),
-])
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["run", "--root", "x", "--set", "train.rank=0"], 2),
+        (["run"], 2),
+        (["import", "nonsense", "x", "--root", "y"], 2),
+        (["import", "events", "--root", "y"], 2),
+        (["run", "--root", "a/../b"], 2),
+        (["run", "--root", "x", "--as-of", "yesterday", "--set", "mlflow.enabled=false"], 2),
+        (["no-such-command"], 2),
+        (["releases", "--root", "nowhere"], 2),
+        (["show", "pools", "--root", "nowhere"], 2),
+        (["explain", "u", "--root", "nowhere"], 2),
+    ],
+)
 def test_what_cannot_be_meant_exits_2_and_writes_nothing(tmp_path, monkeypatch, words, code, spark):
     monkeypatch.chdir(tmp_path)
     exit_code, out = call(*words, *(["--json"] if words[0] != "no-such-command" else []))
@@ -45,7 +82,16 @@ def test_what_cannot_be_meant_exits_2_and_writes_nothing(tmp_path, monkeypatch, 
         answer = json.loads(out)
         assert not answer["ok"]
         assert answer["error"]["code"] in {"config", "input"}
-        assert set(answer) >= {"ok", "command", "release_id", "tables", "mlflow_run_id", "seconds", "warnings", "error"}
+        assert set(answer) >= {
+            "ok",
+            "command",
+            "release_id",
+            "tables",
+            "mlflow_run_id",
+            "seconds",
+            "warnings",
+            "error",
+        }
     assert not list(tmp_path.rglob("*.parquet"))
 
 
@@ -60,8 +106,20 @@ def test_a_dry_run_prints_plan_and_configuration_and_touches_nothing(tmp_path):
     answer = json.loads(out)
     assert code == 0
     assert answer["config"]["train.rank"] == 17
-    assert tuple(answer["plan"]) == FLOW == tuple(stage.name for stage in STAGES), "cli.py names the stages, to start without Spark"
-    assert answer["plan"] == ["ids", "daily", "taste", "interactions", "features", "train", "facts", "index", "pools"]
+    assert tuple(answer["plan"]) == FLOW == tuple(stage.name for stage in STAGES), (
+        "cli.py names the stages, to start without Spark"
+    )
+    assert answer["plan"] == [
+        "ids",
+        "daily",
+        "taste",
+        "interactions",
+        "features",
+        "train",
+        "facts",
+        "index",
+        "pools",
+    ]
     assert not (tmp_path / "r").exists()
 
 
@@ -74,24 +132,43 @@ def test_the_map_names_every_table(capsys):
 
 def test_run_show_explain_and_releases_tell_the_same_story(spark, released):
     c = released
-    options = ["--root", c.store.root, *(part for one in ("mlflow.enabled=false", *WHOLE, "report.enabled=true") for part in ("--set", one))]
+    options = [
+        "--root",
+        c.store.root,
+        *(part for one in ("mlflow.enabled=false", *WHOLE, "report.enabled=true") for part in ("--set", one)),
+    ]
     code, out = call("run", *options, "--as-of", AS_OF, "--json")
     answer = json.loads(out)
     assert (code, answer["ok"], answer["command"]) == (0, True, "run")
     assert {"name", "version", "rows", "hash"} == set(answer["tables"][0])
     release = releases.latest(Store(spark, c.store))
     assert answer["release_id"] == release.release_id
-    assert json.loads(call("releases", *options, "--json")[1])["releases"][0]["release_id"] == release.release_id
+    assert (
+        json.loads(call("releases", *options, "--json")[1])["releases"][0]["release_id"] == release.release_id
+    )
     code, out = call("show", "pools", "--user", "u001", "--user", "u000", "--json", *options)
     pools = [json.loads(line) for line in out.splitlines()]
     assert [pool["user_id"] for pool in pools] == ["u001", "u000"]
     one = pools[0]["candidates"][0]
-    assert set(one) >= {"track_id", "recording_id", "title", "artists", "rank", "score", "sources", "reason", "plays", "last_day"}
+    assert set(one) >= {
+        "track_id",
+        "recording_id",
+        "title",
+        "artists",
+        "rank",
+        "score",
+        "sources",
+        "reason",
+        "plays",
+        "last_day",
+    }
     assert [c["rank"] for c in pools[0]["candidates"]] == list(range(1, 41))
     code, out = call("explain", "u001", *options, "--json")
     explained = json.loads(out)
     assert explained["pool"] == pools[0]
-    assert {name: sum(counts.values()) for name, counts in explained["facets"].items()} == dict.fromkeys(("decade", "tempo", "kind", "familiarity", "popularity"), 40)
+    assert {name: sum(counts.values()) for name, counts in explained["facets"].items()} == dict.fromkeys(
+        ("decade", "tempo", "kind", "familiarity", "popularity"), 40
+    )
     assert len(explained["because"]) == 40
     assert "removed by the rules" in call("explain", "u001", *options)[1]
     code, out = call("show", "pools", "--user", "nobody", *options, "--json")
@@ -113,12 +190,20 @@ def test_decoded_pools_equal_the_table(spark, released):
     shown = {pool["user_id"]: pool for pool in look.show_pools(store, release, released, (), 5)}
     for row in store.read("pools").join(store.read("user_ids"), "user_idx").where("user_idx < 5").collect():
         recordings = {r["recording_idx"]: r["recording_id"] for r in store.read("recording_ids").collect()}
-        assert [recordings[one["recording"]] for one in row["candidates"]] == [one["recording_id"] for one in shown[row["user_id"]]["candidates"]]
+        assert [recordings[one["recording"]] for one in row["candidates"]] == [
+            one["recording_id"] for one in shown[row["user_id"]]["candidates"]
+        ]
 
 
 def test_a_table_that_lost_rows_is_refused_to_readers(spark, released):
     store = Store(spark, released.store)
     release = releases.latest(store)
-    damaged = replace(release, tables=tuple(replace(table, rows=table.rows + 1) if table.name == "pools" else table for table in release.tables))
+    damaged = replace(
+        release,
+        tables=tuple(
+            replace(table, rows=table.rows + 1) if table.name == "pools" else table
+            for table in release.tables
+        ),
+    )
     with pytest.raises(ContractError, match="roll back"):
         look.show_pools(store, damaged, released, (), 1)

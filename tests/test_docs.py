@@ -17,12 +17,29 @@ from trackpools.shell.settings import _keys
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "lib" / "trackpools" / "docs"
-TEXTS = {path.relative_to(ROOT).as_posix(): path for path in (*sorted(DOCS.glob("*.md")), ROOT / "README.md", *sorted((ROOT / ".github").glob("*.md")))}
+TEXTS = {
+    path.relative_to(ROOT).as_posix(): path
+    for path in (*sorted(DOCS.glob("*.md")), ROOT / "README.md", *sorted((ROOT / ".github").glob("*.md")))
+}
 COMMANDS = typer.main.get_command(whole()).commands
 
 
 def built(docs, to):
-    command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-n", "-b", "html", "-c", str(ROOT / "conf" / "docs"), str(docs), str(to)]
+    command = [
+        sys.executable,
+        "-m",
+        "sphinx",
+        "-q",
+        "-W",
+        "--keep-going",
+        "-n",
+        "-b",
+        "html",
+        "-c",
+        str(ROOT / "conf" / "docs"),
+        str(docs),
+        str(to),
+    ]
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
 
@@ -44,13 +61,19 @@ def site(tmp_path_factory):
 
 
 def test_every_page_and_picture_is_in_the_site_and_a_new_page_is_found_from_all(site):
-    assert {path.stem for path in DOCS.glob("*.md")} | {"later"} <= {path.stem for path in site.glob("*.html")}
-    assert {path.name for path in (DOCS / "pictures").glob("*.svg")} <= {path.name for path in (site / "_images").iterdir()}
+    assert {path.stem for path in DOCS.glob("*.md")} | {"later"} <= {
+        path.stem for path in site.glob("*.html")
+    }
+    assert {path.name for path in (DOCS / "pictures").glob("*.svg")} <= {
+        path.name for path in (site / "_images").iterdir()
+    }
     assert 'href="later.html"' in (site / "runbook.html").read_text(encoding="utf-8")
 
 
 def test_reading_it_fetches_nothing(site):
-    asked = re.compile(r"""<(?:script|link|img|iframe|object)\b[^>]*\b(?:src|href|data)=["'](?:https?:)?//|@import|url\(["']?(?:https?:)?//""")
+    asked = re.compile(
+        r"""<(?:script|link|img|iframe|object)\b[^>]*\b(?:src|href|data)=["'](?:https?:)?//|@import|url\(["']?(?:https?:)?//"""
+    )
     files = [path for path in site.rglob("*") if path.suffix in {".html", ".css", ".svg"}]
     assert len(files) > 15
     assert [path.name for path in files if asked.search(path.read_text(encoding="utf-8"))] == []
@@ -58,7 +81,9 @@ def test_reading_it_fetches_nothing(site):
 
 def test_planted_mistakes_stop_the_build_and_all_are_told(tmp_path):
     mistakes = {
-        "[gone](gone.md)": "'gone.md'", "[no such heading](sources.md#no-such-heading)": "'no-such-heading'", "![a picture](pictures/gone.svg)": "pictures/gone.svg",
+        "[gone](gone.md)": "'gone.md'",
+        "[no such heading](sources.md#no-such-heading)": "'no-such-heading'",
+        "![a picture](pictures/gone.svg)": "pictures/gone.svg",
         "#### Deeper than it may be": "Non-consecutive header level",
     }
     done = built(docs_with(tmp_path, "\n\n".join(mistakes)), tmp_path / "site")
@@ -68,31 +93,48 @@ def test_planted_mistakes_stop_the_build_and_all_are_told(tmp_path):
 
 @pytest.mark.parametrize("name", sorted(reference.pages()))
 def test_what_is_made_of_code_is_current(name):
-    assert (DOCS / name).read_text(encoding="utf-8") == reference.pages()[name], "type: python -m trackpools.shell.reference"
+    assert (DOCS / name).read_text(encoding="utf-8") == reference.pages()[name], (
+        "type: python -m trackpools.shell.reference"
+    )
 
 
 def test_the_page_of_the_configuration_names_every_key_and_what_it_may_be():
     page = reference.configuration_page()
-    told = {f"{section}.{key}": line for section, body in re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", page, re.MULTILINE | re.DOTALL)
-            for key, line in re.findall(r"^\| `([\w.]+)` \|(.*)$", body, re.MULTILINE)}
+    told = {
+        f"{section}.{key}": line
+        for section, body in re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", page, re.MULTILINE | re.DOTALL)
+        for key, line in re.findall(r"^\| `([\w.]+)` \|(.*)$", body, re.MULTILINE)
+    }
     keys = [key for key in _keys(Config) if "." in key]
     assert len(keys) > 150
     assert [key for key in keys if key not in told] == []
     assert "whole number from 1 to 2,048" in told["train.rank"]
     assert "`implicit`, `mllib`, `blocked`" in told["train.engine"]
-    silent = {key for key, line in told.items() if not line.rstrip(" |").rpartition("|")[2].strip() or line.endswith("|  |")}
-    assert silent == {key for key in told if re.fullmatch(r"sources\.\w+", key)}, "only sources are told by their keys"
+    silent = {
+        key
+        for key, line in told.items()
+        if not line.rstrip(" |").rpartition("|")[2].strip() or line.endswith("|  |")
+    }
+    assert silent == {key for key in told if re.fullmatch(r"sources\.\w+", key)}, (
+        "only sources are told by their keys"
+    )
 
 
 def code_of(text):
     """Code blocks and spans, lines that go on joined."""
-    blocks = re.findall(r"^```\w*\n(.*?)^```", text, re.MULTILINE | re.DOTALL) + re.findall(r"(?:^ {4,}.*\n)+", text, re.MULTILINE)
-    return [line for block in blocks for line in block.replace("\\\n", " ").splitlines()] + re.findall(r"`(trackpools [^`]+)`", re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL))
+    blocks = re.findall(r"^```\w*\n(.*?)^```", text, re.MULTILINE | re.DOTALL) + re.findall(
+        r"(?:^ {4,}.*\n)+", text, re.MULTILINE
+    )
+    return [line for block in blocks for line in block.replace("\\\n", " ").splitlines()] + re.findall(
+        r"`(trackpools [^`]+)`", re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
+    )
 
 
 def wrong(line):
     """What of the trackpools commands in a line does not exist."""
-    for told in re.findall(r"(?<![\w./-])trackpools +(.*?)(?= && | \| | · |  |\)|$)", line.partition(" #")[0]):
+    for told in re.findall(
+        r"(?<![\w./-])trackpools +(.*?)(?= && | \| | · |  |\)|$)", line.partition(" #")[0]
+    ):
         words = told.replace("'", "").replace('"', "").split()
         command = COMMANDS.get(words[0])
         if words[0] in ("--version", "--help"):
@@ -102,26 +144,54 @@ def wrong(line):
                 yield f"no command {words[0]}"
             continue
         options = {name for one in command.params for name in (*one.opts, *one.secondary_opts)} | {"--help"}
-        yield from (f"{words[0]} has no {word}" for word in words[1:] if word.startswith("--") and word.partition("=")[0] not in options)
-        settings = [words[i + 1].partition("=")[0] for i, word in enumerate(words[:-1]) if word == "--set" and "=" in words[i + 1]]
-        yield from (f"no key {key}" for key in settings if key not in set(_keys(Config)) and key.rpartition(".")[0] not in ("ingest.columns", "a"))
+        yield from (
+            f"{words[0]} has no {word}"
+            for word in words[1:]
+            if word.startswith("--") and word.partition("=")[0] not in options
+        )
+        settings = [
+            words[i + 1].partition("=")[0]
+            for i, word in enumerate(words[:-1])
+            if word == "--set" and "=" in words[i + 1]
+        ]
+        yield from (
+            f"no key {key}"
+            for key in settings
+            if key not in set(_keys(Config)) and key.rpartition(".")[0] not in ("ingest.columns", "a")
+        )
 
 
 @pytest.mark.parametrize("name", TEXTS)
 def test_every_command_of_the_docs_exists(name):
-    assert [f"{line.strip()}: {one}" for line in code_of(TEXTS[name].read_text(encoding="utf-8")) for one in wrong(line)] == []
+    assert [
+        f"{line.strip()}: {one}"
+        for line in code_of(TEXTS[name].read_text(encoding="utf-8"))
+        for one in wrong(line)
+    ] == []
 
 
 def test_there_are_commands_to_judge():
-    lines = [line for path in TEXTS.values() for line in code_of(path.read_text(encoding="utf-8")) if re.search(r"(?<![\w./-])trackpools [a-z]", line)]
+    lines = [
+        line
+        for path in TEXTS.values()
+        for line in code_of(path.read_text(encoding="utf-8"))
+        if re.search(r"(?<![\w./-])trackpools [a-z]", line)
+    ]
     assert len(lines) > 60
-    assert {"import", "run", "switch", "rollback", "promote", "vacuum", "doctor"} <= {word for line in lines for word in line.split()}
+    assert {"import", "run", "switch", "rollback", "promote", "vacuum", "doctor"} <= {
+        word for line in lines for word in line.split()
+    }
 
 
-@pytest.mark.parametrize(("line", "said"), [
-    ("trackpools rum --root R", "no command rum"), ("x=1 trackpools run --rot R", "run has no --rot"), ("a && trackpools run --set train.rnak=8 && b", "no key train.rnak"),
-    ("trackpools run && trackpools show pools --users u", "show has no --users"),
-])
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("trackpools rum --root R", "no command rum"),
+        ("x=1 trackpools run --rot R", "run has no --rot"),
+        ("a && trackpools run --set train.rnak=8 && b", "no key train.rnak"),
+        ("trackpools run && trackpools show pools --users u", "show has no --users"),
+    ],
+)
 def test_a_command_that_does_not_exist_is_found(line, said):
     assert list(wrong(line)) == [said]
     assert code_of(f"Text.\n\n```bash\n{line}\n```\n") == [line]
@@ -129,14 +199,27 @@ def test_a_command_that_does_not_exist_is_found(line, said):
 
 def test_the_runbook_knows_every_way_to_stop():
     text = (DOCS / "runbook.md").read_text(encoding="utf-8")
-    ways = {(one.exit_code, one.code) for one in vars(errors).values() if isinstance(one, type) and issubclass(one, errors.TrackpoolsError)}
-    told = {(int(code), name) for code, names in re.findall(r"^\| (\d+) \| ([^|]+) \|", text, re.MULTILINE) for name in re.findall(r"`(\w+)`", names)}
+    ways = {
+        (one.exit_code, one.code)
+        for one in vars(errors).values()
+        if isinstance(one, type) and issubclass(one, errors.TrackpoolsError)
+    }
+    told = {
+        (int(code), name)
+        for code, names in re.findall(r"^\| (\d+) \| ([^|]+) \|", text, re.MULTILINE)
+        for name in re.findall(r"`(\w+)`", names)
+    }
     assert ways == told
 
 
 def test_what_the_runbook_quotes_is_what_is_said():
-    text, said = (DOCS / "runbook.md").read_text(encoding="utf-8"), "".join(path.read_text(encoding="utf-8") for path in (ROOT / "lib").rglob("*.py"))
-    quotes = re.findall(r"^\*Exit \d, `\w+`: ([^*]+?)\.?\*", text, re.MULTILINE) + re.findall(r"\*`([^`]+)`\*|\*exit 3, `contract`: ([^*]+)\*", text)
+    text, said = (
+        (DOCS / "runbook.md").read_text(encoding="utf-8"),
+        "".join(path.read_text(encoding="utf-8") for path in (ROOT / "lib").rglob("*.py")),
+    )
+    quotes = re.findall(r"^\*Exit \d, `\w+`: ([^*]+?)\.?\*", text, re.MULTILINE) + re.findall(
+        r"\*`([^`]+)`\*|\*exit 3, `contract`: ([^*]+)\*", text
+    )
     parts = [part.strip() for quote in quotes for part in re.split(r"\bN\b", "".join(quote)) if part.strip()]
     assert len(parts) >= 5
     assert [part for part in parts if part not in said] == []

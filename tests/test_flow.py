@@ -38,14 +38,24 @@ def test_a_second_run_changes_nothing_and_no_key_stands_twice(spark, released):
 def test_another_setting_runs_again_what_depends_on_it(spark, config, released):
     first = releases.latest(Store(spark, released.store))
     moved = run(config(*SMALL, "pools.k=41", f"store.root={released.store.root}"), AS_OF)
-    assert {stage["stage"] for stage in moved.more["stages"] if not stage["skipped"]} == {"ids", "pools", "publish"}
+    assert {stage["stage"] for stage in moved.more["stages"] if not stage["skipped"]} == {
+        "ids",
+        "pools",
+        "publish",
+    }
     assert moved.release_id != first.release_id
 
 
 @pytest.mark.soak
 def test_pinned_factors_give_equal_pools_whatever_the_partitions(spark, config, released):
-    adaptive, shuffle = spark.conf.get("spark.sql.adaptive.enabled"), spark.conf.get("spark.sql.shuffle.partitions")
-    c, found = config(*SMALL, "topk.user_block=8", "pools.user_block=1", f"store.root={released.store.root}"), {}
+    adaptive, shuffle = (
+        spark.conf.get("spark.sql.adaptive.enabled"),
+        spark.conf.get("spark.sql.shuffle.partitions"),
+    )
+    c, found = (
+        config(*SMALL, "topk.user_block=8", "pools.user_block=1", f"store.root={released.store.root}"),
+        {},
+    )
     try:
         for parts in (1, 7):
             spark.conf.set("spark.sql.adaptive.enabled", "false")
@@ -63,19 +73,30 @@ def _pools(spark, c, as_of=None):
     """The pools of the tables there, not written."""
     flow = Flow(c, spark, Tracker(c.mlflow, None, "t", "t"), as_of)
     context = flow.context(stages.BY_NAME["pools"])
-    return stages.fill_pools({name: flow.store.read(name, version) for name, version in context.versions.items()}, context)["pools"]
+    return stages.fill_pools(
+        {name: flow.store.read(name, version) for name, version in context.versions.items()}, context
+    )["pools"]
 
 
 @pytest.mark.soak
 @pytest.mark.parametrize("engine", ["implicit", "mllib"])
 def test_pools_are_equal_whatever_the_partitions(spark, config, tmp_path, engine):
     found = {}
-    adaptive, shuffle = spark.conf.get("spark.sql.adaptive.enabled"), spark.conf.get("spark.sql.shuffle.partitions")
+    adaptive, shuffle = (
+        spark.conf.get("spark.sql.adaptive.enabled"),
+        spark.conf.get("spark.sql.shuffle.partitions"),
+    )
     try:
         for parts in (1, 2, 7):
             spark.conf.set("spark.sql.adaptive.enabled", "false")
             spark.conf.set("spark.sql.shuffle.partitions", parts)
-            c = config(*(WHOLE if engine == "implicit" else SMALL), f"train.engine={engine}", "topk.user_block=8", "pools.user_block=1", f"store.root={tmp_path / str(parts)}")
+            c = config(
+                *(WHOLE if engine == "implicit" else SMALL),
+                f"train.engine={engine}",
+                "topk.user_block=8",
+                "pools.user_block=1",
+                f"store.root={tmp_path / str(parts)}",
+            )
             import_events(c, tmp_path, events()[:: 1 if parts != 2 else -1], f"events-{parts}", files=parts)
             run(c)
             assert _pools(spark, c).select(F.spark_partition_id().alias("p")).distinct().count() == parts
@@ -87,17 +108,32 @@ def test_pools_are_equal_whatever_the_partitions(spark, config, tmp_path, engine
 
 
 CANARIES = [
-    {"event_id": "c1", "user_id": "u000", "track_id": "future-only", "played_at": (START + dt.timedelta(days=41)).isoformat()},
-    {"event_id": "c2", "user_id": "canary", "track_id": "t0001", "played_at": (START + dt.timedelta(days=40)).isoformat()},
     {
-        "event_id": "c3", "user_id": "u001", "track_id": "late-only",
-        "played_at": (START + dt.timedelta(days=10)).isoformat(), "received_at": (START + dt.timedelta(days=40, seconds=1)).isoformat(),
+        "event_id": "c1",
+        "user_id": "u000",
+        "track_id": "future-only",
+        "played_at": (START + dt.timedelta(days=41)).isoformat(),
+    },
+    {
+        "event_id": "c2",
+        "user_id": "canary",
+        "track_id": "t0001",
+        "played_at": (START + dt.timedelta(days=40)).isoformat(),
+    },
+    {
+        "event_id": "c3",
+        "user_id": "u001",
+        "track_id": "late-only",
+        "played_at": (START + dt.timedelta(days=10)).isoformat(),
+        "received_at": (START + dt.timedelta(days=40, seconds=1)).isoformat(),
     },
 ]
 
 
 @pytest.mark.soak
-def test_a_future_play_and_one_received_too_late_change_nothing_from_the_first(spark, config, tmp_path, released):
+def test_a_future_play_and_one_received_too_late_change_nothing_from_the_first(
+    spark, config, tmp_path, released
+):
     planted = config(*SMALL, f"store.root={tmp_path / 'planted'}")
     import_events(planted, tmp_path, events() + CANARIES, "planted-events")
     run(planted, AS_OF)
@@ -117,7 +153,9 @@ def test_what_came_late_sings_once_it_may_be_known(spark, tmp_path, released):
     import_events(released, tmp_path, CANARIES, "late-events")
     run(released, AS_OF, known_as_of=(START + dt.timedelta(days=50)).isoformat())
     store = Store(spark, released.store)
-    assert store.read("recording_ids").where("recording_id = 'late-only'").count() == 1, "the canary must sing once it may be known"
+    assert store.read("recording_ids").where("recording_id = 'late-only'").count() == 1, (
+        "the canary must sing once it may be known"
+    )
     assert store.read("recording_ids").where("recording_id = 'future-only'").count() == 0
 
 
@@ -127,7 +165,12 @@ def test_bad_rows_among_good_ones_change_no_table_of_the_release(spark, config, 
     c = config(*SMALL, "ingest.max_rejected_fraction=1")
     import_events(c, tmp_path, [*plays[::2], *events(), *plays[1::2]])
     import_events(c, tmp_path, counts, "counts")
-    import_events(config(*SMALL, "ingest.max_rejected_fraction=1", "ingest.rating_column=rating"), tmp_path, ratings, "ratings")
+    import_events(
+        config(*SMALL, "ingest.max_rejected_fraction=1", "ingest.rating_column=rating"),
+        tmp_path,
+        ratings,
+        "ratings",
+    )
     run(c, AS_OF)
     rejected = Store(spark, c.store).read("plays_rejected")
     assert rejected.count() == len({*plays, *counts, *ratings})
@@ -145,7 +188,9 @@ def test_plays_that_arrive_late_rewrite_only_their_days_and_equal_a_full_build(s
     run(parts)
     import_events(parts, tmp_path, rows[2000:], "second")
     run(parts)
-    replaced = Store(spark, parts.store)._at("plays_daily").history(1).select("operationParameters").first()[0]
+    replaced = (
+        Store(spark, parts.store)._at("plays_daily").history(1).select("operationParameters").first()[0]
+    )
     assert "day >=" in replaced.get("predicate", ""), "the second run rewrote more than its lookback"
     # ids are given in the order of arrival, so days are compared by raw ids
     run(whole)
@@ -157,7 +202,11 @@ def test_plays_that_arrive_late_rewrite_only_their_days_and_equal_a_full_build(s
 
 def _days(spark, c):
     store = Store(spark, c.store)
-    days = store.read("plays_daily").join(store.read("user_ids"), "user_idx").join(store.read("recording_ids"), "recording_idx")
+    days = (
+        store.read("plays_daily")
+        .join(store.read("user_ids"), "user_idx")
+        .join(store.read("recording_ids"), "recording_idx")
+    )
     return sorted((row["user_id"], row["recording_id"], row["day"], row["plays"]) for row in days.collect())
 
 
@@ -165,20 +214,37 @@ HEARD = 1950  # recordings of the heavy user
 
 
 @pytest.mark.soak
-def test_users_of_no_one_and_a_hundred_thousand_plays_share_a_batch_and_a_full_pool_takes_at_most_6_kb(spark, config, tmp_path):
+def test_users_of_no_one_and_a_hundred_thousand_plays_share_a_batch_and_a_full_pool_takes_at_most_6_kb(
+    spark, config, tmp_path
+):
     heavy = [
-        {"event_id": f"h{n}", "user_id": "heavy", "track_id": f"t{n % HEARD:04}", "played_at": (START + dt.timedelta(seconds=50 * n)).isoformat()}
+        {
+            "event_id": f"h{n}",
+            "user_id": "heavy",
+            "track_id": f"t{n % HEARD:04}",
+            "played_at": (START + dt.timedelta(seconds=50 * n)).isoformat(),
+        }
         for n in range(100_000)
     ]
     one = [{"event_id": "one", "user_id": "one", "track_id": "t0001", "played_at": START.isoformat()}]
-    c = config("train.rank=16", "train.iterations=4", "pools.heard=exclude", "daily.max_plays_day=2000", "rules.min_listeners=1", "report.enabled=false")
+    c = config(
+        "train.rank=16",
+        "train.iterations=4",
+        "pools.heard=exclude",
+        "daily.max_plays_day=2000",
+        "rules.min_listeners=1",
+        "report.enabled=false",
+    )
     import_events(c, tmp_path, events(users=200, recordings=2400, plays=30_000) + heavy + one)
     store = Store(spark, c.store)
     users = spark.createDataFrame([("nobody", "allow")], "user_id string, explicit_policy string")
     store.upsert(TABLES["users"], users.selectExpr("user_id", "explicit_policy"), {})
     run(c)
     release = releases.latest(Store(spark, c.store))
-    shown = {pool["user_id"]: pool for pool in look.show_pools(store, release, c, ("nobody", "one", "heavy", "u001"), 4)}
+    shown = {
+        pool["user_id"]: pool
+        for pool in look.show_pools(store, release, c, ("nobody", "one", "heavy", "u001"), 4)
+    }
     catalogue = store.read("recording_ids").count()
     assert store.read("plays").where("user_id = 'heavy'").count() == 100_000
     for user, heard in (("nobody", 0), ("one", 1), ("heavy", HEARD)):
@@ -192,7 +258,10 @@ def test_users_of_no_one_and_a_hundred_thousand_plays_share_a_batch_and_a_full_p
     assert shown["heavy"]["shortfall"] == {"wanted": 500, "got": catalogue - HEARD, "rule": "heard"}
     pools = store.read("pools")
     assert pools.where(F.size("candidates") == 500).count() == pools.count() - 1
-    size = DeltaTable.forPath(spark, store.where("pools")).detail().select("sizeInBytes").first()[0] / pools.count()
+    size = (
+        DeltaTable.forPath(spark, store.where("pools")).detail().select("sizeInBytes").first()[0]
+        / pools.count()
+    )
     print(f"bytes a pool row: {size:.0f}")
     assert size <= 6 * 1024
 
@@ -216,7 +285,11 @@ def test_a_run_without_plays_says_what_to_type(config):
 
 def test_a_moment_is_one_look(spark, config, tmp_path):
     c = config(*SMALL)
-    import_events(c, tmp_path, [{"event_id": "a", "user_id": "u", "track_id": "t", "played_at": "2025-03-01T10:00:00+02:00"}])
+    import_events(
+        c,
+        tmp_path,
+        [{"event_id": "a", "user_id": "u", "track_id": "t", "played_at": "2025-03-01T10:00:00+02:00"}],
+    )
     flow = Flow(c, spark, Tracker(c.mlflow, None, "t", "t"))
     at = dt.datetime(2025, 3, 1, 8, 0, 0, 1000, tzinfo=dt.UTC)
     assert flow.moment == Moment(at, at)

@@ -10,8 +10,18 @@ from trackpools.shell.full_demo import full_demo
 from trackpools.shell.settings import load_config
 from trackpools.shell.store import Store
 
-WORLD = ("synthetic.users=150", "synthetic.tracks=500", "synthetic.days=50", "synthetic.plays_per_user_day=6", "pools.k=60", "sources.als.k=80", "train.iterations=4",
-         "promote.min_users=30", "promote.slice_margin=0.9", *flows.OFF)
+WORLD = (
+    "synthetic.users=150",
+    "synthetic.tracks=500",
+    "synthetic.days=50",
+    "synthetic.plays_per_user_day=6",
+    "pools.k=60",
+    "sources.als.k=80",
+    "train.iterations=4",
+    "promote.min_users=30",
+    "promote.slice_margin=0.9",
+    *flows.OFF,
+)
 
 
 @pytest.mark.soak
@@ -31,5 +41,8 @@ def test_tune_train_promote_release(spark, tmp_path):
     assert len(found) == 1 + answer.more["promoted"]
     verdicts = [run.data.tags["trackpools.verdict"] for run in runs if run.info.run_name == "promote"]
     assert verdicts == ["promoted" if answer.more["promoted"] else "refused"]
-    rows = {(row["metric"], row["slice"]) for row in Store(spark, load_config(root=str(root)).store).read("pool_metrics").collect()}
+    rows = {
+        (row["metric"], row["slice"])
+        for row in Store(spark, load_config(root=str(root)).store).read("pool_metrics").collect()
+    }
     assert {("gain:new_recall@100", "all"), ("champion:new_recall@100", "all")} <= rows

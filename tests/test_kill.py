@@ -19,13 +19,21 @@ from trackpools.tables import TABLES
 
 
 def command(root, *words):
-    settings = [part for setting in ("mlflow.enabled=false", "session.memory=1g", *SMALL) for part in ("--set", setting)]
+    settings = [
+        part
+        for setting in ("mlflow.enabled=false", "session.memory=1g", *SMALL)
+        for part in ("--set", setting)
+    ]
     return [sys.executable, "-m", "trackpools", *words, "--root", root, *settings]
 
 
 def start(root, *words):
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYSPARK_", "SPARK_"))}
-    return subprocess.Popen(command(root, *words), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith(("PYSPARK_", "SPARK_"))
+    }
+    return subprocess.Popen(
+        command(root, *words), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    )
 
 
 def kill_at(process, line, delay):
@@ -46,12 +54,21 @@ def kill_at(process, line, delay):
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("moments", [(("train:", 2.0),), (("interactions:", 1.0), ("train:", 2.0), ("publish:", 0.1))], ids=["one", "three"])
+@pytest.mark.parametrize(
+    "moments",
+    [(("train:", 2.0),), (("interactions:", 1.0), ("train:", 2.0), ("publish:", 0.1))],
+    ids=["one", "three"],
+)
 def test_kill_9_loses_nothing_and_the_rerun_publishes(spark, config, tmp_path, released, moments):
     c = config(*SMALL, f"store.root={released.store.root}")
     root = c.store.root
     old = releases.latest(Store(spark, c.store))
-    import_events(c, tmp_path, [row | {"event_id": f"more-{row['event_id']}"} for row in events(plays=500, seed=1)], "more")
+    import_events(
+        c,
+        tmp_path,
+        [row | {"event_id": f"more-{row['event_id']}"} for row in events(plays=500, seed=1)],
+        "more",
+    )
     calm = config(*SMALL, f"store.root={shutil.copytree(root, tmp_path / 'calm')}")
     before = hashes(spark, c)
     for line, delay in moments:
@@ -84,4 +101,6 @@ def test_of_two_publishers_at_once_one_wins_and_the_other_exits_75(config, spark
     answers = {code: json.loads(out) for (out, _), code in ended}
     assert answers[0]["ok"] and answers[0]["release_id"]
     assert not answers[75]["ok"] and answers[75]["error"]["code"] == "busy"
-    assert [release.release_id for release in releases.releases(Store(spark, c.store))] == [answers[0]["release_id"]]
+    assert [release.release_id for release in releases.releases(Store(spark, c.store))] == [
+        answers[0]["release_id"]
+    ]

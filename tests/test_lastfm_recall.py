@@ -56,7 +56,9 @@ def test_both_engines_beat_popularity_2_4_times_and_agree_within_5_percent(spark
     for name in ("ids", "daily", "taste", "interactions"):
         flow.run(stages.BY_NAME[name])
     context = flow.context(stages.BY_NAME["train"])
-    data = stages.training_set({name: flow.store.read(name, v) for name, v in context.versions.items()}, context).toPandas()
+    data = stages.training_set(
+        {name: flow.store.read(name, v) for name, v in context.versions.items()}, context
+    ).toPandas()
     data = data.sort_values(["user_idx", "recording_idx"]).reset_index(drop=True)
     user, recording = data["user_idx"].to_numpy(np.int64), data["recording_idx"].to_numpy(np.int64)
     users, recordings = user.max() + 1, recording.max() + 1
@@ -78,9 +80,16 @@ def test_both_engines_beat_popularity_2_4_times_and_agree_within_5_percent(spark
     base = recall(np.ones((users, 1), np.float32), popular, idx, pairs(~test), pairs(test))
     found = {}
     for engine in ("implicit", "mllib"):
-        tuned = {(reg, alpha): recall(*fitted(engine, reg, alpha, ~test & ~valid), idx, pairs(~test & ~valid), pairs(valid)) for reg, alpha in GRID}
+        tuned = {
+            (reg, alpha): recall(
+                *fitted(engine, reg, alpha, ~test & ~valid), idx, pairs(~test & ~valid), pairs(valid)
+            )
+            for reg, alpha in GRID
+        }
         best = max(tuned, key=tuned.get)
         found[engine] = recall(*fitted(engine, *best, ~test), idx, pairs(~test), pairs(test))
-        print(f"{engine}: best λ, α {best}, validation {tuned[best]:.4f}, test recall@20 {found[engine]:.4f} = {found[engine] / base:.2f} × popularity {base:.4f}")
+        print(
+            f"{engine}: best λ, α {best}, validation {tuned[best]:.4f}, test recall@20 {found[engine]:.4f} = {found[engine] / base:.2f} × popularity {base:.4f}"
+        )
     assert min(found.values()) >= 2.4 * base
     assert max(found.values()) <= 1.05 * min(found.values())

@@ -18,8 +18,18 @@ from trackpools.shell.settings import load_config
 NOTEBOOKS = sorted((Path(__file__).resolve().parents[1] / "notebooks").glob("*.py"))
 TINY = {"users": 40, "tracks": 150, "days": 15, "k": 20}
 SETTINGS = (
-    *flows.SMALL, "pools.k=20", "synthetic.users=40", "synthetic.tracks=150", "synthetic.days=15", "train.engine=implicit", "train.blocks=8", "holdout.days=4",
-    "holdout.short_days=2", "promote.min_users=5", "promote.slice_margin=1.0", "promote.metric=new_recall@all",
+    *flows.SMALL,
+    "pools.k=20",
+    "synthetic.users=40",
+    "synthetic.tracks=150",
+    "synthetic.days=15",
+    "train.engine=implicit",
+    "train.blocks=8",
+    "holdout.days=4",
+    "holdout.short_days=2",
+    "promote.min_users=5",
+    "promote.slice_margin=1.0",
+    "promote.metric=new_recall@all",
 )
 
 
@@ -32,18 +42,38 @@ def test_a_notebook_is_in_source_format_short_and_without_definitions(path):
     lines = path.read_text(encoding="utf-8").splitlines()
     assert lines[0] == "# Databricks notebook source"
     assert len(lines) <= 80
-    assert not [node for node in ast.walk(ast.parse("\n".join(lines))) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda)]
+    assert not [
+        node
+        for node in ast.walk(ast.parse("\n".join(lines)))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda)
+    ]
     for cell in cells(path):
-        magic = [line.startswith("# MAGIC ") for line in cell.splitlines() if line.strip() and line != lines[0]]
+        magic = [
+            line.startswith("# MAGIC ") for line in cell.splitlines() if line.strip() and line != lines[0]
+        ]
         assert all(magic) or not any(magic), "Databricks takes a cell with a magic for that magic's alone"
 
 
 def own_log(folder):
     """A Parquet log with names of its own: 30 listeners of two kinds, and two rows that no play can be made of."""
     start = dt.datetime(2026, 1, 2, tzinfo=dt.UTC)
-    rows = [(f"mine{user}", f"song{(n * 7 + user) % 30 * 2 + user % 2}", start + dt.timedelta(hours=n), f"Song {n}") for user in range(30) for n in range(40)]
-    frame = pd.DataFrame([*rows, ("mine0", None, start, "no track"), (None, "song1", start, "nobody")], columns=["uid", "song", "ts", "name"])
-    frame.to_parquet(folder / "own.parquet", coerce_timestamps="us", allow_truncated_timestamps=True)  # Spark reads no nanoseconds
+    rows = [
+        (
+            f"mine{user}",
+            f"song{(n * 7 + user) % 30 * 2 + user % 2}",
+            start + dt.timedelta(hours=n),
+            f"Song {n}",
+        )
+        for user in range(30)
+        for n in range(40)
+    ]
+    frame = pd.DataFrame(
+        [*rows, ("mine0", None, start, "no track"), (None, "song1", start, "nobody")],
+        columns=["uid", "song", "ts", "name"],
+    )
+    frame.to_parquet(
+        folder / "own.parquet", coerce_timestamps="us", allow_truncated_timestamps=True
+    )  # Spark reads no nanoseconds
     return str(folder / "own.parquet")
 
 
@@ -60,15 +90,26 @@ def learnt(spark, tmp_path_factory):
         place[key] = yaml.safe_load(setting.partition("=")[2])
     (folder / "tiny.yml").write_text(yaml.safe_dump(values), encoding="utf-8")
     given = {
-        "01": {"engine": "implicit", "as_of": "2025-12-28", **TINY}, "02": {}, "03": {"publish": "yes", "change": "pools.mmr=0.9"}, "04": {"challenger": "train.alpha=40"},
-        "05": {"path": own_log(folder), "user_id": "uid", "track_id": "song", "played_at": "ts", "more": "title=name"},
+        "01": {"engine": "implicit", "as_of": "2025-12-28", **TINY},
+        "02": {},
+        "03": {"publish": "yes", "change": "pools.mmr=0.9"},
+        "04": {"challenger": "train.alpha=40"},
+        "05": {
+            "path": own_log(folder),
+            "user_id": "uid",
+            "track_id": "song",
+            "played_at": "ts",
+            "more": "title=name",
+        },
     }
     before = dict(spark.conf.getAll)
     before.pop("spark.databricks.delta.lastCommitVersionInSession", None)  # Delta counts its commits there
     shown = {}
     for path in NOTEBOOKS:
         name = path.stem[:2]
-        shown[name] = run_notebook(path, spark, root=str(folder / "root"), config=str(folder / "tiny.yml"), **given[name])
+        shown[name] = run_notebook(
+            path, spark, root=str(folder / "root"), config=str(folder / "tiny.yml"), **given[name]
+        )
     after = dict(spark.conf.getAll)  # Delta and MLlib leave keys of their own
     assert {key: after[key] for key in before} == before
     return shown, load_config(str(folder / "tiny.yml"), root=str(folder / "root"))
@@ -116,10 +157,22 @@ def test_two_runs_differ_by_what_was_set_otherwise(learnt):
 def test_the_gates_are_shown_and_decide(learnt):
     shown, config = learnt
     (gates,) = of(pd.DataFrame, shown["04"])
-    assert gates["name"].tolist() == ["effect", "worst_slice", "coverage_ratio", "overlap", "rights_violations"]
+    assert gates["name"].tolist() == [
+        "effect",
+        "worst_slice",
+        "coverage_ratio",
+        "overlap",
+        "rights_violations",
+    ]
     assert all(gates["said"])
-    assert len(api.releases(config)) == 3 + bool(gates["passed"].all())  # 01, 03 and 05; 04 if it was let through
-    challenger = next(run for run in api.runs(config) if run.params.get("train.alpha") == "40.0" and "train.final_loss" in run.metrics)
+    assert len(api.releases(config)) == 3 + bool(
+        gates["passed"].all()
+    )  # 01, 03 and 05; 04 if it was let through
+    challenger = next(
+        run
+        for run in api.runs(config)
+        if run.params.get("train.alpha") == "40.0" and "train.final_loss" in run.metrics
+    )
     assert challenger.name == "pools"
 
 
@@ -136,8 +189,17 @@ def test_an_own_log_ends_at_a_pool_of_ones_own_listener(learnt):
 
 
 def test_settings_may_be_text_as_a_widget_gives_it(tmp_path):
-    config = api.open_config("train.rank=32; ingest.columns={user_id: uid};", root=str(tmp_path), catalog="main", schema="music")
+    config = api.open_config(
+        "train.rank=32; ingest.columns={user_id: uid};", root=str(tmp_path), catalog="main", schema="music"
+    )
     assert (config.train.rank, config.ingest.columns, config.store.catalog) == (32, {"user_id": "uid"}, None)
-    config = api.open_config({"train.rank": 16, "pools.k": None}, root="", catalog="prod", schema="music", overlay="")
-    assert (config.store.catalog, config.store.schema_, config.mlflow.model_name, config.mlflow.registry_uri) == ("prod", "music", "prod.music.trackpools", "databricks-uc")
+    config = api.open_config(
+        {"train.rank": 16, "pools.k": None}, root="", catalog="prod", schema="music", overlay=""
+    )
+    assert (
+        config.store.catalog,
+        config.store.schema_,
+        config.mlflow.model_name,
+        config.mlflow.registry_uri,
+    ) == ("prod", "music", "prod.music.trackpools", "databricks-uc")
     assert (config.train.rank, config.pools.k) == (16, 500)

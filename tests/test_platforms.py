@@ -12,15 +12,26 @@ DOC = (ROOT / "lib" / "trackpools" / "docs" / "platforms.md").read_text(encoding
 
 
 def keys(path):
-    lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line and not line.startswith("#")]
+    lines = [
+        line for line in path.read_text(encoding="utf-8").splitlines() if line and not line.startswith("#")
+    ]
     return dict(line.split("=", 1) for line in lines)
 
 
 def of_the_session():
     """Texts that the local session is built with, key → value."""
     tree = ast.parse((ROOT / "lib/trackpools/shell/session.py").read_text())
-    pairs = [pair for node in ast.walk(tree) if isinstance(node, ast.Dict) for pair in zip(node.keys, node.values, strict=True)]
-    return {key.value: value.value for key, value in pairs if isinstance(key, ast.Constant) and isinstance(value, ast.Constant)}
+    pairs = [
+        pair
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Dict)
+        for pair in zip(node.keys, node.values, strict=True)
+    ]
+    return {
+        key.value: value.value
+        for key, value in pairs
+        if isinstance(key, ast.Constant) and isinstance(value, ast.Constant)
+    }
 
 
 def test_there_is_a_file_for_every_kind_of_cluster():
@@ -30,10 +41,18 @@ def test_there_is_a_file_for_every_kind_of_cluster():
 @pytest.mark.parametrize("path", CONFS, ids=lambda path: path.stem)
 def test_every_line_has_its_reason_above_it(path):
     lines = path.read_text(encoding="utf-8").splitlines()
-    bare = [line for before, line in zip(["", *lines], lines, strict=False) if line and not line.startswith("#") and not before.startswith("# ")]
+    bare = [
+        line
+        for before, line in zip(["", *lines], lines, strict=False)
+        if line and not line.startswith("#") and not before.startswith("# ")
+    ]
     assert bare == []
-    assert len(keys(path)) == len([line for line in lines if line and not line.startswith("#")]), "a key is given twice"
-    assert all(re.fullmatch(r"spark\.[\w.]+", key) and value == value.strip() for key, value in keys(path).items())
+    assert len(keys(path)) == len([line for line in lines if line and not line.startswith("#")]), (
+        "a key is given twice"
+    )
+    assert all(
+        re.fullmatch(r"spark\.[\w.]+", key) and value == value.strip() for key, value in keys(path).items()
+    )
 
 
 def test_what_trackpools_needs_of_a_session_stands_in_all_of_them_alike():
@@ -43,7 +62,11 @@ def test_what_trackpools_needs_of_a_session_stands_in_all_of_them_alike():
     assert all(needed.items() <= keys(path).items() for path in CONFS)
     assert VACUUM.items() <= needed.items()
     session = of_the_session()
-    differs = {key: (value, session.get(key)) for key, value in needed.items() if key not in VACUUM and session.get(key) != value}
+    differs = {
+        key: (value, session.get(key))
+        for key, value in needed.items()
+        if key not in VACUUM and session.get(key) != value
+    }
     assert differs == {}
 
 
@@ -55,8 +78,12 @@ def test_the_schedule_is_python_that_compiles_and_runs_jobs_that_exist():
 
 
 def test_recipes_name_only_files_that_there_are():
-    assert set(re.findall(r"(?<!tests/)jobs/(\w+)\.py", DOC)) <= {path.stem for path in (ROOT / "jobs").glob("*.py")}
+    assert set(re.findall(r"(?<!tests/)jobs/(\w+)\.py", DOC)) <= {
+        path.stem for path in (ROOT / "jobs").glob("*.py")
+    }
     assert set(re.findall(r"conf/spark/(\w+)\.conf", DOC)) == {"standalone", "yarn", "kubernetes"}
     for section in ("Standalone", "YARN", "Dataproc", "EMR", "Kubernetes"):
         recipe = DOC.split(f"\n## {section}\n")[1].split("\n## ")[0]
-        assert "/run_all.py" in recipe and "--config cluster --root" in recipe and "trackpools.zip" in recipe, section
+        assert (
+            "/run_all.py" in recipe and "--config cluster --root" in recipe and "trackpools.zip" in recipe
+        ), section

@@ -21,15 +21,27 @@ TASTE = ("ids", "daily", "taste", "interactions", "features")
 
 def music():
     """The log of `flows`, with artists."""
-    return [row | {"title": row["track_id"], "artist": f"artist {int(row['track_id'][1:]) % 7}"} for row in events(users=30, recordings=90, plays=1800)]
+    return [
+        row | {"title": row["track_id"], "artist": f"artist {int(row['track_id'][1:]) % 7}"}
+        for row in events(users=30, recordings=90, plays=1800)
+    ]
 
 
 def nights(user, plays, nights=21, **more):
     """So many plays of three minutes a night for weeks, from ten in the evening, past midnight."""
     return [
-        {"event_id": f"n-{user}-{d}-{i}", "user_id": user, "track_id": NOISE, "title": "Rain", "artist": "Sleepy", "ms_played": 180_000,
-         "played_at": (START + dt.timedelta(days=d, hours=22, minutes=3 * i)).isoformat()} | more
-        for d in range(nights) for i in range(plays)
+        {
+            "event_id": f"n-{user}-{d}-{i}",
+            "user_id": user,
+            "track_id": NOISE,
+            "title": "Rain",
+            "artist": "Sleepy",
+            "ms_played": 180_000,
+            "played_at": (START + dt.timedelta(days=d, hours=22, minutes=3 * i)).isoformat(),
+        }
+        | more
+        for d in range(nights)
+        for i in range(plays)
     ]
 
 
@@ -38,7 +50,13 @@ def flow_of(spark, folder, log, upto=TASTE, tags=("ambient",)):
     c = load_config(settings=["mlflow.enabled=false", *SMALL], root=str(folder / "root"))
     import_events(c, folder, log)
     flow = Flow(c, spark, Tracker(c.mlflow, None, "t", "t"), AS_OF)
-    track = {"track_id": NOISE, "artist_ids": ["s"], "artist_names": ["Sleepy"], "tags": list(tags), "available": True}
+    track = {
+        "track_id": NOISE,
+        "artist_ids": ["s"],
+        "artist_names": ["Sleepy"],
+        "tags": list(tags),
+        "available": True,
+    }
     flow.store.upsert(t.TRACKS, rows(spark, "tracks", track), {})
     for name in upto:
         flow.run(stages.BY_NAME[name])
@@ -47,7 +65,9 @@ def flow_of(spark, folder, log, upto=TASTE, tags=("ambient",)):
 
 def training(flow):
     context = flow.context(stages.BY_NAME["train"])
-    return stages.training_set({name: flow.store.read(name, version) for name, version in context.versions.items()}, context)
+    return stages.training_set(
+        {name: flow.store.read(name, version) for name, version in context.versions.items()}, context
+    )
 
 
 def same(one, other):
@@ -63,11 +83,22 @@ def without(spark, tmp_path_factory):
 def compared(flow, without):
     """Training, profiles and charts are those of the world without; what was heard is known."""
     same(training(flow), training(without))
-    profile, chart = ("user_idx", "profile"), ("recording_idx", "market", "listeners", "artist_rank", "popularity")
-    same(flow.store.read("user_features").select(*profile), without.store.read("user_features").select(*profile))
+    profile, chart = (
+        ("user_idx", "profile"),
+        ("recording_idx", "market", "listeners", "artist_rank", "popularity"),
+    )
+    same(
+        flow.store.read("user_features").select(*profile),
+        without.store.read("user_features").select(*profile),
+    )
     same(flow.store.read("track_cards").select(*chart), without.store.read("track_cards").select(*chart))
     noise = flow.store.read("recording_ids").where(F.col("recording_id") == NOISE)
-    return flow.store.read("interactions").join(noise, "recording_idx").where("plays > 0 AND last_day IS NOT NULL").count()
+    return (
+        flow.store.read("interactions")
+        .join(noise, "recording_idx")
+        .where("plays > 0 AND last_day IS NOT NULL")
+        .count()
+    )
 
 
 def kinds(flow):
@@ -82,23 +113,47 @@ def test_one_listener_who_loops_a_recording_all_night_for_weeks_moves_nobodys_po
     same(flow.store.read("pools").select(*pool), without.store.read("pools").select(*pool))
 
 
-def test_a_recording_that_most_loop_is_nobodys_taste_not_even_of_who_hears_it_by_day(spark, tmp_path, without):
-    by_day = [row | {"event_id": f"day-{row['event_id']}", "played_at": (START + dt.timedelta(days=20, minutes=i)).isoformat()} for i, row in enumerate(nights("u001", 3, 1))]
-    flow = flow_of(spark, tmp_path, music() + [row for u in range(6) for row in nights(f"u00{u}", 60, 7)] + by_day)
+def test_a_recording_that_most_loop_is_nobodys_taste_not_even_of_who_hears_it_by_day(
+    spark, tmp_path, without
+):
+    by_day = [
+        row
+        | {
+            "event_id": f"day-{row['event_id']}",
+            "played_at": (START + dt.timedelta(days=20, minutes=i)).isoformat(),
+        }
+        for i, row in enumerate(nights("u001", 3, 1))
+    ]
+    flow = flow_of(
+        spark, tmp_path, music() + [row for u in range(6) for row in nights(f"u00{u}", 60, 7)] + by_day
+    )
     assert compared(flow, without) == 6
     assert kinds(flow) == [("noise", "loop")]
 
 
 def test_contexts_private_sessions_and_podcasts_are_no_taste(spark, tmp_path, without):
-    podcasts = [row | {"track_id": "zzz talk", "event_id": f"p-{row['event_id']}"} for row in nights("u001", 2, content_type="podcast")]
-    flow = flow_of(spark, tmp_path, music() + nights("u000", 3, context_type="sleep") + nights("u002", 3, private=True) + podcasts)
+    podcasts = [
+        row | {"track_id": "zzz talk", "event_id": f"p-{row['event_id']}"}
+        for row in nights("u001", 2, content_type="podcast")
+    ]
+    flow = flow_of(
+        spark,
+        tmp_path,
+        music() + nights("u000", 3, context_type="sleep") + nights("u002", 3, private=True) + podcasts,
+    )
     assert compared(flow, without) == 1
     assert kinds(flow) == []
     assert flow.store.read("recording_ids").where("recording_id = 'zzz talk'").count() == 0
 
 
-def test_a_recording_of_an_excluded_context_is_recognised_and_a_second_run_changes_nothing(spark, tmp_path, without):
-    flow = flow_of(spark, tmp_path, music() + [row for u in range(6) for row in nights(f"u00{u}", 2, 5, context_type="kids")])
+def test_a_recording_of_an_excluded_context_is_recognised_and_a_second_run_changes_nothing(
+    spark, tmp_path, without
+):
+    flow = flow_of(
+        spark,
+        tmp_path,
+        music() + [row for u in range(6) for row in nights(f"u00{u}", 2, 5, context_type="kids")],
+    )
     assert compared(flow, without) == 6
     assert kinds(flow) == [("kids", "context")]
     before = {table: flow.store.version(table) for table in ("plays_daily", "not_taste", "interactions")}
@@ -116,13 +171,36 @@ def test_a_tag_is_enough(spark, tmp_path, without):
 def test_a_minor_is_offered_no_explicit_track_whatever_the_policy_says(spark, tmp_path):
     flow = flow_of(spark, tmp_path, music(), ())
     catalogue = flow.store.read("tracks")
-    flow.store.upsert(t.TRACKS, catalogue.withColumn("explicit", F.substring("track_id", -1, 1).isin("0", "1", "2")), {})
+    flow.store.upsert(
+        t.TRACKS, catalogue.withColumn("explicit", F.substring("track_id", -1, 1).isin("0", "1", "2")), {}
+    )
     bands = ("13-17", "0-12", "16", "18-24", None)
-    flow.store.upsert(t.USERS, rows(spark, "users", *({"user_id": f"u{u:03}", "explicit_policy": "allow", "birth_band": band} for u, band in enumerate(bands))), {})
+    flow.store.upsert(
+        t.USERS,
+        rows(
+            spark,
+            "users",
+            *(
+                {"user_id": f"u{u:03}", "explicit_policy": "allow", "birth_band": band}
+                for u, band in enumerate(bands)
+            ),
+        ),
+        {},
+    )
     for name in (*TASTE, "train", "index", "pools"):
         flow.run(stages.BY_NAME[name])
     explicit = flow.store.read("track_cards").where("explicit AND market = '*'").select("recording_idx")
-    offered = flow.store.read("pools").select("user_idx", F.explode("candidates.recording").alias("recording_idx")).join(explicit, "recording_idx", "left_semi")
-    who = {row[0] for row in offered.join(flow.store.read("user_ids"), "user_idx").select("user_id").distinct().collect()}
+    offered = (
+        flow.store.read("pools")
+        .select("user_idx", F.explode("candidates.recording").alias("recording_idx"))
+        .join(explicit, "recording_idx", "left_semi")
+    )
+    who = {
+        row[0]
+        for row in offered.join(flow.store.read("user_ids"), "user_idx")
+        .select("user_id")
+        .distinct()
+        .collect()
+    }
     assert who & {"u000", "u001", "u002"} == set()
     assert who >= {"u003", "u004", "u005"}

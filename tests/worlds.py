@@ -16,8 +16,6 @@ from trackpools.core.sources.inputs import ListInputs, SourceInputs
 AS_OF = dt.datetime(2025, 6, 1, tzinfo=dt.UTC)
 
 
-
-
 @dataclass(frozen=True)
 class Blocks:
     """Users and recordings in blocks: user u and recording r are of block u % blocks and r % blocks.
@@ -59,41 +57,96 @@ class Blocks:
     def interactions(self, spark):
         """One play of each pair, a week before `AS_OF`."""
         week = (AS_OF - dt.timedelta(days=7)).date()
-        return rows(spark, "interactions", *(
-            {"user_idx": u, "recording_idx": r, "mass": 1.0, "plays": 1, "first_day": week, "last_day": week} for u, r in self.pairs
-        ))
+        return rows(
+            spark,
+            "interactions",
+            *(
+                {
+                    "user_idx": u,
+                    "recording_idx": r,
+                    "mass": 1.0,
+                    "plays": 1,
+                    "first_day": week,
+                    "last_day": week,
+                }
+                for u, r in self.pairs
+            ),
+        )
 
     def training(self, spark):
         """What an engine trains on."""
-        return spark.createDataFrame([(u, r, 1.0, 0.0) for u, r in self.pairs], "user_idx int, recording_idx int, positive double, negative double")
+        return spark.createDataFrame(
+            [(u, r, 1.0, 0.0) for u, r in self.pairs],
+            "user_idx int, recording_idx int, positive double, negative double",
+        )
 
     def user_ids(self, spark):
         return rows(spark, "user_ids", *({"user_id": f"u{u}", "user_idx": u} for u in range(self.users)))
 
     def recording_ids(self, spark):
-        return rows(spark, "recording_ids", *({"recording_id": f"r{r}", "recording_idx": r} for r in range(self.recordings)))
+        return rows(
+            spark,
+            "recording_ids",
+            *({"recording_id": f"r{r}", "recording_idx": r} for r in range(self.recordings)),
+        )
 
     def tracks(self, spark):
-        return rows(spark, "tracks", *(
-            {"track_id": f"r{r}", "title": f"Song {r}", "artist_ids": [f"a{self.block(r)}"], "available": True, "explicit": False}
-            for r in range(self.recordings)
-        ))
+        return rows(
+            spark,
+            "tracks",
+            *(
+                {
+                    "track_id": f"r{r}",
+                    "title": f"Song {r}",
+                    "artist_ids": [f"a{self.block(r)}"],
+                    "available": True,
+                    "explicit": False,
+                }
+                for r in range(self.recordings)
+            ),
+        )
 
     def inputs(self, spark, config, factors):
         """What sources are given, with `factors` as `(users, recordings)` of a fit."""
         everybody = audience(self.user_ids(spark), rows(spark, "users"), {}, ())
         met = self.interactions(spark)
-        known = cards.cards(self.tracks(spark), self.recording_ids(spark), everybody, met, as_of=AS_OF, groups={})
-        facts = rows(spark, "recording_facts", *(
-            {"recording_idx": r, "song": r, "artist": self.block(r), "album": r, "listeners": self.users} for r in range(self.recordings)))
+        known = cards.cards(
+            self.tracks(spark), self.recording_ids(spark), everybody, met, as_of=AS_OF, groups={}
+        )
+        facts = rows(
+            spark,
+            "recording_facts",
+            *(
+                {"recording_idx": r, "song": r, "artist": self.block(r), "album": r, "listeners": self.users}
+                for r in range(self.recordings)
+            ),
+        )
         weighed = met.select("user_idx", "recording_idx", "plays", "last_day", F.lit(1.0).alias("weight"))
         given = ListInputs(
-            interactions=weighed, days=rows(spark, "plays_daily"), facts=facts, cards=known, recording_factors=factors[1], recordings=self.recordings,
-            config=config, as_of=AS_OF)
+            interactions=weighed,
+            days=rows(spark, "plays_daily"),
+            facts=facts,
+            cards=known,
+            recording_factors=factors[1],
+            recordings=self.recordings,
+            config=config,
+            as_of=AS_OF,
+        )
         return SourceInputs(
-            as_of=AS_OF, lists=lookups.all_lists(given, switched_on(config)), fresh_factors=factors[1].limit(0),
-            users=everybody.join(rows(spark, "user_features").select("user_idx", "profile"), "user_idx", "left"),
-            history=rules.history(met, heard=config.pools.heard, rules=config.rules, weights=config.weights, as_of=AS_OF), cards=known,
+            as_of=AS_OF,
+            lists=lookups.all_lists(given, switched_on(config)),
+            fresh_factors=factors[1].limit(0),
+            users=everybody.join(
+                rows(spark, "user_features").select("user_idx", "profile"), "user_idx", "left"
+            ),
+            history=rules.history(
+                met, heard=config.pools.heard, rules=config.rules, weights=config.weights, as_of=AS_OF
+            ),
+            cards=known,
             shelf=packed_shelf(facts),
-            user_factors=factors[0], recording_factors=factors[1], recordings=self.recordings, rank=config.train.rank, config=config,
+            user_factors=factors[0],
+            recording_factors=factors[1],
+            recordings=self.recordings,
+            rank=config.train.rank,
+            config=config,
         )

@@ -8,8 +8,11 @@ smartquotes = False  # an option is --root, not –root
 myst_heading_anchors = 3  # links such as sources.md#cold-users
 html_theme = "alabaster"
 html_theme_options = {
-    "description": "From a music service's listening log to candidate pools", "font_family": "sans-serif", "head_font_family": "sans-serif",
-    "page_width": "1240px", "body_max_width": "none",
+    "description": "From a music service's listening log to candidate pools",
+    "font_family": "sans-serif",
+    "head_font_family": "sans-serif",
+    "page_width": "1240px",
+    "body_max_width": "none",
 }
 html_sidebars = {"**": ["about.html", "searchfield.html", "navigation.html"]}
 html_copy_source = False

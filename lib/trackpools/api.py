@@ -56,7 +56,11 @@ class OnePool:
 
 
 def open_config(
-    settings: Mapping[str, Any] | str | None = None, *, root: str | None = None, overlay: str | None = None, catalog: str | None = None,
+    settings: Mapping[str, Any] | str | None = None,
+    *,
+    root: str | None = None,
+    overlay: str | None = None,
+    catalog: str | None = None,
     schema: str | None = None,
 ) -> Config:
     """The merged configuration.
@@ -72,14 +76,24 @@ def open_config(
     """
     place: dict[str, Any] = {}
     if not root and catalog and schema:
-        place = {"store.catalog": catalog, "store.schema": schema, "mlflow.model_name": f"{catalog}.{schema}.trackpools"}
+        place = {
+            "store.catalog": catalog,
+            "store.schema": schema,
+            "mlflow.model_name": f"{catalog}.{schema}.trackpools",
+        }
         overlay = overlay or "databricks"
-    given = [one.strip() for one in settings.split(";") if one.strip()] if isinstance(settings, str) else _texts(settings or {})
+    given = (
+        [one.strip() for one in settings.split(";") if one.strip()]
+        if isinstance(settings, str)
+        else _texts(settings or {})
+    )
     return load_config(overlay or None, [*_texts(place), *given], root or None)
 
 
 def _texts(settings: Mapping[str, Any]) -> list[str]:
-    return [f"{key}={json.dumps(value)}" for key, value in settings.items() if value is not None]  # JSON is YAML
+    return [
+        f"{key}={json.dumps(value)}" for key, value in settings.items() if value is not None
+    ]  # JSON is YAML
 
 
 def open_store(config: Config) -> Store:
@@ -97,7 +111,9 @@ def _warned(answer: Answer) -> Answer:
     return answer
 
 
-def import_log(config: Config, name: str = "synthetic", path: str | None = None, user_vectors: str | None = None) -> dict[str, Any]:
+def import_log(
+    config: Config, name: str = "synthetic", path: str | None = None, user_vectors: str | None = None
+) -> dict[str, Any]:
     """Read a log into `plays`, or vectors into `vectors`; the same one twice changes nothing.
 
     Returns:
@@ -112,7 +128,9 @@ def run(config: Config, *, as_of: str | None = None, known_as_of: str | None = N
     Returns:
         The release in force: this run's, or the one before where nothing has changed.
     """
-    answer = _warned(work.run_stages(config, QUIET, "run", s.STAGES, publish=True, as_of=as_of, known_as_of=known_as_of))
+    answer = _warned(
+        work.run_stages(config, QUIET, "run", s.STAGES, publish=True, as_of=as_of, known_as_of=known_as_of)
+    )
     return next(release for release in releases(config) if release.release_id == answer.release_id)
 
 
@@ -123,7 +141,9 @@ def challenge(config: Config, *, as_of: str) -> dict[str, float]:
         Seconds by stage; 0 for one that had nothing to do.
     """
     chosen = [s.BY_NAME[name] for name in ("train", "facts", "index", "pools")]
-    answer = _warned(work.run_stages(config, QUIET, "pools", chosen, publish=False, as_of=as_of, known_as_of=None))
+    answer = _warned(
+        work.run_stages(config, QUIET, "pools", chosen, publish=False, as_of=as_of, known_as_of=None)
+    )
     return {stage["stage"]: 0.0 if stage["skipped"] else stage["seconds"] for stage in answer.more["stages"]}
 
 
@@ -137,7 +157,10 @@ def promote(config: Config) -> Verdict:
         answer = _warned(work.promote(config, QUIET))
     except promoting.Refused as refused:
         return refused.verdict
-    gates, measures = [Gate(**one) for one in answer.more.get("gates", [])], [Measure(**one) for one in answer.more.get("measures", [])]
+    gates, measures = (
+        [Gate(**one) for one in answer.more.get("gates", [])],
+        [Measure(**one) for one in answer.more.get("measures", [])],
+    )
     return Verdict(gates, measures, answer.warnings)
 
 
@@ -158,7 +181,9 @@ def source_shares(config: Config, release: Release) -> dict[str, float]:
     store = open_store(config)
     found = r.released(store, release, "pools").select(F.explode("candidates.sources").alias("sources"))
     bits = dict(named(release.dictionary, "source"))
-    row = found.agg(*(F.avg(F.getbit("sources", F.lit(bit))).alias(name) for bit, name in bits.items())).first()
+    row = found.agg(
+        *(F.avg(F.getbit("sources", F.lit(bit))).alias(name) for bit, name in bits.items())
+    ).first()
     return {name: float(row[name] or 0.0) if row else 0.0 for name in bits.values()}
 
 
@@ -175,7 +200,12 @@ def releases(config: Config) -> list[Release]:
 
 def releases_table(config: Config) -> DataFrame:
     """One row a published release, latest first, without the pinned tables' details: for `display`."""
-    return open_store(config).read(RELEASES.name).select("seq", "release_id", "as_of", "created_at", "valid_until", "model_version").orderBy(F.desc("seq"))
+    return (
+        open_store(config)
+        .read(RELEASES.name)
+        .select("seq", "release_id", "as_of", "created_at", "valid_until", "model_version")
+        .orderBy(F.desc("seq"))
+    )
 
 
 def read(config: Config, name: str, release: Release | None = None) -> DataFrame:
@@ -198,7 +228,9 @@ def pools_long(config: Config, release: Release | None = None, users: Sequence[s
     store = open_store(config)
     release = release or r.latest(store)
     ids = r.released(store, release, "user_ids")
-    return look.decoded(store, release, config, ids.where(F.col("user_id").isin(list(users))) if users else ids)
+    return look.decoded(
+        store, release, config, ids.where(F.col("user_id").isin(list(users))) if users else ids
+    )
 
 
 def pools_audit(config: Config, release: Release | None = None) -> DataFrame:
@@ -219,7 +251,13 @@ def one_pool(config: Config, user: str, release: Release | None = None) -> OnePo
     explained = Explained(store, release, config, user)
     because = [reason or "" for reason in explained.because()]
     candidates = [one | {"because": why} for one, why in zip(pool["candidates"], because, strict=True)]
-    return OnePool(candidates, explained.by_facet(), pool["drops"], pool["emitted"], look.profile_of(store, release, user))
+    return OnePool(
+        candidates,
+        explained.by_facet(),
+        pool["drops"],
+        pool["emitted"],
+        look.profile_of(store, release, user),
+    )
 
 
 def report_data(config: Config, release: Release | None = None) -> ReportData:

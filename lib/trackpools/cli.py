@@ -10,25 +10,71 @@ from trackpools.errors import ConfigError
 from trackpools.shell.command import RAISES, Answer, Options, perform
 
 app = typer.Typer(
-    name="trackpools", no_args_is_help=True, add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False,
+    name="trackpools",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
     help="From a music service's listening log to per-user **candidate pools** that an LLM fills playlists from.\n\n"
     "Start with `trackpools demo`; then `import` your log and `run` the flow. `tables` prints the map of what exists.",
 )
-Root = Annotated[str | None, typer.Option("--root", help="Folder of the tables: a path, s3a://, abfss://, gs://, /Volumes/…", show_default=False)]
-ConfigFile = Annotated[
-    str | None, typer.Option("--config", help="local, cluster, databricks, s3a, or a YAML file with what differs from conf/base.yml.", show_default=False)
+Root = Annotated[
+    str | None,
+    typer.Option(
+        "--root", help="Folder of the tables: a path, s3a://, abfss://, gs://, /Volumes/…", show_default=False
+    ),
 ]
-Settings = Annotated[list[str] | None, typer.Option("--set", help="One key, e.g. --set train.rank=32; may be repeated; wins over files.", show_default=False)]
-Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output; logs stay on standard error.")]
+ConfigFile = Annotated[
+    str | None,
+    typer.Option(
+        "--config",
+        help="local, cluster, databricks, s3a, or a YAML file with what differs from conf/base.yml.",
+        show_default=False,
+    ),
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        help="One key, e.g. --set train.rank=32; may be repeated; wins over files.",
+        show_default=False,
+    ),
+]
+Json = Annotated[
+    bool, typer.Option("--json", help="One JSON object on standard output; logs stay on standard error.")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress and no warnings.")]
-AsOf = Annotated[str | None, typer.Option("--as-of", help="ISO 8601; only plays before it count. Default: last play + 1 ms.", show_default=False)]
-Known = Annotated[str | None, typer.Option("--known-as-of", help="ISO 8601; only plays received before it count. Default: --as-of.", show_default=False)]
-Budget = Annotated[float | None, typer.Option(
-    "--budget", help="Refuse, before anything is run, what would cost more (cost.currency), by what it cost last.", min=0.0, show_default=False)]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan and the merged configuration; touch nothing.")]
+AsOf = Annotated[
+    str | None,
+    typer.Option(
+        "--as-of", help="ISO 8601; only plays before it count. Default: last play + 1 ms.", show_default=False
+    ),
+]
+Known = Annotated[
+    str | None,
+    typer.Option(
+        "--known-as-of",
+        help="ISO 8601; only plays received before it count. Default: --as-of.",
+        show_default=False,
+    ),
+]
+Budget = Annotated[
+    float | None,
+    typer.Option(
+        "--budget",
+        help="Refuse, before anything is run, what would cost more (cost.currency), by what it cost last.",
+        min=0.0,
+        show_default=False,
+    ),
+]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Print the plan and the merged configuration; touch nothing.")
+]
 
 
-def _options(root: str | None, config: str | None, settings: list[str] | None, json: bool, quiet: bool) -> Options:
+def _options(
+    root: str | None, config: str | None, settings: list[str] | None, json: bool, quiet: bool
+) -> Options:
     return Options(root, config, tuple(settings or ()), json, quiet)
 
 
@@ -39,7 +85,11 @@ def _version(asked: bool) -> None:
 
 
 @app.callback()
-def _top(_: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False) -> None:
+def _top(
+    _: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
     """Options before a command."""
 
 
@@ -49,16 +99,35 @@ def _end(code: int) -> None:
 
 @app.command("import")
 def import_(
-    name: Annotated[str, typer.Argument(
-        help="events; tracks, users and signals of your own; synthetic; listenbrainz, lastfm-1k, lastfm-2k, audioscrobbler, movielens, amazon, spotify-songs; "
-        "vectors, text-vectors")],
-    path: Annotated[str | None, typer.Argument(help="file, folder or URI; none for synthetic; a model2vec model for text-vectors", show_default=False)] = None,
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="events; tracks, users and signals of your own; synthetic; listenbrainz, lastfm-1k, lastfm-2k, audioscrobbler, movielens, amazon, spotify-songs; "
+            "vectors, text-vectors"
+        ),
+    ],
+    path: Annotated[
+        str | None,
+        typer.Argument(
+            help="file, folder or URI; none for synthetic; a model2vec model for text-vectors",
+            show_default=False,
+        ),
+    ] = None,
     users: Annotated[int | None, typer.Option(help="synthetic: listeners", show_default=False)] = None,
     tracks: Annotated[int | None, typer.Option(help="synthetic: tracks", show_default=False)] = None,
     days: Annotated[int | None, typer.Option(help="synthetic: length of the log", show_default=False)] = None,
-    seed: Annotated[int | None, typer.Option(help="synthetic: same seed, same rows", show_default=False)] = None,
-    user_vectors: Annotated[str | None, typer.Option(help="vectors: the table of users; PATH is that of tracks", show_default=False)] = None,
-    root: Root = None, config: ConfigFile = None, set_: Settings = None, json: Json = False, quiet: Quiet = False,
+    seed: Annotated[
+        int | None, typer.Option(help="synthetic: same seed, same rows", show_default=False)
+    ] = None,
+    user_vectors: Annotated[
+        str | None,
+        typer.Option(help="vectors: the table of users; PATH is that of tracks", show_default=False),
+    ] = None,
+    root: Root = None,
+    config: ConfigFile = None,
+    set_: Settings = None,
+    json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Read a listening log into `plays`; refused rows go to `plays_rejected` with every reason. The same file twice changes nothing.
 
@@ -70,7 +139,10 @@ def import_(
     Vectors of your own, for the source `vectors`: a Delta or Parquet table of `track_id, vector`, and one of `user_id, vector` by --user-vectors.
     """
     world = {"users": users, "tracks": tracks, "days": days, "seed": seed}
-    settings = [*(set_ or ()), *(f"synthetic.{key}={value}" for key, value in world.items() if value is not None)]
+    settings = [
+        *(set_ or ()),
+        *(f"synthetic.{key}={value}" for key, value in world.items() if value is not None),
+    ]
     options = _options(root, config, settings, json, quiet)
 
     def work(merged: Any) -> Answer:
@@ -85,17 +157,42 @@ def _stages_command(command: str, names: tuple[str, ...], text: str) -> None:
     """Register a command that runs stages in order."""
 
     def body(
-        root: Root = None, config: ConfigFile = None, set_: Settings = None, as_of: AsOf = None, known_as_of: Known = None,
-        dry_run: DryRun = False, json: Json = False, quiet: Quiet = False,
+        root: Root = None,
+        config: ConfigFile = None,
+        set_: Settings = None,
+        as_of: AsOf = None,
+        known_as_of: Known = None,
+        dry_run: DryRun = False,
+        json: Json = False,
+        quiet: Quiet = False,
     ) -> None:
-        _end(stages_command(command, names, _options(root, config, set_, json, quiet), publish=False, as_of=as_of, known_as_of=known_as_of, dry_run=dry_run))
+        _end(
+            stages_command(
+                command,
+                names,
+                _options(root, config, set_, json, quiet),
+                publish=False,
+                as_of=as_of,
+                known_as_of=known_as_of,
+                dry_run=dry_run,
+            )
+        )
 
     app.command(command, help=text)(body)
 
 
 def stages_command(
-    command: str, names: tuple[str, ...], options: Options, *, publish: bool, as_of: str | None, known_as_of: str | None, dry_run: bool,
-    channel: str = "prod", share: float | None = None, budget: float | None = None,
+    command: str,
+    names: tuple[str, ...],
+    options: Options,
+    *,
+    publish: bool,
+    as_of: str | None,
+    known_as_of: str | None,
+    dry_run: bool,
+    channel: str = "prod",
+    share: float | None = None,
+    budget: float | None = None,
 ) -> int:
     """Run stages by name, and publish on a channel; returns the exit code."""
 
@@ -107,7 +204,17 @@ def stages_command(
         if dry_run:
             return w.dry_run(merged, chosen)
         return w.run_stages(
-            merged, options, command, chosen, publish=publish, as_of=as_of, known_as_of=known_as_of, channel=channel, share=share, budget=budget)
+            merged,
+            options,
+            command,
+            chosen,
+            publish=publish,
+            as_of=as_of,
+            known_as_of=known_as_of,
+            channel=channel,
+            share=share,
+            budget=budget,
+        )
 
     return perform(command, options, work)
 
@@ -115,10 +222,16 @@ def stages_command(
 FLOW = ("ids", "daily", "taste", "interactions", "features", "train", "facts", "index", "pools")
 COMMANDS: dict[str, tuple[tuple[str, ...], str]] = {
     "ids": (("ids",), "Number new users and recordings; nobody is ever renumbered."),
-    "interactions": (("daily", "taste", "interactions"), "Plays → days, what is no taste masked → one row a user × recording, with forward decay."),
+    "interactions": (
+        ("daily", "taste", "interactions"),
+        "Plays → days, what is no taste masked → one row a user × recording, with forward decay.",
+    ),
     "features": (("features",), "User and recording features, and the cards that prompts and people read."),
     "train": (("train",), "ALS factors by the configured engine (train.engine)."),
-    "pools": (("facts", "index", "pools"), "What sources look up is laid out → candidates of all sources → rules → blend → exactly K or a shortfall."),
+    "pools": (
+        ("facts", "index", "pools"),
+        "What sources look up is laid out → candidates of all sources → rules → blend → exactly K or a shortfall.",
+    ),
 }
 for _name, (_stages, _text) in COMMANDS.items():
     _stages_command(_name, _stages, _text)
@@ -126,8 +239,14 @@ for _name, (_stages, _text) in COMMANDS.items():
 
 @app.command()
 def demo(
-    full: Annotated[bool, typer.Option("--full", help="also search for better settings and promote them: some 20 minutes")] = False,
-    root: Root = "trackpools-demo", config: ConfigFile = None, set_: Settings = None, json: Json = False, quiet: Quiet = False,
+    full: Annotated[
+        bool, typer.Option("--full", help="also search for better settings and promote them: some 20 minutes")
+    ] = False,
+    root: Root = "trackpools-demo",
+    config: ConfigFile = None,
+    set_: Settings = None,
+    json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """A synthetic music service, end to end: published pools, an MLflow run and a report, in a few minutes."""
     options = _options(root, config, set_, json, quiet)
@@ -146,7 +265,16 @@ def demo(
 
 def whole() -> typer.Typer:
     """The command line with all of its commands."""
-    from trackpools import cli_evaluate, cli_fill, cli_look, cli_package, cli_promote, cli_refresh, cli_run, cli_tune  # noqa: F401 - registers their commands
+    from trackpools import (
+        cli_evaluate,
+        cli_fill,
+        cli_look,
+        cli_package,
+        cli_promote,
+        cli_refresh,
+        cli_run,
+        cli_tune,
+    )  # noqa: F401 - registers their commands
 
     return app
 
@@ -191,4 +319,6 @@ def task(name: str) -> None:
     finally:
         RAISES.reset(before)
     if code:
-        raise ConfigError(f"trackpools {name} does not take these arguments: {sys.argv[1:]!r:.300}; what it takes stands in `trackpools {name} --help`")
+        raise ConfigError(
+            f"trackpools {name} does not take these arguments: {sys.argv[1:]!r:.300}; what it takes stands in `trackpools {name} --help`"
+        )

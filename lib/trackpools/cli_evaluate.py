@@ -14,27 +14,66 @@ from trackpools.shell.command import Answer, Options, perform, telling
 def _numbers(text: str) -> list[int]:
     parts = [part.strip() for part in text.split(",")]
     if not all(part.isdigit() and int(part) > 0 for part in parts):
-        raise typer.BadParameter(f"whole numbers above 0 with commas between them, such as 10,20,50; got {text!r:.60}", param_hint="--k")
+        raise typer.BadParameter(
+            f"whole numbers above 0 with commas between them, such as 10,20,50; got {text!r:.60}",
+            param_hint="--k",
+        )
     return sorted({int(part) for part in parts})
 
 
 @app.command()
 def evaluate(
     root: Root = None,
-    train: Annotated[Path | None, typer.Option(help="published split: pairs to train on", show_default=False)] = None,
-    test: Annotated[Path | None, typer.Option(help="pairs to predict; read once, after everything is settled", show_default=False)] = None,
-    form: Annotated[str | None, typer.Option("--format", help="lightgcn, ncf, pairs or vae", show_default=False)] = None,
-    engine: Annotated[str | None, typer.Option(
-        help="popularity, item_knn, ease, implicit, mllib, blocked; of a log also blend, several with commas, all if none is named",
-        show_default=False)] = None,
+    train: Annotated[
+        Path | None, typer.Option(help="published split: pairs to train on", show_default=False)
+    ] = None,
+    test: Annotated[
+        Path | None,
+        typer.Option(help="pairs to predict; read once, after everything is settled", show_default=False),
+    ] = None,
+    form: Annotated[
+        str | None, typer.Option("--format", help="lightgcn, ncf, pairs or vae", show_default=False)
+    ] = None,
+    engine: Annotated[
+        str | None,
+        typer.Option(
+            help="popularity, item_knn, ease, implicit, mllib, blocked; of a log also blend, several with commas, all if none is named",
+            show_default=False,
+        ),
+    ] = None,
     k: Annotated[str, typer.Option("--k", help="cuts of recall, nDCG and hit rate")] = "10,20,50,100",
-    until: Annotated[str | None, typer.Option(help="a log: ISO 8601, where it ends; default: its last play", show_default=False)] = None,
-    share: Annotated[float | None, typer.Option(help="a log: test on its latest plays, this share; default: the last holdout.days", min=0.001, max=0.9)] = None,
-    canary: Annotated[bool, typer.Option("--canary", help="a log: plant plays from the future, and fail if any of them is learned from")] = False,
-    tune: Annotated[int, typer.Option(help="settings to try on a tenth of train first", min=0, max=10_000)] = 0,
-    negatives: Annotated[Path | None, typer.Option(help="ncf: what stands beside each test item", show_default=False)] = None,
-    fold_in: Annotated[Path | None, typer.Option(help="vae: histories of test users, who are not in train", show_default=False)] = None,
-    config: ConfigFile = None, set_: Settings = None, json: Json = False, quiet: Quiet = False,
+    until: Annotated[
+        str | None,
+        typer.Option(help="a log: ISO 8601, where it ends; default: its last play", show_default=False),
+    ] = None,
+    share: Annotated[
+        float | None,
+        typer.Option(
+            help="a log: test on its latest plays, this share; default: the last holdout.days",
+            min=0.001,
+            max=0.9,
+        ),
+    ] = None,
+    canary: Annotated[
+        bool,
+        typer.Option(
+            "--canary", help="a log: plant plays from the future, and fail if any of them is learned from"
+        ),
+    ] = False,
+    tune: Annotated[
+        int, typer.Option(help="settings to try on a tenth of train first", min=0, max=10_000)
+    ] = 0,
+    negatives: Annotated[
+        Path | None, typer.Option(help="ncf: what stands beside each test item", show_default=False)
+    ] = None,
+    fold_in: Annotated[
+        Path | None,
+        typer.Option(help="vae: histories of test users, who are not in train", show_default=False),
+    ] = None,
+    config: ConfigFile = None,
+    set_: Settings = None,
+    json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """How good are pools and engines? On your own imported log (`--root`), cut in time; or on a split that others have published (`--train`, `--test`).
 
@@ -56,10 +95,16 @@ def evaluate(
     files = {"--train": train, "--test": test, "--format": form}
     if not any(files.values()):
         options = _options(root, config, set_, json, quiet)
-        _end(perform("evaluate", options, _of_log(options, engine, cuts, until=until, share=share, canary=canary)))
+        _end(
+            perform(
+                "evaluate", options, _of_log(options, engine, cuts, until=until, share=share, canary=canary)
+            )
+        )
     missing = [name for name, value in files.items() if value is None]
     if missing or root:
-        raise typer.BadParameter(f"a published split is --train, --test and --format, without --root; missing: {', '.join(missing) or 'nothing'}")
+        raise typer.BadParameter(
+            f"a published split is --train, --test and --format, without --root; missing: {', '.join(missing) or 'nothing'}"
+        )
     engine = engine or "blocked"
     als = [f"train.engine={engine}"] if engine in ENGINES else []
     options = _options(None, config, [*(set_ or ()), *als], json, quiet)
@@ -68,12 +113,27 @@ def evaluate(
         from trackpools.shell.published import Files, evaluate
 
         with telling(options, 4 + tune) as tell:
-            return evaluate(merged, Files(str(form), Path(str(train)), Path(str(test)), negatives, fold_in), engine, cuts, trials=tune, tell=tell)
+            return evaluate(
+                merged,
+                Files(str(form), Path(str(train)), Path(str(test)), negatives, fold_in),
+                engine,
+                cuts,
+                trials=tune,
+                tell=tell,
+            )
 
     _end(perform("evaluate", options, work))
 
 
-def _of_log(options: Options, engine: str | None, cuts: list[int], *, until: str | None, share: float | None, canary: bool) -> Callable[[Any], Answer]:
+def _of_log(
+    options: Options,
+    engine: str | None,
+    cuts: list[int],
+    *,
+    until: str | None,
+    share: float | None,
+    canary: bool,
+) -> Callable[[Any], Answer]:
     def work(merged: Any) -> Answer:
         from trackpools.shell import backtest
         from trackpools.shell.lock import writer_lock

@@ -11,20 +11,47 @@ from trackpools.shell.command import Answer, perform
 
 @app.command()
 def fill(
-    prompt: Annotated[str, typer.Argument(help='what the listener wants, e.g. "a 30-minute run, nothing I have heard this month"')] = "",
+    prompt: Annotated[
+        str,
+        typer.Argument(
+            help='what the listener wants, e.g. "a 30-minute run, nothing I have heard this month"'
+        ),
+    ] = "",
     user: Annotated[str, typer.Option("--user", help="a user id", show_default=False)] = "",
-    constraints: Annotated[str | None, typer.Option(
-        help='JSON of constraints beside the prompt, which win over it, e.g. \'{"tracks": 20, "every": {"tags": ["jazz"]}}\'', show_default=False)] = None,
-    model: Annotated[str | None, typer.Option(
-        help="none: by code alone; local: a small one on this machine (extra llm-local); else a model at llm.base_url, instead of llm.model",
-        show_default=False)] = None,
+    constraints: Annotated[
+        str | None,
+        typer.Option(
+            help='JSON of constraints beside the prompt, which win over it, e.g. \'{"tracks": 20, "every": {"tags": ["jazz"]}}\'',
+            show_default=False,
+        ),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="none: by code alone; local: a small one on this machine (extra llm-local); else a model at llm.base_url, instead of llm.model",
+            show_default=False,
+        ),
+    ] = None,
     deadline: Annotated[float, typer.Option(help="seconds for all of it", min=0.1, max=120)] = 20.0,
     market: Annotated[str | None, typer.Option(help="instead of the profile's", show_default=False)] = None,
-    clean: Annotated[bool, typer.Option("--clean", help="no explicit tracks, whatever the profile says")] = False,
-    relax: Annotated[bool, typer.Option("--relax", help="loosen constraints where there is no such playlist, and say which")] = False,
-    explain: Annotated[bool, typer.Option("--explain", help="how it came about: constraints as read, candidates, times")] = False,
-    schema: Annotated[bool, typer.Option("--schema", help="print the JSON Schema of requests and playlists, and end")] = False,
-    root: Root = None, config: ConfigFile = None, set_: Settings = None, json: Json = False, quiet: Quiet = False,
+    clean: Annotated[
+        bool, typer.Option("--clean", help="no explicit tracks, whatever the profile says")
+    ] = False,
+    relax: Annotated[
+        bool,
+        typer.Option("--relax", help="loosen constraints where there is no such playlist, and say which"),
+    ] = False,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="how it came about: constraints as read, candidates, times")
+    ] = False,
+    schema: Annotated[
+        bool, typer.Option("--schema", help="print the JSON Schema of requests and playlists, and end")
+    ] = False,
+    root: Root = None,
+    config: ConfigFile = None,
+    set_: Settings = None,
+    json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Fill a playlist from a prompt: of the listener's pool and what the prompt retrieves from the released catalogue, and nothing else.
 
@@ -45,23 +72,63 @@ def fill(
 
         if not user:
             raise ConfigError("whose playlist? name a user: --user ID")
-        given: dict[str, Any] = {"constraints": fill_command.require_constraints(constraints), "market": market, "clean": True if clean else None}
+        given: dict[str, Any] = {
+            "constraints": fill_command.require_constraints(constraints),
+            "market": market,
+            "clean": True if clean else None,
+        }
         given |= {"relax": relax, "deadline_s": deadline}
-        return fill_command.fill(merged, FillRequest.model_validate({"user_id": user, "prompt": prompt} | given), model=model, explain=explain)
+        return fill_command.fill(
+            merged,
+            FillRequest.model_validate({"user_id": user, "prompt": prompt} | given),
+            model=model,
+            explain=explain,
+        )
 
     _end(perform("fill", options, work))
 
 
 @app.command("eval-fill")
 def eval_fill(
-    prompts: Annotated[str | None, typer.Option(help="YAML of prompts and what they mean, see --schema; ours otherwise", show_default=False)] = None,
-    users: Annotated[int, typer.Option(help="listeners, drawn by lot, the same each time", min=1, max=10_000)] = 5,
-    model: Annotated[str | None, typer.Option(help="as of fill: none is code alone", show_default=False)] = None,
-    audit: Annotated[int, typer.Option(help="prompts shown to a model in several orders, to tell whether it chooses by place", min=0, max=1000)] = 12,
-    limit: Annotated[int | None, typer.Option(help="prompts a listener, of each family in turn", min=1, show_default=False)] = None,
-    rows: Annotated[int, typer.Option(help="fills that MLflow shows one by one, of each family in turn, some 0.3 s each", min=0, max=10_000)] = 60,
-    schema: Annotated[bool, typer.Option("--schema", help="print the JSON Schema of a file of prompts, and end")] = False,
-    root: Root = None, config: ConfigFile = None, set_: Settings = None, json: Json = False, quiet: Quiet = False,
+    prompts: Annotated[
+        str | None,
+        typer.Option(
+            help="YAML of prompts and what they mean, see --schema; ours otherwise", show_default=False
+        ),
+    ] = None,
+    users: Annotated[
+        int, typer.Option(help="listeners, drawn by lot, the same each time", min=1, max=10_000)
+    ] = 5,
+    model: Annotated[
+        str | None, typer.Option(help="as of fill: none is code alone", show_default=False)
+    ] = None,
+    audit: Annotated[
+        int,
+        typer.Option(
+            help="prompts shown to a model in several orders, to tell whether it chooses by place",
+            min=0,
+            max=1000,
+        ),
+    ] = 12,
+    limit: Annotated[
+        int | None, typer.Option(help="prompts a listener, of each family in turn", min=1, show_default=False)
+    ] = None,
+    rows: Annotated[
+        int,
+        typer.Option(
+            help="fills that MLflow shows one by one, of each family in turn, some 0.3 s each",
+            min=0,
+            max=10_000,
+        ),
+    ] = 60,
+    schema: Annotated[
+        bool, typer.Option("--schema", help="print the JSON Schema of a file of prompts, and end")
+    ] = False,
+    root: Root = None,
+    config: ConfigFile = None,
+    set_: Settings = None,
+    json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Measure fills by a suite of prompts whose meaning is written down: what holds, what was possible at all, what was understood, how long it took.
 
@@ -80,16 +147,26 @@ def eval_fill(
     def work(merged: Any) -> Answer:
         from trackpools.shell import fill_suite
 
-        return fill_suite.evaluate(merged, options, prompts=prompts, users=users, model=model, audit=audit, limit=limit, rows=rows)
+        return fill_suite.evaluate(
+            merged, options, prompts=prompts, users=users, model=model, audit=audit, limit=limit, rows=rows
+        )
 
     _end(perform("eval-fill", options, work))
 
 
 @app.command("prompt")
 def prompts(
-    action: Annotated[str, typer.Argument(help="show what models are told now, or register what the package has")] = "show",
-    alias: Annotated[str | None, typer.Option(help="also point this alias at it, such as production", show_default=False)] = None,
-    root: Root = None, config: ConfigFile = None, set_: Settings = None, json: Json = False, quiet: Quiet = False,
+    action: Annotated[
+        str, typer.Argument(help="show what models are told now, or register what the package has")
+    ] = "show",
+    alias: Annotated[
+        str | None, typer.Option(help="also point this alias at it, such as production", show_default=False)
+    ] = None,
+    root: Root = None,
+    config: ConfigFile = None,
+    set_: Settings = None,
+    json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """What models are told before all else, as versions in MLflow's prompt registry; `llm.prompt` says which is read.
 
@@ -111,7 +188,11 @@ def prompts(
 @app.command()
 def export(
     what: Annotated[str, typer.Argument(help="kv")] = "kv",
-    root: Root = None, config: ConfigFile = None, set_: Settings = None, json: Json = False, quiet: Quiet = False,
+    root: Root = None,
+    config: ConfigFile = None,
+    set_: Settings = None,
+    json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Write what fills read of the release in force to Redis or Valkey (section `kv`): a record a listener, the catalogue once.
 

@@ -21,7 +21,13 @@ def tables(json: Json = False) -> None:
 
 
 @app.command()
-def releases(root: Root = None, config: ConfigFile = None, set_: Settings = None, json: Json = False, quiet: Quiet = False) -> None:
+def releases(
+    root: Root = None,
+    config: ConfigFile = None,
+    set_: Settings = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
     """Published releases, latest first; the first on the channel prod is in force."""
 
     def work(merged: Any) -> Answer:
@@ -35,9 +41,15 @@ def releases(root: Root = None, config: ConfigFile = None, set_: Settings = None
 @app.command()
 def show(
     what: Annotated[str, typer.Argument(help="pools")] = "pools",
-    user: Annotated[list[str] | None, typer.Option("--user", help="a user id; may be repeated", show_default=False)] = None,
+    user: Annotated[
+        list[str] | None, typer.Option("--user", help="a user id; may be repeated", show_default=False)
+    ] = None,
     limit: Annotated[int, typer.Option(help="users to show where none is named", min=1)] = 3,
-    root: Root = None, config: ConfigFile = None, set_: Settings = None, json: Json = False, quiet: Quiet = False,
+    root: Root = None,
+    config: ConfigFile = None,
+    set_: Settings = None,
+    json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Decoded pools of the release in force; with --json one object a line, a user each."""
     options = _options(root, config, set_, json, quiet)
@@ -54,7 +66,11 @@ def show(
 def explain(
     user: Annotated[str, typer.Argument(help="a user id")],
     limit: Annotated[int, typer.Option(help="candidates to list", min=1)] = 20,
-    root: Root = None, config: ConfigFile = None, set_: Settings = None, json: Json = False, quiet: Quiet = False,
+    root: Root = None,
+    config: ConfigFile = None,
+    set_: Settings = None,
+    json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """One user's pool: titles, sources, reasons, heard state, and what the rules removed."""
 
@@ -67,7 +83,13 @@ def explain(
 
 
 @app.command()
-def doctor(root: Root = None, config: ConfigFile = None, set_: Settings = None, json: Json = False, quiet: Quiet = False) -> None:
+def doctor(
+    root: Root = None,
+    config: ConfigFile = None,
+    set_: Settings = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
     """Is this machine fit: Java, Spark, Delta jars, Arrow, MLflow, BLAS, disk, memory; each line ok or what to type."""
 
     def work(merged: Any) -> Answer:
@@ -80,12 +102,24 @@ def doctor(root: Root = None, config: ConfigFile = None, set_: Settings = None, 
 
 @app.command()
 def bench(
-    name: Annotated[str, typer.Argument(help="train, topk, ann, blend, foldin, flow, scale, sample, shilling, quality, facets, on_demand, measure or refresh")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="train, topk, ann, blend, foldin, flow, scale, sample, shilling, quality, facets, on_demand, measure or refresh"
+        ),
+    ],
     quick: Annotated[bool, typer.Option("--quick", help="much smaller, about two minutes")] = False,
-    users: Annotated[int | None, typer.Option(help="listeners, instead of the benchmark's own number", min=1000)] = None,
-    recordings: Annotated[int | None, typer.Option(help="recordings, instead of its own number", min=1000)] = None,
+    users: Annotated[
+        int | None, typer.Option(help="listeners, instead of the benchmark's own number", min=1000)
+    ] = None,
+    recordings: Annotated[
+        int | None, typer.Option(help="recordings, instead of its own number", min=1000)
+    ] = None,
     rounds: Annotated[int, typer.Option(help="times that each side runs, in turns", min=1, max=100)] = 3,
-    config: ConfigFile = None, set_: Settings = None, json: Json = False, quiet: Quiet = False,
+    config: ConfigFile = None,
+    set_: Settings = None,
+    json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Claims of speed on this machine: ours against its peers in one process, as ratios; close other programs first."""
     options = _options(None, config, set_, json, quiet)
@@ -101,7 +135,11 @@ def bench(
 @app.command()
 def vacuum(
     keep: Annotated[int, typer.Option(help="releases, latest first, that must stay readable", min=1)] = 5,
-    root: Root = None, config: ConfigFile = None, set_: Settings = None, json: Json = False, quiet: Quiet = False,
+    root: Root = None,
+    config: ConfigFile = None,
+    set_: Settings = None,
+    json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Delete files that none of the last releases can need, and nothing younger than a week."""
 
@@ -116,10 +154,21 @@ def vacuum(
 @app.command()
 def switch(
     action: Annotated[str, typer.Argument(help="off, on or list")],
-    which: Annotated[list[str] | None, typer.Argument(
-        help="all, or market, model, source, label, artist or track and one or more ids or names of it", show_default=False)] = None,
-    why: Annotated[str | None, typer.Option(help="for whoever reads `switch list`", show_default=False)] = None,
-    root: Root = None, config: ConfigFile = None, set_: Settings = None, json: Json = False, quiet: Quiet = False,
+    which: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="all, or market, model, source, label, artist or track and one or more ids or names of it",
+            show_default=False,
+        ),
+    ] = None,
+    why: Annotated[
+        str | None, typer.Option(help="for whoever reads `switch list`", show_default=False)
+    ] = None,
+    root: Root = None,
+    config: ConfigFile = None,
+    set_: Settings = None,
+    json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Withhold a track, an artist, a label, a source, a model, a market or everything, at once; every reader follows within 30 s.
 
@@ -138,7 +187,11 @@ def switch(
 @app.command()
 def rollback(
     seq: Annotated[int, typer.Argument(help="seq of the release to return to, see `releases`")],
-    root: Root = None, config: ConfigFile = None, set_: Settings = None, json: Json = False, quiet: Quiet = False,
+    root: Root = None,
+    config: ConfigFile = None,
+    set_: Settings = None,
+    json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Publish an older release's tables again, as a new row; seconds, no data is rewritten."""
 

@@ -12,8 +12,14 @@ from trackpools.shell.command import Answer, perform
 @app.command()
 def package(
     out: Annotated[Path, typer.Option("--out", help="folder; made where it is not there")] = Path("dist"),
-    environment: Annotated[bool, typer.Option(help="Also pack this Python with all it needs, some 340 MB in half a minute, for --archives.")] = True,
-    json: Json = False, quiet: Quiet = False,
+    environment: Annotated[
+        bool,
+        typer.Option(
+            help="Also pack this Python with all it needs, some 340 MB in half a minute, for --archives."
+        ),
+    ] = True,
+    json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Build what a cluster is given: wheel, zip for `--py-files`, environment for `--archives`, and beside them the jobs and the properties files.
 

@@ -7,7 +7,13 @@ from trackpools.shell.command import Answer, perform
 
 
 @app.command()
-def promote(root: Root = None, config: ConfigFile = None, set_: Settings = None, json: Json = False, quiet: Quiet = False) -> None:
+def promote(
+    root: Root = None,
+    config: ConfigFile = None,
+    set_: Settings = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
     """Publish the pools in the store if they hold against the release in force, on the same listeners, by what these heard afterwards; exit 4 if not.
 
     Both must have been made before the last `holdout.days` of the log:

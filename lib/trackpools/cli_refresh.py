@@ -4,14 +4,34 @@ from typing import Annotated, Any
 
 import typer
 
-from trackpools.cli import AsOf, Budget, ConfigFile, DryRun, Json, Known, Quiet, Root, Settings, _end, _options, app
+from trackpools.cli import (
+    AsOf,
+    Budget,
+    ConfigFile,
+    DryRun,
+    Json,
+    Known,
+    Quiet,
+    Root,
+    Settings,
+    _end,
+    _options,
+    app,
+)
 from trackpools.shell.command import Answer, perform
 
 
 @app.command()
 def refresh(
-    root: Root = None, config: ConfigFile = None, set_: Settings = None, as_of: AsOf = None, known_as_of: Known = None, dry_run: DryRun = False,
-    budget: Budget = None, json: Json = False, quiet: Quiet = False,
+    root: Root = None,
+    config: ConfigFile = None,
+    set_: Settings = None,
+    as_of: AsOf = None,
+    known_as_of: Known = None,
+    dry_run: DryRun = False,
+    budget: Budget = None,
+    json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Make again the pools of those listeners alone whom something concerns, with the model in force; publish them as the next release.
 
@@ -27,15 +47,28 @@ def refresh(
         from trackpools.shell.refresh_command import plan
         from trackpools.shell.refresh_command import refresh as made
 
-        return plan(merged) if dry_run else made(merged, options, as_of=as_of, known_as_of=known_as_of, budget=budget)
+        return (
+            plan(merged)
+            if dry_run
+            else made(merged, options, as_of=as_of, known_as_of=known_as_of, budget=budget)
+        )
 
     _end(perform("refresh", options, work))
 
 
 @app.command()
 def watch(
-    now: Annotated[str | None, typer.Option("--now", help="ISO 8601, instead of the clock, to ask how fresh the log is.", show_default=False)] = None,
-    root: Root = None, config: ConfigFile = None, set_: Settings = None, json: Json = False, quiet: Quiet = False,
+    now: Annotated[
+        str | None,
+        typer.Option(
+            "--now", help="ISO 8601, instead of the clock, to ask how fresh the log is.", show_default=False
+        ),
+    ] = None,
+    root: Root = None,
+    config: ConfigFile = None,
+    set_: Settings = None,
+    json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Is the log, and the release in force, as they usually are? Exit 3 where not, with what it means and what to look at first.
 

@@ -20,7 +20,22 @@ from trackpools.config_refresh import RefreshConfig
 from trackpools.config_session import SessionConfig
 from trackpools.config_sources import SourcesConfig
 from trackpools.config_taste import TasteConfig
-from trackpools.config_values import COLUMNS, ColumnName, Contexts, Count, Day, Name, NonNegative, Positive, Root, Section, Share, Uri, finite, text
+from trackpools.config_values import (
+    COLUMNS,
+    ColumnName,
+    Contexts,
+    Count,
+    Day,
+    Name,
+    NonNegative,
+    Positive,
+    Root,
+    Section,
+    Share,
+    Uri,
+    finite,
+    text,
+)
 from trackpools.config_watch import WatchConfig
 
 ENGINES = ("implicit", "mllib", "blocked")
@@ -37,13 +52,21 @@ class StoreConfig(Section):
     @classmethod
     def _both(cls, schema: str | None, info: ValidationInfo) -> str | None:
         if "catalog" in info.data and (info.data["catalog"] is None) != (schema is None):
-            raise ValueError(f"catalog and schema go together; set both or neither (catalog is {info.data['catalog']})")
+            raise ValueError(
+                f"catalog and schema go together; set both or neither (catalog is {info.data['catalog']})"
+            )
         return schema
 
 
 class IngestConfig(Section):
     format: Literal["auto", "csv", "json", "parquet", "delta"]
-    separator: Annotated[str, text(r"""[^A-Za-z0-9"'\\ \n\r]""", "one character, not a letter, digit, quote, backslash, space or line end")]
+    separator: Annotated[
+        str,
+        text(
+            r"""[^A-Za-z0-9"'\\ \n\r]""",
+            "one character, not a letter, digit, quote, backslash, space or line end",
+        ),
+    ]
     columns: dict[str, ColumnName]
     time_unit: Literal["auto", "s", "ms", "us"]
     max_rejected_fraction: Share
@@ -131,7 +154,9 @@ class TrainConfig(Section):
         engine = info.data.get("engine")
         if nu is not None and engine and NU.get(engine, nu) != nu:
             able = [name for name in ENGINES if NU.get(name, nu) == nu]
-            raise ValueError(f"engine {engine} does nu={NU[engine]} only; engines that can do nu={nu}: {', '.join(able)}")
+            raise ValueError(
+                f"engine {engine} does nu={NU[engine]} only; engines that can do nu={nu}: {', '.join(able)}"
+            )
         return nu
 
     @field_validator("alpha0")
@@ -145,7 +170,9 @@ class TrainConfig(Section):
     @classmethod
     def _long_lineage(cls, folder: str | None, info: ValidationInfo) -> str | None:
         if folder is None and info.data.get("engine") == "mllib" and info.data.get("iterations", 0) > 10:
-            raise ValueError(f"mllib with iterations={info.data['iterations']} (above 10) needs a folder here: a longer lineage overflows the stack")
+            raise ValueError(
+                f"mllib with iterations={info.data['iterations']} (above 10) needs a folder here: a longer lineage overflows the stack"
+            )
         return folder
 
 
@@ -206,8 +233,16 @@ class MlflowConfig(Section):
     enabled: bool
     tracking_uri: Uri | None
     registry_uri: Uri | None
-    experiment: Annotated[str, text(r"[A-Za-z0-9 _./@:+()-]{1,200}", "1 to 200 ASCII letters, digits, spaces or _./@:+()-")]
-    model_name: Annotated[str, text(r"[A-Za-z0-9_-]{1,80}(\.[A-Za-z0-9_-]{1,80}){0,2}", "one to three names of ASCII letters, digits, _ or -, joined by .")]
+    experiment: Annotated[
+        str, text(r"[A-Za-z0-9 _./@:+()-]{1,200}", "1 to 200 ASCII letters, digits, spaces or _./@:+()-")
+    ]
+    model_name: Annotated[
+        str,
+        text(
+            r"[A-Za-z0-9_-]{1,80}(\.[A-Za-z0-9_-]{1,80}){0,2}",
+            "one to three names of ASCII letters, digits, _ or -, joined by .",
+        ),
+    ]
     timeout_s: Annotated[int, Field(ge=1, le=60)]
     max_model_mb: Annotated[int, Field(ge=0, le=100_000)]
 
@@ -247,4 +282,6 @@ class Config(Section):
         sections = self.model_dump(mode="json", by_alias=True)
         for key in ("tracking_uri", "registry_uri"):
             sections["mlflow"][key] = re.sub("//[^/@]*@", "//***@", sections["mlflow"][key] or "") or None
-        return {f"{section}.{key}": value for section, values in sections.items() for key, value in values.items()}
+        return {
+            f"{section}.{key}": value for section, values in sections.items() for key, value in values.items()
+        }

@@ -8,7 +8,9 @@ from trackpools.config_values import Count, Name, Section, finite, text
 
 Seconds = Annotated[float, Field(gt=0, le=3600), AfterValidator(finite)]
 URL = r"(rediss?://[\w.-]{1,253}(:\d{1,5})?(/\d{1,3})?)|(unix:///[\w./-]{1,200})"
-Address = Annotated[str, text(URL, "redis://HOST:PORT/NUMBER, rediss://… with TLS, or unix:///PATH; no user, no password")]
+Address = Annotated[
+    str, text(URL, "redis://HOST:PORT/NUMBER, rediss://… with TLS, or unix:///PATH; no user, no password")
+]
 Prefix = Annotated[str, text(r"[\w.:-]{1,64}", "1 to 64 letters, digits or _.:-")]
 User = Annotated[str, text(r"[\w.@-]{1,128}", "a user's name of 1 to 128 letters, digits or _.@-")]
 

@@ -6,9 +6,16 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from trackpools.config_values import Name, NonNegative, Section, Uri, text
 
-Model = Annotated[str, text(r"[\w./:@+ -]{1,200}", "a model's name of 1 to 200 letters, digits, spaces or ./:@+-")]
-Prompt = Annotated[str, text(
-    r"prompts:/[\w.-]{1,200}(@[\w-]{1,100}|/[1-9]\d{0,8})", "a prompt of MLflow's registry, as prompts:/NAME@ALIAS or prompts:/NAME/VERSION")]
+Model = Annotated[
+    str, text(r"[\w./:@+ -]{1,200}", "a model's name of 1 to 200 letters, digits, spaces or ./:@+-")
+]
+Prompt = Annotated[
+    str,
+    text(
+        r"prompts:/[\w.-]{1,200}(@[\w-]{1,100}|/[1-9]\d{0,8})",
+        "a prompt of MLflow's registry, as prompts:/NAME@ALIAS or prompts:/NAME/VERSION",
+    ),
+]
 
 
 class LlmConfig(Section):

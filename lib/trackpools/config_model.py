@@ -7,8 +7,16 @@ from pydantic import AfterValidator, Field
 from trackpools.config_values import Count, Section, Share, finite
 
 Metric = Literal[
-    "new_recall@100", "new_recall@200", "new_recall@500", "new_recall@all", "new_oracle_ndcg@30",
-    "again_recall@100", "again_recall@200", "again_recall@500", "again_recall@all", "again_oracle_ndcg@30",
+    "new_recall@100",
+    "new_recall@200",
+    "new_recall@500",
+    "new_recall@all",
+    "new_oracle_ndcg@30",
+    "again_recall@100",
+    "again_recall@200",
+    "again_recall@500",
+    "again_recall@all",
+    "again_oracle_ndcg@30",
 ]
 Days = Annotated[int, Field(ge=1, le=366)]
 

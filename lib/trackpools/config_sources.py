@@ -6,7 +6,16 @@ A source of yours is a file in `core/sources` and a section of the same name wit
 from importlib.util import find_spec
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, StrictStr, model_validator
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    StrictStr,
+    model_validator,
+)
 
 from trackpools.config_values import Count, NonNegative, Positive, Section, Share, finite
 
@@ -113,7 +122,9 @@ class SourcesConfig(Section):
     @classmethod
     def _known(cls, given: Any) -> Any:
         own = [name for name in given if name not in cls.model_fields] if isinstance(given, dict) else []
-        unknown = [name for name in own if not (name.isidentifier() and find_spec(f"trackpools.core.sources.{name}"))]
+        unknown = [
+            name for name in own if not (name.isidentifier() and find_spec(f"trackpools.core.sources.{name}"))
+        ]
         if unknown:
             told = ", ".join(ascii(name[:60])[1:-1] for name in unknown)
             raise ValueError(f"no core/sources/*.py for {told}; known here: {', '.join(cls.model_fields)}")
@@ -122,5 +133,7 @@ class SourcesConfig(Section):
     @model_validator(mode="after")
     def _some(self) -> "SourcesConfig":
         if not any(getattr(self, name).enabled for name in self.names):
-            raise ValueError("every source is off; set one such as sources.als.enabled or sources.popular.enabled to true")
+            raise ValueError(
+                "every source is off; set one such as sources.als.enabled or sources.popular.enabled to true"
+            )
         return self

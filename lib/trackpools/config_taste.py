@@ -6,7 +6,10 @@ from pydantic import AfterValidator, Field
 
 from trackpools.config_values import Contexts, Count, Section, Share, finite, text
 
-Tags = Annotated[list[Annotated[str, text(r"[^A-Z]{1,64}", "a tag of 1 to 64 characters in lower case")]], Field(max_length=1000)]
+Tags = Annotated[
+    list[Annotated[str, text(r"[^A-Z]{1,64}", "a tag of 1 to 64 characters in lower case")]],
+    Field(max_length=1000),
+]
 
 
 class TagsConfig(Section):
@@ -26,4 +29,7 @@ class TasteConfig(Section):
     inflated_plays: Annotated[float, Field(ge=1, le=1e6), AfterValidator(finite)]
     inflated_share: Share
     inflated_lead: Annotated[float, Field(ge=1, le=1e6), AfterValidator(finite)]
-    minor_bands: Annotated[list[Annotated[str, text(r"[^,]{1,32}", "a band of 1 to 32 characters such as 13-17")]], Field(max_length=100)]
+    minor_bands: Annotated[
+        list[Annotated[str, text(r"[^,]{1,32}", "a band of 1 to 32 characters such as 13-17")]],
+        Field(max_length=100),
+    ]

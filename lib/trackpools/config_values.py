@@ -11,12 +11,51 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 SCHEMES = {"file:": "/", "dbfs:": "/", "hdfs:": "//", "s3:": "//", "s3a:": "//", "abfss:": "//", "gs:": "//"}
 # what `ingest.columns` may map: of plays and vectors, and of the tables tracks, users and signals
-COLUMNS = frozenset({
-    "event_id", "user_id", "profile_id", "track_id", "played_at", "received_at", "ms_played", "reason_start", "reason_end", "context_type", "private",
-    "content_type", "plays", "title", "artist", "artist_id", "vector",
-    "recording_id", "artist_ids", "artist_names", "album_id", "original_year", "version_kind", "duration_ms", "explicit", "language", "tags", "tempo", "energy",
-    "popularity", "rights", "available", "label", "market", "tier", "explicit_policy", "birth_band", "declared_tags", "time_zone", "kind", "at",
-})
+COLUMNS = frozenset(
+    {
+        "event_id",
+        "user_id",
+        "profile_id",
+        "track_id",
+        "played_at",
+        "received_at",
+        "ms_played",
+        "reason_start",
+        "reason_end",
+        "context_type",
+        "private",
+        "content_type",
+        "plays",
+        "title",
+        "artist",
+        "artist_id",
+        "vector",
+        "recording_id",
+        "artist_ids",
+        "artist_names",
+        "album_id",
+        "original_year",
+        "version_kind",
+        "duration_ms",
+        "explicit",
+        "language",
+        "tags",
+        "tempo",
+        "energy",
+        "popularity",
+        "rights",
+        "available",
+        "label",
+        "market",
+        "tier",
+        "explicit_policy",
+        "birth_band",
+        "declared_tags",
+        "time_zone",
+        "kind",
+        "at",
+    }
+)
 
 
 def finite(value: float) -> float:
@@ -33,13 +72,29 @@ def _name(value: str) -> str:
 
 def _root(value: str) -> str:
     # quotes would end a SQL path, globs would make Spark read other folders, ".." would leave the root
-    if not value.strip() or len(value) > 1000 or ".." in PurePosixPath(value).parts or not value.isprintable() or set(value) & set("`'\"\\*?[]{}"):
-        raise ValueError("must be a path without '..', quotes, backslashes, wildcards (*?[]{}) or control characters, at most 1000 long")
+    if (
+        not value.strip()
+        or len(value) > 1000
+        or ".." in PurePosixPath(value).parts
+        or not value.isprintable()
+        or set(value) & set("`'\"\\*?[]{}")
+    ):
+        raise ValueError(
+            "must be a path without '..', quotes, backslashes, wildcards (*?[]{}) or control characters, at most 1000 long"
+        )
     scheme, colon, rest = value.partition(":")
-    if colon and "/" not in scheme and not (rest.startswith(SCHEMES.get(scheme + colon, "\0")) and rest.strip("/")):
-        raise ValueError(f"must be a local path or start with one of {', '.join(key + slashes for key, slashes in SCHEMES.items())}")
+    if (
+        colon
+        and "/" not in scheme
+        and not (rest.startswith(SCHEMES.get(scheme + colon, "\0")) and rest.strip("/"))
+    ):
+        raise ValueError(
+            f"must be a local path or start with one of {', '.join(key + slashes for key, slashes in SCHEMES.items())}"
+        )
     if re.search("//[^/]*:[^/]*@", value):
-        raise ValueError("must not hold a password; give it to Spark or the environment, for the configuration is logged")
+        raise ValueError(
+            "must not hold a password; give it to Spark or the environment, for the configuration is logged"
+        )
     return value
 
 
@@ -65,16 +120,28 @@ def _day(value: Any) -> date:
     return day
 
 
-Positive = Annotated[float, AfterValidator(finite), Field(ge=1e-9, le=1e9)]  # what float32 kernels can hold and square
+Positive = Annotated[
+    float, AfterValidator(finite), Field(ge=1e-9, le=1e9)
+]  # what float32 kernels can hold and square
 NonNegative = Annotated[float, AfterValidator(finite), Field(ge=0, le=1e9)]
 Share = Annotated[float, Field(ge=0, le=1), AfterValidator(finite)]
 Count = Annotated[int, Field(ge=1, le=2**31 - 1)]
 Name = Annotated[str, AfterValidator(_name)]
 Root = Annotated[str, AfterValidator(_root)]
 Day = Annotated[date, BeforeValidator(_day)]
-ColumnName = Annotated[str, text(r"[^`]{1,200}", "a column name of 1 to 200 characters without backquotes or control characters")]
-Uri = Annotated[str, text(r"[A-Za-z0-9_./:@%?&=+~,-]{1,1000}", "an address or path without spaces, quotes or control characters")]
-Contexts = Annotated[list[Annotated[str, text(r"[\w .:-]{1,64}", "a context of 1 to 64 letters, digits, spaces or _.:-")]], Field(max_length=100)]
+ColumnName = Annotated[
+    str, text(r"[^`]{1,200}", "a column name of 1 to 200 characters without backquotes or control characters")
+]
+Uri = Annotated[
+    str,
+    text(
+        r"[A-Za-z0-9_./:@%?&=+~,-]{1,1000}", "an address or path without spaces, quotes or control characters"
+    ),
+]
+Contexts = Annotated[
+    list[Annotated[str, text(r"[\w .:-]{1,64}", "a context of 1 to 64 letters, digits, spaces or _.:-")]],
+    Field(max_length=100),
+]
 
 
 class Section(BaseModel):

@@ -33,9 +33,21 @@ def number_ids(read: Frames, c: Context) -> dict[str, DataFrame]:
     """New users and recordings get the next ints; nobody is ever renumbered."""
     plays, acts = _known(read, c), _acts(read, c)
     recordings = ids.recording_of(read["tracks"])
-    met = plays.where(interactions.is_music()).select("track_id").union(acts.select("track_id")).distinct().join(recordings, "track_id", "left")
-    users = plays.select("user_id").union(read["signals"].where(F.col("at") < F.lit(c.as_of)).select("user_id")).union(read["users"].select("user_id"))
-    seen = met.select(F.coalesce("recording_id", "track_id").alias("recording_id")).union(recordings.select("recording_id"))
+    met = (
+        plays.where(interactions.is_music())
+        .select("track_id")
+        .union(acts.select("track_id"))
+        .distinct()
+        .join(recordings, "track_id", "left")
+    )
+    users = (
+        plays.select("user_id")
+        .union(read["signals"].where(F.col("at") < F.lit(c.as_of)).select("user_id"))
+        .union(read["users"].select("user_id"))
+    )
+    seen = met.select(F.coalesce("recording_id", "track_id").alias("recording_id")).union(
+        recordings.select("recording_id")
+    )
     return {
         "user_ids": ids.new_ids(users, read["user_ids"], "user_id", "user_idx"),
         "recording_ids": ids.new_ids(seen, read["recording_ids"], "recording_id", "recording_idx"),
@@ -50,7 +62,11 @@ def count_days(read: Frames, c: Context) -> dict[str, DataFrame]:
 
 def tell_taste(read: Frames, c: Context) -> dict[str, DataFrame]:
     """Recordings that are nobody's taste: sleep, kids, noise, functional audio."""
-    return {"not_taste": taste.not_taste(read["plays_daily"], features.facts(read["tracks"], read["recording_ids"]), c.config.taste)}
+    return {
+        "not_taste": taste.not_taste(
+            read["plays_daily"], features.facts(read["tracks"], read["recording_ids"]), c.config.taste
+        )
+    }
 
 
 def fold_interactions(read: Frames, c: Context) -> dict[str, DataFrame]:
@@ -74,15 +90,24 @@ def describe(read: Frames, c: Context) -> dict[str, DataFrame]:
     return {
         "user_features": features.user_features(met, days, known, odd, c.as_of),
         "recording_features": features.recording_features(met, days, odd, c.config.weights, c.as_of),
-        "track_cards": cards.cards(read["tracks"], read["recording_ids"], everybody, taste.of_taste(met, odd), as_of=c.as_of, groups=groups),
+        "track_cards": cards.cards(
+            read["tracks"],
+            read["recording_ids"],
+            everybody,
+            taste.of_taste(met, odd),
+            as_of=c.as_of,
+            groups=groups,
+        ),
     }
 
 
 def training_set(read: Frames, c: Context) -> DataFrame:
     """`user_idx, recording_idx, positive, negative` doubles: rows with evidence of taste at as_of."""
     weighed = taste.without(read["interactions"], read["not_taste"]).select(
-        "user_idx", "recording_idx",
-        weights.positive_weight(c.as_of, c.config.weights).alias("positive"), weights.negative_weight(c.as_of, c.config.weights).alias("negative"),
+        "user_idx",
+        "recording_idx",
+        weights.positive_weight(c.as_of, c.config.weights).alias("positive"),
+        weights.negative_weight(c.as_of, c.config.weights).alias("negative"),
     )
     evidence = F.col("positive") > 0
     return weighed.where(evidence | (F.col("negative") > 0) if c.config.train.beta > 0 else evidence)
@@ -96,35 +121,67 @@ def fit_factors(read: Frames, c: Context) -> dict[str, DataFrame]:
     settings = c.config.train
     if settings.checkpoint_dir is None and c.config.store.root is not None:
         # executors must see it, and they see the root; without one MLlib's lineage overflows the stack at 8 to 10 sweeps
-        settings = settings.model_copy(update={"checkpoint_dir": f"{c.config.store.root.rstrip('/')}/checkpoints"})
-    artists = features.facts(read["tracks"], read["recording_ids"]).select("recording_idx", "artist") if settings.artist_prior else None
+        settings = settings.model_copy(
+            update={"checkpoint_dir": f"{c.config.store.root.rstrip('/')}/checkpoints"}
+        )
+    artists = (
+        features.facts(read["tracks"], read["recording_ids"]).select("recording_idx", "artist")
+        if settings.artist_prior
+        else None
+    )
     fit = train(training_set(read, c), settings, artists, c.keep)
     c.notes.warnings.extend(fit.warnings)
     c.notes.curve.extend(fit.curve)
-    c.notes.metrics |= {"rank": fit.rank, "trained_rows": fit.trained.rows, "trained_users": fit.trained.users, "trained_recordings": fit.trained.recordings}
+    c.notes.metrics |= {
+        "rank": fit.rank,
+        "trained_rows": fit.trained.rows,
+        "trained_users": fit.trained.users,
+        "trained_recordings": fit.trained.recordings,
+    }
     stamp = {"model_version": F.lit(c.run_key)}
     return {
         "user_factors": fit.users.withColumns(stamp | {"id_version": F.lit(c.versions["user_ids"])}),
-        "recording_factors": fit.recordings.withColumns(stamp | {"id_version": F.lit(c.versions["recording_ids"])}),
+        "recording_factors": fit.recordings.withColumns(
+            stamp | {"id_version": F.lit(c.versions["recording_ids"])}
+        ),
     }
 
 
 def tell_facts(read: Frames, c: Context) -> dict[str, DataFrame]:
     """What is to be known of a recording by its number."""
-    return {"recording_facts": recording_facts(
-        read["tracks"], read["recording_ids"], cards=read["track_cards"], features=read["recording_features"],
-        factors=read["recording_factors"].select("idx", "factors"), functional=read["not_taste"], inflated=inflated(read["interactions"], c.config.taste),
-    )}
+    return {
+        "recording_facts": recording_facts(
+            read["tracks"],
+            read["recording_ids"],
+            cards=read["track_cards"],
+            features=read["recording_features"],
+            factors=read["recording_factors"].select("idx", "factors"),
+            functional=read["not_taste"],
+            inflated=inflated(read["interactions"], c.config.taste),
+        )
+    }
 
 
 def lay_out(read: Frames, c: Context) -> dict[str, DataFrame]:
     """What sources look up: vectors of new releases, ranked lists."""
     config, factors = c.config, read["recording_factors"].select("idx", "factors")
     met = taste.without(read["interactions"], read["not_taste"])
-    heard = met.select("user_idx", "recording_idx", "plays", "last_day", weights.positive_weight(c.as_of, config.weights).alias("weight"))
+    heard = met.select(
+        "user_idx",
+        "recording_idx",
+        "plays",
+        "last_day",
+        weights.positive_weight(c.as_of, config.weights).alias("weight"),
+    )
     inputs = ListInputs(
-        interactions=heard.where(F.col("weight") > 0), days=read["plays_daily"], facts=read["recording_facts"], cards=read["track_cards"],
-        recording_factors=factors, recordings=c.rows["recording_factors"], config=config, as_of=c.as_of,
+        interactions=heard.where(F.col("weight") > 0),
+        days=read["plays_daily"],
+        facts=read["recording_facts"],
+        cards=read["track_cards"],
+        recording_factors=factors,
+        recordings=c.rows["recording_factors"],
+        config=config,
+        as_of=c.as_of,
     )
     stamp = read["recording_factors"].select("model_version", "id_version").limit(1)
     return {
@@ -138,24 +195,50 @@ def _own_vectors(read: Frames, c: Context, taste_of: DataFrame) -> dict[str, Dat
     if not c.config.sources.vectors.enabled:
         none = read["recording_factors"].select("idx", "factors").limit(0)
         return {"recording_vectors": none, "user_vectors": none}
-    recordings = vectors.recording_vectors(read["vectors"], read["tracks"], read["recording_ids"], c.config.sources.vectors)
-    return {"recording_vectors": recordings, "user_vectors": vectors.user_vectors(read["vectors"], read["user_ids"], recordings, taste_of)}
+    recordings = vectors.recording_vectors(
+        read["vectors"], read["tracks"], read["recording_ids"], c.config.sources.vectors
+    )
+    return {
+        "recording_vectors": recordings,
+        "user_vectors": vectors.user_vectors(read["vectors"], read["user_ids"], recordings, taste_of),
+    }
 
 
 def source_inputs(read: Frames, c: Context) -> SourceInputs:
     """What candidate sources are given of the tables that the stage `pools` reads."""
     config = c.config
-    history = rules.history(read["interactions"], heard=config.pools.heard, rules=config.rules, weights=config.weights, as_of=c.as_of)
-    everybody = audience(read["user_ids"], read["users"], config.cards.market_groups, config.taste.minor_bands)
+    history = rules.history(
+        read["interactions"],
+        heard=config.pools.heard,
+        rules=config.rules,
+        weights=config.weights,
+        as_of=c.as_of,
+    )
+    everybody = audience(
+        read["user_ids"], read["users"], config.cards.market_groups, config.taste.minor_bands
+    )
     own = None
     if config.sources.vectors.enabled:
-        own = Vectors(users=read["user_vectors"], recordings=read["recording_vectors"], count=c.rows["recording_vectors"])
+        own = Vectors(
+            users=read["user_vectors"],
+            recordings=read["recording_vectors"],
+            count=c.rows["recording_vectors"],
+        )
     return SourceInputs(
-        users=eligible(everybody, read["user_features"], history, config.pools.active_days, c.as_of), history=history, cards=read["track_cards"],
-        user_factors=read["user_factors"].select("idx", "factors"), recording_factors=read["recording_factors"].select("idx", "factors"),
-        recordings=c.rows["recording_factors"], rank=config.train.rank, config=config, as_of=c.as_of,
-        shelf=packed_shelf(read["recording_facts"]), lists=read["source_lists"], few=c.few,
-        fresh_factors=read["fresh_factors"].select("idx", "factors"), vectors=own,
+        users=eligible(everybody, read["user_features"], history, config.pools.active_days, c.as_of),
+        history=history,
+        cards=read["track_cards"],
+        user_factors=read["user_factors"].select("idx", "factors"),
+        recording_factors=read["recording_factors"].select("idx", "factors"),
+        recordings=c.rows["recording_factors"],
+        rank=config.train.rank,
+        config=config,
+        as_of=c.as_of,
+        shelf=packed_shelf(read["recording_facts"]),
+        lists=read["source_lists"],
+        few=c.few,
+        fresh_factors=read["fresh_factors"].select("idx", "factors"),
+        vectors=own,
     )
 
 
@@ -176,38 +259,108 @@ def fill_pools(read: Frames, c: Context) -> dict[str, DataFrame]:
 
 STAGES = (
     Stage(
-        "ids", "number new users and recordings", (t.PLAYS, t.SIGNALS, t.TRACKS, t.USERS, t.USER_IDS, t.RECORDING_IDS), (t.USER_IDS, t.RECORDING_IDS),
-        (), number_ids,
-    ),
-    Stage("daily", "count plays by day", (t.PLAYS, t.TRACKS, t.USER_IDS, t.RECORDING_IDS), (t.PLAYS_DAILY,), ("daily", "taste"), count_days),
-    Stage("taste", "recognise audio that is no taste", (t.TRACKS, t.RECORDING_IDS, t.PLAYS_DAILY), (t.NOT_TASTE,), ("taste",), tell_taste),
-    Stage(
-        "interactions", "fold days, totals and acts", (t.PLAYS, t.SIGNALS, t.TRACKS, t.USER_IDS, t.RECORDING_IDS, t.PLAYS_DAILY), (t.INTERACTIONS,),
-        ("weights",), fold_interactions,
+        "ids",
+        "number new users and recordings",
+        (t.PLAYS, t.SIGNALS, t.TRACKS, t.USERS, t.USER_IDS, t.RECORDING_IDS),
+        (t.USER_IDS, t.RECORDING_IDS),
+        (),
+        number_ids,
     ),
     Stage(
-        "features", "describe users and recordings", (t.TRACKS, t.USERS, t.USER_IDS, t.RECORDING_IDS, t.PLAYS_DAILY, t.NOT_TASTE, t.INTERACTIONS),
-        (t.USER_FEATURES, t.RECORDING_FEATURES, t.TRACK_CARDS), ("taste", "weights", "cards"), describe,
+        "daily",
+        "count plays by day",
+        (t.PLAYS, t.TRACKS, t.USER_IDS, t.RECORDING_IDS),
+        (t.PLAYS_DAILY,),
+        ("daily", "taste"),
+        count_days,
     ),
     Stage(
-        "train", "fit ALS factors", (t.TRACKS, t.NOT_TASTE, t.INTERACTIONS, t.USER_IDS, t.RECORDING_IDS), (t.USER_FACTORS, t.RECORDING_FACTORS),
-        ("weights", "train"), fit_factors,
+        "taste",
+        "recognise audio that is no taste",
+        (t.TRACKS, t.RECORDING_IDS, t.PLAYS_DAILY),
+        (t.NOT_TASTE,),
+        ("taste",),
+        tell_taste,
     ),
     Stage(
-        "facts", "tell what is to be known of recordings",
-        (t.TRACKS, t.RECORDING_IDS, t.NOT_TASTE, t.INTERACTIONS, t.RECORDING_FEATURES, t.TRACK_CARDS, t.RECORDING_FACTORS), (t.RECORDING_FACTS,),
-        ("taste",), tell_facts,
+        "interactions",
+        "fold days, totals and acts",
+        (t.PLAYS, t.SIGNALS, t.TRACKS, t.USER_IDS, t.RECORDING_IDS, t.PLAYS_DAILY),
+        (t.INTERACTIONS,),
+        ("weights",),
+        fold_interactions,
     ),
     Stage(
-        "index", "lay out what sources look up",
-        (t.TRACKS, t.VECTORS, t.USER_IDS, t.RECORDING_IDS, t.PLAYS_DAILY, t.NOT_TASTE, t.INTERACTIONS, t.TRACK_CARDS, t.RECORDING_FACTORS, t.RECORDING_FACTS),
-        (t.FRESH_FACTORS, t.USER_VECTORS, t.RECORDING_VECTORS, t.SOURCE_LISTS), ("weights", "topk", "sources", "rules"), lay_out,
+        "features",
+        "describe users and recordings",
+        (t.TRACKS, t.USERS, t.USER_IDS, t.RECORDING_IDS, t.PLAYS_DAILY, t.NOT_TASTE, t.INTERACTIONS),
+        (t.USER_FEATURES, t.RECORDING_FEATURES, t.TRACK_CARDS),
+        ("taste", "weights", "cards"),
+        describe,
     ),
     Stage(
-        "pools", "propose, rule, blend, cut",
-        (t.USER_IDS, t.USERS, t.USER_FEATURES, t.INTERACTIONS, t.TRACK_CARDS, t.USER_FACTORS, t.RECORDING_FACTORS, t.RECORDING_FACTS, t.FRESH_FACTORS,
-         t.USER_VECTORS, t.RECORDING_VECTORS, t.SOURCE_LISTS), (t.CANDIDATES, t.POOLS),
-        ("weights", "taste", "cards", "topk", "sources", "rules", "pools", "candidates"), fill_pools,
+        "train",
+        "fit ALS factors",
+        (t.TRACKS, t.NOT_TASTE, t.INTERACTIONS, t.USER_IDS, t.RECORDING_IDS),
+        (t.USER_FACTORS, t.RECORDING_FACTORS),
+        ("weights", "train"),
+        fit_factors,
+    ),
+    Stage(
+        "facts",
+        "tell what is to be known of recordings",
+        (
+            t.TRACKS,
+            t.RECORDING_IDS,
+            t.NOT_TASTE,
+            t.INTERACTIONS,
+            t.RECORDING_FEATURES,
+            t.TRACK_CARDS,
+            t.RECORDING_FACTORS,
+        ),
+        (t.RECORDING_FACTS,),
+        ("taste",),
+        tell_facts,
+    ),
+    Stage(
+        "index",
+        "lay out what sources look up",
+        (
+            t.TRACKS,
+            t.VECTORS,
+            t.USER_IDS,
+            t.RECORDING_IDS,
+            t.PLAYS_DAILY,
+            t.NOT_TASTE,
+            t.INTERACTIONS,
+            t.TRACK_CARDS,
+            t.RECORDING_FACTORS,
+            t.RECORDING_FACTS,
+        ),
+        (t.FRESH_FACTORS, t.USER_VECTORS, t.RECORDING_VECTORS, t.SOURCE_LISTS),
+        ("weights", "topk", "sources", "rules"),
+        lay_out,
+    ),
+    Stage(
+        "pools",
+        "propose, rule, blend, cut",
+        (
+            t.USER_IDS,
+            t.USERS,
+            t.USER_FEATURES,
+            t.INTERACTIONS,
+            t.TRACK_CARDS,
+            t.USER_FACTORS,
+            t.RECORDING_FACTORS,
+            t.RECORDING_FACTS,
+            t.FRESH_FACTORS,
+            t.USER_VECTORS,
+            t.RECORDING_VECTORS,
+            t.SOURCE_LISTS,
+        ),
+        (t.CANDIDATES, t.POOLS),
+        ("weights", "taste", "cards", "topk", "sources", "rules", "pools", "candidates"),
+        fill_pools,
     ),
 )
 BY_NAME = {stage.name: stage for stage in STAGES}

@@ -6,7 +6,14 @@ from typing import Literal
 from pyspark.sql import types as T
 
 STRING, INT, LONG, SHORT, BYTE = T.StringType(), T.IntegerType(), T.LongType(), T.ShortType(), T.ByteType()
-FLOAT, DOUBLE, BOOL, DATE, TIME, BINARY = T.FloatType(), T.DoubleType(), T.BooleanType(), T.DateType(), T.TimestampType(), T.BinaryType()
+FLOAT, DOUBLE, BOOL, DATE, TIME, BINARY = (
+    T.FloatType(),
+    T.DoubleType(),
+    T.BooleanType(),
+    T.DateType(),
+    T.TimestampType(),
+    T.BinaryType(),
+)
 
 
 def array(of: T.DataType) -> T.ArrayType:

@@ -24,7 +24,9 @@ def clustered(rng, users, recordings, rank):
     """Tastes of a few kinds, popularity log-normal."""
     kinds = rng.normal(size=(30, rank))
     x = kinds[rng.integers(0, 30, users)] + 0.5 * rng.normal(size=(users, rank))
-    y = (kinds[rng.integers(0, 30, recordings)] + 0.5 * rng.normal(size=(recordings, rank))) * rng.lognormal(0, 0.5, (recordings, 1))
+    y = (kinds[rng.integers(0, 30, recordings)] + 0.5 * rng.normal(size=(recordings, rank))) * rng.lognormal(
+        0, 0.5, (recordings, 1)
+    )
     return x.astype(np.float32), y.astype(np.float32)
 
 
@@ -35,7 +37,9 @@ def world():
     x, y = clustered(rng, USERS, RECORDINGS, RANK)
     idx = np.sort(rng.choice(3 * RECORDINGS, RECORDINGS, replace=False)).astype(np.int32)
     order = np.argsort(-(x @ y.T), axis=1)
-    heard = [np.sort(idx[order[u, : 5000 if u == 0 else 40 : 1 if u == 0 else 2]]).tolist() for u in range(USERS)]
+    heard = [
+        np.sort(idx[order[u, : 5000 if u == 0 else 40 : 1 if u == 0 else 2]]).tolist() for u in range(USERS)
+    ]
     ann.library()
     with threadpool_limits(1):
         return x, y, idx, ann.load(ann.build(y)), heard
@@ -56,7 +60,10 @@ def test_the_index_finds_nearly_what_the_exact_search_finds_also_for_who_heard_5
     exact, found = ann.exact(x, y, idx, ragged(heard), K), near(world)
     assert np.bincount(found.row).tolist() == [K] * USERS
     assert recall(found, exact) >= 0.94
-    mine = [ann.Scored(one.row[one.row == 0], one.idx[one.row == 0], one.score[one.row == 0]) for one in (found, exact)]
+    mine = [
+        ann.Scored(one.row[one.row == 0], one.idx[one.row == 0], one.score[one.row == 0])
+        for one in (found, exact)
+    ]
     assert recall(*mine) >= 0.9
     assert not any(set(found.idx[found.row == u].tolist()) & set(heard[u]) for u in range(USERS))
 
@@ -76,20 +83,32 @@ def refusals(world):
     side = (y / np.linalg.norm(y, axis=1, keepdims=True)) @ rng.normal(size=RANK)
     few = np.zeros(RECORDINGS, bool)
     few[[5, 77, 20_001]] = True
-    return np.stack([
-        np.ones(RECORDINGS, bool), rng.random(RECORDINGS) < 0.9, rng.random(RECORDINGS) < 0.1, side < np.quantile(side, 0.4), side > np.quantile(side, 0.6),
-        few, np.zeros(RECORDINGS, bool),
-    ])
+    return np.stack(
+        [
+            np.ones(RECORDINGS, bool),
+            rng.random(RECORDINGS) < 0.9,
+            rng.random(RECORDINGS) < 0.1,
+            side < np.quantile(side, 0.4),
+            side > np.quantile(side, 0.6),
+            few,
+            np.zeros(RECORDINGS, bool),
+        ]
+    )
 
 
 def test_groups_get_what_they_may_have_alone_and_nobody_comes_back_short(world):
     x, y, idx, _, heard = world
     allowed = Allowed((np.arange(USERS) % 7).astype(np.int32), refusals(world))
     exact, found = ann.exact(x, y, idx, ragged(heard), K, allowed=allowed), near(world, allowed=allowed)
-    assert np.bincount(found.row, minlength=USERS).tolist() == np.bincount(exact.row, minlength=USERS).tolist()
+    assert (
+        np.bincount(found.row, minlength=USERS).tolist() == np.bincount(exact.row, minlength=USERS).tolist()
+    )
     assert allowed.masks[allowed.group[found.row], np.searchsorted(idx, found.idx)].all()
     for group in range(6):
-        mine = [ann.Scored(*(part[allowed.group[one.row] == group] for part in (one.row, one.idx, one.score))) for one in (found, exact)]
+        mine = [
+            ann.Scored(*(part[allowed.group[one.row] == group] for part in (one.row, one.idx, one.score)))
+            for one in (found, exact)
+        ]
         assert recall(*mine) >= (1.0 if group in {2, 5} else 0.92), group
 
 
@@ -101,7 +120,9 @@ def test_never_short_however_little_is_left_and_however_little_is_looked_at(worl
     may = rng.random(RECORDINGS) < share
     some = np.sort(rng.choice(idx, int(masked * RECORDINGS), replace=False))
     allowed = Allowed(np.zeros(2, np.int32), may[None])
-    found = ann.top_k(x[:2], y, idx, ragged([some.tolist(), []]), k, index=index, effort=ann.Effort(1, 1.0), allowed=allowed)
+    found = ann.top_k(
+        x[:2], y, idx, ragged([some.tolist(), []]), k, index=index, effort=ann.Effort(1, 1.0), allowed=allowed
+    )
     left = [may.sum() - may[np.isin(idx, some)].sum(), may.sum()]
     assert np.bincount(found.row, minlength=2).tolist() == [min(k, n) for n in left]
     assert not np.isin(found.idx[found.row == 0], some).any()
@@ -130,7 +151,9 @@ def test_a_small_stripe_has_no_index_and_is_searched_exactly():
     x, y = clustered(rng, 5, ann.SMALLEST - 1, 4)
     index = ann.load(ann.build(y))
     assert index is None
-    found = ann.top_k(x, y, np.arange(len(y), dtype=np.int32), ragged([[]] * 5), 9, index=index, effort=EFFORT)
+    found = ann.top_k(
+        x, y, np.arange(len(y), dtype=np.int32), ragged([[]] * 5), 9, index=index, effort=EFFORT
+    )
     assert found.idx.reshape(5, 9).tolist() == np.argsort(-(x @ y.T), axis=1)[:, :9].tolist()
 
 

@@ -16,26 +16,71 @@ def ids(spark, *names):
 
 def test_everybody_has_a_market_group_and_a_policy(spark):
     users = rows(
-        spark, "users", {"user_id": "a", "market": "SE", "explicit_policy": "clean", "declared_tags": ["jazz"]}, {"user_id": "b", "market": "DE", "explicit_policy": "allow"},
-        {"user_id": "c", "explicit_policy": "clean"}, {"user_id": "stranger", "market": "NO", "explicit_policy": "allow"},
+        spark,
+        "users",
+        {"user_id": "a", "market": "SE", "explicit_policy": "clean", "declared_tags": ["jazz"]},
+        {"user_id": "b", "market": "DE", "explicit_policy": "allow"},
+        {"user_id": "c", "explicit_policy": "clean"},
+        {"user_id": "stranger", "market": "NO", "explicit_policy": "allow"},
     )
-    grouped = [(0, "nordic", True, ["jazz"]), (1, "DE", False, None), (2, "*", True, None), (3, "*", False, None)]
+    grouped = [
+        (0, "nordic", True, ["jazz"]),
+        (1, "DE", False, None),
+        (2, "*", True, None),
+        (3, "*", False, None),
+    ]
     known = ids(spark, "a", "b", "c", "without profile")
-    assert_df_equality(audience(known, users, GROUPS, ()), spark.createDataFrame(grouped, SCHEMA), ignore_row_order=True, ignore_nullable=True)
+    assert_df_equality(
+        audience(known, users, GROUPS, ()),
+        spark.createDataFrame(grouped, SCHEMA),
+        ignore_row_order=True,
+        ignore_nullable=True,
+    )
     single = [(0, "SE", True, ["jazz"]), *grouped[1:]]
-    assert_df_equality(audience(known, users, {}, ()), spark.createDataFrame(single, SCHEMA), ignore_row_order=True, ignore_nullable=True)
+    assert_df_equality(
+        audience(known, users, {}, ()),
+        spark.createDataFrame(single, SCHEMA),
+        ignore_row_order=True,
+        ignore_nullable=True,
+    )
 
 
 BANDS = {
-    "13-17": True, "0-12": True, "13 – 17": True, "14": True, "<18": True, "under 16": True, "kid": True, "16-18": False, "18-24": False, "55+": False, "17+": False,
-    "<=18": False, "<19": False, "": False, "unknown": False, "1990-1999": False, None: False,
+    "13-17": True,
+    "0-12": True,
+    "13 – 17": True,
+    "14": True,
+    "<18": True,
+    "under 16": True,
+    "kid": True,
+    "16-18": False,
+    "18-24": False,
+    "55+": False,
+    "17+": False,
+    "<=18": False,
+    "<19": False,
+    "": False,
+    "unknown": False,
+    "1990-1999": False,
+    None: False,
 }
 
 
 @pytest.mark.parametrize("policy", ["allow", "clean"])
 def test_a_minors_policy_is_clean_whatever_the_profile_says(spark, policy):
-    users = rows(spark, "users", *({"user_id": f"u{i}", "explicit_policy": policy, "birth_band": band} for i, band in enumerate(BANDS)))
-    got = audience(ids(spark, *(f"u{i}" for i in range(len(BANDS)))), users, {}, ["kid"]).orderBy("user_idx").collect()
+    users = rows(
+        spark,
+        "users",
+        *(
+            {"user_id": f"u{i}", "explicit_policy": policy, "birth_band": band}
+            for i, band in enumerate(BANDS)
+        ),
+    )
+    got = (
+        audience(ids(spark, *(f"u{i}" for i in range(len(BANDS)))), users, {}, ["kid"])
+        .orderBy("user_idx")
+        .collect()
+    )
     assert [row["clean"] for row in got] == [young or policy == "clean" for young in BANDS.values()]
     assert {band: minor(band, ["kid"]) for band in BANDS} == BANDS, "without Spark the same"
 
@@ -43,7 +88,9 @@ def test_a_minors_policy_is_clean_whatever_the_profile_says(spark, policy):
 def test_active_is_who_played_within_the_days_and_zero_days_is_everybody(spark):
     as_of = dt.datetime(2025, 6, 30, 12, tzinfo=dt.UTC)
     everybody = spark.createDataFrame([(i, "*", False, None) for i in range(4)], SCHEMA)
-    history = spark.createDataFrame([(0, 20239), (0, 20269), (1, 20262), (2, 20261), (3, None)], "user_idx int, last_day int")  # 20269 is June 30
+    history = spark.createDataFrame(
+        [(0, 20239), (0, 20269), (1, 20262), (2, 20261), (3, None)], "user_idx int, last_day int"
+    )  # 20269 is June 30
     features = rows(spark, "user_features", {"user_idx": 0}).select("user_idx", "profile")
     for days, expected in ((0, [0, 1, 2, 3]), (7, [0, 1]), (8, [0, 1, 2]), (1, [0])):
         got = eligible(everybody, features, history, days, as_of)

@@ -10,7 +10,11 @@ from trackpools.core.bars import STRIPE, look_up, market_bars, table
 
 # in the second stripe and the fourth, with nothing in the third
 CARDS = {
-    0: {}, 1: {"available": False}, 5: {"track_id": None, "clean_track_id": None}, STRIPE - 1: {"clean_track_id": None}, STRIPE: {"available": False, "track_id": None},
+    0: {},
+    1: {"available": False},
+    5: {"track_id": None, "clean_track_id": None},
+    STRIPE - 1: {"clean_track_id": None},
+    STRIPE: {"available": False, "track_id": None},
     3 * STRIPE + 7: {},
 }
 
@@ -18,11 +22,21 @@ CARDS = {
 @pytest.fixture(scope="module")
 def found(spark):
     """`{market: (bytes by idx, withheld by rule)}` of two markets, the second of which has the first card only."""
-    cards = [{"recording_idx": r, "market": "SE", "available": True, "track_id": "t", "clean_track_id": "c"} | more for r, more in CARDS.items()]
-    cards.append({"recording_idx": 0, "market": "DE", "available": True, "track_id": "t", "clean_track_id": None})
+    cards = [
+        {"recording_idx": r, "market": "SE", "available": True, "track_id": "t", "clean_track_id": "c"} | more
+        for r, more in CARDS.items()
+    ]
+    cards.append(
+        {"recording_idx": 0, "market": "DE", "available": True, "track_id": "t", "clean_track_id": None}
+    )
     got = market_bars(rows(spark, "track_cards", *cards).repartition(3)).toArrow()
     bars = [table(got["bars"].combine_chunks().slice(i, 1).flatten()) for i in range(got.num_rows)]
-    return {market: (one, withheld) for market, one, withheld in zip(got["market"].to_pylist(), bars, got["withheld"].to_pylist(), strict=True)}
+    return {
+        market: (one, withheld)
+        for market, one, withheld in zip(
+            got["market"].to_pylist(), bars, got["withheld"].to_pylist(), strict=True
+        )
+    }
 
 
 def test_every_card_is_found_and_what_has_none_is_unknown(found):
@@ -30,12 +44,26 @@ def test_every_card_is_found_and_what_has_none_is_unknown(found):
     assert len(bars) == 4 * STRIPE
     wanted = np.array([0, 1, 5, STRIPE - 1, STRIPE, 3 * STRIPE + 7, 2, 2 * STRIPE, 99 * STRIPE])
     down, rights, explicit, unknown = 1, 2, 4, rules.UNKNOWN
-    assert look_up(bars, wanted).tolist() == [0, down, rights | explicit, explicit, down | rights, 0, unknown, unknown, unknown]
+    assert look_up(bars, wanted).tolist() == [
+        0,
+        down,
+        rights | explicit,
+        explicit,
+        down | rights,
+        0,
+        unknown,
+        unknown,
+        unknown,
+    ]
     assert look_up(found["DE"][0], np.array([0, 1])).tolist() == [explicit, unknown]
 
 
 def test_what_a_market_withholds_is_counted_under_the_first_rule(found):
-    assert dict(zip(rules.RULES, found["SE"][1], strict=True)) == dict.fromkeys(rules.RULES, 0) | {"taken_down": 2, "rights": 1, "explicit": 1}
+    assert dict(zip(rules.RULES, found["SE"][1], strict=True)) == dict.fromkeys(rules.RULES, 0) | {
+        "taken_down": 2,
+        "rights": 1,
+        "explicit": 1,
+    }
     assert dict(zip(rules.RULES, found["DE"][1], strict=True))["explicit"] == 1
 
 

@@ -53,7 +53,9 @@ def test_item_knn_is_the_weighted_sum_of_cosines_over_the_nearest(had, neighbour
     np.fill_diagonal(near, 0)
     nearest = np.where(near >= np.sort(near, axis=1)[:, [-neighbours]], near, 0)
     expected = x @ nearest.T / np.maximum(nearest.sum(axis=1), 1e-12)
-    np.testing.assert_allclose(ItemKnn(had, neighbours, "cosine").scores(np.arange(120), had), expected, atol=1e-4)
+    np.testing.assert_allclose(
+        ItemKnn(had, neighbours, "cosine").scores(np.arange(120), had), expected, atol=1e-4
+    )
 
 
 @pytest.mark.parametrize(("neighbours", "block"), [(5, 64), (36, 7)])
@@ -65,18 +67,26 @@ def test_item_knn_asymmetric_is_the_sum_of_its_formula_over_the_nearest(had, mon
     near = c / (own[:, None] ** 0.3 * own[None, :] ** 0.7)
     np.fill_diagonal(near, 0)
     nearest = np.where(near >= np.sort(near, axis=1)[:, [-neighbours]], near, 0)
-    np.testing.assert_allclose(ItemKnn(had, neighbours, "asymmetric").scores(np.arange(120), had), x @ nearest.T, atol=1e-5)
+    np.testing.assert_allclose(
+        ItemKnn(had, neighbours, "asymmetric").scores(np.arange(120), had), x @ nearest.T, atol=1e-5
+    )
 
 
 def test_popularity_and_factors():
     had = sparse.csr_matrix(np.array([[1, 0, 1], [1, 0, 0]], np.float32))
     assert Popularity(had).scores(np.array([0, -1]), had).tolist() == [[2, 0, 1]] * 2
     y = np.array([[1, 0], [0, 2]], np.float32)
-    assert Factors(np.array([[3, 4]], np.float32), y).scores(np.array([0, -1]), None).tolist() == [[3, 8], [0, 0]]
+    assert Factors(np.array([[3, 4]], np.float32), y).scores(np.array([0, -1]), None).tolist() == [
+        [3, 8],
+        [0, 0],
+    ]
 
 
 @settings(deadline=None)
-@given(scores=st.lists(st.sampled_from([-np.inf, 0.0, 1.0, 2.0, 3.5]), min_size=1, max_size=30), k=st.integers(1, 40))
+@given(
+    scores=st.lists(st.sampled_from([-np.inf, 0.0, 1.0, 2.0, 3.5]), min_size=1, max_size=30),
+    k=st.integers(1, 40),
+)
 def test_leaders_are_the_best_of_equals_the_lower(scores, k):
     expected = sorted((i for i, s in enumerate(scores) if s > -np.inf), key=lambda i: (-scores[i], i))[:k]
     assert leaders(np.array(scores, np.float32), k).tolist() == expected

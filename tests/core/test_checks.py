@@ -9,10 +9,34 @@ from pyspark.sql import functions as F
 from builders import rows
 from trackpools.core.checks import activity, overlap, pool_violations, rights_violations
 
-ONE = {"recording": 1, "score": 0.5, "sources": 1, "reason": 0, "reason_arg": 1, "plays": 0, "last_day": None, "propensity": 1.0}
-FULL = {"candidates": [ONE, ONE | {"recording": 2}], "reserve": [ONE | {"recording": 3}], "drops": {"rights": 3}, "emitted": 5}
-SHORT = {"candidates": [ONE], "drops": {}, "emitted": 1, "shortfall": {"wanted": 2, "got": 1, "rule": "catalogue"}}
-EMPTY = {"candidates": [], "drops": {"blocked": 4, "heard": 1}, "emitted": 5, "shortfall": {"wanted": 2, "got": 0, "rule": "blocked"}}
+ONE = {
+    "recording": 1,
+    "score": 0.5,
+    "sources": 1,
+    "reason": 0,
+    "reason_arg": 1,
+    "plays": 0,
+    "last_day": None,
+    "propensity": 1.0,
+}
+FULL = {
+    "candidates": [ONE, ONE | {"recording": 2}],
+    "reserve": [ONE | {"recording": 3}],
+    "drops": {"rights": 3},
+    "emitted": 5,
+}
+SHORT = {
+    "candidates": [ONE],
+    "drops": {},
+    "emitted": 1,
+    "shortfall": {"wanted": 2, "got": 1, "rule": "catalogue"},
+}
+EMPTY = {
+    "candidates": [],
+    "drops": {"blocked": 4, "heard": 1},
+    "emitted": 5,
+    "shortfall": {"wanted": 2, "got": 0, "rule": "blocked"},
+}
 
 
 def broken(spark, *pools):
@@ -26,42 +50,90 @@ def test_good_pools_break_nothing(spark):
     assert broken(spark) == {}
 
 
-@pytest.mark.parametrize(("pool", "what"), [
-    (FULL | {"emitted": 6}, "drops + pool size differ from emitted"), (FULL | {"drops": {"rights": 2}}, "drops + pool size differ from emitted"),
-    (SHORT | {"shortfall": None}, "short without a shortfall, or full with one"), (FULL | {"shortfall": SHORT["shortfall"]}, "short without a shortfall, or full with one"),
-    (FULL | {"candidates": [ONE, ONE]}, "a recording twice"), (FULL | {"reserve": [ONE]}, "a reserve that holds a recording of the pool, or one twice"),
-    (FULL | {"reserve": [ONE | {"recording": 7}] * 2}, "a reserve that holds a recording of the pool, or one twice"),
-    (SHORT | {"candidates": [ONE | {"propensity": 0.0}]}, "a propensity that is not above 0 and at most 1"), (SHORT | {"candidates": [ONE | {"sources": 0}]}, "a candidate without a source"),
-    (SHORT | {"candidates": [ONE | {"score": math.nan}]}, "a score that is not a finite number"),
-    (SHORT | {"candidates": [ONE | {"score": None}]}, "a score that is not a finite number"),
-    (SHORT | {"candidates": [ONE | {"score": math.inf}]}, "a score that is not a finite number"),
-    (FULL | {"candidates": [ONE, ONE | {"recording": 2}, ONE | {"recording": 4}], "emitted": 6}, "more than k=2 candidates"),
-])
+@pytest.mark.parametrize(
+    ("pool", "what"),
+    [
+        (FULL | {"emitted": 6}, "drops + pool size differ from emitted"),
+        (FULL | {"drops": {"rights": 2}}, "drops + pool size differ from emitted"),
+        (SHORT | {"shortfall": None}, "short without a shortfall, or full with one"),
+        (FULL | {"shortfall": SHORT["shortfall"]}, "short without a shortfall, or full with one"),
+        (FULL | {"candidates": [ONE, ONE]}, "a recording twice"),
+        (FULL | {"reserve": [ONE]}, "a reserve that holds a recording of the pool, or one twice"),
+        (
+            FULL | {"reserve": [ONE | {"recording": 7}] * 2},
+            "a reserve that holds a recording of the pool, or one twice",
+        ),
+        (
+            SHORT | {"candidates": [ONE | {"propensity": 0.0}]},
+            "a propensity that is not above 0 and at most 1",
+        ),
+        (SHORT | {"candidates": [ONE | {"sources": 0}]}, "a candidate without a source"),
+        (SHORT | {"candidates": [ONE | {"score": math.nan}]}, "a score that is not a finite number"),
+        (SHORT | {"candidates": [ONE | {"score": None}]}, "a score that is not a finite number"),
+        (SHORT | {"candidates": [ONE | {"score": math.inf}]}, "a score that is not a finite number"),
+        (
+            FULL | {"candidates": [ONE, ONE | {"recording": 2}, ONE | {"recording": 4}], "emitted": 6},
+            "more than k=2 candidates",
+        ),
+    ],
+)
 def test_each_broken_promise_is_counted_under_its_name(spark, pool, what):
     assert broken(spark, FULL, pool, EMPTY) == {what: 1}
 
 
 def test_activity_is_the_last_play_and_the_last_receipt(spark):
     early, late, later = (dt.datetime(2025, 1, day) for day in (1, 2, 3))
-    plays = rows(spark, "plays", {"played_at": early, "received_at": later}, {"played_at": late}, {"played_at": None})
+    plays = rows(
+        spark, "plays", {"played_at": early, "received_at": later}, {"played_at": late}, {"played_at": None}
+    )
     assert tuple(activity(plays).first()) == (late, later)
     assert tuple(activity(plays.where("false")).first()) == (None, None)
 
 
 def test_what_may_not_be_played_is_counted_once_a_market_and_policy(spark):
-    pools = rows(spark, "pools", *({"user_idx": u, "candidates": [ONE | {"recording": r} for r in offered]} for u, offered in enumerate([(1, 2, 3), (2, 3), (3, 4), (1, 2)])))
-    everybody = spark.createDataFrame([(0, "SE", False), (1, "SE", False), (2, "NO", False), (3, "SE", True)], "user_idx int, market string, clean boolean")
+    pools = rows(
+        spark,
+        "pools",
+        *(
+            {"user_idx": u, "candidates": [ONE | {"recording": r} for r in offered]}
+            for u, offered in enumerate([(1, 2, 3), (2, 3), (3, 4), (1, 2)])
+        ),
+    )
+    everybody = spark.createDataFrame(
+        [(0, "SE", False), (1, "SE", False), (2, "NO", False), (3, "SE", True)],
+        "user_idx int, market string, clean boolean",
+    )
     cards = spark.createDataFrame(
-        [(1, "SE", "a", None, True), (2, "SE", None, None, True), (3, "SE", "c", "c", True), (3, "NO", "c", "c", False)],
-        "recording_idx int, market string, track_id string, clean_track_id string, available boolean")
+        [
+            (1, "SE", "a", None, True),
+            (2, "SE", None, None, True),
+            (3, "SE", "c", "c", True),
+            (3, "NO", "c", "c", False),
+        ],
+        "recording_idx int, market string, track_id string, clean_track_id string, available boolean",
+    )
     # 2 in SE for both policies, though two users hold it; 1 in SE for the clean; 3 in NO is taken down; 4 in NO has no card
     assert rights_violations(pools, everybody, cards).first()["violations"] == 5
     fine = cards.where("recording_idx = 3 AND market = 'SE'")
-    assert rights_violations(pools.where("user_idx = 1").withColumn("candidates", F.slice("candidates", 2, 1)), everybody, fine).first()["violations"] == 0
+    assert (
+        rights_violations(
+            pools.where("user_idx = 1").withColumn("candidates", F.slice("candidates", 2, 1)), everybody, fine
+        ).first()["violations"]
+        == 0
+    )
 
 
 def test_overlap_is_the_mean_share_of_the_old_pool_that_stays(spark):
     def pools(*offered):
-        return rows(spark, "pools", *({"user_idx": u, "candidates": [ONE | {"recording": r} for r in one]} for u, one in enumerate(offered)))
+        return rows(
+            spark,
+            "pools",
+            *(
+                {"user_idx": u, "candidates": [ONE | {"recording": r} for r in one]}
+                for u, one in enumerate(offered)
+            ),
+        )
 
-    assert overlap(pools((1, 2, 3, 4), (5, 6), (), (7,)), pools((1, 2, 9), (6, 5), (3,))).first()["overlap"] == pytest.approx((0.5 + 1) / 2)
+    assert overlap(pools((1, 2, 3, 4), (5, 6), (), (7,)), pools((1, 2, 9), (6, 5), (3,))).first()[
+        "overlap"
+    ] == pytest.approx((0.5 + 1) / 2)

@@ -22,9 +22,18 @@ print(kernel_cache(), kernel._cache.cache_path, type(kernel._cache._impl.locator
 
 def told(folder, path, **more):
     """What a process of its own says that imports trackpools from `path`."""
-    environment = {key: value for key, value in os.environ.items() if not key.startswith(("NUMBA_", "XDG_", "PYTHON"))}
-    environment |= {"PYTHONPATH": str(path), "PYTHONDONTWRITEBYTECODE": "1", "XDG_CACHE_HOME": str(folder / "cache"), "TMPDIR": str(folder)} | more
-    done = subprocess.run([sys.executable, "-c", SAY], capture_output=True, text=True, env=environment, cwd=folder, check=True)
+    environment = {
+        key: value for key, value in os.environ.items() if not key.startswith(("NUMBA_", "XDG_", "PYTHON"))
+    }
+    environment |= {
+        "PYTHONPATH": str(path),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "XDG_CACHE_HOME": str(folder / "cache"),
+        "TMPDIR": str(folder),
+    } | more
+    done = subprocess.run(
+        [sys.executable, "-c", SAY], capture_output=True, text=True, env=environment, cwd=folder, check=True
+    )
     return done.stdout.split()
 
 
@@ -37,7 +46,10 @@ def zipped(tmp_path_factory):
         with zipfile.ZipFile(folder / name / "trackpools.zip", "w") as archive:
             for source in sorted(library.rglob("*.py")):
                 text = source.read_text(encoding="utf-8")
-                archive.writestr(f"trackpools/{source.relative_to(library)}", text + "\n# changed\n" * (name == "other" and source.name == "weights.py"))
+                archive.writestr(
+                    f"trackpools/{source.relative_to(library)}",
+                    text + "\n# changed\n" * (name == "other" and source.name == "weights.py"),
+                )
     return {name: folder / name / "trackpools.zip" for name in ("one", "two", "other")}
 
 
@@ -65,7 +77,9 @@ def test_without_a_usable_home_the_temporary_folder_serves_unless_others_can_wri
 
 def test_a_user_without_a_home_gets_no_folder_in_the_working_one(tmp_path, monkeypatch):
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
-    monkeypatch.setattr(Path, "home", lambda: (_ for _ in ()).throw(RuntimeError("Could not determine home directory.")))
+    monkeypatch.setattr(
+        Path, "home", lambda: (_ for _ in ()).throw(RuntimeError("Could not determine home directory."))
+    )
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
     (tmp_path / "work").mkdir()
     monkeypatch.chdir(tmp_path / "work")

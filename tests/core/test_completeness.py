@@ -15,7 +15,10 @@ def thin(spark, counts):
     rows = [(user, END - dt.timedelta(hours=back), n) for (user, back), n in counts.items()]
     plays = spark.createDataFrame(rows, "user_id string, played_at timestamp, plays int")
     users = spark.createDataFrame([("s", "SE"), ("d", "DE")], "user_id string, market string")
-    return {(row["market"], row["hour"]): (row["plays"], row["usual"]) for row in thin_hours(plays, users, AS_OF, ASKED).collect()}
+    return {
+        (row["market"], row["hour"]): (row["plays"], row["usual"])
+        for row in thin_hours(plays, users, AS_OF, ASKED).collect()
+    }
 
 
 def test_an_hour_below_half_of_its_usual_number_is_thin_and_one_without_plays_has_none(spark):
@@ -31,7 +34,9 @@ def test_each_market_is_judged_and_users_without_one_are_a_market(spark):
 def test_what_is_seldom_or_small_is_not_judged_and_what_lies_outside_is_not_counted(spark):
     assert thin(spark, {("s", 24 * day + 1): 20 for day in (1, 2)}) == {}, "two days of four are no habit"
     assert thin(spark, {("s", 24 * day + 1): 9 for day in range(1, 5)}) == {}, "too few to judge"
-    assert thin(spark, {("s", 24 * day + 1): 20 for day in (5, 6, 7, 8)} | {("s", 0): 99}) == {}, "before the window, and in the hour that still runs"
+    assert thin(spark, {("s", 24 * day + 1): 20 for day in (5, 6, 7, 8)} | {("s", 0): 99}) == {}, (
+        "before the window, and in the hour that still runs"
+    )
 
 
 def test_shares_of_filled_columns(spark):

@@ -35,7 +35,9 @@ def test_it_is_finite_never_negative_and_the_same_both_ways(pairs):
     assert found >= 0
     assert found == pytest.approx(psi(new, old), abs=1e-12)
     assert psi(old, old) == 0
-    assert psi([0, *old], [0, *new]) == pytest.approx(found, abs=1e-12), "a bin that nobody is in says nothing"
+    assert psi([0, *old], [0, *new]) == pytest.approx(found, abs=1e-12), (
+        "a bin that nobody is in says nothing"
+    )
 
 
 def test_an_empty_bin_counts_and_is_no_infinity():
@@ -51,7 +53,10 @@ def test_nothing_against_something_is_no_drift():
 def test_two_samples_of_one_spread_stay_below_what_chance_allows(users):
     rng = np.random.default_rng(users)
     spread = np.array([0.3, 0.2, 0.15, 0.1, 0.1, 0.05, 0.05, 0.05])
-    above = [psi(old, new) > by_chance(old, new) for old, new in zip(*(rng.multinomial(users, spread, 1000) for _ in range(2)), strict=True)]
+    above = [
+        psi(old, new) > by_chance(old, new)
+        for old, new in zip(*(rng.multinomial(users, spread, 1000) for _ in range(2)), strict=True)
+    ]
     assert 0.02 <= np.mean(above) <= 0.07
     assert by_chance([4] * 10, [4] * 10) > DRIFTED > WATCH > by_chance([1000] * 10, [1000] * 10)
 
@@ -66,7 +71,15 @@ def numbers(spark, *values):
 
 def test_octaves_are_counted_by_hand(spark):
     old, new = numbers(spark, 1.0, 1.9, 2.0, 7.0, 1024.0), numbers(spark, 0.0, 8.0, None, 3.0)
-    assert counted(by_octave(old, new, "x")) == {0: (2, 0), 1: (1, 1), 2: (1, 0), 10: (1, 0), -1: (0, 1), 3: (0, 1), UNKNOWN: (0, 1)}
+    assert counted(by_octave(old, new, "x")) == {
+        0: (2, 0),
+        1: (1, 1),
+        2: (1, 0),
+        10: (1, 0),
+        -1: (0, 1),
+        3: (0, 1),
+        UNKNOWN: (0, 1),
+    }
 
 
 def test_quantile_bins_hold_a_tenth_of_the_old_each_and_whatever_came_of_the_new(spark):
@@ -89,4 +102,6 @@ def test_values_that_are_all_alike_and_nulls_are_bins_too(spark):
 def test_bins_do_not_depend_on_the_partitions(spark):
     old = spark.range(1000).selectExpr("cast(id % 97 as double) as x")
     new = spark.range(800).selectExpr("cast(id % 89 as double) as x")
-    assert counted(by_quantile(old.repartition(5), new.repartition(3), "x")) == counted(by_quantile(old.coalesce(1), new.coalesce(1), "x"))
+    assert counted(by_quantile(old.repartition(5), new.repartition(3), "x")) == counted(
+        by_quantile(old.coalesce(1), new.coalesce(1), "x")
+    )

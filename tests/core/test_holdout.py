@@ -35,7 +35,10 @@ def of_users(frame):
 def test_time_is_the_same_for_all_and_the_gap_belongs_to_nobody(log, gap):
     split = holdout.by_time(log, CUT, gap_days=gap, horizon_days=3)
     begins = CUT + dt.timedelta(days=gap)
-    times = {name: [row["at"].replace(tzinfo=dt.UTC) for row in rows.collect()] for name, rows in (("train", split.train.rows), ("test", split.test))}
+    times = {
+        name: [row["at"].replace(tzinfo=dt.UTC) for row in rows.collect()]
+        for name, rows in (("train", split.train.rows), ("test", split.test))
+    }
     assert max(times["train"]) < CUT
     assert begins <= min(times["test"])
     assert max(times["test"]) < begins + dt.timedelta(days=3)
@@ -45,7 +48,9 @@ def test_time_is_the_same_for_all_and_the_gap_belongs_to_nobody(log, gap):
 @pytest.mark.parametrize("n", [1, 3, 7])
 def test_the_last_of_each_user_are_asked_and_one_is_always_left_to_know_him_by(log, n):
     split = holdout.last_n(log, n)
-    assert of_users(split.test) == {u: list(range(max(1, many - n), many)) for u, many in USERS.items() if many > 1}
+    assert of_users(split.test) == {
+        u: list(range(max(1, many - n), many)) for u, many in USERS.items() if many > 1
+    }
     assert sorted(pairs(split.train.rows) + pairs(split.test)) == sorted(pairs(log))
 
 
@@ -64,9 +69,19 @@ def test_a_share_is_drawn_by_lot_and_the_same_whatever_the_partitions(log, parti
 
 def test_cold_ones_and_repeats_are_counted_and_stay(spark):
     schema = "user_idx int, recording_idx int"
-    split = holdout.given(spark.createDataFrame([(0, 0), (0, 1), (0, 1), (1, 0)], schema), spark.createDataFrame([(0, 1), (0, 1), (0, 9), (5, 0), (6, 8)], schema))
+    split = holdout.given(
+        spark.createDataFrame([(0, 0), (0, 1), (0, 1), (1, 0)], schema),
+        spark.createDataFrame([(0, 1), (0, 1), (0, 9), (5, 0), (6, 8)], schema),
+    )
     assert split.counts().first().asDict() == {
-        "train_rows": 4, "test_rows": 5, "test_users": 3, "test_recordings": 4, "cold_users": 2, "cold_recordings": 2, "repeats": 1}
+        "train_rows": 4,
+        "test_rows": 5,
+        "test_users": 3,
+        "test_recordings": 4,
+        "cold_users": 2,
+        "cold_recordings": 2,
+        "repeats": 1,
+    }
     assert split.test.count() == 5
 
 

@@ -12,17 +12,46 @@ from trackpools.core.ids import INT32_MAX, new_ids, recording_of
 
 NONE = "user_id string, user_idx int"
 RAW = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=40)
-ODD = ["a", "A", "ä", "a\u0308", " a", "a ", "😀", "\u0000", "a\u200b", "1", "01", "null", "\uffff", "x" * 4096, "ﬀ", "ff"]
+ODD = [
+    "a",
+    "A",
+    "ä",
+    "a\u0308",
+    " a",
+    "a ",
+    "😀",
+    "\u0000",
+    "a\u200b",
+    "1",
+    "01",
+    "null",
+    "\uffff",
+    "x" * 4096,
+    "ﬀ",
+    "ff",
+]
 
 
 def numbered(spark, seen, known, partitions=3):
     """New rows as a dict id → idx; `seen` may hold nulls and repeats, `known` is such a dict."""
     frame = spark.createDataFrame([(one,) for one in seen], "user_id string").repartition(partitions)
-    return {row["user_id"]: row["user_idx"] for row in new_ids(frame, spark.createDataFrame(list(known.items()), NONE), "user_id", "user_idx").collect()}
+    return {
+        row["user_id"]: row["user_idx"]
+        for row in new_ids(
+            frame, spark.createDataFrame(list(known.items()), NONE), "user_id", "user_idx"
+        ).collect()
+    }
 
 
-@settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
-@given(st.lists(st.lists(RAW | st.sampled_from(ODD) | st.none(), max_size=300), min_size=1, max_size=2), st.randoms(use_true_random=False))
+@settings(
+    max_examples=3,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(
+    st.lists(st.lists(RAW | st.sampled_from(ODD) | st.none(), max_size=300), min_size=1, max_size=2),
+    st.randoms(use_true_random=False),
+)
 def test_any_strings_in_any_appends_become_dense_ints_that_never_change(spark, appends, order):
     known = {}
     for seen in appends:
@@ -47,7 +76,12 @@ def test_ids_do_not_depend_on_order_repeats_nulls_or_partitions(spark):
     for other in frames[1:]:
         assert_df_equality(frames[0], other, ignore_row_order=True)
     everything = known.union(frames[0].select("user_id", "user_idx"))
-    assert id_violations(everything, "user_id", "user_idx").first().asDict() == {"rows": 2050 + len(ODD), "an id twice": 0, "an idx twice": 0, "a gap in the idx": 0}
+    assert id_violations(everything, "user_id", "user_idx").first().asDict() == {
+        "rows": 2050 + len(ODD),
+        "an id twice": 0,
+        "an idx twice": 0,
+        "a gap in the idx": 0,
+    }
     for frame in frames:
         frame.unpersist()
 
@@ -63,8 +97,16 @@ def test_an_overflow_of_int32_can_be_seen(spark):
 
 
 def test_a_recording_is_the_track_where_the_catalogue_names_none(spark):
-    tracks = rows(spark, "tracks", {"track_id": "t1", "recording_id": "r"}, {"track_id": "t2", "recording_id": "r"}, {"track_id": "t3"})
-    expected = spark.createDataFrame([("t1", "r"), ("t2", "r"), ("t3", "t3")], "track_id string, recording_id string")
+    tracks = rows(
+        spark,
+        "tracks",
+        {"track_id": "t1", "recording_id": "r"},
+        {"track_id": "t2", "recording_id": "r"},
+        {"track_id": "t3"},
+    )
+    expected = spark.createDataFrame(
+        [("t1", "r"), ("t2", "r"), ("t3", "t3")], "track_id string, recording_id string"
+    )
     assert_df_equality(recording_of(tracks), expected, ignore_row_order=True, ignore_nullable=True)
 
 
@@ -75,5 +117,15 @@ def test_the_last_int_there_is_can_be_checked(spark):
 
 def test_broken_ids_are_counted(spark):
     ids = spark.createDataFrame([("a", 0), ("a", 1), ("b", 1), ("c", 7)], NONE)
-    assert id_violations(ids, "user_id", "user_idx").first().asDict() == {"rows": 4, "an id twice": 1, "an idx twice": 1, "a gap in the idx": 4}
-    assert id_violations(ids.where("false"), "user_id", "user_idx").first().asDict() == {"rows": 0, "an id twice": 0, "an idx twice": 0, "a gap in the idx": 0}
+    assert id_violations(ids, "user_id", "user_idx").first().asDict() == {
+        "rows": 4,
+        "an id twice": 1,
+        "an idx twice": 1,
+        "a gap in the idx": 4,
+    }
+    assert id_violations(ids.where("false"), "user_id", "user_idx").first().asDict() == {
+        "rows": 0,
+        "an id twice": 0,
+        "an idx twice": 0,
+        "a gap in the idx": 0,
+    }

@@ -30,11 +30,15 @@ def crowd(rng, listeners, plays, recordings=(TARGET,), sigma=0.7):
 def push(rng, accounts, plays, cover=0, deep=1):
     """New accounts that play the target so often, and so many of the other recordings `deep` times each."""
     fakes = range(USERS, USERS + accounts)
-    return [(u, TARGET, plays) for u in fakes] + [(u, int(r), deep) for u in fakes for r in rng.choice(50, cover, replace=False)]
+    return [(u, TARGET, plays) for u in fakes] + [
+        (u, int(r), deep) for u in fakes for r in rng.choice(50, cover, replace=False)
+    ]
 
 
 def flagged(spark, config, pairs, *settings, partitions=2, counts=False):
-    found = spark.createDataFrame([(u, r, 0 if counts else n, n if counts else 0) for u, r, n in pairs], SCHEMA).repartition(partitions)
+    found = spark.createDataFrame(
+        [(u, r, 0 if counts else n, n if counts else 0) for u, r, n in pairs], SCHEMA
+    ).repartition(partitions)
     return sorted(row[0] for row in inflated(found, config(*settings).taste).collect())
 
 
@@ -46,15 +50,25 @@ def test_a_push_is_seen_with_and_without_cover(spark, config, cover, deep):
     assert flagged(spark, config, pairs, counts=True) == [TARGET]
 
 
-@pytest.mark.parametrize("settings", [("taste.inflated_listeners=100",), ("taste.inflated_plays=21",), ("taste.inflated_share=1", "taste.inflated_lead=21")])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ("taste.inflated_listeners=100",),
+        ("taste.inflated_plays=21",),
+        ("taste.inflated_share=1", "taste.inflated_lead=21"),
+    ],
+)
 def test_each_key_says_from_where_on(spark, config, settings):
     rng = np.random.default_rng(1)
     assert flagged(spark, config, honest(rng) + push(rng, 30, 20, 2), *settings) == []
 
 
 CROWDS = {
-    "nothing but honest listeners": [], "a hit": [(400, 6, (TARGET,))], "a new song and its fans": [(40, 20, (TARGET,))],
-    "a small devoted fandom of one artist": [(15, 25, tuple(range(TARGET, TARGET + 12)))], "an album of a niche artist": [(12, 6, tuple(range(TARGET, TARGET + 10)))],
+    "nothing but honest listeners": [],
+    "a hit": [(400, 6, (TARGET,))],
+    "a new song and its fans": [(40, 20, (TARGET,))],
+    "a small devoted fandom of one artist": [(15, 25, tuple(range(TARGET, TARGET + 12)))],
+    "an album of a niche artist": [(12, 6, tuple(range(TARGET, TARGET + 10)))],
     "a hit with a devoted core": [(300, 2, (TARGET,)), (60, 40, (TARGET,))],
 }
 
@@ -62,7 +76,11 @@ CROWDS = {
 @pytest.mark.parametrize("name", CROWDS)
 def test_an_honest_crowd_survives(spark, config, name):
     rng = np.random.default_rng(2)
-    pairs = {(u, r): n for u, r, n in honest(rng)} | {(u, r): n for listeners, plays, recordings in CROWDS[name] for u, r, n in crowd(rng, listeners, plays, recordings)}
+    pairs = {(u, r): n for u, r, n in honest(rng)} | {
+        (u, r): n
+        for listeners, plays, recordings in CROWDS[name]
+        for u, r, n in crowd(rng, listeners, plays, recordings)
+    }
     assert flagged(spark, config, [(u, r, n) for (u, r), n in pairs.items()]) == []
 
 
@@ -83,14 +101,24 @@ def test_what_it_does_not_stand(spark, config):
 def test_verdicts_are_equal_whatever_the_partitions_and_nobody_is_judged_where_nobody_listens(spark, config):
     rng = np.random.default_rng(5)
     pairs = honest(rng) + push(rng, 30, 20, 10)
-    assert flagged(spark, config, pairs, partitions=1) == flagged(spark, config, pairs[::-1], partitions=7) == [TARGET]
+    assert (
+        flagged(spark, config, pairs, partitions=1)
+        == flagged(spark, config, pairs[::-1], partitions=7)
+        == [TARGET]
+    )
     assert flagged(spark, config, []) == []
 
 
-@pytest.mark.parametrize(("folder", "file", "separator", "header"), [
-    ("lastfm-2k", "user_artists.dat", "\t", True), ("audioscrobbler_small", "user_artist_data_small.txt", " ", False),
-])
+@pytest.mark.parametrize(
+    ("folder", "file", "separator", "header"),
+    [
+        ("lastfm-2k", "user_artists.dat", "\t", True),
+        ("audioscrobbler_small", "user_artist_data_small.txt", " ", False),
+    ],
+)
 def test_nothing_is_flagged_in_real_logs_that_nobody_attacked(spark, config, folder, file, separator, header):
     path = str(shared_data(folder) / file)
-    found = spark.read.csv(path, sep=separator, header=header, schema="user_idx int, recording_idx int, counted long").withColumn("plays", F.lit(0))
+    found = spark.read.csv(
+        path, sep=separator, header=header, schema="user_idx int, recording_idx int, counted long"
+    ).withColumn("plays", F.lit(0))
     assert inflated(found, config().taste).count() == 0

@@ -19,21 +19,33 @@ def runs():
     """(user, ranked, relevant) of random lists of many lengths; some hold nothing relevant."""
     rng = np.random.default_rng(3)
     return [
-        (u, rng.permutation(80)[: rng.integers(0, 60)].tolist(), rng.permutation(90)[: rng.integers(1, 40)].tolist()) for u in range(200)
+        (
+            u,
+            rng.permutation(80)[: rng.integers(0, 60)].tolist(),
+            rng.permutation(90)[: rng.integers(1, 40)].tolist(),
+        )
+        for u in range(200)
     ]
 
 
 def values(spark, runs, names, **more):
     frame = spark.createDataFrame(runs, "user int, ranked array<int>, relevant array<int>")
     ranks = hits(F.col("ranked"), F.col("relevant"))
-    return {row["user"]: row for row in frame.select("user", *all_metrics(names, ranks, F.size("relevant"), **more)).collect()}
+    return {
+        row["user"]: row
+        for row in frame.select("user", *all_metrics(names, ranks, F.size("relevant"), **more)).collect()
+    }
 
 
 def test_every_metric_is_that_of_ir_measures(spark, runs):
     names = [f"{kind}@{k}" for kind in THEIRS for k in CUTS]
     ours = values(spark, runs, names)
     qrels = [ir_measures.Qrel(str(u), str(r), 1) for u, _, relevant in runs for r in relevant]
-    run = [ir_measures.ScoredDoc(str(u), str(r), -float(i)) for u, ranked, _ in runs for i, r in enumerate(ranked)]
+    run = [
+        ir_measures.ScoredDoc(str(u), str(r), -float(i))
+        for u, ranked, _ in runs
+        for i, r in enumerate(ranked)
+    ]
     measures = {THEIRS[kind] @ k: f"{kind}@{k}" for kind in THEIRS for k in CUTS}
     seen = 0
     for one in ir_measures.iter_calc(list(measures), qrels, run):
@@ -44,9 +56,14 @@ def test_every_metric_is_that_of_ir_measures(spark, runs):
 
 @pytest.mark.parametrize("k", CUTS)
 def test_means_are_those_of_sparks_ranking_evaluator(spark, runs, k):
-    ours = values(spark, runs, [f"{kind}@{k}" for kind in ("precision", "recall", "ndcg", "map")], capped=False)
+    ours = values(
+        spark, runs, [f"{kind}@{k}" for kind in ("precision", "recall", "ndcg", "map")], capped=False
+    )
     capped = values(spark, runs, [f"map@{k}"], capped=True)
-    frame = spark.createDataFrame([([float(r) for r in ranked], [float(r) for r in relevant]) for _, ranked, relevant in runs], "prediction array<double>, label array<double>")
+    frame = spark.createDataFrame(
+        [([float(r) for r in ranked], [float(r) for r in relevant]) for _, ranked, relevant in runs],
+        "prediction array<double>, label array<double>",
+    )
 
     def theirs(name):
         return RankingEvaluator(metricName=name, k=k).evaluate(frame)
@@ -61,7 +78,11 @@ def test_means_are_those_of_sparks_ranking_evaluator(spark, runs, k):
 
 
 def test_hand_counts(spark):
-    (row,) = values(spark, [(0, [5, 1, 9, 2], [1, 2, 3])], ["recall@2", "recall@4", "hr@1", "hr@2", "mrr@4", "precision@4", "map@4"]).values()
+    (row,) = values(
+        spark,
+        [(0, [5, 1, 9, 2], [1, 2, 3])],
+        ["recall@2", "recall@4", "hr@1", "hr@2", "mrr@4", "precision@4", "map@4"],
+    ).values()
     assert row["recall@2"] == row["recall@4"] / 2 == pytest.approx(1 / 3)
     assert (row["hr@1"], row["hr@2"], row["mrr@4"], row["precision@4"]) == (0.0, 1.0, 0.5, 0.5)
     assert row["map@4"] == pytest.approx((1 / 2 + 2 / 4) / 3)
@@ -75,7 +96,9 @@ def test_nobody_relevant_is_no_value_and_no_list_is_nothing_found(spark):
     assert list(rows[1])[1:] == [0.0] * 3
 
 
-@pytest.mark.parametrize("name", ["recall", "recall@", "recall@0", "rmse@10", "recall@1000000", "recall@1.5", "Recall@10"])
+@pytest.mark.parametrize(
+    "name", ["recall", "recall@", "recall@0", "rmse@10", "recall@1000000", "recall@1.5", "Recall@10"]
+)
 def test_unknown_metrics_are_named(name):
     with pytest.raises(ConfigError, match="no metric is called"):
         parse(name)

@@ -10,10 +10,14 @@ from trackpools.core.off_policy import COLUMNS, estimate, sums
 from trackpools.core.resampling import Resampled, drawn, resampled, total
 
 SCHEMA = "user_idx int, recording_idx int, propensity float, target double, reward double"
-BASE = np.array([0.1, 0.2, 0.3, 0.4, 0.6, 0.05, 0.15, 0.25])  # what each of eight recordings earns an exposure
+BASE = np.array(
+    [0.1, 0.2, 0.3, 0.4, 0.6, 0.05, 0.15, 0.25]
+)  # what each of eight recordings earns an exposure
 LOGGING = np.array([0.3, 0.2, 0.1, 0.1, 0.1, 0.1, 0.05, 0.05])
 POLICIES = {
-    "as logged": LOGGING, "uniform": np.full(8, 0.125), "the best": np.array([0.0, 0.02, 0.03, 0.15, 0.8, 0.0, 0.0, 0.0]),
+    "as logged": LOGGING,
+    "uniform": np.full(8, 0.125),
+    "the best": np.array([0.0, 0.02, 0.03, 0.15, 0.8, 0.0, 0.0, 0.0]),
     "the worst": np.array([0.5, 0.0, 0.0, 0.0, 0.0, 0.5, 0.0, 0.0]),
 }
 LOGS, USERS = 100, 200
@@ -29,7 +33,13 @@ def simulated(seed, logs=LOGS, users=USERS, most=5):
 
 
 def frame(spark, user, shown, reward, policy):
-    columns = (user.astype(np.int32), shown.astype(np.int32), LOGGING[shown].astype(np.float32), policy[shown], reward)
+    columns = (
+        user.astype(np.int32),
+        shown.astype(np.int32),
+        LOGGING[shown].astype(np.float32),
+        policy[shown],
+        reward,
+    )
     names = ("user_idx", "recording_idx", "propensity", "target", "reward")
     return spark.createDataFrame(pa.table(dict(zip(names, columns, strict=True))))
 
@@ -38,7 +48,12 @@ def by_array(values, draws, seed):
     """`Resampled` of an array [users, columns], without Spark."""
     weights, _ = drawn(np.arange(len(values)), draws, seed)
     users = np.full(values.shape[1], float(len(values)))
-    return Resampled(users, values.mean(axis=0), weights @ values / weights.sum(axis=1, keepdims=True), np.zeros((draws, values.shape[1])))
+    return Resampled(
+        users,
+        values.mean(axis=0),
+        weights @ values / weights.sum(axis=1, keepdims=True),
+        np.zeros((draws, values.shape[1])),
+    )
 
 
 @pytest.fixture(scope="module")
@@ -47,9 +62,17 @@ def answers(spark):
     user, shown, reward = simulated(1)
     found = {}
     for name, policy in POLICIES.items():
-        table = sums(frame(spark, user, shown, reward, policy)).toPandas().sort_values("user_idx")[list(COLUMNS)].to_numpy()
+        table = (
+            sums(frame(spark, user, shown, reward, policy))
+            .toPandas()
+            .sort_values("user_idx")[list(COLUMNS)]
+            .to_numpy()
+        )
         assert len(table) == LOGS * USERS
-        found[name] = [estimate(by_array(part, draws=300, seed=trial)) for trial, part in enumerate(np.split(table, LOGS))]
+        found[name] = [
+            estimate(by_array(part, draws=300, seed=trial))
+            for trial, part in enumerate(np.split(table, LOGS))
+        ]
     return found
 
 
@@ -57,7 +80,9 @@ def answers(spark):
 def test_an_interval_of_95_percent_holds_the_truth_of_every_policy(answers, name):
     truth = POLICIES[name] @ BASE
     for kind in ("ips", "snips"):
-        held = np.mean([one.low <= truth <= one.high for one in (getattr(answer, kind) for answer in answers[name])])
+        held = np.mean(
+            [one.low <= truth <= one.high for one in (getattr(answer, kind) for answer in answers[name])]
+        )
         assert 0.90 <= held <= 0.99, (kind, held)
 
 
@@ -72,7 +97,9 @@ def test_the_mean_of_many_logs_is_the_truth(answers, name):
 
 
 def test_the_ratio_is_steadier_where_weights_are_uneven(answers):
-    ips, snips = (np.std([getattr(answer, kind).value for answer in answers["the best"]]) for kind in ("ips", "snips"))
+    ips, snips = (
+        np.std([getattr(answer, kind).value for answer in answers["the best"]]) for kind in ("ips", "snips")
+    )
     assert snips < ips
 
 
@@ -93,10 +120,14 @@ def test_spark_draws_what_the_arrays_draw(spark):
     user, shown, reward = simulated(2, logs=1)
     table = sums(frame(spark, user, shown, reward, POLICIES["uniform"]).repartition(3))
     spread = estimate(total(resampled(table, COLUMNS, draws=200, seed=5).toArrow(), len(COLUMNS)))
-    held = estimate(by_array(table.toPandas().sort_values("user_idx")[list(COLUMNS)].to_numpy(), draws=200, seed=5))
+    held = estimate(
+        by_array(table.toPandas().sort_values("user_idx")[list(COLUMNS)].to_numpy(), draws=200, seed=5)
+    )
     for kind in ("ips", "snips", "logged", "gain"):
         one, other = getattr(spread, kind), getattr(held, kind)
-        np.testing.assert_allclose([one.value, one.low, one.high], [other.value, other.low, other.high], rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(
+            [one.value, one.low, one.high], [other.value, other.low, other.high], rtol=1e-9, atol=1e-12
+        )
     weights = POLICIES["uniform"][shown] / LOGGING[shown]
     assert (spread.users, spread.used) == (USERS, len(user))
     assert spread.ips.value == pytest.approx(np.mean(weights * reward))
@@ -110,8 +141,20 @@ def answer_of(spark, rows, **how):
 
 
 USED = [(0, 1, 0.5, 0.5, 1.0), (0, 2, 0.25, 0.5, 0.0), (1, 1, 0.5, 0.25, 1.0), (1, 3, 1.0, 0.5, 1.0)]
-REFUSED = [(0, 4, None, 0.5, 9.0), (1, 4, 0.0, 0.5, 9.0), (2, 4, -0.5, 0.5, 9.0), (2, 5, float("nan"), 0.5, 9.0), (2, 6, 1.5, 0.5, 9.0)]
-INCOMPLETE = [(0, 7, 0.5, None, 9.0), (0, 8, 0.5, 0.5, None), (1, 7, 0.5, 2.0, 9.0), (1, 8, 0.5, float("nan"), 9.0), (1, 9, 0.5, 0.5, float("nan"))]
+REFUSED = [
+    (0, 4, None, 0.5, 9.0),
+    (1, 4, 0.0, 0.5, 9.0),
+    (2, 4, -0.5, 0.5, 9.0),
+    (2, 5, float("nan"), 0.5, 9.0),
+    (2, 6, 1.5, 0.5, 9.0),
+]
+INCOMPLETE = [
+    (0, 7, 0.5, None, 9.0),
+    (0, 8, 0.5, 0.5, None),
+    (1, 7, 0.5, 2.0, 9.0),
+    (1, 8, 0.5, float("nan"), 9.0),
+    (1, 9, 0.5, 0.5, float("nan")),
+]
 
 
 def test_what_was_not_randomised_is_counted_and_says_nothing(spark):

@@ -16,7 +16,14 @@ def rows(count, seed=0):
     rng = np.random.default_rng(seed)
     user = rng.integers(0, 90_000, count).astype(np.int32)
     data = [bytes(rng.integers(0, 256, n).astype(np.uint8)) for n in rng.integers(0, 9, count)]
-    return pa.table({"user_idx": user, "plays": rng.integers(-9, 9, count).astype(np.int16), "length": pa.array([len(one) for one in data], pa.int32()), "data": data})
+    return pa.table(
+        {
+            "user_idx": user,
+            "plays": rng.integers(-9, 9, count).astype(np.int16),
+            "length": pa.array([len(one) for one in data], pa.int32()),
+            "data": data,
+        }
+    )
 
 
 def read(packed):
@@ -30,7 +37,19 @@ def read(packed):
     return {block: sorted(of) for block, of in found.items()}
 
 
-@pytest.mark.parametrize("into", [Blocks(1), Blocks(7), Blocks(1000), Blocks(65_536), Blocks(100_000), Blocks(1, 400), Blocks(30, 400), Blocks(1000, 400)])
+@pytest.mark.parametrize(
+    "into",
+    [
+        Blocks(1),
+        Blocks(7),
+        Blocks(1000),
+        Blocks(65_536),
+        Blocks(100_000),
+        Blocks(1, 400),
+        Blocks(30, 400),
+        Blocks(1000, 400),
+    ],
+)
 @pytest.mark.parametrize("piece", [1, 2000, 2**25])
 @pytest.mark.parametrize("ordered", [False, True])
 def test_packed_rows_hold_what_the_rows_held(into, piece, ordered, monkeypatch):
@@ -48,14 +67,22 @@ def test_packed_rows_hold_what_the_rows_held(into, piece, ordered, monkeypatch):
 def test_neighbours_share_a_block_or_few_of_many_fill_theirs_whoever_they_are(spark):
     assert Blocks(7).of(np.array([0, 6, 7, 2**31 - 1], np.int32)).tolist() == [0, 0, 1, (2**31 - 1) // 7]
     rng, top = np.random.default_rng(4), 2**31
-    few = {"scattered": rng.choice(10**6, 3000, replace=False), "newcomers": np.arange(top - 3000, top), "both": np.concatenate([np.arange(1500), rng.integers(10**7, top, 1500)])}
+    few = {
+        "scattered": rng.choice(10**6, 3000, replace=False),
+        "newcomers": np.arange(top - 3000, top),
+        "both": np.concatenate([np.arange(1500), rng.integers(10**7, top, 1500)]),
+    }
     for name, idx in few.items():
         into = Blocks(256, len(idx))
         blocks = into.of(idx.astype(np.int32))
         sizes = np.unique(blocks, return_counts=True)[1]
         assert len(sizes) <= 12, name
         assert sizes.max() < 1.3 * 256, name
-        column = spark.createDataFrame(pa.table({"user_idx": pa.array(idx.astype(np.int32))})).select(into.column.alias("block")).toArrow()["block"]
+        column = (
+            spark.createDataFrame(pa.table({"user_idx": pa.array(idx.astype(np.int32))}))
+            .select(into.column.alias("block"))
+            .toArrow()["block"]
+        )
         assert np.array_equal(np.asarray(column), blocks), name
     assert set(Blocks(256, 3).of(np.array([0, 5, 2**31 - 1], np.int32)).tolist()) == {0}
 
@@ -63,12 +90,24 @@ def test_neighbours_share_a_block_or_few_of_many_fill_theirs_whoever_they_are(sp
 def test_of_no_rows_nothing_is_made():
     empty = rows(3).slice(0, 0)
     assert list(packing._pack(Blocks(5), TYPES)(iter([]))) == []
-    assert sum(batch.num_rows for batch in packing._pack(Blocks(5), TYPES)(iter(empty.to_batches() or [pa.RecordBatch.from_pylist([], empty.schema)]))) == 0
+    assert (
+        sum(
+            batch.num_rows
+            for batch in packing._pack(Blocks(5), TYPES)(
+                iter(empty.to_batches() or [pa.RecordBatch.from_pylist([], empty.schema)])
+            )
+        )
+        == 0
+    )
 
 
 def test_nulls_among_what_is_packed_are_refused():
     with pytest.raises(ValueError, match="plays"):
-        list(packing._pack(Blocks(5), TYPES)(iter([pa.record_batch({**rows(2).to_pydict(), "plays": [1, None]}, schema=rows(2).schema)])))
+        list(
+            packing._pack(Blocks(5), TYPES)(
+                iter([pa.record_batch({**rows(2).to_pydict(), "plays": [1, None]}, schema=rows(2).schema)])
+            )
+        )
 
 
 @pytest.mark.parametrize("spread", [1, 60_000])
@@ -78,12 +117,20 @@ def test_lists_are_the_rows_of_each_user_and_of_nobody_else(spread):
     users = (np.arange(0, 50, 3) * spread).astype(np.int32)
     found = Lists.of(users, owners)
     for u, user in enumerate(users):
-        assert found.rows[found.offsets[u] : found.offsets[u + 1]].tolist() == np.flatnonzero(owners == user).tolist()
+        assert (
+            found.rows[found.offsets[u] : found.offsets[u + 1]].tolist()
+            == np.flatnonzero(owners == user).tolist()
+        )
     assert Lists.of(users, owners[:0]).rows.tolist() == Lists.of(users[:0], owners).rows.tolist() == []
 
 
 def test_a_column_in_parts_with_nulls_and_odd_places_is_read_whole_and_aligned():
-    whole = pa.chunked_array([pa.array([None, b"abc", np.arange(3, dtype=np.int64).tobytes()]).slice(2), pa.array([None, np.int64(7).tobytes()], pa.binary())])
+    whole = pa.chunked_array(
+        [
+            pa.array([None, b"abc", np.arange(3, dtype=np.int64).tobytes()]).slice(2),
+            pa.array([None, np.int64(7).tobytes()], pa.binary()),
+        ]
+    )
     assert values(whole, np.int64).tolist() == [0, 1, 2, 7]
     odd = pa.array([b"abc", np.arange(3, dtype=np.int64).tobytes()]).slice(1)
     assert values(odd, np.int64).tolist() == [0, 1, 2]

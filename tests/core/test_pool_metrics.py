@@ -18,9 +18,22 @@ SOURCES = {0: "als", 1: "popular", 4: "tags"}
 @pytest.fixture(scope="module")
 def world():
     rng = random.Random(3)
-    pools = {u: [(r, rng.choice([1, 2, 3, 16, 19])) for r in rng.sample(range(900), rng.choice([0, 40, 150, 600]))] for u in range(40)}
-    plays = [(rng.randrange(45), rng.randrange(950), AS_OF + dt.timedelta(hours=rng.randrange(-200, 900)), rng.choice(["radio", "album", None])) for _ in range(6000)]
-    heard = {(u, r) for u, r, at, _ in plays if at < AS_OF} | {(u, r) for u in range(45) for r in range(u, 950, 17)}
+    pools = {
+        u: [(r, rng.choice([1, 2, 3, 16, 19])) for r in rng.sample(range(900), rng.choice([0, 40, 150, 600]))]
+        for u in range(40)
+    }
+    plays = [
+        (
+            rng.randrange(45),
+            rng.randrange(950),
+            AS_OF + dt.timedelta(hours=rng.randrange(-200, 900)),
+            rng.choice(["radio", "album", None]),
+        )
+        for _ in range(6000)
+    ]
+    heard = {(u, r) for u, r, at, _ in plays if at < AS_OF} | {
+        (u, r) for u in range(45) for r in range(u, 950, 17)
+    }
     return pools, plays, heard
 
 
@@ -39,8 +52,15 @@ def wanted(world, kind, days):
 @pytest.fixture(scope="module")
 def frames(spark, world):
     pools, plays, heard = world
-    later = relevant(spark.createDataFrame(plays, "user_idx int, recording_idx int, played_at timestamp, context_type string"),
-                     spark.createDataFrame(sorted(heard), "user_idx int, recording_idx int"), AS_OF, (7, 28), ["radio"])
+    later = relevant(
+        spark.createDataFrame(
+            plays, "user_idx int, recording_idx int, played_at timestamp, context_type string"
+        ),
+        spark.createDataFrame(sorted(heard), "user_idx int, recording_idx int"),
+        AS_OF,
+        (7, 28),
+        ["radio"],
+    )
     return spark.createDataFrame(list(pools.items()), POOLS), later
 
 
@@ -49,7 +69,9 @@ def test_what_was_heard_later(world, frames):
     for kind in ("new", "again"):
         for days in (7, 28):
             expected = wanted(world, kind, days)
-            assert {user: row[f"{kind}_{days}d"] for user, row in rows.items() if row[f"{kind}_{days}d"]} == {u: sorted(found) for u, found in expected.items()}
+            assert {user: row[f"{kind}_{days}d"] for user, row in rows.items() if row[f"{kind}_{days}d"]} == {
+                u: sorted(found) for u, found in expected.items()
+            }
     assert any(row["new_28d"] != row["new_7d"] for row in rows.values())
 
 
@@ -65,21 +87,40 @@ def test_a_pool_is_worth_what_counting_says(world, frames):
                 true = wanted(world, kind, days).get(user, set())
                 for k, name in ((100, "100"), (200, "200"), (500, "500"), (10**6, "all")):
                     value = len(true & {r for r, _ in pool[:k]}) / len(true) if true else None
-                    assert row[f"{kind}_{days}d_recall@{name}"] == (value if value is None else pytest.approx(value))
+                    assert row[f"{kind}_{days}d_recall@{name}"] == (
+                        value if value is None else pytest.approx(value)
+                    )
                 hits = len(true & {r for r, _ in pool})
-                best = sum(1 / math.log2(i + 2) for i in range(min(hits, 30))) / sum(1 / math.log2(i + 2) for i in range(min(len(true), 30))) if true else None
-                assert row[f"{kind}_{days}d_oracle_ndcg@30"] == (best if best is None else pytest.approx(best))
+                best = (
+                    sum(1 / math.log2(i + 2) for i in range(min(hits, 30)))
+                    / sum(1 / math.log2(i + 2) for i in range(min(len(true), 30)))
+                    if true
+                    else None
+                )
+                assert row[f"{kind}_{days}d_oracle_ndcg@30"] == (
+                    best if best is None else pytest.approx(best)
+                )
         true = wanted(world, "new", 28).get(user, set())
         for bit, name in SOURCES.items():
-            for how, mine in (("by", [r for r, told in pool if told >> bit & 1]), ("only_by", [r for r, told in pool if told == 1 << bit])):
+            for how, mine in (
+                ("by", [r for r, told in pool if told >> bit & 1]),
+                ("only_by", [r for r, told in pool if told == 1 << bit]),
+            ):
                 value = len(true & set(mine)) / len(true) if true else None
-                assert row[f"new_28d_recall_{how}:{name}"] == (value if value is None else pytest.approx(value))
+                assert row[f"new_28d_recall_{how}:{name}"] == (
+                    value if value is None else pytest.approx(value)
+                )
 
 
 def test_who_has_no_number_stays_and_is_missed(spark):
     plays = spark.createDataFrame([("a", "x"), ("b", "y"), ("b", "x")], "user_id string, track_id string")
     tracks = spark.createDataFrame([("x", "X")], "track_id string, recording_id string")
-    found = numbered(plays, tracks, spark.createDataFrame([("a", 0)], "user_id string, user_idx int"), spark.createDataFrame([("X", 5)], "recording_id string, recording_idx int"))
+    found = numbered(
+        plays,
+        tracks,
+        spark.createDataFrame([("a", 0)], "user_id string, user_idx int"),
+        spark.createDataFrame([("X", 5)], "recording_id string, recording_idx int"),
+    )
     rows = sorted((row["user_idx"], row["recording_idx"]) for row in found.collect())
     assert rows[-1] == (0, 5)
     assert [user < 0 for user, _ in rows] == [True, True, False]
@@ -95,7 +136,9 @@ def test_exposure(world, frames):
             counts[recording] += 1
     assert coverage(found, 1000) == pytest.approx(sum(n > 0 for n in counts) / 1000)
     ordered = sorted(counts)
-    pairs = sum(abs(a - b) for a in ordered for b in ordered) / (2 * len(ordered) * sum(ordered))  # the definition
+    pairs = sum(abs(a - b) for a in ordered for b in ordered) / (
+        2 * len(ordered) * sum(ordered)
+    )  # the definition
     assert gini(found, 1000) == pytest.approx(pairs)
     assert gini([(3, 10)], 10) == pytest.approx(0)
     assert gini([(5, 1)], 1000) == pytest.approx(0.999)

@@ -22,7 +22,15 @@ def test_no_difference_is_found_as_often_as_the_level_says_and_a_real_one_nearly
     same = [of_values(rng.normal(0, 1, 200), seed=trial, draws=400).p_value()[0] for trial in range(600)]
     assert 0.03 <= np.mean(np.array(same) < 0.05) <= 0.075
     assert stats.kstest(same, "uniform").pvalue > 0.001
-    assert np.mean([of_values(rng.normal(0.3, 1, 200), seed=trial, draws=400).p_value()[0] < 0.05 for trial in range(100)]) > 0.9
+    assert (
+        np.mean(
+            [
+                of_values(rng.normal(0.3, 1, 200), seed=trial, draws=400).p_value()[0] < 0.05
+                for trial in range(100)
+            ]
+        )
+        > 0.9
+    )
 
 
 def test_weights_are_poisson_and_signs_are_fair():
@@ -39,7 +47,10 @@ def test_weights_are_poisson_and_signs_are_fair():
 def test_spark_gives_what_the_array_gives_whatever_the_partitions(spark, partitions):
     rng = np.random.default_rng(3)
     a, b = rng.normal(0.1, 1, 500), rng.random(500)
-    rows = spark.createDataFrame([(u, float(a[u]), None if u % 5 == 0 else float(b[u])) for u in range(500)], "user_idx int, a double, b double")
+    rows = spark.createDataFrame(
+        [(u, float(a[u]), None if u % 5 == 0 else float(b[u])) for u in range(500)],
+        "user_idx int, a double, b double",
+    )
     found = total(resampled(rows.repartition(partitions), ["a", "b"], draws=300, seed=4).toArrow(), 2)
     expected = of_values(a, seed=4, draws=300)
     np.testing.assert_allclose(found.draws[:, 0], expected.draws[:, 0], rtol=1e-12)
@@ -48,14 +59,23 @@ def test_spark_gives_what_the_array_gives_whatever_the_partitions(spark, partiti
     assert found.mean[1] == pytest.approx(b[np.arange(500) % 5 != 0].mean())
     weights, _ = drawn(np.arange(500), 300, 4)
     some = np.arange(500) % 5 != 0
-    np.testing.assert_allclose(found.draws[:, 1], weights[:, some] @ b[some] / weights[:, some].sum(axis=1), rtol=1e-12)
+    np.testing.assert_allclose(
+        found.draws[:, 1], weights[:, some] @ b[some] / weights[:, some].sum(axis=1), rtol=1e-12
+    )
 
 
 def test_nobody_is_no_answer_and_no_crash(spark):
     empty = spark.createDataFrame([], "user_idx int, a double")
     found = total(resampled(empty, ["a"], draws=10).toArrow(), 1)
     assert (found.users.tolist(), found.mean.tolist()) == ([0], [0])
-    nulls = total(resampled(spark.range(3).select(F.col("id").alias("user_idx"), F.lit(None).cast("double").alias("a")), ["a"], draws=10).toArrow(), 1)
+    nulls = total(
+        resampled(
+            spark.range(3).select(F.col("id").alias("user_idx"), F.lit(None).cast("double").alias("a")),
+            ["a"],
+            draws=10,
+        ).toArrow(),
+        1,
+    )
     assert nulls.users.tolist() == [0]
 
 

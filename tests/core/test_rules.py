@@ -29,11 +29,19 @@ REFUSED = {"mark": set(), "only": set(), "exclude": {0, 1, 2, 3, 4, 6}, "not_wit
 def test_history_says_what_was_heard_blocked_and_refused_by_the_policy(spark, config, heard):
     """30 days before June 30 is May 31: refused are June 1 and later, and what has no date."""
     given = config("rules.heard_days=30").rules
-    got = rules.history(rows(spark, "interactions", *MET), heard=heard, rules=given, weights=config().weights, as_of=AS_OF).drop("first_day", "weight")
+    got = rules.history(
+        rows(spark, "interactions", *MET), heard=heard, rules=given, weights=config().weights, as_of=AS_OF
+    ).drop("first_day", "weight")
     june = (dt.date(2025, 6, 29) - dt.date(1970, 1, 1)).days
     expected = [
-        (0, 3, june, True, False), (1, 1, june - 29, True, False), (2, 1, june - 28, True, False), (3, 32767, None, True, False), (4, 0, None, True, False),
-        (5, 0, None, False, False), (6, 2, 20089, True, True), (7, 0, None, False, True),
+        (0, 3, june, True, False),
+        (1, 1, june - 29, True, False),
+        (2, 1, june - 28, True, False),
+        (3, 32767, None, True, False),
+        (4, 0, None, True, False),
+        (5, 0, None, False, False),
+        (6, 2, 20089, True, True),
+        (7, 0, None, False, True),
     ]
     frame = spark.createDataFrame(
         [(0, *row, row[0] in REFUSED[heard]) for row in expected],
@@ -44,10 +52,21 @@ def test_history_says_what_was_heard_blocked_and_refused_by_the_policy(spark, co
 
 def test_history_brings_the_weight_and_the_first_day(spark, config):
     """One play today of saturation 1 weighs ln 2 at its own day, half of its mass a half-life later; what is disliked weighs nothing."""
-    weights = config("weights.landmark=2025-06-30", "weights.half_life_days=10", "weights.saturation=1.0").weights
-    met = ({"mass": 1.0, "plays": 1, "first_day": dt.date(2025, 6, 30)}, {"recording_idx": 1, "mass": 1.0, "likes": -1})
+    weights = config(
+        "weights.landmark=2025-06-30", "weights.half_life_days=10", "weights.saturation=1.0"
+    ).weights
+    met = (
+        {"mass": 1.0, "plays": 1, "first_day": dt.date(2025, 6, 30)},
+        {"recording_idx": 1, "mass": 1.0, "likes": -1},
+    )
     for days, weight in ((0, np.log(2)), (10, np.log(1.5))):
-        got = rules.history(rows(spark, "interactions", *met), heard="mark", rules=config().rules, weights=weights, as_of=AS_OF + dt.timedelta(days=days))
+        got = rules.history(
+            rows(spark, "interactions", *met),
+            heard="mark",
+            rules=config().rules,
+            weights=weights,
+            as_of=AS_OF + dt.timedelta(days=days),
+        )
         found = {row["recording_idx"]: (row["first_day"], row["weight"]) for row in got.collect()}
         assert found == {0: (20269, np.float32(weight)), 1: (None, 0.0)}
 
@@ -55,12 +74,25 @@ def test_history_brings_the_weight_and_the_first_day(spark, config):
 def test_a_dislike_keeps_out_only_where_it_is_said_to(spark, config):
     frame = rows(spark, "interactions", {"likes": -1}, {"recording_idx": 1, "blocked": True})
     for disliked in (True, False):
-        got = rules.history(frame, heard="mark", rules=config(f"rules.block_disliked={str(disliked).lower()}").rules, weights=config().weights, as_of=AS_OF)
+        got = rules.history(
+            frame,
+            heard="mark",
+            rules=config(f"rules.block_disliked={str(disliked).lower()}").rules,
+            weights=config().weights,
+            as_of=AS_OF,
+        )
         assert [row["blocked"] for row in got.orderBy("recording_idx").collect()] == [disliked, True]
 
 
 COLUMNS = "available boolean, track_id string, clean_track_id string, blocked boolean, refused boolean, heard boolean"
-FINE = {"available": True, "track_id": "t", "clean_track_id": "c", "blocked": False, "refused": False, "heard": False}
+FINE = {
+    "available": True,
+    "track_id": "t",
+    "clean_track_id": "c",
+    "blocked": False,
+    "refused": False,
+    "heard": False,
+}
 
 
 def named(flags):
@@ -69,20 +101,42 @@ def named(flags):
 
 def flagged(spark, policy, *given):
     """Names of the rules that bind, for each of `given` (what differs from a candidate that nothing is wrong with)."""
-    frame = spark.createDataFrame([tuple((FINE | {name: row[name] for name in row if name != "clean"}).values()) for row in given], COLUMNS)
+    frame = spark.createDataFrame(
+        [tuple((FINE | {name: row[name] for name in row if name != "clean"}).values()) for row in given],
+        COLUMNS,
+    )
     found = frame.select(rules.bars().alias("bars"), rules.history_bits().alias("past")).collect()
     bars, past = (np.array([row[name] for row in found], np.uint8) for name in ("bars", "past"))
     clean = np.array([row.get("clean", False) for row in given])
-    return [named(int(flags)) for flags in rules.flags(bars, clean, past, np.zeros(len(given), np.int64), heard=policy)]
+    return [
+        named(int(flags))
+        for flags in rules.flags(bars, clean, past, np.zeros(len(given), np.int64), heard=policy)
+    ]
 
 
 def test_each_rule_binds_for_its_own_reason(spark):
     heard = {"heard": True}
     cases = [
-        ({}, []), ({"available": False}, ["taken_down"]), ({"track_id": None}, ["rights"]),
-        ({"clean": True}, []), ({"clean": True, "clean_track_id": None}, ["explicit"]), ({"clean_track_id": None}, []),
-        ({"blocked": True}, ["blocked"]), (heard, []), (heard | {"refused": True}, ["heard"]),
-        ({"available": False, "track_id": None, "clean": True, "clean_track_id": None, "blocked": True, "refused": True}, list(rules.RULES[:5])),
+        ({}, []),
+        ({"available": False}, ["taken_down"]),
+        ({"track_id": None}, ["rights"]),
+        ({"clean": True}, []),
+        ({"clean": True, "clean_track_id": None}, ["explicit"]),
+        ({"clean_track_id": None}, []),
+        ({"blocked": True}, ["blocked"]),
+        (heard, []),
+        (heard | {"refused": True}, ["heard"]),
+        (
+            {
+                "available": False,
+                "track_id": None,
+                "clean": True,
+                "clean_track_id": None,
+                "blocked": True,
+                "refused": True,
+            },
+            list(rules.RULES[:5]),
+        ),
     ]
     assert flagged(spark, "mark", *(case for case, _ in cases)) == [names for _, names in cases]
     assert flagged(spark, "only", {}, heard, {}) == [["heard"], [], ["heard"]]
@@ -90,14 +144,31 @@ def test_each_rule_binds_for_its_own_reason(spark):
 
 def test_what_has_no_card_never_passes():
     for clean, names in ((False, ["taken_down", "rights"]), (True, ["taken_down", "rights", "explicit"])):
-        (flags,) = rules.flags(np.array([rules.UNKNOWN], np.uint8), np.array([clean]), np.zeros(1, np.uint8), np.zeros(1, np.int64), heard="mark")
+        (flags,) = rules.flags(
+            np.array([rules.UNKNOWN], np.uint8),
+            np.array([clean]),
+            np.zeros(1, np.uint8),
+            np.zeros(1, np.int64),
+            heard="mark",
+        )
         assert named(int(flags)) == names
 
 
 def test_the_order_of_the_rules_is_part_of_the_published_data():
     assert rules.RULES == (
-        "taken_down", "rights", "explicit", "blocked", "heard", "request", "few_listeners", "bot_inflated", "functional", "duplicate", "artist_cap",
-        "album_cap", "below_cut",
+        "taken_down",
+        "rights",
+        "explicit",
+        "blocked",
+        "heard",
+        "request",
+        "few_listeners",
+        "bot_inflated",
+        "functional",
+        "duplicate",
+        "artist_cap",
+        "album_cap",
+        "below_cut",
     )
     assert rules.BARS == ("taken_down", "rights", "explicit")
     assert rules.RULES[rules.BELOW_CUT] == "below_cut"
@@ -111,7 +182,12 @@ def below(recordings, past=0, settings=(), **facts):
     standards = rules.Standards.of(settings, AS_OF)
     past = np.full(len(recordings), past, np.uint8)
     found = rules.below_standard(shelf, np.array(recordings), past, standards)
-    return [named(int(flags)) for flags in rules.flags(np.zeros(len(past), np.uint8), np.zeros(len(past), bool), past, found, heard="mark")]
+    return [
+        named(int(flags))
+        for flags in rules.flags(
+            np.zeros(len(past), np.uint8), np.zeros(len(past), bool), past, found, heard="mark"
+        )
+    ]
 
 
 def test_few_listeners_bind_unless_heard_or_new_and_never_the_unknown(config):
@@ -135,17 +211,27 @@ def test_bought_plays_and_functional_audio_bind_whoever_heard_them(config):
 
 def test_a_request_rules_out_what_it_says():
     none = np.zeros(2, np.uint8)
-    found = rules.flags(none, none.astype(bool), none, np.zeros(2, np.int64), heard="mark", unasked=np.array([False, True]))
+    found = rules.flags(
+        none, none.astype(bool), none, np.zeros(2, np.int64), heard="mark", unasked=np.array([False, True])
+    )
     assert [named(int(flags)) for flags in found] == [[], ["request"]]
 
 
 DAY = dt.date(2025, 6, 30)
 RIGHTS = {
-    "null is everywhere": (None, "SE", True), "empty is everywhere": ([], "SE", True), "everywhere, unknown market": (None, "*", True),
-    "own market": ([("SE", None, None)], "SE", True), "other market": ([("NO", None, None)], "SE", False), "unknown market": ([("SE", None, None)], "*", False),
-    "null market": ([("SE", None, None)], None, False), "from today": ([("SE", DAY, None)], "SE", True), "from tomorrow": ([("SE", dt.date(2025, 7, 1), None)], "SE", False),
-    "until today is over": ([("SE", None, DAY)], "SE", False), "until tomorrow": ([("SE", None, dt.date(2025, 7, 1))], "SE", True),
-    "the second holds": ([("SE", None, dt.date(2020, 1, 1)), ("SE", DAY, None)], "SE", True), "a right without market": ([(None, None, None)], "SE", False),
+    "null is everywhere": (None, "SE", True),
+    "empty is everywhere": ([], "SE", True),
+    "everywhere, unknown market": (None, "*", True),
+    "own market": ([("SE", None, None)], "SE", True),
+    "other market": ([("NO", None, None)], "SE", False),
+    "unknown market": ([("SE", None, None)], "*", False),
+    "null market": ([("SE", None, None)], None, False),
+    "from today": ([("SE", DAY, None)], "SE", True),
+    "from tomorrow": ([("SE", dt.date(2025, 7, 1), None)], "SE", False),
+    "until today is over": ([("SE", None, DAY)], "SE", False),
+    "until tomorrow": ([("SE", None, dt.date(2025, 7, 1))], "SE", True),
+    "the second holds": ([("SE", None, dt.date(2020, 1, 1)), ("SE", DAY, None)], "SE", True),
+    "a right without market": ([(None, None, None)], "SE", False),
 }
 
 
@@ -158,7 +244,10 @@ def test_rights_hold_from_a_day_until_before_another_in_any_session(spark, ansi)
     )
     spark.conf.set("spark.sql.ansi.enabled", ansi)
     try:
-        found = {row["name"]: row["holds"] for row in frame.select("name", rights_hold("market", DAY).alias("holds")).collect()}
+        found = {
+            row["name"]: row["holds"]
+            for row in frame.select("name", rights_hold("market", DAY).alias("holds")).collect()
+        }
     finally:
         spark.conf.set("spark.sql.ansi.enabled", "true")
     assert found == {name: holds for name, (_, _, holds) in RIGHTS.items()}

@@ -7,14 +7,40 @@ import pyarrow as pa
 import pytest
 
 from builders import rows
-from trackpools.core.shelf import AXES, FUNCTIONAL, INFLATED, KNOWN, STRIPE, UNRELEASED, Reader, Shelf, packed_shelf, with_shelf
+from trackpools.core.shelf import (
+    AXES,
+    FUNCTIONAL,
+    INFLATED,
+    KNOWN,
+    STRIPE,
+    UNRELEASED,
+    Reader,
+    Shelf,
+    packed_shelf,
+    with_shelf,
+)
 
 
 def facts(spark):
     return rows(
-        spark, "recording_facts",
-        {"recording_idx": 2, "song": 1, "artist": 0, "album": 2, "decade": 1970, "tempo_band": 0, "tag_group": 31, "popularity_band": 2, "tags": ["rock", "folk"],
-         "released": dt.date(1970, 1, 11), "listeners": 7, "functional": "sleep", "inflated": True, "sketch": bytes(range(AXES))},
+        spark,
+        "recording_facts",
+        {
+            "recording_idx": 2,
+            "song": 1,
+            "artist": 0,
+            "album": 2,
+            "decade": 1970,
+            "tempo_band": 0,
+            "tag_group": 31,
+            "popularity_band": 2,
+            "tags": ["rock", "folk"],
+            "released": dt.date(1970, 1, 11),
+            "listeners": 7,
+            "functional": "sleep",
+            "inflated": True,
+            "sketch": bytes(range(AXES)),
+        },
         {"recording_idx": STRIPE + 1, "song": 5, "artist": 5, "album": 5},
     )
 
@@ -25,8 +51,16 @@ def test_facts_come_back_as_arrays(spark):
     assert len(row["shelf"]) == 2
     assert len(shelf) == 2 * STRIPE
     got = shelf.at(np.array([2, STRIPE + 1, 1, 10 * STRIPE]))
-    assert (got.song.tolist(), got.artist.tolist(), got.album.tolist()) == ([1, 5, 1, 10 * STRIPE], [0, 5, 1, 10 * STRIPE], [2, 5, 1, 10 * STRIPE])
-    assert (got.decade.tolist(), got.tempo.tolist(), got.group.tolist()) == ([8, 0, 0, 0], [1, 0, 0, 0], [31, 0, 0, 0])
+    assert (got.song.tolist(), got.artist.tolist(), got.album.tolist()) == (
+        [1, 5, 1, 10 * STRIPE],
+        [0, 5, 1, 10 * STRIPE],
+        [2, 5, 1, 10 * STRIPE],
+    )
+    assert (got.decade.tolist(), got.tempo.tolist(), got.group.tolist()) == (
+        [8, 0, 0, 0],
+        [1, 0, 0, 0],
+        [31, 0, 0, 0],
+    )
     assert got.band.tolist() == [3, 0, 0, 0]
     assert got.released.tolist() == [10, *[UNRELEASED] * 3]
     assert got.marks.tolist() == [INFLATED | FUNCTIONAL | KNOWN, KNOWN, 0, 0]
@@ -47,7 +81,9 @@ def test_every_task_has_the_shelf_whatever_its_rows(spark, partitions):
         for batch in batches:
             for i in range(batch.num_rows):
                 row = batch.slice(i, 1)
-                yield pa.RecordBatch.from_pydict({"id": row["id"], "artist": pa.array([int(reader.of(row).artist[2])], pa.int32())})
+                yield pa.RecordBatch.from_pydict(
+                    {"id": row["id"], "artist": pa.array([int(reader.of(row).artist[2])], pa.int32())}
+                )
 
     users = with_shelf(spark.range(40).repartition(partitions, "id"), packed_shelf(facts(spark)))
     found = users.mapInArrow(read, "id long, artist int").collect()
@@ -56,7 +92,14 @@ def test_every_task_has_the_shelf_whatever_its_rows(spark, partitions):
 
 
 def test_an_empty_catalogue_is_a_shelf_without_rows(spark):
-    assert len(Shelf.of(packed_shelf(rows(spark, "recording_facts")).toArrow()["shelf"].combine_chunks().flatten())) == 0
+    assert (
+        len(
+            Shelf.of(
+                packed_shelf(rows(spark, "recording_facts")).toArrow()["shelf"].combine_chunks().flatten()
+            )
+        )
+        == 0
+    )
     assert Shelf.blank(0).at(np.array([3])).song.tolist() == [3]
 
 

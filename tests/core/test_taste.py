@@ -15,7 +15,11 @@ from trackpools.core import interactions as one
 from trackpools.core import taste
 from trackpools.core.contract import conform, repeated_keys
 
-SPARK = settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+SPARK = settings(
+    max_examples=6,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 WIDE = ("daily.max_plays_recording_day=1000000", "daily.max_plays_day=1000000", "daily.lean_back=[radio]")
 FACTS = "recording_idx int, tags array<string>"
 
@@ -29,39 +33,69 @@ def days_of(spark, c, log):
 
 
 def test_a_loop_and_an_excluded_context_are_masked_and_stay_heard(spark, config):
-    c = config("taste.exclude_contexts=[sleep, kids]", "taste.loop_plays=12", "daily.max_plays_recording_day=10")
+    c = config(
+        "taste.exclude_contexts=[sleep, kids]", "taste.loop_plays=12", "daily.max_plays_recording_day=10"
+    )
     log = [
-        *loop(12), *loop(11, recording_idx=1), *loop(40, recording_idx=2, context_type="sleep"),
-        *loop(3, recording_idx=3, context_type="kids"), *loop(4, recording_idx=3, context_type="album"), *loop(3, recording_idx=4, context_type="kids"),
-        *loop(2, recording_idx=5, context_type="kids"), *loop(1, recording_idx=5, context_type="sleep"), *loop(3, recording_idx=5),
+        *loop(12),
+        *loop(11, recording_idx=1),
+        *loop(40, recording_idx=2, context_type="sleep"),
+        *loop(3, recording_idx=3, context_type="kids"),
+        *loop(4, recording_idx=3, context_type="album"),
+        *loop(3, recording_idx=4, context_type="kids"),
+        *loop(2, recording_idx=5, context_type="kids"),
+        *loop(1, recording_idx=5, context_type="sleep"),
+        *loop(3, recording_idx=5),
     ]
-    got = {r["recording_idx"]: (r["plays"], r["completions"], r["masked"], r["masked_as"]) for r in days_of(spark, c, log).collect()}
-    assert got == {
-        0: (10, 10, 10, "loop"), 1: (10, 10, 0, None), 2: (10, 10, 10, "sleep"), 3: (7, 7, 3, None), 4: (3, 3, 3, "kids"), 5: (6, 6, 3, "kids"),
+    got = {
+        r["recording_idx"]: (r["plays"], r["completions"], r["masked"], r["masked_as"])
+        for r in days_of(spark, c, log).collect()
     }
-    assert days_of(spark, config("taste.exclude_contexts=[]"), log).where("masked > 0").select("recording_idx").collect() == [(0,), (2,)]
+    assert got == {
+        0: (10, 10, 10, "loop"),
+        1: (10, 10, 0, None),
+        2: (10, 10, 10, "sleep"),
+        3: (7, 7, 3, None),
+        4: (3, 3, 3, "kids"),
+        5: (6, 6, 3, "kids"),
+    }
+    assert days_of(spark, config("taste.exclude_contexts=[]"), log).where("masked > 0").select(
+        "recording_idx"
+    ).collect() == [(0,), (2,)]
 
 
 def test_a_loop_is_one_users_in_one_utc_day(spark, config):
     late = dt.datetime(2025, 3, 2, tzinfo=dt.UTC) - dt.timedelta(minutes=18)
-    log = [*loop(6), *loop(6, user_idx=1), *({"recording_idx": 1, "played_at": late + dt.timedelta(minutes=3 * i)} for i in range(13))]
+    log = [
+        *loop(6),
+        *loop(6, user_idx=1),
+        *({"recording_idx": 1, "played_at": late + dt.timedelta(minutes=3 * i)} for i in range(13)),
+    ]
     got = days_of(spark, config("taste.loop_plays=12"), log)
     assert got.where("masked > 0").count() == 0
 
 
 def test_podcasts_audiobooks_and_private_sessions_are_no_plays_of_music(spark, config):
     log = [
-        {"content_type": "podcast"}, {"content_type": "audiobook", "recording_idx": 1}, {"private": True, "recording_idx": 2},
-        {"content_type": "music", "private": False, "recording_idx": 3}, {"recording_idx": 4},
+        {"content_type": "podcast"},
+        {"content_type": "audiobook", "recording_idx": 1},
+        {"private": True, "recording_idx": 2},
+        {"content_type": "music", "private": False, "recording_idx": 3},
+        {"recording_idx": 4},
     ]
     assert sorted(row[0] for row in days_of(spark, config(), log).select("recording_idx").collect()) == [3, 4]
 
 
 @SPARK
 @given(logs(), st.sampled_from([(30, 1000), (5, 12), (1, 1)]), st.sampled_from([2, 12, 100]))
-def test_masked_is_a_part_of_completions_whatever_the_caps_and_partitions(spark, config, log, caps, loop_plays):
+def test_masked_is_a_part_of_completions_whatever_the_caps_and_partitions(
+    spark, config, log, caps, loop_plays
+):
     c = config(
-        f"daily.max_plays_recording_day={caps[0]}", f"daily.max_plays_day={caps[1]}", f"taste.loop_plays={loop_plays}", "taste.exclude_contexts=[album]",
+        f"daily.max_plays_recording_day={caps[0]}",
+        f"daily.max_plays_day={caps[1]}",
+        f"taste.loop_plays={loop_plays}",
+        "taste.exclude_contexts=[album]",
     )
     found = [one.plays_daily(plays(spark, log).repartition(n), c.daily, c.taste, None) for n in (1, 7)]
     assert found[0].where("masked NOT BETWEEN 0 AND completions OR completions > plays").count() == 0
@@ -73,27 +107,51 @@ def test_masked_is_a_part_of_completions_whatever_the_caps_and_partitions(spark,
 @given(logs())
 def test_mass_is_that_of_the_log_without_the_masked_plays_and_heard_state_that_of_all(spark, config, log):
     c = config(*WIDE, "taste.loop_plays=8", "taste.exclude_contexts=[album]")
-    none, nobody = plays(spark, []), spark.createDataFrame([], "user_idx int, recording_idx int, likes int, blocked boolean")
+    none, nobody = (
+        plays(spark, []),
+        spark.createDataFrame([], "user_idx int, recording_idx int, likes int, blocked boolean"),
+    )
     days = days_of(spark, c, log)
     looped = {(r["user_idx"], r["recording_idx"], r["day"]) for r in days.where("plays >= 8").collect()}
-    counted = [p for p in log if p["context_type"] != "album" and (p["user_idx"], p["recording_idx"], p["played_at"].date()) not in looped]
+    counted = [
+        p
+        for p in log
+        if p["context_type"] != "album"
+        and (p["user_idx"], p["recording_idx"], p["played_at"].date()) not in looped
+    ]
     bare = config(*WIDE, "taste.loop_plays=1000000", "taste.exclude_contexts=[]")
     masses = [
-        {(r[0], r[1]): r[2] for r in one.interactions(d, none, nobody, c.weights).where("mass > 0").select("user_idx", "recording_idx", "mass").collect()}
+        {
+            (r[0], r[1]): r[2]
+            for r in one.interactions(d, none, nobody, c.weights)
+            .where("mass > 0")
+            .select("user_idx", "recording_idx", "mass")
+            .collect()
+        }
         for d in (days, days_of(spark, bare, counted))
     ]
     assert masses[0] == masses[1]
     state = ("user_idx", "recording_idx", "plays", "skips", "first_day", "last_day")
-    met, unmasked = (one.interactions(d, none, nobody, c.weights).select(*state) for d in (days, days_of(spark, bare, log)))
+    met, unmasked = (
+        one.interactions(d, none, nobody, c.weights).select(*state) for d in (days, days_of(spark, bare, log))
+    )
     assert_df_equality(met, unmasked, ignore_row_order=True)
 
 
 def nights(users, recording, *, as_=None, days=1, first=0):
     """Rows of plays_daily: so many users on so many days."""
     return [
-        {"user_idx": first + u, "recording_idx": recording, "day": START.date() + dt.timedelta(days=d), "plays": 20, "completions": 20,
-         "masked": 20 if as_ else 0, "masked_as": as_}
-        for u in range(users) for d in range(days)
+        {
+            "user_idx": first + u,
+            "recording_idx": recording,
+            "day": START.date() + dt.timedelta(days=d),
+            "plays": 20,
+            "completions": 20,
+            "masked": 20 if as_ else 0,
+            "masked_as": as_,
+        }
+        for u in range(users)
+        for d in range(days)
     ]
 
 
@@ -105,12 +163,21 @@ def told(spark, config, given, tags=(), partitions=2, settings_=()):
 
 def test_audio_that_most_use_as_no_taste_is_recognised_with_kind_and_reason(spark, config):
     given = [
-        *nights(5, 0, as_="loop", days=3), *nights(6, 1, as_="sleep"), *nights(4, 1, first=10), *nights(3, 2, as_="kids"), *nights(3, 2, as_="loop", first=3),
-        *nights(2, 2, as_="kids", first=8), *nights(5, 3, as_="commute"),
+        *nights(5, 0, as_="loop", days=3),
+        *nights(6, 1, as_="sleep"),
+        *nights(4, 1, first=10),
+        *nights(3, 2, as_="kids"),
+        *nights(3, 2, as_="loop", first=3),
+        *nights(2, 2, as_="kids", first=8),
+        *nights(5, 3, as_="commute"),
     ]
     expected = rows(
-        spark, "not_taste", {"recording_idx": 0, "kind": "noise", "why": "loop", "share": 1.0}, {"recording_idx": 1, "kind": "sleep", "why": "context", "share": 0.6},
-        {"recording_idx": 2, "kind": "kids", "why": "context", "share": 1.0}, {"recording_idx": 3, "kind": "functional", "why": "context", "share": 1.0},
+        spark,
+        "not_taste",
+        {"recording_idx": 0, "kind": "noise", "why": "loop", "share": 1.0},
+        {"recording_idx": 1, "kind": "sleep", "why": "context", "share": 0.6},
+        {"recording_idx": 2, "kind": "kids", "why": "context", "share": 1.0},
+        {"recording_idx": 3, "kind": "functional", "why": "context", "share": 1.0},
     )
     for partitions in (1, 7):
         got = told(spark, config, given, partitions=partitions)
@@ -118,19 +185,31 @@ def test_audio_that_most_use_as_no_taste_is_recognised_with_kind_and_reason(spar
     assert repeated_keys(got, t.NOT_TASTE).count() == 0
 
 
-@pytest.mark.parametrize("given", [
-    pytest.param([*nights(1, 0, as_="loop", days=30), *nights(3, 0, first=1)], id="one fan's long binge"),
-    pytest.param([*nights(40, 0, as_="loop"), *nights(60, 0, first=40)], id="a hit on its first night"),
-    pytest.param([*nights(4, 0, as_="loop", days=9)], id="a band of four that plays itself"),
-])
+@pytest.mark.parametrize(
+    "given",
+    [
+        pytest.param([*nights(1, 0, as_="loop", days=30), *nights(3, 0, first=1)], id="one fan's long binge"),
+        pytest.param([*nights(40, 0, as_="loop"), *nights(60, 0, first=40)], id="a hit on its first night"),
+        pytest.param([*nights(4, 0, as_="loop", days=9)], id="a band of four that plays itself"),
+    ],
+)
 def test_a_binge_condemns_no_song(spark, config, given):
     assert told(spark, config, given).count() == 0
 
 
 def test_the_catalogue_goes_before_what_users_do(spark, config):
     given = [*nights(9, 0), *nights(5, 1, as_="loop"), *nights(9, 4)]
-    tags = [(0, ["pop", "Lullaby"]), (1, ["sleep", "kids"]), (2, ["white noise"]), (3, None), (4, ["noise rock", "ambient", "noise"])]
-    got = {r["recording_idx"]: (r["kind"], r["why"], r["share"]) for r in told(spark, config, given, tags).collect()}
+    tags = [
+        (0, ["pop", "Lullaby"]),
+        (1, ["sleep", "kids"]),
+        (2, ["white noise"]),
+        (3, None),
+        (4, ["noise rock", "ambient", "noise"]),
+    ]
+    got = {
+        r["recording_idx"]: (r["kind"], r["why"], r["share"])
+        for r in told(spark, config, given, tags).collect()
+    }
     assert got == {0: ("kids", "tag", 0.0), 1: ("sleep", "tag", 1.0), 2: ("noise", "tag", None)}
     bare = [f"taste.tags.{kind}=[]" for kind in taste.KINDS]
     assert told(spark, config, nights(9, 0), tags, settings_=bare).count() == 0
@@ -138,13 +217,23 @@ def test_the_catalogue_goes_before_what_users_do(spark, config):
 
 def test_charts_count_who_has_more_than_masked_plays(spark):
     met = rows(
-        spark, "interactions", {"user_idx": 0, "plays": 3}, {"user_idx": 1, "plays": 3, "mass": 1.0}, {"user_idx": 2, "plays": 3, "skips": 3},
-        {"user_idx": 3, "plays": 3, "counted": 1}, {"user_idx": 4, "plays": 3, "rated": 0}, {"user_idx": 5, "likes": 1}, {"user_idx": 6, "recording_idx": 9, "mass": 1.0},
+        spark,
+        "interactions",
+        {"user_idx": 0, "plays": 3},
+        {"user_idx": 1, "plays": 3, "mass": 1.0},
+        {"user_idx": 2, "plays": 3, "skips": 3},
+        {"user_idx": 3, "plays": 3, "counted": 1},
+        {"user_idx": 4, "plays": 3, "rated": 0},
+        {"user_idx": 5, "likes": 1},
+        {"user_idx": 6, "recording_idx": 9, "mass": 1.0},
     )
     got = taste.of_taste(met, rows(spark, "not_taste", {"recording_idx": 9}))
     assert sorted(r["user_idx"] for r in got.collect()) == [1, 2, 3, 4, 5]
 
 
 def test_without_leaves_recordings_of_taste(spark):
-    got = taste.without(spark.createDataFrame([(1,), (2,), (3,)], "recording_idx int"), rows(spark, "not_taste", {"recording_idx": 2}))
+    got = taste.without(
+        spark.createDataFrame([(1,), (2,), (3,)], "recording_idx int"),
+        rows(spark, "not_taste", {"recording_idx": 2}),
+    )
     assert sorted(r[0] for r in got.select(F.col("recording_idx")).collect()) == [1, 3]

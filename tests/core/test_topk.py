@@ -15,22 +15,43 @@ def oracle(x, y, idx, masks, k):
     """One user at a time, one recording at a time, in float64."""
     out = []
     for u, mask in enumerate(masks):
-        scored = [(-np.float32(np.add.reduce(x[u].astype(np.float64) * y[j])), int(i)) for j, i in enumerate(idx) if int(i) not in mask]
+        scored = [
+            (-np.float32(np.add.reduce(x[u].astype(np.float64) * y[j])), int(i))
+            for j, i in enumerate(idx)
+            if int(i) not in mask
+        ]
         out += [(u, i, -s) for s, i in sorted(scored)[:k]]
     return out
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.integers(0, 2**31), st.integers(1, 300), st.integers(1, 400), st.integers(1, 9), st.integers(1, 60), st.booleans())
-def test_top_k_is_the_obvious_answer_with_ties_by_idx_and_masks_inside(seed, users, recordings, rank, k, coarse):
+@given(
+    st.integers(0, 2**31),
+    st.integers(1, 300),
+    st.integers(1, 400),
+    st.integers(1, 9),
+    st.integers(1, 60),
+    st.booleans(),
+)
+def test_top_k_is_the_obvious_answer_with_ties_by_idx_and_masks_inside(
+    seed, users, recordings, rank, k, coarse
+):
     rng = np.random.default_rng(seed)
-    x, y = rng.normal(size=(users, rank)).astype(np.float32), rng.normal(size=(recordings, rank)).astype(np.float32)
+    x, y = (
+        rng.normal(size=(users, rank)).astype(np.float32),
+        rng.normal(size=(recordings, rank)).astype(np.float32),
+    )
     if coarse:  # many exact ties, and users whose factors are all zero
         x, y = np.round(x / 2).astype(np.float32), np.round(y / 2).astype(np.float32)
     idx = np.sort(rng.choice(10 * recordings, recordings, replace=False)).astype(np.int32)
-    masks = [set(rng.choice(idx, rng.integers(0, recordings + 1), replace=False).tolist()) | {10**6} for _ in range(users)]
+    masks = [
+        set(rng.choice(idx, rng.integers(0, recordings + 1), replace=False).tolist()) | {10**6}
+        for _ in range(users)
+    ]
     got = top_k(x, y, idx, ragged([sorted(m) for m in masks]), k)
-    assert list(zip(got.row.tolist(), got.idx.tolist(), got.score.tolist(), strict=True)) == oracle(x, y, idx, masks, k)
+    assert list(zip(got.row.tolist(), got.idx.tolist(), got.score.tolist(), strict=True)) == oracle(
+        x, y, idx, masks, k
+    )
 
 
 @settings(max_examples=40, deadline=None)
@@ -39,14 +60,30 @@ def test_what_a_group_is_not_allowed_is_as_good_as_masked(seed, users, recording
     rng = np.random.default_rng(seed)
     x, y = rng.normal(size=(users, 6)).astype(np.float32), rng.normal(size=(recordings, 6)).astype(np.float32)
     idx = np.sort(rng.choice(10 * recordings, recordings, replace=False)).astype(np.int32)
-    masks = [set(rng.choice(idx, rng.integers(0, recordings + 1) // 4, replace=False).tolist()) for _ in range(users)]
-    allowed = Allowed(rng.integers(0, 3, users).astype(np.int32), np.stack([np.ones(recordings, bool), rng.random(recordings) < share, np.zeros(recordings, bool)]))
-    forbidden = [mask | set(idx[~allowed.masks[group]].tolist()) for mask, group in zip(masks, allowed.group, strict=True)]
+    masks = [
+        set(rng.choice(idx, rng.integers(0, recordings + 1) // 4, replace=False).tolist())
+        for _ in range(users)
+    ]
+    allowed = Allowed(
+        rng.integers(0, 3, users).astype(np.int32),
+        np.stack([np.ones(recordings, bool), rng.random(recordings) < share, np.zeros(recordings, bool)]),
+    )
+    forbidden = [
+        mask | set(idx[~allowed.masks[group]].tolist())
+        for mask, group in zip(masks, allowed.group, strict=True)
+    ]
     got = top_k(x, y, idx, ragged([sorted(m) for m in masks]), k, allowed=allowed)
-    assert list(zip(got.row.tolist(), got.idx.tolist(), got.score.tolist(), strict=True)) == oracle(x, y, idx, forbidden, k)
+    assert list(zip(got.row.tolist(), got.idx.tolist(), got.score.tolist(), strict=True)) == oracle(
+        x, y, idx, forbidden, k
+    )
     heard = top_listed(x, y, idx, ragged([sorted(m) for m in masks]), k, allowed=allowed)
-    others = [set(idx.tolist()) - (mask & set(idx[allowed.masks[group]].tolist())) for mask, group in zip(masks, allowed.group, strict=True)]
-    assert list(zip(heard.row.tolist(), heard.idx.tolist(), heard.score.tolist(), strict=True)) == oracle(x, y, idx, others, k)
+    others = [
+        set(idx.tolist()) - (mask & set(idx[allowed.masks[group]].tolist()))
+        for mask, group in zip(masks, allowed.group, strict=True)
+    ]
+    assert list(zip(heard.row.tolist(), heard.idx.tolist(), heard.score.tolist(), strict=True)) == oracle(
+        x, y, idx, others, k
+    )
 
 
 def exact_in_float64(rng, count, rank, kind):
@@ -64,23 +101,41 @@ def exact_in_float64(rng, count, rank, kind):
     return (np.round(drawn * 2**12) / 2**12).astype(np.float32)
 
 
-KINDS = ("of equal length", "lengths as popularity makes them", "few different", "closer than float32 tells", "mostly zero")
+KINDS = (
+    "of equal length",
+    "lengths as popularity makes them",
+    "few different",
+    "closer than float32 tells",
+    "mostly zero",
+)
 
 
 @settings(max_examples=80, deadline=None)
 @given(
-    st.integers(0, 2**31), st.integers(1, 300), st.one_of(st.sampled_from([1, 511, 512, 513, 1024, 1025]), st.integers(1, 3000)), st.integers(1, 300),
-    st.sampled_from(KINDS), st.sampled_from(KINDS), st.sampled_from([0.0, 0.05, 0.9]), st.booleans(),
+    st.integers(0, 2**31),
+    st.integers(1, 300),
+    st.one_of(st.sampled_from([1, 511, 512, 513, 1024, 1025]), st.integers(1, 3000)),
+    st.integers(1, 300),
+    st.sampled_from(KINDS),
+    st.sampled_from(KINDS),
+    st.sampled_from([0.0, 0.05, 0.9]),
+    st.booleans(),
 )
 def test_every_user_gets_what_a_full_sort_gives(seed, users, recordings, k, kind_x, kind_y, masked, grouped):
     rng = np.random.default_rng(seed)
     x, y = exact_in_float64(rng, users, 8, kind_x), exact_in_float64(rng, recordings, 8, kind_y)
-    idx = np.sort(rng.choice(2 * recordings, recordings, replace=False)).astype(np.int32) if seed % 2 else np.arange(7, recordings + 7, dtype=np.int32)
+    idx = (
+        np.sort(rng.choice(2 * recordings, recordings, replace=False)).astype(np.int32)
+        if seed % 2
+        else np.arange(7, recordings + 7, dtype=np.int32)
+    )
     hidden = rng.random((users, recordings)) < masked
     hidden[rng.random(users) < 0.1] = True
     lists = [rng.permutation(np.append(idx[row], 10**6)) for row in hidden]
     one = np.arange(recordings) == recordings // 2
-    masks = np.stack([np.ones(recordings, bool), one, ~one, np.zeros(recordings, bool), rng.random(recordings) < 0.5])
+    masks = np.stack(
+        [np.ones(recordings, bool), one, ~one, np.zeros(recordings, bool), rng.random(recordings) < 0.5]
+    )
     allowed = Allowed(rng.integers(0, len(masks), users).astype(np.int32), masks)
     scores = (x.astype(np.float64) @ y.T.astype(np.float64)).astype(np.float32)
     scores[hidden | (~masks[allowed.group] if grouped else False)] = -np.inf
@@ -102,7 +157,10 @@ def test_a_user_of_whom_nothing_can_be_proven_gets_the_lowest_idx_of_what_ties()
 def test_nobody_and_nothing_have_no_best():
     none = np.empty((0, 4), np.float32)
     assert len(top_k(none, np.ones((3, 4), np.float32), np.arange(3, dtype=np.int32), ragged([]), 2).row) == 0
-    assert len(top_k(np.ones((3, 4), np.float32), none, np.empty(0, np.int32), ragged([[1], [], []]), 2).row) == 0
+    assert (
+        len(top_k(np.ones((3, 4), np.float32), none, np.empty(0, np.int32), ragged([[1], [], []]), 2).row)
+        == 0
+    )
 
 
 def test_a_user_gets_the_same_answer_in_any_company():
@@ -132,4 +190,10 @@ def test_nan_factors_are_refused_not_ranked_first():
 
 def test_factors_whose_scores_overflow_are_refused():
     with pytest.raises(ModelError, match="enormous"):
-        top_k(np.full((1, 2), 1e20, np.float32), np.full((1, 2), 1e20, np.float32), np.zeros(1, np.int32), ragged([[]]), 1)
+        top_k(
+            np.full((1, 2), 1e20, np.float32),
+            np.full((1, 2), 1e20, np.float32),
+            np.zeros(1, np.int32),
+            ragged([[]]),
+            1,
+        )

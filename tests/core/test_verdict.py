@@ -19,7 +19,9 @@ def paired(name, champion, challenger, level=0.95, seed=1):
 def recalls(rng, users, lift=0.0):
     """Of users who differ more than models do."""
     taste = rng.beta(2, 3, users)
-    return np.clip(taste + rng.normal(0, 0.1, users), 0, 1), np.clip(taste + lift + rng.normal(0, 0.1, users), 0, 1)
+    return np.clip(taste + rng.normal(0, 0.1, users), 0, 1), np.clip(
+        taste + lift + rng.normal(0, 0.1, users), 0, 1
+    )
 
 
 def verdict(config, overall, parts=(), of_lists=FINE):
@@ -34,7 +36,9 @@ def config():
 @pytest.mark.soak
 def test_of_equal_models_one_passes_at_the_nominal_rate(config):
     rng = np.random.default_rng(8)
-    passed = sum(verdict(config, paired("all", *recalls(rng, 500), seed=i))["effect"].passed for i in range(1000))
+    passed = sum(
+        verdict(config, paired("all", *recalls(rng, 500), seed=i))["effect"].passed for i in range(1000)
+    )
     assert 12 <= passed <= 40  # of 1,000 at 2.5 %: 25, ± 3 standard deviations
 
 
@@ -48,7 +52,11 @@ def test_a_planted_difference_is_seen(config, lift, passes):
 def test_a_slice_left_behind_stops_it(config):
     rng = np.random.default_rng(10)
     overall = paired("all", *recalls(rng, 5000, 0.02))
-    parts = [paired("market=SE", *recalls(rng, 1000, 0.03)), paired("rung=declared", *recalls(rng, 1000, -0.1)), paired("market=NO", *recalls(rng, 50, -0.3))]
+    parts = [
+        paired("market=SE", *recalls(rng, 1000, 0.03)),
+        paired("rung=declared", *recalls(rng, 1000, -0.1)),
+        paired("market=NO", *recalls(rng, 50, -0.3)),
+    ]
     found = verdict(config, overall, parts)
     assert (found["effect"].passed, found["worst_slice"].passed) == (True, False)
     assert "rung=declared" in found["worst_slice"].said
@@ -58,7 +66,11 @@ def test_a_slice_left_behind_stops_it(config):
     assert (nobody.passed, "no slice has 200 users" in nobody.said) == (False, True)
 
 
-@pytest.mark.parametrize(("name", "value"), [("coverage_ratio", 0.5), ("overlap", 0.01), ("rights_violations", 1)])
+@pytest.mark.parametrize(
+    ("name", "value"), [("coverage_ratio", 0.5), ("overlap", 0.01), ("rights_violations", 1)]
+)
 def test_what_must_never_be(config, name, value):
-    found = verdict(config, paired("all", *recalls(np.random.default_rng(11), 3000, 0.05)), of_lists=FINE | {name: value})
+    found = verdict(
+        config, paired("all", *recalls(np.random.default_rng(11), 3000, 0.05)), of_lists=FINE | {name: value}
+    )
     assert [gate.name for gate in found.values() if not gate.passed] == [name]

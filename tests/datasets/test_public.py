@@ -15,7 +15,9 @@ NOW = dt.datetime(2025, 6, 1, tzinfo=dt.UTC)
 def folder(tmp_path):
     def _folder(**files):
         for name, text in files.items():
-            (tmp_path / name.replace("__", ".")).write_bytes(text if isinstance(text, bytes) else text.encode())
+            (tmp_path / name.replace("__", ".")).write_bytes(
+                text if isinstance(text, bytes) else text.encode()
+            )
         return str(tmp_path)
 
     return _folder
@@ -28,23 +30,42 @@ def judged(spark, config, name, path):
 
 
 def test_two_spellings_of_an_artist_keep_their_own_rows(spark, config, folder):
-    path = folder(user_artist_data__txt="1 10 3\n1 11 4\n1 12\n", artist_alias__txt="11\t10\n\t7\n", artist_data__txt="10\tMogwai\nbad\n")
+    path = folder(
+        user_artist_data__txt="1 10 3\n1 11 4\n1 12\n",
+        artist_alias__txt="11\t10\n\t7\n",
+        artist_data__txt="10\tMogwai\nbad\n",
+    )
     plays, found = judged(spark, config, "audioscrobbler", path)
     rows = plays.orderBy("plays").collect()
     assert [(row["track_id"], row["plays"]) for row in rows if not row["reasons"]] == [("10", 3), ("10", 4)]
     assert len({row["play_key"] for row in rows if not row["reasons"]}) == 2
     assert [row["row_text"] for row in rows if row["reasons"] == ["broken_line"]] == ["1 12"]
-    assert found.tracks.collect()[0].asDict() == {"track_id": "10", "title": "Mogwai", "artist_ids": ["10"], "artist_names": ["Mogwai"]}
+    assert found.tracks.collect()[0].asDict() == {
+        "track_id": "10",
+        "title": "Mogwai",
+        "artist_ids": ["10"],
+        "artist_names": ["Mogwai"],
+    }
 
 
 def test_movielens_reads_both_layouts_alike(spark, config, folder, tmp_path):
-    old = folder(ratings__dat="1::2::4::1260759144\n1::3::2::1260759144\n", movies__dat="2::Amélie (2001)::Comedy|Romance\n".encode("latin-1"))
+    old = folder(
+        ratings__dat="1::2::4::1260759144\n1::3::2::1260759144\n",
+        movies__dat="2::Amélie (2001)::Comedy|Romance\n".encode("latin-1"),
+    )
     plays, found = judged(spark, config, "movielens", old)
     before = sorted(tuple(row)[:-2] for row in plays.collect())
-    assert found.tracks.first().asDict() == {"track_id": "2", "title": "Amélie (2001)", "original_year": 2001, "tags": ["comedy", "romance"]}
+    assert found.tracks.first().asDict() == {
+        "track_id": "2",
+        "title": "Amélie (2001)",
+        "original_year": 2001,
+        "tags": ["comedy", "romance"],
+    }
     new = tmp_path / "csv"
     new.mkdir()
-    (new / "ratings.csv").write_text("userId,movieId,rating,timestamp\n1,2,4.0,1260759144\n1,3,2.0,1260759144\n")
+    (new / "ratings.csv").write_text(
+        "userId,movieId,rating,timestamp\n1,2,4.0,1260759144\n1,3,2.0,1260759144\n"
+    )
     (new / "movies.csv").write_text('movieId,title,genres\n2,"Amélie, the (2001)",(no genres listed)\n')
     plays, found = judged(spark, config, "movielens", str(new))
     assert sorted(tuple(row)[:-2] for row in plays.collect()) == before
@@ -54,7 +75,11 @@ def test_movielens_reads_both_layouts_alike(spark, config, folder, tmp_path):
 
 def test_lastfm_1k_names_what_has_no_id_and_knows_countries(spark, config, folder):
     lines = "u\t2009-05-04T23:08:57Z\ta1\tDeep  Dish\t\tFlash\nu\t2009-05-04T23:08:58Z\t\tdeep dish \t\tFLASH\nu\t2009-05-04T23:08:59Z\t\t\t\t\nshort\tline\n"
-    path = folder(plays__tsv=lines, profile__tsv="#id\tgender\tage\tcountry\tregistered\nu\tm\t\tJapan\t\n", README__md="no data")
+    path = folder(
+        plays__tsv=lines,
+        profile__tsv="#id\tgender\tage\tcountry\tregistered\nu\tm\t\tJapan\t\n",
+        README__md="no data",
+    )
     plays, found = judged(spark, config, "lastfm-1k", path)
     rows = plays.orderBy("played_at").collect()
     named = [row["track_id"] for row in rows if not row["reasons"]]
@@ -66,20 +91,40 @@ def test_lastfm_1k_names_what_has_no_id_and_knows_countries(spark, config, folde
 
 
 def test_lastfm_2k_has_at_most_ten_tags_an_artist_the_most_used_first(spark, config, folder):
-    tags = "tagID\ttagValue\n" + "".join(f"{i}\tTag {i:02}\n" for i in range(12)) + "12\tchanson fran\xe7aise\n"
-    given = "userID\tartistID\ttagID\tday\tmonth\tyear\n" + "".join(f"1\t5\t{i}\t1\t1\t2009\n" for i in range(13)) + "2\t5\t12\t1\t1\t2009\n"
-    path = folder(user_artists__dat="userID\tartistID\tweight\n1\t5\t7\n", artists__dat='id\tname\turl\tpictureURL\n5\t"Heroes" \xe9\tu\tp\n',
-                  tags__dat=tags.encode("latin-1"), user_taggedartists__dat=given)
+    tags = (
+        "tagID\ttagValue\n" + "".join(f"{i}\tTag {i:02}\n" for i in range(12)) + "12\tchanson fran\xe7aise\n"
+    )
+    given = (
+        "userID\tartistID\ttagID\tday\tmonth\tyear\n"
+        + "".join(f"1\t5\t{i}\t1\t1\t2009\n" for i in range(13))
+        + "2\t5\t12\t1\t1\t2009\n"
+    )
+    path = folder(
+        user_artists__dat="userID\tartistID\tweight\n1\t5\t7\n",
+        artists__dat='id\tname\turl\tpictureURL\n5\t"Heroes" \xe9\tu\tp\n',
+        tags__dat=tags.encode("latin-1"),
+        user_taggedartists__dat=given,
+    )
     _, found = judged(spark, config, "lastfm-2k", path)
     row = found.tracks.first()
-    assert (row["title"], row["tags"]) == ('"Heroes" \xe9', ["chanson française", *(f"tag {i:02}" for i in range(9))])
+    assert (row["title"], row["tags"]) == (
+        '"Heroes" \xe9',
+        ["chanson française", *(f"tag {i:02}" for i in range(9))],
+    )
 
 
-@pytest.mark.parametrize(("name", "say"), [
-    ("audioscrobbler", "no user_artist_data file"), ("movielens", "no ratings.csv or ratings.dat"), ("lastfm-1k", "no file of plays"),
-    ("lastfm-2k", "no user_artists.dat"), ("amazon", "is not `user item rating unixtime`"), ("listenbrainz", "no Parquet files"),
-    ("spotify-songs", "no Parquet file"),
-])
+@pytest.mark.parametrize(
+    ("name", "say"),
+    [
+        ("audioscrobbler", "no user_artist_data file"),
+        ("movielens", "no ratings.csv or ratings.dat"),
+        ("lastfm-1k", "no file of plays"),
+        ("lastfm-2k", "no user_artists.dat"),
+        ("amazon", "is not `user item rating unixtime`"),
+        ("listenbrainz", "no Parquet files"),
+        ("spotify-songs", "no Parquet file"),
+    ],
+)
 def test_a_folder_of_something_else_is_refused_with_what_was_looked_for(spark, config, folder, name, say):
     with pytest.raises(InputError, match=say):
         IMPORTERS[name](spark, folder(notes__txt="a poem", log__tsv="a\tb"), config())

@@ -45,7 +45,9 @@ def amazon(folder):
 def listenbrainz(folder):
     listens = pd.concat([pd.read_parquet(file) for file in sorted((folder / LB).glob("*dump-*/*.parquet"))])
     names = listens["artist_name"].str.lower() + "\0" + listens["recording_name"].str.lower()
-    unique = listens.assign(track=listens["recording_mbid"].fillna(names)).drop_duplicates(["user_id", "track", "listened_at"])
+    unique = listens.assign(track=listens["recording_mbid"].fillna(names)).drop_duplicates(
+        ["user_id", "track", "listened_at"]
+    )
     return len(listens), len(unique), 0
 
 
@@ -55,9 +57,12 @@ def spotify(folder):
 
 
 WORLDS = [
-    ("lastfm-1k", "lastfm1k_sample", lastfm_1k, 1192), ("lastfm-2k", "lastfm-2k", lastfm_2k, 17_632),
+    ("lastfm-1k", "lastfm1k_sample", lastfm_1k, 1192),
+    ("lastfm-2k", "lastfm-2k", lastfm_2k, 17_632),
     ("audioscrobbler", "audioscrobbler_small", audioscrobbler, 30_537),
-    ("movielens", "ml-latest-small", movielens, 9125), ("amazon", "amazon_music_dmf", amazon, 0), ("listenbrainz", "listenbrainz_fixtures", listenbrainz, 64),
+    ("movielens", "ml-latest-small", movielens, 9125),
+    ("amazon", "amazon_music_dmf", amazon, 0),
+    ("listenbrainz", "listenbrainz_fixtures", listenbrainz, 64),
     ("spotify-songs", "spotify_songs", spotify, 28_356),
 ]
 
@@ -68,5 +73,10 @@ def test_a_real_folder_enters_whole(spark, store, config, name, folder, count, t
     path = shared_data(folder)
     read, accepted, users = count(path)
     result = ingest(store, IMPORTERS[name](spark, str(path), config()), config(), dt.datetime.now(dt.UTC), {})
-    assert (result.read, result.accepted, result.rejected, result.duplicates) == (read, accepted, 0, read - accepted)
+    assert (result.read, result.accepted, result.rejected, result.duplicates) == (
+        read,
+        accepted,
+        0,
+        read - accepted,
+    )
     assert [store.read(table).count() for table in ("plays", "tracks", "users")] == [accepted, tracks, users]

@@ -13,8 +13,13 @@ from trackpools.shell.command import Options
 from trackpools.shell.store import Store
 
 FOLDERS = {
-    "lastfm-1k": "lastfm1k_sample", "lastfm-2k": "lastfm-2k", "audioscrobbler": "audioscrobbler_small", "movielens": "ml-latest-small",
-    "amazon": "amazon_music_dmf", "listenbrainz": "listenbrainz_fixtures", "spotify-songs": "spotify_songs",
+    "lastfm-1k": "lastfm1k_sample",
+    "lastfm-2k": "lastfm-2k",
+    "audioscrobbler": "audioscrobbler_small",
+    "movielens": "ml-latest-small",
+    "amazon": "amazon_music_dmf",
+    "listenbrainz": "listenbrainz_fixtures",
+    "spotify-songs": "spotify_songs",
 }
 
 
@@ -26,7 +31,9 @@ def test_a_real_folder_becomes_a_release_on_both_engines(spark, config, tmp_path
         c = config(f"train.engine={engine}", f"store.root={tmp_path / engine}")
         began = time.monotonic()
         read = work.import_log(c, Options(quiet=True), name, path).more
-        work.run_stages(c, Options(quiet=True), "run", stages.STAGES, publish=True, as_of=None, known_as_of=None)
+        work.run_stages(
+            c, Options(quiet=True), "run", stages.STAGES, publish=True, as_of=None, known_as_of=None
+        )
         took = time.monotonic() - began
         assert read["read"] == read["accepted"] + read["rejected"] + read["duplicates"]
         store = Store(spark, c.store)
@@ -39,8 +46,18 @@ def test_a_real_folder_becomes_a_release_on_both_engines(spark, config, tmp_path
         )
         pools = store.read("pools")
         bits = pools.select(F.explode("candidates.sources").alias("bits")).groupBy("bits").count().collect()
-        shares = {s.name: sum(row["count"] for row in bits if row["bits"] >> s.bit & 1) / max(1, sum(row["count"] for row in bits)) for s in SOURCES}
-        drops = {row["rule"]: row["n"] for row in pools.select(F.explode("drops").alias("rule", "n")).groupBy("rule").agg(F.sum("n").alias("n")).collect()}
+        shares = {
+            s.name: sum(row["count"] for row in bits if row["bits"] >> s.bit & 1)
+            / max(1, sum(row["count"] for row in bits))
+            for s in SOURCES
+        }
+        drops = {
+            row["rule"]: row["n"]
+            for row in pools.select(F.explode("drops").alias("rule", "n"))
+            .groupBy("rule")
+            .agg(F.sum("n").alias("n"))
+            .collect()
+        }
         print("  named by", {name: f"{share:.0%}" for name, share in shares.items()}, "dropped", drops)
         assert rows["pools"] > 0
         # whoever is short says why

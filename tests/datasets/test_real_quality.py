@@ -18,7 +18,9 @@ LIKED, LEAST = 4.0, 5
 def movielens(folder):
     shutil.copy(shared_data("ml-latest-small") / "movies.csv", folder / "movies.csv")
     with (shared_data("ml-latest-small") / "ratings.csv").open(encoding="utf-8") as file:
-        rows = [(row["userId"], row["movieId"], row["rating"], row["timestamp"]) for row in csv.DictReader(file)]
+        rows = [
+            (row["userId"], row["movieId"], row["rating"], row["timestamp"]) for row in csv.DictReader(file)
+        ]
 
     def write(kept):
         with (folder / "ratings.csv").open("w", encoding="utf-8") as file:
@@ -30,13 +32,17 @@ def movielens(folder):
 def amazon(folder):
     (path,) = shared_data("amazon_music_dmf").glob("*.txt")
     rows = [tuple(line.split()) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    return rows, lambda kept: (folder / "ratings.txt").write_text("".join(" ".join(row) + "\n" for row in kept), encoding="utf-8")
+    return rows, lambda kept: (folder / "ratings.txt").write_text(
+        "".join(" ".join(row) + "\n" for row in kept), encoding="utf-8"
+    )
 
 
 def split(rows):
     """(kept, liked of the last fifth) by user and time, of users with five items at least; of the others all is kept."""
     kept, later = [], []
-    for _, group in groupby(sorted(rows, key=lambda row: (row[0], int(row[3]), row[1])), key=lambda row: row[0]):
+    for _, group in groupby(
+        sorted(rows, key=lambda row: (row[0], int(row[3]), row[1])), key=lambda row: row[0]
+    ):
         mine = list(group)
         cut = len(mine) - (len(mine) // 5 if len(mine) >= LEAST else 0)
         kept += mine[:cut]
@@ -56,13 +62,20 @@ def test_the_blend_is_no_worse_than_its_best_source_less_two_percent(spark, conf
     day = dt.datetime.fromtimestamp(max(int(row[3]) for row in kept), dt.UTC).date() + dt.timedelta(days=1)
     flow = prepared(config("rules.min_listeners=1"), day, name, str(folder))
     ids, recordings = (flow.store.read(table) for table in ("user_ids", "recording_ids"))
-    pairs = spark.createDataFrame(later, "user_id string, recording_id string").join(ids, "user_id").join(recordings, "recording_id").select("user_idx", "recording_idx")
+    pairs = (
+        spark.createDataFrame(later, "user_id string, recording_id string")
+        .join(ids, "user_id")
+        .join(recordings, "recording_id")
+        .select("user_idx", "recording_idx")
+    )
     found = Measured([])
     with trial(flow, "exclude", pairs) as one:
         recalls = of_sources(one, "new", lambda _: None, found)
     best = max((source for source in recalls if source != "blend"), key=lambda source: recalls[source].mean())
     low, high = interval(recalls["blend"] - recalls[best])
-    print(f"\n{name}: {len(one.users)} users, blend {recalls['blend'].mean():.4f}, {best} {recalls[best].mean():.4f}, difference {low:+.4f} to {high:+.4f}")
+    print(
+        f"\n{name}: {len(one.users)} users, blend {recalls['blend'].mean():.4f}, {best} {recalls[best].mean():.4f}, difference {low:+.4f} to {high:+.4f}"
+    )
     for figure, values in found.figures.items():
         print(f"  {figure}: {values[0]:.4f}")
     assert recalls["blend"].mean() >= 0.98 * recalls[best].mean()

@@ -30,7 +30,9 @@ def test_an_arc_is_followed_wherever_three_levels_are_known(arc, level):
     assert follows(level[order], arc) == ((~np.isnan(level)).sum() >= 3)
 
 
-@pytest.mark.parametrize(("levels", "arc"), [((0.1, 0.5, 0.9), "rising"), ((0.9, 0.5, 0.1), "falling"), ((0.1, 0.9, 0.2), "peak")])
+@pytest.mark.parametrize(
+    ("levels", "arc"), [((0.1, 0.5, 0.9), "rising"), ((0.9, 0.5, 0.1), "falling"), ((0.1, 0.9, 0.2), "peak")]
+)
 def test_an_arc_is_not_another(levels, arc):
     assert [one for one in ("rising", "falling", "peak") if follows(np.array(levels), one)] == [arc]
 

@@ -16,10 +16,17 @@ def small_ask(seed):
     rng = np.random.default_rng(seed)
     n = int(rng.integers(2, 10))
     ask = Ask(
-        rng.random(n), rng.integers(100, 400, n).astype(float), rng.integers(0, 4, n), rng.integers(0, 5, n),
-        tuple((rng.random(n) < 0.5, float(rng.choice([0.3, 0.5, 0.6]))) for _ in range(rng.integers(0, 3))), rng.random(n) < 0.1,
-        int(rng.integers(1, 7)) if rng.random() < 0.6 else None, None, int(rng.integers(1, 4)) if rng.random() < 0.5 else None,
-        int(rng.integers(1, 3)) if rng.random() < 0.3 else None, bool(rng.random() < 0.3),
+        rng.random(n),
+        rng.integers(100, 400, n).astype(float),
+        rng.integers(0, 4, n),
+        rng.integers(0, 5, n),
+        tuple((rng.random(n) < 0.5, float(rng.choice([0.3, 0.5, 0.6]))) for _ in range(rng.integers(0, 3))),
+        rng.random(n) < 0.1,
+        int(rng.integers(1, 7)) if rng.random() < 0.6 else None,
+        None,
+        int(rng.integers(1, 4)) if rng.random() < 0.5 else None,
+        int(rng.integers(1, 3)) if rng.random() < 0.3 else None,
+        bool(rng.random() < 0.3),
     )
     if ask.tracks is None or rng.random() < 0.3:
         length = float(rng.integers(300, 1800))
@@ -30,7 +37,9 @@ def small_ask(seed):
 def by_trying(ask):
     """Whether any set of candidates is what is asked: the oracle."""
     sizes = [ask.tracks] if ask.tracks else range(1, len(ask) + 1)
-    return any(holds(ask, np.array(rows)) for size in sizes for rows in itertools.combinations(range(len(ask)), size))
+    return any(
+        holds(ask, np.array(rows)) for size in sizes for rows in itertools.combinations(range(len(ask)), size)
+    )
 
 
 @settings(max_examples=150, deadline=None)
@@ -56,7 +65,9 @@ def shop():
     """A thousand candidates."""
     rng = np.random.default_rng(3)
     n = 1000
-    return Ask(rng.random(n), rng.normal(230, 50, n).clip(60), rng.integers(0, 300, n), rng.integers(0, 500, n))
+    return Ask(
+        rng.random(n), rng.normal(230, 50, n).clip(60), rng.integers(0, 300, n), rng.integers(0, 500, n)
+    )
 
 
 def test_of_many_the_best_are_chosen_best_first(shop):

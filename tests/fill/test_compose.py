@@ -13,19 +13,57 @@ from trackpools.fill.relax import STEPS, relaxed
 from trackpools.fill.tracks import passing
 from trackpools.shell.settings import load_config
 
-HOUSE = load_config().fill.model_copy(update={"tracks": 8, "artist_cap": 2, "retrieved": 100, "solver_s": 1.0})
-HARD = {"artists", "no_artists", "tags", "no_tags", "years", "no_years", "tempo", "energy", "popularity", "artist_rank", "heard", "quiet_days", "clean",
-        "languages", "no_languages", "no_versions", "top", "artist_cap", "album_cap", "parts"}
+HOUSE = load_config().fill.model_copy(
+    update={"tracks": 8, "artist_cap": 2, "retrieved": 100, "solver_s": 1.0}
+)
+HARD = {
+    "artists",
+    "no_artists",
+    "tags",
+    "no_tags",
+    "years",
+    "no_years",
+    "tempo",
+    "energy",
+    "popularity",
+    "artist_rank",
+    "heard",
+    "quiet_days",
+    "clean",
+    "languages",
+    "no_languages",
+    "no_versions",
+    "top",
+    "artist_cap",
+    "album_cap",
+    "parts",
+}
 BANDS = st.tuples(st.floats(0, 1), st.floats(0, 1)).map(lambda ends: Band(low=min(ends), high=max(ends)))
 FILTERS = st.builds(
-    Filter, tags=st.lists(st.sampled_from(TAGS), max_size=2).map(tuple), no_tags=st.lists(st.sampled_from(TAGS), max_size=1).map(tuple),
-    energy=st.none() | BANDS, heard=st.sampled_from([None, None, True, False]), quiet_days=st.sampled_from([None, None, 7, 30]),
-    years=st.sampled_from([(), (Band(low=1980),), (Band(high=1999),)]), no_versions=st.sampled_from([(), ("live",)]), clean=st.sampled_from([None, True]),
+    Filter,
+    tags=st.lists(st.sampled_from(TAGS), max_size=2).map(tuple),
+    no_tags=st.lists(st.sampled_from(TAGS), max_size=1).map(tuple),
+    energy=st.none() | BANDS,
+    heard=st.sampled_from([None, None, True, False]),
+    quiet_days=st.sampled_from([None, None, 7, 30]),
+    years=st.sampled_from([(), (Band(low=1980),), (Band(high=1999),)]),
+    no_versions=st.sampled_from([(), ("live",)]),
+    clean=st.sampled_from([None, True]),
 )
 ASKED = st.builds(
-    Constraints, tracks=st.none() | st.integers(1, 12), seconds=st.none() | st.integers(300, 3000), every=FILTERS, artist_cap=st.none() | st.integers(1, 3),
-    parts=st.lists(st.builds(Part, of=FILTERS, share=st.sampled_from([0.2, 0.4, 0.6])), max_size=2).map(tuple), closed=st.booleans(),
-    album_cap=st.none() | st.integers(1, 3), apart=st.booleans(), arc=st.sampled_from([None, "rising", "falling", "peak"]), prefer=FILTERS,
+    Constraints,
+    tracks=st.none() | st.integers(1, 12),
+    seconds=st.none() | st.integers(300, 3000),
+    every=FILTERS,
+    artist_cap=st.none() | st.integers(1, 3),
+    parts=st.lists(st.builds(Part, of=FILTERS, share=st.sampled_from([0.2, 0.4, 0.6])), max_size=2).map(
+        tuple
+    ),
+    closed=st.booleans(),
+    album_cap=st.none() | st.integers(1, 3),
+    apart=st.booleans(),
+    arc=st.sampled_from([None, "rising", "falling", "peak"]),
+    prefer=FILTERS,
 ).map(lambda one: one if one.parts else one.model_copy(update={"closed": False}))
 
 
@@ -42,12 +80,24 @@ def test_hard_constraints_hold_and_what_does_not_is_said(seed, wanted):
     assert len(np.unique(catalogue.song[made.rows])) == len(made.rows), "no song twice"
     if not len(made.rows):
         assert made.why
-        assert not any(one.met for one in told if one.name in HARD and not one.name.endswith("_cap")), "nothing is no playlist of what was asked"
+        assert not any(one.met for one in told if one.name in HARD and not one.name.endswith("_cap")), (
+            "nothing is no playlist of what was asked"
+        )
         return
-    assert {one.name for one in told if not one.met} <= {"tracks", "seconds", "arc", "apart", *(f"part {n + 1}" for n in range(len(wanted.parts)))}
+    assert {one.name for one in told if not one.met} <= {
+        "tracks",
+        "seconds",
+        "arc",
+        "apart",
+        *(f"part {n + 1}" for n in range(len(wanted.parts))),
+    }
     assert all(passing(catalogue, wanted.every, who)[made.rows])
     assert all(one.met for one in told if one.name in HARD)
-    assert all(one.met for one in told) or made.why or {one.name for one in told if not one.met} <= {"arc", "apart"}
+    assert (
+        all(one.met for one in told)
+        or made.why
+        or {one.name for one in told if not one.met} <= {"arc", "apart"}
+    )
     again, _ = filled(catalogue, wanted, who)
     assert again.rows.tolist() == made.rows.tolist()
 
@@ -77,27 +127,69 @@ def test_what_was_loosened_in_vain_is_told():
 
 def test_what_is_refused_is_never_loosened():
     wanted = Constraints(
-        tracks=5, seconds=1000, apart=True, artist_cap=1, album_cap=1, parts=(Part(of=Filter(tags=("rock",)), share=0.4),),
-        every=Filter(no_artists=("x",), no_tags=("y",), no_versions=("live",), no_languages=("en",), clean=True, heard=False, artists=("z",), years=(Band(low=1990, high=1999),),
-                     no_years=(Band(low=1995, high=1995),), tempo=Band(low=100), energy=Band(high=0.5), popularity=Band(low=0.9), quiet_days=30))
+        tracks=5,
+        seconds=1000,
+        apart=True,
+        artist_cap=1,
+        album_cap=1,
+        parts=(Part(of=Filter(tags=("rock",)), share=0.4),),
+        every=Filter(
+            no_artists=("x",),
+            no_tags=("y",),
+            no_versions=("live",),
+            no_languages=("en",),
+            clean=True,
+            heard=False,
+            artists=("z",),
+            years=(Band(low=1990, high=1999),),
+            no_years=(Band(low=1995, high=1995),),
+            tempo=Band(low=100),
+            energy=Band(high=0.5),
+            popularity=Band(low=0.9),
+            quiet_days=30,
+        ),
+    )
     *_, (last, taken) = relaxed(wanted)
     assert len(taken) == len(STEPS)
-    for name in ("no_artists", "no_tags", "no_versions", "no_languages", "no_years", "clean", "heard", "artists"):
+    for name in (
+        "no_artists",
+        "no_tags",
+        "no_versions",
+        "no_languages",
+        "no_years",
+        "clean",
+        "heard",
+        "artists",
+    ):
         assert getattr(last.every, name) == getattr(wanted.every, name)
     assert last.every.years == (Band(low=1985, high=2004),)
     assert (last.every.tempo.low, last.every.quiet_days, last.artist_cap, last.tracks) == (85, 15, 2, 5)
 
 
 def test_what_binds_is_named_with_what_there_would_be_without_it():
-    catalogue = tracks([{"title": f"s{n}", "tags": ["rock"] if n < 3 else ["jazz"] if n < 30 else None, "artist_names": [f"a{n}"]} for n in range(40)])
+    catalogue = tracks(
+        [
+            {
+                "title": f"s{n}",
+                "tags": ["rock"] if n < 3 else ["jazz"] if n < 30 else None,
+                "artist_names": [f"a{n}"],
+            }
+            for n in range(40)
+        ]
+    )
     made, told = filled(catalogue, Constraints(tracks=10, every=Filter(tags=("rock",))), listener())
     assert len(made.rows) == 3
     assert made.why == "tags: 3 tracks pass, 40 without it; of 10 of 40 it is unknown"
-    assert [(one.name, one.met, one.got) for one in told] == [("tracks", False, "3"), ("tags", True, "3 of 3")]
+    assert [(one.name, one.met, one.got) for one in told] == [
+        ("tracks", False, "3"),
+        ("tags", True, "3 of 3"),
+    ]
 
 
 def test_of_tracks_of_unknown_length_no_half_hour_is_made():
-    made, told = filled(tracks([{"title": f"s{n}"} for n in range(20)]), Constraints(seconds=1800), listener())
+    made, told = filled(
+        tracks([{"title": f"s{n}"} for n in range(20)]), Constraints(seconds=1800), listener()
+    )
     assert (len(made.rows), made.why) == (0, "seconds: of all 20 tracks the length is unknown")
     assert not told[0].met
 
@@ -111,12 +203,27 @@ def test_what_is_preferred_comes_first_and_costs_nothing_where_it_lacks():
 
 def test_a_seed_is_in_and_one_that_may_not_be_had_is_told():
     catalogue = tracks([{"title": f"s{n}", "artist_names": [f"a{n}"]} for n in range(30)])
-    made, told = filled(catalogue, Constraints(tracks=3, seeds=("s29", "nothing")), listener(), seeds={"s29": 29, "nothing": None})
+    made, told = filled(
+        catalogue,
+        Constraints(tracks=3, seeds=("s29", "nothing")),
+        listener(),
+        seeds={"s29": 29, "nothing": None},
+    )
     assert 29 in made.rows
-    assert [(one.wanted, one.met, one.got) for one in told if one.name == "seed"] == [("s29", True, "in it"), ("nothing", False, "not to be had")]
+    assert [(one.wanted, one.met, one.got) for one in told if one.name == "seed"] == [
+        ("s29", True, "in it"),
+        ("nothing", False, "not to be had"),
+    ]
 
 
-@pytest.mark.parametrize(("wanted", "most"), [(Constraints(tracks=6), 2), (Constraints(tracks=6, artist_cap=1), 1), (Constraints(tracks=6, every=Filter(artists=("a0",))), 6)])
+@pytest.mark.parametrize(
+    ("wanted", "most"),
+    [
+        (Constraints(tracks=6), 2),
+        (Constraints(tracks=6, artist_cap=1), 1),
+        (Constraints(tracks=6, every=Filter(artists=("a0",))), 6),
+    ],
+)
 def test_an_artist_has_few_tracks_unless_one_asks_for_him(wanted, most):
     catalogue = tracks([{"title": f"s{n}", "artist_names": ["a0" if n < 10 else f"a{n}"]} for n in range(30)])
     made, _ = filled(catalogue, wanted, listener())

@@ -20,15 +20,24 @@ WHO = listener({n: n % 40 for n in range(0, 200, 2)})
 
 def start(wanted, lot, world, share=0.1, seeds=None):
     config = load_config(settings=[f"fill.explore={share}"])
-    return Given(world, everything(world), wanted, WHO, seeds or {}, config.fill, config.llm, np.array(lot, np.int64))
+    return Given(
+        world, everything(world), wanted, WHO, seeds or {}, config.fill, config.llm, np.array(lot, np.int64)
+    )
 
 
 @settings(max_examples=60, deadline=None)
 @given(
-    st.integers(0, 50), st.integers(0, 10_000), st.sampled_from([
-        Constraints(tracks=20), Constraints(tracks=25, artist_cap=2, apart=True), Constraints(seconds=3600.0, tolerance=0.03), Constraints(tracks=20, arc="rising"),
-        Constraints(tracks=15, every=Filter(no_tags=("jazz",), quiet_days=7)),
-    ]),
+    st.integers(0, 50),
+    st.integers(0, 10_000),
+    st.sampled_from(
+        [
+            Constraints(tracks=20),
+            Constraints(tracks=25, artist_cap=2, apart=True),
+            Constraints(seconds=3600.0, tolerance=0.03),
+            Constraints(tracks=20, arc="rising"),
+            Constraints(tracks=15, every=Filter(no_tags=("jazz",), quiet_days=7)),
+        ]
+    ),
 )
 def test_all_that_held_goes_on_holding_and_only_the_lot_comes_in(seed, prompt, wanted):
     world = some(seed % 5, size=200)
@@ -60,7 +69,9 @@ def test_every_track_that_fits_is_as_likely_as_it_is_said_to_be():
             drawn[place][int(made[place])] += 1
             assert chance_of.setdefault(place, chance) == chance
     assert len(drawn) > 10
-    assert {place: round(1 / chance_of[place]) for place in drawn} == {place: len(some) for place, some in drawn.items()}
+    assert {place: round(1 / chance_of[place]) for place in drawn} == {
+        place: len(some) for place, some in drawn.items()
+    }
     for one in range(180, 190):
         draws = [(some.total(), chance_of[place]) for place, some in drawn.items() if one in some]
         expected, spread = sum(n * p for n, p in draws), sum(n * p * (1 - p) for n, p in draws) ** 0.5
@@ -74,7 +85,12 @@ def test_a_seed_keeps_its_place_and_what_could_not_be_had_is_not_made_worse():
     seeds = {title: int(free[0])}
     wanted = Constraints(tracks=10, seeds=(title,))
     for number in range(30):
-        made = filled(start(wanted, range(150, 200), world, share=1.0, seeds=seeds), FillRequest(user_id=f"u{number}"), None, Clock())
+        made = filled(
+            start(wanted, range(150, 200), world, share=1.0, seeds=seeds),
+            FillRequest(user_id=f"u{number}"),
+            None,
+            Clock(),
+        )
         assert seeds[title] in made.made.rows
     unmet = Constraints(tracks=300)
     made = filled(start(unmet, range(150, 200), world), FillRequest(user_id="u"), None, Clock())
@@ -83,5 +99,10 @@ def test_a_seed_keeps_its_place_and_what_could_not_be_had_is_not_made_worse():
 
 def test_short_lists_have_no_slot():
     world = some(5, size=200)
-    made = filled(start(Constraints(tracks=20), range(150, 200), world, share=0.04), FillRequest(user_id="u"), None, Clock())
+    made = filled(
+        start(Constraints(tracks=20), range(150, 200), world, share=0.04),
+        FillRequest(user_id="u"),
+        None,
+        Clock(),
+    )
     assert not made.chances

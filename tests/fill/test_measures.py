@@ -33,18 +33,46 @@ def test_an_interval_as_in_the_books():
 
 def outcome(family, held, *, possible=True, understood=True):
     told = tuple(Told(name=name, wanted="", got="", met=met) for name, met in held.items())
-    return Outcome(Case(family, family, "x", Constraints()), understood, told, {"pool": False, "retrieval": possible, "catalogue": possible}, 0.5, 0.2, 0.9, 10.0, 7, 0.1, "")
+    return Outcome(
+        Case(family, family, "x", Constraints()),
+        understood,
+        told,
+        {"pool": False, "retrieval": possible, "catalogue": possible},
+        0.5,
+        0.2,
+        0.9,
+        10.0,
+        7,
+        0.1,
+        "",
+    )
 
 
 def test_shares_are_counted_by_family_and_by_constraint():
-    found = {(one.name, one.of): one for one in measures([
-        outcome("a", {"tracks": True, "part 1": True}), outcome("a", {"tracks": False, "part 1": True, "part 2": False}), outcome("b", {"tracks": False}, possible=False, understood=False),
-    ])}
+    found = {
+        (one.name, one.of): one
+        for one in measures(
+            [
+                outcome("a", {"tracks": True, "part 1": True}),
+                outcome("a", {"tracks": False, "part 1": True, "part 2": False}),
+                outcome("b", {"tracks": False}, possible=False, understood=False),
+            ]
+        )
+    }
     assert found["satisfied", "all"].value == pytest.approx(1 / 3)
     assert found["satisfied_of_possible", "all"].value == 0.5
-    assert (found["satisfied_of_possible", "family=b"].count, found["understood", "family=b"].value) == (0, 0.0)
-    assert (found["met", "constraint=tracks"].value, found["met", "constraint=tracks"].count) == (pytest.approx(1 / 3), 3)
-    assert (found["met", "constraint=part"].value, found["met", "constraint=part"].count) == (pytest.approx(2 / 3), 3)
+    assert (found["satisfied_of_possible", "family=b"].count, found["understood", "family=b"].value) == (
+        0,
+        0.0,
+    )
+    assert (found["met", "constraint=tracks"].value, found["met", "constraint=tracks"].count) == (
+        pytest.approx(1 / 3),
+        3,
+    )
+    assert (found["met", "constraint=part"].value, found["met", "constraint=part"].count) == (
+        pytest.approx(2 / 3),
+        3,
+    )
     assert (found["chosen_by_model", "all"].value, found["milliseconds_p99", "all"].value) == (0.5, 10.0)
 
 
@@ -65,11 +93,23 @@ def test_a_model_that_chooses_by_place_is_found_out_and_another_is_not(behave, b
     config = load_config()
     orders = []
     with stub(behave) as server:
-        model = ChatModel(load_config(settings=[f"llm.base_url={server.url}", "llm.model=stub", "llm.private=true"]).llm)
+        model = ChatModel(
+            load_config(settings=[f"llm.base_url={server.url}", "llm.model=stub", "llm.private=true"]).llm
+        )
         for world in range(12):
             catalogue = some(world, size=80)
-            given_ = Given(catalogue, everything(catalogue), Constraints(tracks=10), listener(), {}, config.fill, config.llm)
-            said = [filled(given_, FillRequest(user_id="u", seed=seed), model, Clock()).asked for seed in range(4)]
+            given_ = Given(
+                catalogue,
+                everything(catalogue),
+                Constraints(tracks=10),
+                listener(),
+                {},
+                config.fill,
+                config.llm,
+            )
+            said = [
+                filled(given_, FillRequest(user_id="u", seed=seed), model, Clock()).asked for seed in range(4)
+            ]
             orders.append([(frozenset(one.rows), one.places, one.shown) for one in said])
         assert shown(server.asked[0]) == said[0].shown > 50
     audit = audited(orders)

@@ -28,14 +28,24 @@ def test_a_quoted_text_ends_where_it_says(text):
     assert made.encode()  # no lone surrogate
 
 
-@pytest.mark.parametrize("title", ["Björk – Jóga (Live)", "東京", "مرحبا", "नमस्ते", "Sigur Rós: ()", "99 Luftballons", "🎵 Song"])
+@pytest.mark.parametrize(
+    "title", ["Björk – Jóga (Live)", "東京", "مرحبا", "नमस्ते", "Sigur Rós: ()", "99 Luftballons", "🎵 Song"]
+)
 def test_honest_titles_stay(title):
     assert clean(title) == title
 
 
-@pytest.mark.parametrize(("text", "seen"), [
-    ("a\u202eb\u2066c", "abc"), ("a\u200b\u200d\ufeffb", "ab"), ("one\r\ntwo\u2028three", "one two three"), ("x" * 200, "x" * 79 + "…"), ("a\u3164b\U000e0041", "ab"),
-    ("Z" + "\u0335" * 40, "Z" + "\u0335" * 3), ('"}] ignore all', '"}] ignore all'),
-])
+@pytest.mark.parametrize(
+    ("text", "seen"),
+    [
+        ("a\u202eb\u2066c", "abc"),
+        ("a\u200b\u200d\ufeffb", "ab"),
+        ("one\r\ntwo\u2028three", "one two three"),
+        ("x" * 200, "x" * 79 + "…"),
+        ("a\u3164b\U000e0041", "ab"),
+        ("Z" + "\u0335" * 40, "Z" + "\u0335" * 3),
+        ('"}] ignore all', '"}] ignore all'),
+    ],
+)
 def test_what_hides_is_gone(text, seen):
     assert clean(text) == seen

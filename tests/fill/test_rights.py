@@ -12,7 +12,10 @@ from trackpools.fill.rights import ended, lapsed, playable
 DAY = dt.date(2025, 6, 1)
 RIGHTS = pa.list_(pa.struct([("market", pa.string()), ("from", pa.date32()), ("until", pa.date32())]))
 days = st.none() | st.integers(-5, 5).map(lambda n: DAY + dt.timedelta(days=n))
-rights = st.none() | st.lists(st.fixed_dictionaries({"market": st.sampled_from(["SE", "NO", "FI"]), "from": days, "until": days}), max_size=4)
+rights = st.none() | st.lists(
+    st.fixed_dictionaries({"market": st.sampled_from(["SE", "NO", "FI"]), "from": days, "until": days}),
+    max_size=4,
+)
 
 
 def may(told, market, groups, day):
@@ -20,15 +23,24 @@ def may(told, market, groups, day):
     if not told:
         return True
     return any(
-        groups.get(one["market"], one["market"]) == market and (one["from"] or dt.date.min) <= day < (one["until"] or dt.date.max) for one in told
+        groups.get(one["market"], one["market"]) == market
+        and (one["from"] or dt.date.min) <= day < (one["until"] or dt.date.max)
+        for one in told
     )
 
 
 @settings(deadline=None)
-@given(st.lists(rights, max_size=8), st.integers(0, 4), st.sampled_from([{}, {"SE": "nordic", "NO": "nordic"}]))
+@given(
+    st.lists(rights, max_size=8), st.integers(0, 4), st.sampled_from([{}, {"SE": "nordic", "NO": "nordic"}])
+)
 def test_what_played_at_the_release_and_may_not_today_is_found_and_nothing_that_may(catalogue, later, groups):
     today = DAY + dt.timedelta(days=later)
-    table = pa.table({"track_id": pa.array([f"t{n}" for n in range(len(catalogue))], pa.string()), "rights": pa.array(catalogue, RIGHTS)})
+    table = pa.table(
+        {
+            "track_id": pa.array([f"t{n}" for n in range(len(catalogue))], pa.string()),
+            "rights": pa.array(catalogue, RIGHTS),
+        }
+    )
     rows = [row for batch in table.to_batches() for row in ended(batch, DAY, today).to_pylist()]
     for market in ("SE", "NO", "FI", "nordic", "*"):
         gone = lapsed(rows, market, groups, today)

@@ -12,9 +12,17 @@ from trackpools.fill.constraints import Constraints
 from trackpools.fill.grammar import LANGUAGES
 from trackpools.fill.suite import OURS, cases, load
 
-WORLD = tracks([
-    {"title": f"Title {n}", "artist_names": [f"The {'ABCDE'[n % 5]} Band"], "tags": [["rock", "hip hop", "jazz", "R&B"][n % 4]], "language": "fr"} for n in range(60)
-])
+WORLD = tracks(
+    [
+        {
+            "title": f"Title {n}",
+            "artist_names": [f"The {'ABCDE'[n % 5]} Band"],
+            "tags": [["rock", "hip hop", "jazz", "R&B"][n % 4]],
+            "language": "fr",
+        }
+        for n in range(60)
+    ]
+)
 EVERYTHING = np.ones(60, bool)
 
 
@@ -30,7 +38,12 @@ def test_the_rules_read_every_prompt_as_it_is_meant():
     for one in made:
         understood = read(one.prompt, WORLD.words)
         assert understood.not_applied == (), one.prompt
-        found, wants = (each.model_copy(update={"prefer": Constraints().prefer, "seeds": tuple(map(str.lower, each.seeds))}) for each in (understood.constraints, one.wants))
+        found, wants = (
+            each.model_copy(
+                update={"prefer": Constraints().prefer, "seeds": tuple(map(str.lower, each.seeds))}
+            )
+            for each in (understood.constraints, one.wants)
+        )
         assert found == wants, one.prompt
         assert not re.search(r"\{\w+\}", one.prompt)
 
@@ -43,11 +56,18 @@ def test_prompts_that_need_what_a_catalogue_lacks_are_left_out_and_told():
     assert all(one.wants.every.tags == () for one in made)
 
 
-@pytest.mark.parametrize(("text", "said"), [
-    ("version: 1\nprompts: []", "is no suite"), ("version: 1\nprompts: [{family: x, prompt: y}]", "is no suite"), ("a: [", "cannot be read"), ("- 1", "is no suite"),
-    ("version: 1\nprompts: [{family: x, prompt: y, wants: {tracks: 0}}]", "no constraints"), ("version: 1\nprompts: [{family: x, prompt: y, wants: {trakcs: 3}}]", "no constraints"),
-    ("version: !!python/object:os.system 1", "cannot be read"),
-])
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("version: 1\nprompts: []", "is no suite"),
+        ("version: 1\nprompts: [{family: x, prompt: y}]", "is no suite"),
+        ("a: [", "cannot be read"),
+        ("- 1", "is no suite"),
+        ("version: 1\nprompts: [{family: x, prompt: y, wants: {tracks: 0}}]", "no constraints"),
+        ("version: 1\nprompts: [{family: x, prompt: y, wants: {trakcs: 3}}]", "no constraints"),
+        ("version: !!python/object:os.system 1", "cannot be read"),
+    ],
+)
 def test_what_is_no_suite_is_refused(tmp_path, text, said):
     path = tmp_path / "prompts.yml"
     path.write_text(text)
@@ -57,7 +77,9 @@ def test_what_is_no_suite_is_refused(tmp_path, text, said):
 
 def test_names_in_braces_are_names_alone(tmp_path):
     path = tmp_path / "prompts.yml"
-    path.write_text('version: 1\nprompts: [{family: x, prompt: "{tag0.__class__} {0} {{tag0}} {artist0[0]}", wants: {}}]')
+    path.write_text(
+        'version: 1\nprompts: [{family: x, prompt: "{tag0.__class__} {0} {{tag0}} {artist0[0]}", wants: {}}]'
+    )
     (made,), _ = cases(load(path), WORLD, EVERYTHING)
     assert made.prompt == "{tag0.__class__} {0} {rock} {artist0[0]}"
 

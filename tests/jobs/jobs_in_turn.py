@@ -19,5 +19,11 @@ for job, arguments in json.loads(sys.argv[1]):
             runpy.run_path(job, run_name="__main__")
         except SystemExit as ended:
             code = ended.code
-    done.append({"code": code, "said": json.loads(out.getvalue().splitlines()[-1]), "span": [1000 * began, 1000 * time.time()]})
+    done.append(
+        {
+            "code": code,
+            "said": json.loads(out.getvalue().splitlines()[-1]),
+            "span": [1000 * began, 1000 * time.time()],
+        }
+    )
 print(json.dumps({"jobs": done}))

@@ -25,16 +25,32 @@ def train(folder, users, recordings=RECORDINGS, settings=SMALL, kill=None):
     told.mkdir(parents=True)
     events.mkdir()
     confs = {
-        "spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1", "spark.executor.memory": "900m", "spark.executor.cores": "1",
-        "spark.driver.memory": "1g", "spark.eventLog.logStageExecutorMetrics": "true",
-        "spark.executorEnv.PYTHONPATH": str(ROOT / "lib"), "spark.sql.shuffle.partitions": "4", "spark.ui.enabled": "false",
-        "spark.eventLog.enabled": "true", "spark.eventLog.dir": events.as_uri(), "spark.eventLog.compress": "false", "spark.eventLog.rolling.enabled": "false",
+        "spark.driver.host": "127.0.0.1",
+        "spark.driver.bindAddress": "127.0.0.1",
+        "spark.executor.memory": "900m",
+        "spark.executor.cores": "1",
+        "spark.driver.memory": "1g",
+        "spark.eventLog.logStageExecutorMetrics": "true",
+        "spark.executorEnv.PYTHONPATH": str(ROOT / "lib"),
+        "spark.sql.shuffle.partitions": "4",
+        "spark.ui.enabled": "false",
+        "spark.eventLog.enabled": "true",
+        "spark.eventLog.dir": events.as_uri(),
+        "spark.eventLog.compress": "false",
+        "spark.eventLog.rolling.enabled": "false",
     }
     with standalone_cluster(folder / "cluster", cores=1, memory="2g", workers=2) as (url, workers):
         killer = threading.Thread(target=kill, args=(told, workers), daemon=True) if kill else None
         if killer:
             killer.start()
-        given = (told, users, recordings, *SETTINGS, *settings, f"train.checkpoint_dir={folder / 'checkpoints'}")
+        given = (
+            told,
+            users,
+            recordings,
+            *SETTINGS,
+            *settings,
+            f"train.checkpoint_dir={folder / 'checkpoints'}",
+        )
         submitted = ["--master", url, *(f"--conf={key}={value}" for key, value in confs.items()), JOB, *given]
         done = spark_submit(submitted, timeout=1800, PYTHONPATH=str(ROOT / "lib"))
     assert done.returncode == 0, done.stderr[-3000:]
@@ -51,7 +67,11 @@ def kill_one(told, workers):
 
 
 def driver_bytes(events):
-    return sum(event["Task Metrics"]["Result Size"] for event in events if event["Event"] == "SparkListenerTaskEnd" and "Task Metrics" in event)
+    return sum(
+        event["Task Metrics"]["Result Size"]
+        for event in events
+        if event["Event"] == "SparkListenerTaskEnd" and "Task Metrics" in event
+    )
 
 
 def shuffled(events):
@@ -62,25 +82,35 @@ def shuffled(events):
             queries |= dict.fromkeys(event["Stage IDs"], event["Properties"].get("spark.sql.execution.id"))
         if event["Event"] == "SparkListenerTaskEnd" and "Task Metrics" in event:
             query = queries[event["Stage ID"]]
-            bytes_[query] = bytes_.get(query, 0) + event["Task Metrics"]["Shuffle Write Metrics"]["Shuffle Bytes Written"]
+            bytes_[query] = (
+                bytes_.get(query, 0) + event["Task Metrics"]["Shuffle Write Metrics"]["Shuffle Bytes Written"]
+            )
     return sorted(bytes_.values(), reverse=True)
 
 
 def driver_heap(events):
     """The most that the driver's JVM held at the end of a stage."""
-    told = [event for event in events if event["Event"] == "SparkListenerStageExecutorMetrics" and event["Executor ID"] == "driver"]
+    told = [
+        event
+        for event in events
+        if event["Event"] == "SparkListenerStageExecutorMetrics" and event["Executor ID"] == "driver"
+    ]
     return max(event["Executor Metrics"]["JVMHeapMemory"] for event in told)
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("stripes", [(), ("train.stripe_bytes=65536",)], ids=["driver", "stripes"])
-def test_a_worker_that_dies_changes_no_bit_and_ten_times_the_users_bring_the_driver_no_more(tmp_path, stripes):
+def test_a_worker_that_dies_changes_no_bit_and_ten_times_the_users_bring_the_driver_no_more(
+    tmp_path, stripes
+):
     settings = SMALL + stripes
     calm, events = train(tmp_path / "calm", 20_000, settings=settings)
     hurt, lost = train(tmp_path / "hurt", 20_000, settings=settings, kill=kill_one)
     assert (tmp_path / "hurt" / "told" / "killed").exists()
-    assert [event for event in lost if event["Event"] == "SparkListenerExecutorRemoved"], "no executor was lost"
+    assert [event for event in lost if event["Event"] == "SparkListenerExecutorRemoved"], (
+        "no executor was lost"
+    )
     assert hurt == calm
     _, many = train(tmp_path / "many", 200_000, settings=settings)
     few, more = driver_bytes(events), driver_bytes(many)
@@ -96,8 +126,15 @@ def test_stripes_cost_the_driver_nothing_and_the_network_what_the_docs_say(tmp_p
         settings = (f"train.rank={rank}", f"train.iterations={iterations}", "train.stripe_bytes=4194304")
         folder = tmp_path / str(recordings)
         _, events = train(folder, 20_000, recordings, settings)
-        spent, passes = json.loads((folder / "told" / "spent.json").read_text()), shuffled(events)[: 3 * iterations]
-        result = max(event["Task Metrics"]["Result Size"] for event in events if event["Event"] == "SparkListenerTaskEnd" and "Task Metrics" in event)
+        spent, passes = (
+            json.loads((folder / "told" / "spent.json").read_text()),
+            shuffled(events)[: 3 * iterations],
+        )
+        result = max(
+            event["Task Metrics"]["Result Size"]
+            for event in events
+            if event["Event"] == "SparkListenerTaskEnd" and "Task Metrics" in event
+        )
         formula = recordings * rank * (12 * blocks + 24)
         seconds.append(spent["iteration_s"])
         print(

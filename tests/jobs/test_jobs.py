@@ -11,8 +11,19 @@ import pytest
 
 JOBS = Path(__file__).resolve().parents[2] / "jobs"
 COMMANDS = {
-    "import_log": "import", "ids": "ids", "interactions": "interactions", "features": "features", "train": "train", "pools": "pools",
-    "publish": "publish", "run_all": "run", "evaluate": "evaluate", "tune": "tune", "promote": "promote", "refresh": "refresh", "watch": "watch",
+    "import_log": "import",
+    "ids": "ids",
+    "interactions": "interactions",
+    "features": "features",
+    "train": "train",
+    "pools": "pools",
+    "publish": "publish",
+    "run_all": "run",
+    "evaluate": "evaluate",
+    "tune": "tune",
+    "promote": "promote",
+    "refresh": "refresh",
+    "watch": "watch",
     "export_kv": "export",
 }
 
@@ -41,7 +52,14 @@ def test_a_job_is_a_docstring_an_import_and_one_call(job):
     assert ast.unparse(tree.body[2].body[0]) == f"job({COMMANDS[job]!r})"
 
 
-@pytest.mark.parametrize("job", [job for job in COMMANDS if job not in {"import_log", "evaluate", "tune", "promote", "watch", "export_kv"}])
+@pytest.mark.parametrize(
+    "job",
+    [
+        job
+        for job in COMMANDS
+        if job not in {"import_log", "evaluate", "tune", "promote", "watch", "export_kv"}
+    ],
+)
 def test_a_dry_run_of_a_job_returns_and_does_not_exit(job, monkeypatch, capsys):
     assert run(monkeypatch, job, "--root", "/nowhere/at/all", "--dry-run", "--json") is None
     said = json.loads(capsys.readouterr().out)

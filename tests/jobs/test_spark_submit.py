@@ -28,20 +28,48 @@ from trackpools.shell.jars import delta_jars
 ROOT = Path(__file__).resolve().parents[2]
 PLATFORMS = ROOT / "lib" / "trackpools" / "docs" / "platforms.md"
 DAY = "2025-12-20"  # of all pools; the log goes on for twelve days, which `promote` measures by
-SETTINGS = [f"--set={one}" for one in (
-    *OFF, "pools.k=20", "pools.buckets=2", "sources.als.k=40", "sources.als.k_heard=20", "sources.popular.k=60", "rules.min_listeners=1", "train.rank=8",
-    "train.iterations=3", "train.engine=blocked", "train.blocks=2", "holdout.days=7", "holdout.short_days=3", "promote.min_users=5", "report.enabled=false",
-)]
+SETTINGS = [
+    f"--set={one}"
+    for one in (
+        *OFF,
+        "pools.k=20",
+        "pools.buckets=2",
+        "sources.als.k=40",
+        "sources.als.k_heard=20",
+        "sources.popular.k=60",
+        "rules.min_listeners=1",
+        "train.rank=8",
+        "train.iterations=3",
+        "train.engine=blocked",
+        "train.blocks=2",
+        "holdout.days=7",
+        "holdout.short_days=3",
+        "promote.min_users=5",
+        "report.enabled=false",
+    )
+]
 UNTRACKED = "--set=mlflow.enabled=false"
 AS_OF = f"--as-of={DAY}"
-JVM = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:+UnlockDiagnosticVMOptions -XX:-BytecodeVerificationRemote"
+JVM = (
+    "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:+UnlockDiagnosticVMOptions -XX:-BytecodeVerificationRemote"
+)
 CHEAP = {  # these processes end before what compilers do pays
-    "spark.log.level": "WARN", "spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN", "spark.sql.adaptive.enabled": "false",
-    "spark.sql.shuffle.partitions": "2", "spark.databricks.delta.snapshotPartitions": "1",
+    "spark.log.level": "WARN",
+    "spark.sql.codegen.wholeStage": "false",
+    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+    "spark.sql.adaptive.enabled": "false",
+    "spark.sql.shuffle.partitions": "2",
+    "spark.databricks.delta.snapshotPartitions": "1",
 }
 CONFS = CHEAP | {
-    "spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1", "spark.executor.memory": "800m", "spark.executor.cores": "1",
-    "spark.ui.enabled": "false", "spark.eventLog.enabled": "true", "spark.eventLog.compress": "false", "spark.eventLog.rolling.enabled": "false",
+    "spark.driver.host": "127.0.0.1",
+    "spark.driver.bindAddress": "127.0.0.1",
+    "spark.executor.memory": "800m",
+    "spark.executor.cores": "1",
+    "spark.ui.enabled": "false",
+    "spark.eventLog.enabled": "true",
+    "spark.eventLog.compress": "false",
+    "spark.eventLog.rolling.enabled": "false",
 }
 pytestmark = pytest.mark.timeout(1800)  # the first test waits for all jobs
 
@@ -50,7 +78,12 @@ pytestmark = pytest.mark.timeout(1800)  # the first test waits for all jobs
 def package(tmp_path_factory):
     """What `trackpools package` makes of the checkout."""
     folder = tmp_path_factory.mktemp("package")
-    made = subprocess.run([sys.executable, "-m", "trackpools", "package", "--no-environment", "--out", folder], capture_output=True, text=True, check=False)
+    made = subprocess.run(
+        [sys.executable, "-m", "trackpools", "package", "--no-environment", "--out", folder],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert made.returncode == 0, made.stderr
     return folder
 
@@ -62,7 +95,14 @@ def python(tmp_path_factory):
     packages = sysconfig.get_paths()["purelib"]
     shim.write_text(f'#!/bin/sh\nPYTHONPATH="$PYTHONPATH:{packages}" exec {sys.executable} -S "$@"\n')
     shim.chmod(0o755)
-    blind = subprocess.run([shim, "-c", "import pyspark, trackpools.cli"], capture_output=True, text=True, check=False, cwd=shim.parent, env=clean_environment())
+    blind = subprocess.run(
+        [shim, "-c", "import pyspark, trackpools.cli"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=shim.parent,
+        env=clean_environment(),
+    )
     assert "No module named 'trackpools" in blind.stderr
     return shim
 
@@ -84,12 +124,26 @@ def submit(cluster, package, python, tmp_path_factory):
         events = tmp_path_factory.mktemp("events")
         # classes of Spark as the first driver had them when it ended: a fifth of what each JVM does is to load them
         archive = f" -XX:SharedArchiveFile={classes}" if classes.exists() else ""
-        jvm = {"spark.driver.extraJavaOptions": JVM + (archive or f" -XX:ArchiveClassesAtExit={classes} -Xlog:disable"), "spark.executor.extraJavaOptions": JVM + archive}
+        jvm = {
+            "spark.driver.extraJavaOptions": JVM
+            + (archive or f" -XX:ArchiveClassesAtExit={classes} -Xlog:disable"),
+            "spark.executor.extraJavaOptions": JVM + archive,
+        }
         confs = CONFS | jvm | {"spark.eventLog.dir": events.as_uri(), "spark.cores.max": str(executors)}
         submitted = [
-            "--master", cluster[0], "--properties-file", package / "conf" / "spark" / "standalone.conf", "--jars", ",".join(map(str, delta_jars())),
-            "--py-files", package / "trackpools.zip", *(f"--conf={key}={value}" for key, value in confs.items()), *options,
-            script or package / "jobs" / f"{job}.py", *arguments, "--json",
+            "--master",
+            cluster[0],
+            "--properties-file",
+            package / "conf" / "spark" / "standalone.conf",
+            "--jars",
+            ",".join(map(str, delta_jars())),
+            "--py-files",
+            package / "trackpools.zip",
+            *(f"--conf={key}={value}" for key, value in confs.items()),
+            *options,
+            script or package / "jobs" / f"{job}.py",
+            *arguments,
+            "--json",
         ]
         if during is not None:
             threading.Thread(target=during, args=(events,), daemon=True).start()
@@ -109,13 +163,23 @@ def in_turn(submit, package):
     """Submit one application that runs jobs in turn, and so starts JVMs once; returns of each what `submit` does of one."""
 
     def run(jobs):
-        listed = json.dumps([[str(package / "jobs" / f"{job}.py"), list(map(str, arguments))] for job, arguments in jobs.items()])
+        listed = json.dumps(
+            [
+                [str(package / "jobs" / f"{job}.py"), list(map(str, arguments))]
+                for job, arguments in jobs.items()
+            ]
+        )
         code, said, events = submit("jobs_in_turn", listed, script=Path(__file__).parent / "jobs_in_turn.py")
         assert code == 0
         done = {}
         for job, one in zip(jobs, said["jobs"], strict=True):
             began, ended = one["span"]
-            mine = [event for event in events if event["Event"] != "SparkListenerTaskEnd" or began <= event["Task Info"]["Finish Time"] <= ended]
+            mine = [
+                event
+                for event in events
+                if event["Event"] != "SparkListenerTaskEnd"
+                or began <= event["Task Info"]["Finish Time"] <= ended
+            ]
             done[job] = (one["code"], one["said"], mine)
         return done
 
@@ -130,12 +194,38 @@ def flow(submit, in_turn, tmp_path_factory):
     world = [f"--set=synthetic.{one}" for one in ("users=60", "tracks=200", "days=40")]
     done = {"import_log": submit("import_log", "synthetic", root, *world)}
     shutil.copytree(folder / "root", folder / "imported")
-    jobs = {job: [root, *own, AS_OF] for job in ("ids", "interactions", "features", "train", "pools")} | {"publish": [root, *own]}
-    (folder / "train").write_text("".join(f"{user} {user % 5} {user % 7 + 5} {user % 3 + 12}\n" for user in range(30)))
+    jobs = {job: [root, *own, AS_OF] for job in ("ids", "interactions", "features", "train", "pools")} | {
+        "publish": [root, *own]
+    }
+    (folder / "train").write_text(
+        "".join(f"{user} {user % 5} {user % 7 + 5} {user % 3 + 12}\n" for user in range(30))
+    )
     (folder / "test").write_text("".join(f"{user} {(user + 1) % 5}\n" for user in range(30)))
-    split = ["--train", folder / "train", "--test", folder / "test", "--format", "lightgcn", "--engine", "mllib", "--k", "5", "--set=train.rank=4", "--set=train.iterations=2"]
-    jobs |= {"evaluate": [*split, UNTRACKED, "--set=train.blocks=2"], "promote": [root, *own], "refresh": [root, *own, AS_OF]}
-    jobs["watch"] = [root, *own, f"--now={DAY}", *(f"--set=watch.{one}" for one in ("psi=100", "fill=0", "short=1", "volume=0.01", "nulls=1"))]
+    split = [
+        "--train",
+        folder / "train",
+        "--test",
+        folder / "test",
+        "--format",
+        "lightgcn",
+        "--engine",
+        "mllib",
+        "--k",
+        "5",
+        "--set=train.rank=4",
+        "--set=train.iterations=2",
+    ]
+    jobs |= {
+        "evaluate": [*split, UNTRACKED, "--set=train.blocks=2"],
+        "promote": [root, *own],
+        "refresh": [root, *own, AS_OF],
+    }
+    jobs["watch"] = [
+        root,
+        *own,
+        f"--now={DAY}",
+        *(f"--set=watch.{one}" for one in ("psi=100", "fill=0", "short=1", "volume=0.01", "nulls=1")),
+    ]
     return done | in_turn(jobs), folder / "root", folder / "imported"
 
 
@@ -144,7 +234,11 @@ def hashes(said):
 
 
 def hashes_of_jobs(done):
-    made = {name: value for job in ("ids", "interactions", "features", "train", "pools") for name, value in hashes(done[job][1]).items()}
+    made = {
+        name: value
+        for job in ("ids", "interactions", "features", "train", "pools")
+        for name, value in hashes(done[job][1]).items()
+    }
     assert len(made) > 10
     return made
 
@@ -157,7 +251,22 @@ def assert_executors_ran(events, allowed):
     assert set(ran) <= allowed, "the driver ran tasks"
 
 
-@pytest.mark.parametrize("job", ["import_log", "ids", "interactions", "features", "train", "pools", "publish", "evaluate", "promote", "refresh", "watch"])
+@pytest.mark.parametrize(
+    "job",
+    [
+        "import_log",
+        "ids",
+        "interactions",
+        "features",
+        "train",
+        "pools",
+        "publish",
+        "evaluate",
+        "promote",
+        "refresh",
+        "watch",
+    ],
+)
 def test_a_job_does_its_work_on_the_executors_with_the_zip_alone(flow, job):
     code, said, events = flow[0][job]
     assert (code, said["ok"], said["error"]) == (0, True, None)
@@ -193,7 +302,9 @@ def test_a_refused_promotion_ends_spark_submit_with_the_exit_code_of_the_gate(fl
     root = f"--root={shutil.copytree(flow[1], tmp_path / 'root')}"
     assert submit("evaluate", root, *SETTINGS, UNTRACKED, "--engine=popularity")[0] == 0
     assert submit("pools", root, *SETTINGS, UNTRACKED, AS_OF, "--set=pools.mmr=0.3")[0] == 0
-    code, said, events = submit("promote", root, *SETTINGS, UNTRACKED, "--set=promote.min_effect=1")  # a gain of 1 is everything: no challenger has it
+    code, said, events = submit(
+        "promote", root, *SETTINGS, UNTRACKED, "--set=promote.min_effect=1"
+    )  # a gain of 1 is everything: no challenger has it
     assert (code, said["error"]["code"]) == (4, "model")
     assert any(line.startswith("REFUSED  effect") for line in said["error"]["problems"])
     assert_executors_ran(events, {"0"})
@@ -206,12 +317,18 @@ def test_a_bad_configuration_ends_spark_submit_with_2(submit):
 
 def training(job):
     """Numbers of the stages in which blocks of users are visited."""
-    return [stage["Stage ID"] for stage in job["Stage Infos"] if "engines/blocked.py" in stage["Stage Name"] and "MapInArrow" in json.dumps(stage)]
+    return [
+        stage["Stage ID"]
+        for stage in job["Stage Infos"]
+        if "engines/blocked.py" in stage["Stage Name"] and "MapInArrow" in json.dumps(stage)
+    ]
 
 
 def scoring(job):
     """Numbers of the stages in which candidates are scored, and pools made of them."""
-    return [stage["Stage ID"] for stage in job["Stage Infos"] if "FlatMapCoGroupsInArrow" in json.dumps(stage)]
+    return [
+        stage["Stage ID"] for stage in job["Stage Infos"] if "FlatMapCoGroupsInArrow" in json.dumps(stage)
+    ]
 
 
 def job_starts(events):
@@ -235,11 +352,15 @@ def kill_executor(folder, workers, stage):
     app = max(path.name for path in folder.glob("worker-*/work/app-*"))
 
     def tasks(log):
-        lines = [line for line in log.read_text(errors="replace").splitlines() if f" in stage {stage}.0 " in line]
+        lines = [
+            line for line in log.read_text(errors="replace").splitlines() if f" in stage {stage}.0 " in line
+        ]
         return sum("Running task" in line for line in lines) - sum("Finished task" in line for line in lines)
 
     while True:
-        for busy in [log.parent.name for log in folder.glob(f"worker-*/work/{app}/*/stderr") if tasks(log) > 0]:
+        for busy in [
+            log.parent.name for log in folder.glob(f"worker-*/work/{app}/*/stderr") if tasks(log) > 0
+        ]:
             for child in (child for worker in workers for child in psutil.Process(worker.pid).children()):
                 with contextlib.suppress(psutil.Error):  # one that is gone, or not yet buried
                     words = child.cmdline()
@@ -253,9 +374,20 @@ def kill_executor(folder, workers, stage):
 def environment(tmp_path_factory):
     """The environment archive, and its Python unpacked, as a driver on the cluster has it."""
     folder = tmp_path_factory.mktemp("environment")
-    made = subprocess.run([sys.executable, "-m", "trackpools", "package", "--json", "--out", folder], capture_output=True, text=True, check=False)
+    made = subprocess.run(
+        [sys.executable, "-m", "trackpools", "package", "--json", "--out", folder],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert made.returncode == 0, made.stderr
-    assert {one["kind"] for one in json.loads(made.stdout)["files"]} == {"wheel", "zip", "jobs", "properties", "environment"}
+    assert {one["kind"] for one in json.loads(made.stdout)["files"]} == {
+        "wheel",
+        "zip",
+        "jobs",
+        "properties",
+        "environment",
+    }
     with tarfile.open(folder / "environment.tar.gz") as packed:
         packed.extractall(folder / "unpacked", filter="fully_trusted")
     return folder / "environment.tar.gz", folder / "unpacked" / "bin" / "python"
@@ -269,8 +401,16 @@ def by_environment(flow, submit, environment, tmp_path_factory):
         archive, driver = environment
         root = shutil.copytree(flow[2], tmp_path_factory.mktemp("whole") / "root")
         done = submit(
-            "run_all", f"--root={root}", "--config=cluster", *SETTINGS, AS_OF, *settings, options=["--archives", f"{archive}#environment"],
-            python=driver, PYSPARK_PYTHON="./environment/bin/python", **options,
+            "run_all",
+            f"--root={root}",
+            "--config=cluster",
+            *SETTINGS,
+            AS_OF,
+            *settings,
+            options=["--archives", f"{archive}#environment"],
+            python=driver,
+            PYSPARK_PYTHON="./environment/bin/python",
+            **options,
         )
         return done, root
 
@@ -308,15 +448,32 @@ def test_executors_killed_in_training_and_in_scoring_change_no_bit_and_hold_noth
     assert set(killed) == {training, scoring}
     removed = [event["Timestamp"] for event in events if event["Event"] == "SparkListenerExecutorRemoved"]
     tasks = [event for event in events if event["Event"] == "SparkListenerTaskEnd"]
-    ends = {event["Job ID"]: event["Completion Time"] for event in events if event["Event"] == "SparkListenerJobEnd"}
+    ends = {
+        event["Job ID"]: event["Completion Time"]
+        for event in events
+        if event["Event"] == "SparkListenerJobEnd"
+    }
     for kind, at in killed.items():
         noticed = min(moment for moment in removed if moment >= at - 1)
         jobs = [event for event in events if event["Event"] == "SparkListenerJobStart" and kind(event)]
-        assert jobs[0]["Submission Time"] < noticed < max(ends[job["Job ID"]] for job in jobs), f"not during {kind.__name__}"
-        late = min(task["Task Info"]["Finish Time"] for task in tasks if task["Task Info"]["Finish Time"] > noticed and not task["Task Info"]["Failed"]) - at
-        print(f"killed in {kind.__name__}: noticed after {noticed - at:.0f} ms, the next task was done after {late:.0f} ms")
+        assert jobs[0]["Submission Time"] < noticed < max(ends[job["Job ID"]] for job in jobs), (
+            f"not during {kind.__name__}"
+        )
+        late = (
+            min(
+                task["Task Info"]["Finish Time"]
+                for task in tasks
+                if task["Task Info"]["Finish Time"] > noticed and not task["Task Info"]["Failed"]
+            )
+            - at
+        )
+        print(
+            f"killed in {kind.__name__}: noticed after {noticed - at:.0f} ms, the next task was done after {late:.0f} ms"
+        )
         assert late < 60_000
-    assert [task for task in tasks if task["Task End Reason"]["Reason"] == "ExecutorLostFailure"], "no task was under way"
+    assert [task for task in tasks if task["Task End Reason"]["Reason"] == "ExecutorLostFailure"], (
+        "no task was under way"
+    )
     assert {task["Task Info"]["Executor ID"] for task in tasks} >= {"0", "1", "2"}, "nobody took its place"
     assert_executors_ran(events, {"0", "1", "2", "3"})
 
@@ -324,9 +481,16 @@ def test_executors_killed_in_training_and_in_scoring_change_no_bit_and_hold_noth
 @pytest.mark.soak
 def test_whoever_asks_is_told_the_verdict_as_the_docs_say(hurt, environment):
     (_, said, _), root, _ = hurt
-    words = [shlex.split(line) for line in PLATFORMS.read_text().splitlines() if line.startswith("    python -c 'import sys")]
+    words = [
+        shlex.split(line)
+        for line in PLATFORMS.read_text().splitlines()
+        if line.startswith("    python -c 'import sys")
+    ]
     asked = {str(root): sys.executable, f"sqlite:///{root}/mlflow.db": environment[1]}
-    told = [subprocess.run([python, *one[1:3], where], capture_output=True, text=True, check=False) for one, (where, python) in zip(words, asked.items(), strict=True)]
+    told = [
+        subprocess.run([python, *one[1:3], where], capture_output=True, text=True, check=False)
+        for one, (where, python) in zip(words, asked.items(), strict=True)
+    ]
     assert all(said["release_id"] in one.stdout for one in told), [one.stderr for one in told]
     assert "FINISHED" in told[1].stdout
 
@@ -336,8 +500,22 @@ def test_the_local_properties_give_a_session_that_a_job_can_work_in(tmp_path):
     properties, job = ROOT / "conf" / "spark" / "local.conf", ROOT / "jobs" / "ids.py"
     jars = ",".join(map(str, delta_jars()))
     done = spark_submit(
-        ["--master", "local[2,3]", "--properties-file", properties, "--jars", jars, "--driver-memory", "700m", job, "--root", tmp_path / "root",
-         "--set=mlflow.enabled=false", "--json"], SPARK_LOCAL_IP=None,
+        [
+            "--master",
+            "local[2,3]",
+            "--properties-file",
+            properties,
+            "--jars",
+            jars,
+            "--driver-memory",
+            "700m",
+            job,
+            "--root",
+            tmp_path / "root",
+            "--set=mlflow.enabled=false",
+            "--json",
+        ],
+        SPARK_LOCAL_IP=None,
     )
     said = json.loads(done.stdout.splitlines()[-1])
     assert (done.returncode, said["error"]["code"]) == (2, "input")

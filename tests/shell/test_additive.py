@@ -12,13 +12,24 @@ from trackpools.tables import POOLS
 
 
 def pool(user, *recordings, **more):
-    return {"user_idx": user, "candidates": [{"recording": one, "score": 1.0, "sources": 1, "propensity": 1.0} for one in recordings],
-            "reserve": [], "drops": {}, "emitted": len(recordings), **more}
+    return {
+        "user_idx": user,
+        "candidates": [
+            {"recording": one, "score": 1.0, "sources": 1, "propensity": 1.0} for one in recordings
+        ],
+        "reserve": [],
+        "drops": {},
+        "emitted": len(recordings),
+        **more,
+    }
 
 
 def test_what_came_is_added_what_went_is_taken_away_and_broken_promises_are_refused(spark):
     promises = {"pools": pool_promises(2)}
-    before, gone, came = (rows(spark, "pools", *some) for some in ((pool(1, 4, 5), pool(2, 6, 7)), (pool(2, 6, 7),), (pool(2, 8, 9),)))
+    before, gone, came = (
+        rows(spark, "pools", *some)
+        for some in ((pool(1, 4, 5), pool(2, 6, 7)), (pool(2, 6, 7),), (pool(2, 8, 9),))
+    )
     now = rows(spark, "pools", pool(1, 4, 5), pool(2, 8, 9))
     told, wanted = (content_hash(frame, POOLS).first() for frame in (before, now))
     change = Change(Stats("pools", 3, told["rows"], told["hash"]), 4, gone, came)

@@ -36,12 +36,17 @@ def test_everybody_on_one_cut(spark, capsys, root):
     assert code == 0, answer["error"]
     n = answer["counts"]
     assert n["test_rows"] / (n["train_rows"] + n["test_rows"]) == pytest.approx(0.3, abs=0.02)
-    days = max(int(one["metric"].split("_")[1][:-1]) for one in answer["pools"] if one["metric"].startswith("again"))
+    days = max(
+        int(one["metric"].split("_")[1][:-1]) for one in answer["pools"] if one["metric"].startswith("again")
+    )
     assert 14 <= days <= 22  # of 60, plays alike on each
     assert set(answer["engines"]) == set(ALL_ENGINES)
     users = {measure["users"] for engine in answer["engines"].values() for measure in engine["metrics"]}
     assert len(users) == 1  # the same listeners for all
-    recall = {name: {one["metric"]: one for one in engine["metrics"]}["recall@40"] for name, engine in answer["engines"].items()}
+    recall = {
+        name: {one["metric"]: one for one in engine["metrics"]}["recall@40"]
+        for name, engine in answer["engines"].items()
+    }
     assert all(one["low"] <= one["value"] <= one["high"] for one in recall.values())
     assert recall["item_knn"]["value"] > recall["popularity"]["value"]
     gain = {one["metric"]: one for one in answer["engines"]["popularity"]["blend_gains"]}["recall@40"]
@@ -52,10 +57,22 @@ def test_everybody_on_one_cut(spark, capsys, root):
     assert measures[f"again_{days}d_recall@all", "all"]["value"] > 0
     assert (f"new_{days}d_recall@500", "activity_decile=1") in measures
     assert {"diversity", "gini", "coverage", "users_without_pool"} <= {metric for metric, _ in measures}
-    kept = {(row["metric"], row["slice"]): row["value"] for row in Store(spark, load_config(root=str(root)).store).read("pool_metrics").where("metric NOT LIKE 'cost:%'").collect()}
+    kept = {
+        (row["metric"], row["slice"]): row["value"]
+        for row in Store(spark, load_config(root=str(root)).store)
+        .read("pool_metrics")
+        .where("metric NOT LIKE 'cost:%'")
+        .collect()
+    }
     assert kept == {key: one["value"] for key, one in measures.items()}
     page = next((root / "reports").glob("evaluation-*.html")).read_text(encoding="utf-8")
-    for title in ("Recall by depth", "Accuracy against diversity", "Recall by slice: new", "Recall by source", "the blend has more"):
+    for title in (
+        "Recall by depth",
+        "Accuracy against diversity",
+        "Recall by slice: new",
+        "Recall by source",
+        "the blend has more",
+    ):
         assert title in page
     assert flows.hashes(spark, load_config(root=str(root))) == before
     left = {path.relative_to(root) for path in root.rglob("*.parquet")} - files
@@ -65,7 +82,11 @@ def test_everybody_on_one_cut(spark, capsys, root):
 @pytest.mark.soak
 def test_the_canary_sings_where_the_cut_leaks(spark, capsys, root, monkeypatch):
     real = interactions.known_by
-    monkeypatch.setattr(interactions, "known_by", lambda as_of, known: real(as_of.replace(year=as_of.year + 1), known.replace(year=known.year + 1)))
+    monkeypatch.setattr(
+        interactions,
+        "known_by",
+        lambda as_of, known: real(as_of.replace(year=as_of.year + 1), known.replace(year=known.year + 1)),
+    )
     code, answer = evaluated(capsys, root, "--canary", "--engine", "popularity")
     assert (code, answer["error"]["code"]) == (3, "contract")
     assert "the canary sings" in answer["error"]["message"]
@@ -78,22 +99,46 @@ def test_playlists_are_continued(spark, capsys, tmp_path):
     """A log of totals without times, a playlist a user: a fifth of each is held out by lot."""
     config = load_config(settings=[*DAYS, *flows.SMALL], root=str(tmp_path / "root"))
     rng = random.Random(1)
-    rows = [{"user_id": f"party {p}", "track_id": f"t{p % 3 * 40 + r:03}", "plays": 1} for p in range(45) for r in rng.sample(range(40), 20)]
+    rows = [
+        {"user_id": f"party {p}", "track_id": f"t{p % 3 * 40 + r:03}", "plays": 1}
+        for p in range(45)
+        for r in rng.sample(range(40), 20)
+    ]
     flows.import_events(config, tmp_path, rows)
-    code, answer = evaluated(capsys, tmp_path / "root", "--engine", "popularity,item_knn", settings=(*flows.SMALL, "ingest.columns={plays: plays}"))
+    code, answer = evaluated(
+        capsys,
+        tmp_path / "root",
+        "--engine",
+        "popularity,item_knn",
+        settings=(*flows.SMALL, "ingest.columns={plays: plays}"),
+    )
     assert code == 0, answer["error"]
-    assert (answer["counts"]["test_rows"], answer["counts"]["train_rows"], answer["counts"]["cold_users"]) == (45 * 4, 45 * 16, 0)
-    recall = {name: {one["metric"]: one["value"] for one in engine["metrics"]}["recall@20"] for name, engine in answer["engines"].items()}
-    assert recall["item_knn"] > 0.6 > recall["popularity"]  # 4 among the 24 of its kind that the playlist lacks
+    assert (
+        answer["counts"]["test_rows"],
+        answer["counts"]["train_rows"],
+        answer["counts"]["cold_users"],
+    ) == (45 * 4, 45 * 16, 0)
+    recall = {
+        name: {one["metric"]: one["value"] for one in engine["metrics"]}["recall@20"]
+        for name, engine in answer["engines"].items()
+    }
+    assert (
+        recall["item_knn"] > 0.6 > recall["popularity"]
+    )  # 4 among the 24 of its kind that the playlist lacks
     assert {one["metric"] for one in answer["pools"]} >= {"new_0d_recall@all", "diversity"}
     code, answer = evaluated(capsys, tmp_path / "root", "--canary")
     assert code == 2
     assert "have no times" in answer["error"]["message"]
 
 
-@pytest.mark.parametrize(("options", "message"), [
-    (("--engine", "svd"), "no engine is called 'svd'"), (("--set", "holdout.days=360"), "leaves nothing to learn from"), (("--until", "2025-01-01"), "no plays before"),
-])
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--engine", "svd"), "no engine is called 'svd'"),
+        (("--set", "holdout.days=360"), "leaves nothing to learn from"),
+        (("--until", "2025-01-01"), "no plays before"),
+    ],
+)
 def test_what_cannot_be_meant_is_said(spark, capsys, root, options, message):
     code, answer = evaluated(capsys, root, *options)
     assert code == 2

@@ -33,8 +33,13 @@ def looked_at():
     rng = np.random.default_rng(4)
     shelf = Shelf.blank(400)
     shelf = replace(
-        shelf, decade=rng.integers(0, 3, 400).astype(np.uint8), tempo=rng.integers(0, 3, 400).astype(np.uint8), group=rng.integers(0, 2, 400).astype(np.uint8),
-        sketch=rng.integers(-9, 9, (400, 16)).astype(np.int8), tags=np.repeat([[7, 9, 0, 0], [9, 0, 0, 0]], 200, axis=0).astype(np.int32))
+        shelf,
+        decade=rng.integers(0, 3, 400).astype(np.uint8),
+        tempo=rng.integers(0, 3, 400).astype(np.uint8),
+        group=rng.integers(0, 2, 400).astype(np.uint8),
+        sketch=rng.integers(-9, 9, (400, 16)).astype(np.int8),
+        tags=np.repeat([[7, 9, 0, 0], [9, 0, 0, 0]], 200, axis=0).astype(np.int32),
+    )
     user = np.repeat([3, 8], [300, 250]).astype(np.int64)
     recording = np.concatenate([rng.permutation(400)[:300], rng.permutation(400)[:250]])
     heard = np.sort(np.array([u << 32 | r for u in (3, 8) for r in range(0, 400, 3)]))
@@ -46,7 +51,12 @@ def test_cells_are_counted_as_by_hand():
     look, user, recording = looked_at()
     cells = Counter()
     for u, r in zip(user.tolist(), recording.tolist(), strict=True):
-        values = (int(look.shelf.decade[r]), int(look.shelf.tempo[r]), int(look.shelf.group[r]), 2 if r % 3 == 0 else 1)
+        values = (
+            int(look.shelf.decade[r]),
+            int(look.shelf.tempo[r]),
+            int(look.shelf.group[r]),
+            2 if r % 3 == 0 else 1,
+        )
         for used in itertools.product((False, True), repeat=4):
             told = tuple(value if use else None for value, use in zip(values, used, strict=True))
             if any(used) and 0 not in told:

@@ -16,14 +16,22 @@ def test_the_attacked_world_is_what_it_says():
     assert (fakes & ~target).sum() == 300
     assert len(np.unique(made.met.user.astype(int) * 500 + made.met.recording)) == len(made.met.user)
     known = set(zip(made.met.user.tolist(), made.met.recording.tolist(), strict=True))
-    held = list(zip(np.repeat(np.arange(1000), np.diff(made.held.offsets)).tolist(), made.held.values.tolist(), strict=True))
+    held = list(
+        zip(
+            np.repeat(np.arange(1000), np.diff(made.held.offsets)).tolist(),
+            made.held.values.tolist(),
+            strict=True,
+        )
+    )
     assert 0.15 < len(held) / (len(held) + (~fakes).sum()) < 0.25
     assert not known & set(held)
 
 
 @pytest.mark.soak
 def test_protected_pools_do_not_hold_the_target_and_rank_as_well(spark, config):
-    found = shilling.measure(config("train.iterations=3"), Size(users=1200, recordings=600), 1, lambda _: None)
+    found = shilling.measure(
+        config("train.iterations=3"), Size(users=1200, recordings=600), 1, lambda _: None
+    )
     told = {ratio.name: ratio.told() for ratio in found.ratios}
     assert len(told) == 2 * len(shilling.COVERS)
     assert all(one["holds"] for one in told.values()), told

@@ -29,7 +29,13 @@ def evidence():
 
 @pytest.fixture
 def training(spark, evidence):
-    return spark.createDataFrame([(int(u) * 2 + 1, int(i) * 3, float(evidence[u, i]), 0.0) for u, i in zip(*np.nonzero(evidence), strict=True)], SCHEMA)
+    return spark.createDataFrame(
+        [
+            (int(u) * 2 + 1, int(i) * 3, float(evidence[u, i]), 0.0)
+            for u, i in zip(*np.nonzero(evidence), strict=True)
+        ],
+        SCHEMA,
+    )
 
 
 @pytest.fixture
@@ -60,19 +66,34 @@ def test_what_a_machine_loses_is_made_again_and_changes_no_bit(passes, lost):
         where = folder / name
         where.unlink() if where.is_file() else shutil.rmtree(where)
     again = of.half_step(0, y @ basis, spectrum)
-    assert (again.partial.tobytes(), again.gram.tobytes(), again.loss) == (whole.partial.tobytes(), whole.gram.tobytes(), whole.loss)
+    assert (again.partial.tobytes(), again.gram.tobytes(), again.loss) == (
+        whole.partial.tobytes(),
+        whole.gram.tobytes(),
+        whole.loss,
+    )
 
 
 def test_everybody_is_folded_in_to_the_optimum_whatever_the_blocks(training, config, evidence):
-    train = config("train.engine=blocked", f"train.rank={RANK}", "train.user_steps=0", "train.reg=0.5", "train.alpha=2").train
+    train = config(
+        "train.engine=blocked", f"train.rank={RANK}", "train.user_steps=0", "train.reg=0.5", "train.alpha=2"
+    ).train
     y = np.random.default_rng(1).normal(size=(RECORDINGS, RANK))
     catalogue = np.arange(0, 3 * RECORDINGS, 3, dtype=np.int32)
     rows = signed(training, train)
     found = sorted(fold_in(rows, catalogue, y, train).collect())
     of = reference.problem(evidence, np.zeros_like(evidence), alpha=2.0, beta=0.0, reg=0.5, nu=1.0)
     assert [row["idx"] for row in found] == list(range(1, 2 * USERS, 2))
-    assert np.array([row["factors"] for row in found]) == pytest.approx(reference.user_half_step(y, of), rel=1e-3, abs=1e-5)
-    other = config("train.engine=blocked", f"train.rank={RANK}", "train.user_steps=0", "train.reg=0.5", "train.alpha=2", "train.blocks=9").train
+    assert np.array([row["factors"] for row in found]) == pytest.approx(
+        reference.user_half_step(y, of), rel=1e-3, abs=1e-5
+    )
+    other = config(
+        "train.engine=blocked",
+        f"train.rank={RANK}",
+        "train.user_steps=0",
+        "train.reg=0.5",
+        "train.alpha=2",
+        "train.blocks=9",
+    ).train
     assert sorted(fold_in(rows.repartition(5), catalogue, y, other).collect()) == found
 
 
@@ -93,8 +114,16 @@ def test_a_block_too_large_is_refused_before_anything_moves(training, config, mo
 
 def test_a_killed_training_goes_on_from_its_last_iteration_to_the_same_bits(training, config, tmp_path):
     def fit(folder, progress=lambda _: None):
-        keys = (f"train.rank={RANK}", "train.iterations=3", "train.reg=0.5", "train.save_every_s=0", f"train.checkpoint_dir={tmp_path / folder}")
-        users, recordings, curve = blocked.fit(training, config("train.engine=blocked", *keys).train, RANK, progress)
+        keys = (
+            f"train.rank={RANK}",
+            "train.iterations=3",
+            "train.reg=0.5",
+            "train.save_every_s=0",
+            f"train.checkpoint_dir={tmp_path / folder}",
+        )
+        users, recordings, curve = blocked.fit(
+            training, config("train.engine=blocked", *keys).train, RANK, progress
+        )
         return sorted(users.collect()), sorted(recordings.collect()), curve
 
     seen, told = [], []
@@ -120,34 +149,63 @@ def test_a_journal_goes_by_what_is_whole_and_by_what_it_is_of(spark, config, tmp
         journal.save(Finished(np.full((4, 3), n / 7), [1.0] * n))
     found = Journal.of(spark, train, data).load(start)
     assert (found.y.tobytes(), found.curve) == (np.full((4, 3), 2 / 7).tobytes(), [1.0, 1.0])
-    for part in (Path(journal.folder) / "a").glob("*.parquet"):  # a kill between taking the old away and putting the new in place
+    for part in (Path(journal.folder) / "a").glob(
+        "*.parquet"
+    ):  # a kill between taking the old away and putting the new in place
         part.unlink()
     assert len(Journal.of(spark, train, data).load(start).curve) == 1
-    for settings, other in ((train.model_copy(update={"reg": 3.0}), data), (train, (np.arange(4), np.zeros(4)))):
+    for settings, other in (
+        (train.model_copy(update={"reg": 3.0}), data),
+        (train, (np.arange(4), np.zeros(4))),
+    ):
         assert Journal.of(spark, settings, other).load(start) is start
     assert Journal.of(spark, config().train, data).folder is None
 
 
 @pytest.mark.soak
 def test_stripes_come_to_what_the_driver_comes_to(training, config, tmp_path):
-    keys = ("train.engine=blocked", "train.iterations=2", "train.reg=0.5", "train.alpha0=0.01", "train.nu=0.5", f"train.checkpoint_dir={tmp_path}")
+    keys = (
+        "train.engine=blocked",
+        "train.iterations=2",
+        "train.reg=0.5",
+        "train.alpha0=0.01",
+        "train.nu=0.5",
+        f"train.checkpoint_dir={tmp_path}",
+    )
     users, recordings, curve = blocked.fit(training, config(*keys).train, RANK)
     whole = sorted(users.collect()), sorted(recordings.collect())
     for rows in (1, 7):
         told = []
-        striped = blocked.fit(training, config(*keys, f"train.stripe_bytes={4 * RANK * rows}").train, RANK, told.append)
+        striped = blocked.fit(
+            training, config(*keys, f"train.stripe_bytes={4 * RANK * rows}").train, RANK, told.append
+        )
         assert striped[2] == told == pytest.approx(curve, rel=1e-9)
         found = [sorted(frame.collect()) for frame in striped[:2]]
-        assert [[row["idx"] for row in side] for side in found] == [[row["idx"] for row in side] for side in whole]
-        scores = [np.array([row["factors"] for row in users]) @ np.array([row["factors"] for row in recordings]).T for users, recordings in (found, whole)]
+        assert [[row["idx"] for row in side] for side in found] == [
+            [row["idx"] for row in side] for side in whole
+        ]
+        scores = [
+            np.array([row["factors"] for row in users]) @ np.array([row["factors"] for row in recordings]).T
+            for users, recordings in (found, whole)
+        ]
         assert scores[0] == pytest.approx(scores[1], rel=1e-3, abs=1e-4)
 
 
 @pytest.mark.soak
-def test_stripes_of_a_killed_training_with_lost_files_come_to_the_same_bits(training, config, tmp_path, monkeypatch):
+def test_stripes_of_a_killed_training_with_lost_files_come_to_the_same_bits(
+    training, config, tmp_path, monkeypatch
+):
     def fit(folder, progress=lambda _: None):
-        keys = (f"train.rank={RANK}", "train.iterations=2", "train.reg=0.5", f"train.stripe_bytes={4 * RANK * 11}", f"train.checkpoint_dir={tmp_path / folder}")
-        users, recordings, curve = blocked.fit(training, config("train.engine=blocked", *keys).train, RANK, progress)
+        keys = (
+            f"train.rank={RANK}",
+            "train.iterations=2",
+            "train.reg=0.5",
+            f"train.stripe_bytes={4 * RANK * 11}",
+            f"train.checkpoint_dir={tmp_path / folder}",
+        )
+        users, recordings, curve = blocked.fit(
+            training, config("train.engine=blocked", *keys).train, RANK, progress
+        )
         return sorted(users.collect()), sorted(recordings.collect()), curve
 
     def killed(_):
@@ -157,7 +215,10 @@ def test_stripes_of_a_killed_training_with_lost_files_come_to_the_same_bits(trai
 
     def losing(self, name, *given, **named):
         if name == "pass-1":
-            files = [*(self.place.folder / "0").glob("x-*"), *(self.place.folder / "2").iterdir()]  # a block's, and x's alone
+            files = [
+                *(self.place.folder / "0").glob("x-*"),
+                *(self.place.folder / "2").iterdir(),
+            ]  # a block's, and x's alone
             lost.extend(file.unlink() or file for file in files)
         return run(self, name, *given, **named)
 

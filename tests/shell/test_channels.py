@@ -36,7 +36,9 @@ def test_a_backfill_leaves_the_release_in_force_as_it_is(spark, released, capsys
     store = Store(spark, released.store)
     known = releases.releases(store)
     assert [(one.seq, one.channel, one.as_of.isoformat()) for one in known] == [
-        *((seq, "backfill", at) for seq, at in reversed([*enumerate(asked, 2)])), (1, "prod", AS_OF)]
+        *((seq, "backfill", at) for seq, at in reversed([*enumerate(asked, 2)])),
+        (1, "prod", AS_OF),
+    ]
     assert releases.latest(store) == base
     assert shown(spark, released) == before
     assert store.stats_of({one.name: one.version for one in base.tables}) == list(base.tables)
@@ -54,7 +56,20 @@ LOOSE = (*SMALL, "promote.min_coverage=0", "promote.min_overlap=0")
 
 def sing(config, capsys, *settings):
     """Publish a canary for half of the buckets."""
-    assert command(config, "run", "--as-of", AS_OF, "--channel", "canary", "--share", "0.5", settings=(*LOOSE, "pools.rrf_k=10", *settings)) == 0
+    assert (
+        command(
+            config,
+            "run",
+            "--as-of",
+            AS_OF,
+            "--channel",
+            "canary",
+            "--share",
+            "0.5",
+            settings=(*LOOSE, "pools.rrf_k=10", *settings),
+        )
+        == 0
+    )
     capsys.readouterr()
 
 
@@ -66,8 +81,13 @@ def test_a_canary_serves_its_share_until_a_guardrail_does_not_hold(spark, releas
     bird = releases.canary(store)
     assert (bird.seq, bird.share, releases.latest(store).seq) == (2, 0.5, 1)
     ids = {row["user_id"]: row["user_idx"] for row in store.read("user_ids").collect()}
-    buckets = {row["user_idx"]: row["bucket"] for row in store.read("pools").select("user_idx", "bucket").collect()}
-    theirs = {row["user_idx"]: [one["recording"] for one in row["candidates"]] for row in releases.released(store, bird, "pools").collect()}
+    buckets = {
+        row["user_idx"]: row["bucket"] for row in store.read("pools").select("user_idx", "bucket").collect()
+    }
+    theirs = {
+        row["user_idx"]: [one["recording"] for one in row["candidates"]]
+        for row in releases.released(store, bird, "pools").collect()
+    }
     numbers = {row["recording_id"]: row["recording_idx"] for row in store.read("recording_ids").collect()}
     after, changed = shown(spark, released), 0
     for user, pool in after.items():
@@ -95,17 +115,39 @@ def test_a_bad_canary_ends_by_itself_whoever_looks_next(spark, released, capsys,
     assert shown(spark, released) == before
     capsys.readouterr()
 
-    others = ("als", "popular", "als_neighbours", "cooccurrence", "artist_graph", "rediscover", "tags", "fresh", "explore")
+    others = (
+        "als",
+        "popular",
+        "als_neighbours",
+        "cooccurrence",
+        "artist_graph",
+        "rediscover",
+        "tags",
+        "fresh",
+        "explore",
+    )
     # nothing but what everybody knows: nobody finds anything new
-    bad = (*LOOSE, "canary.min_fill=0", "canary.max_short=1", *(f"sources.{name}.enabled=false" for name in others))
-    assert command(released, "run", "--as-of", AS_OF, "--channel", "canary", "--share", "1", settings=bad) == 4
+    bad = (
+        *LOOSE,
+        "canary.min_fill=0",
+        "canary.max_short=1",
+        *(f"sources.{name}.enabled=false" for name in others),
+    )
+    assert (
+        command(released, "run", "--as-of", AS_OF, "--channel", "canary", "--share", "1", settings=bad) == 4
+    )
     error = said(capsys)["error"]
     assert "rolled back" in error["message"]
     assert any(problem.startswith("loss: new_recall@500") for problem in error["problems"])
     assert shown(spark, released) == before
     with monkeypatch.context() as patched:  # it was good when it was published, let us say
         patched.setattr(canarying, "require_kept", lambda *_: None)
-        assert command(released, "publish", "--as-of", AS_OF, "--channel", "canary", "--share", "1", settings=bad) == 0
+        assert (
+            command(
+                released, "publish", "--as-of", AS_OF, "--channel", "canary", "--share", "1", settings=bad
+            )
+            == 0
+        )
     assert shown(spark, released) != before
     answer = refreshed(released)
     assert any("the canary was rolled back" in warning for warning in answer.warnings)
@@ -116,29 +158,54 @@ def test_a_bad_canary_ends_by_itself_whoever_looks_next(spark, released, capsys,
 
 def test_each_guardrail_ends_a_canary_alone(config):
     c = config()
-    good = {"fill_ratio": 1.0, "coverage_ratio": 1.0, "overlap": 0.9, "more_short": 0.0, "rights_violations": 0.0}
+    good = {
+        "fill_ratio": 1.0,
+        "coverage_ratio": 1.0,
+        "overlap": 0.9,
+        "more_short": 0.0,
+        "rights_violations": 0.0,
+    }
     heard = Paired("all", 1000, 0.2, 0.2, -0.01, 0.01)
     assert all(gate.passed for gate in guardrails(c.canary, c.promote, good, heard))
     assert all(gate.passed for gate in guardrails(c.canary, c.promote, good, None))
-    for name, value in (("fill_ratio", 0.98), ("coverage_ratio", 0.79), ("overlap", 0.09), ("more_short", 0.011), ("rights_violations", 1.0)):
-        assert [gate.name for gate in guardrails(c.canary, c.promote, good | {name: value}, heard) if not gate.passed] == [name]
+    for name, value in (
+        ("fill_ratio", 0.98),
+        ("coverage_ratio", 0.79),
+        ("overlap", 0.09),
+        ("more_short", 0.011),
+        ("rights_violations", 1.0),
+    ):
+        assert [
+            gate.name
+            for gate in guardrails(c.canary, c.promote, good | {name: value}, heard)
+            if not gate.passed
+        ] == [name]
     lost = Paired("all", 1000, 0.2, 0.15, -0.06, -0.02)
     assert [gate.name for gate in guardrails(c.canary, c.promote, good, lost) if not gate.passed] == ["loss"]
 
 
 def test_days_of_a_backfill():
     assert [at.day for at in moments("2025-01-01", "2025-01-08T00:00:00Z", 3)] == [1, 4, 7]
-    for wrong, why in ((("2025-01-02", "2025-01-01", 1), "must not lie before"), (("2020-01-01", "2025-01-01", 1), "too many")):
+    for wrong, why in (
+        (("2025-01-02", "2025-01-01", 1), "must not lie before"),
+        (("2020-01-01", "2025-01-01", 1), "too many"),
+    ):
         with pytest.raises(ConfigError, match=why):
             moments(*wrong)
 
 
-@pytest.mark.parametrize(("share", "buckets", "follow"), [(0.05, 4, 1), (0.05, 256, 13), (1.0, 4, 4), (0.5, 4, 2), (0.0001, 1000, 1)])
+@pytest.mark.parametrize(
+    ("share", "buckets", "follow"),
+    [(0.05, 4, 1), (0.05, 256, 13), (1.0, 4, 4), (0.5, 4, 2), (0.0001, 1000, 1)],
+)
 def test_a_canary_has_at_least_a_bucket(share, buckets, follow):
     assert canary_buckets(share, buckets) == follow
 
 
-@pytest.mark.parametrize("words", [("--from", "2025-01-01"), ("--from", "2025-01-01", "--to", "2025-01-02", "--as-of", "2025-01-01")])
+@pytest.mark.parametrize(
+    "words",
+    [("--from", "2025-01-01"), ("--from", "2025-01-01", "--to", "2025-01-02", "--as-of", "2025-01-01")],
+)
 def test_a_backfill_needs_both_ends_and_nothing_else(config, capsys, words):
     assert command(config(), "run", *words) == 2
     assert "--from and --to" in said(capsys)["error"]["message"]

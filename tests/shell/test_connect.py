@@ -19,10 +19,18 @@ from worlds import Blocks
 
 # as somebody else might set up a server; what is not Delta's is there for speed
 SERVER = {
-    "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension", "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
-    "spark.sql.session.timeZone": "UTC", "spark.driver.memory": "3g", "spark.driver.extraJavaOptions": "-XX:+UseParallelGC -Xss16m " + FEWER["spark.driver.defaultJavaOptions"], "spark.ui.enabled": "false",
-    "spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN", "spark.sql.adaptive.enabled": "false",
-    "spark.sql.shuffle.partitions": "2", "spark.databricks.delta.snapshotPartitions": "1", "spark.buffer.pageSize": "4m",
+    "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
+    "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+    "spark.sql.session.timeZone": "UTC",
+    "spark.driver.memory": "3g",
+    "spark.driver.extraJavaOptions": "-XX:+UseParallelGC -Xss16m " + FEWER["spark.driver.defaultJavaOptions"],
+    "spark.ui.enabled": "false",
+    "spark.sql.codegen.wholeStage": "false",
+    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+    "spark.sql.adaptive.enabled": "false",
+    "spark.sql.shuffle.partitions": "2",
+    "spark.databricks.delta.snapshotPartitions": "1",
+    "spark.buffer.pageSize": "4m",
 }
 FREE_PORT = {"SPARK_TESTING": "1"}  # see `flow_elsewhere.connected`
 
@@ -38,7 +46,9 @@ def ask(place, tmp_path_factory):
 
     def _ask():
         jars = {"spark.jars": ",".join(map(str, delta_jars()))}
-        return asked_elsewhere(tmp_path_factory.mktemp("ask"), env=environment(), connect=SERVER | jars, root=str(place / "root"))
+        return asked_elsewhere(
+            tmp_path_factory.mktemp("ask"), env=environment(), connect=SERVER | jars, root=str(place / "root")
+        )
 
     return _ask
 
@@ -58,7 +68,11 @@ def test_the_flow_on_a_connect_session_makes_the_tables_of_a_classic_one(told, s
 @pytest.mark.soak
 def test_a_second_import_and_run_on_connect_change_nothing(told, ask):
     again = ask()
-    assert [again[name] for name in ("imported", "release", "versions")] == [0, told["release"], told["versions"]]
+    assert [again[name] for name in ("imported", "release", "versions")] == [
+        0,
+        told["release"],
+        told["versions"],
+    ]
 
 
 def test_no_conf_is_set_on_a_connect_session_of_others(told):
@@ -72,8 +86,13 @@ def test_pools_are_shown_and_explained_on_connect(told):
 
 
 def test_blocked_trains_the_same_factors_on_connect_to_the_bit(told, spark):
-    fit = train(Blocks().training(spark), load_config(settings=["train.engine=blocked", "train.rank=4", "train.iterations=3"]).train)
-    assert told["blocked"] == [side.orderBy("idx").toArrow().to_pylist() for side in (fit.users, fit.recordings)]
+    fit = train(
+        Blocks().training(spark),
+        load_config(settings=["train.engine=blocked", "train.rank=4", "train.iterations=3"]).train,
+    )
+    assert told["blocked"] == [
+        side.orderBy("idx").toArrow().to_pylist() for side in (fit.users, fit.recordings)
+    ]
 
 
 def test_mllib_is_refused_on_connect_in_one_sentence_before_any_work(told):
@@ -89,7 +108,15 @@ def test_a_server_of_this_machine_that_nobody_has_started_is_ours_with_delta(tol
 
     def command(*words):
         line = [sys.executable, "-m", "trackpools", *words, *where]
-        return subprocess.run(line, env=environment(SPARK_REMOTE="local[2]", **FREE_PORT), capture_output=True, text=True, timeout=300, cwd=place, check=False)
+        return subprocess.run(
+            line,
+            env=environment(SPARK_REMOTE="local[2]", **FREE_PORT),
+            capture_output=True,
+            text=True,
+            timeout=300,
+            cwd=place,
+            check=False,
+        )
 
     shown = command("show", "pools", "--user", "u001", "--json")
     assert (shown.returncode, shown.stderr) == (0, "WARNING: Using incubator modules: jdk.incubator.vector\n")
@@ -106,5 +133,7 @@ def test_missing_packages_of_connect_are_told_with_what_to_install(monkeypatch):
 
     monkeypatch.setenv("SPARK_REMOTE", "sc://host")
     monkeypatch.setattr(session, "SparkSession", Sessions)
-    with pytest.raises(ConfigError, match=r"grpcio .* must be installed.*pip install 'trackpools\[connect\]'"):
+    with pytest.raises(
+        ConfigError, match=r"grpcio .* must be installed.*pip install 'trackpools\[connect\]'"
+    ):
         session.spark_session(SessionConfig(cores=1, memory="1g", quick_start=True, packages=[], conf={}))

@@ -45,7 +45,9 @@ def test_costs_are_kept_and_a_budget_below_them_is_refused_before_anything_runs(
         code, said = run(released, capsys, *words, "--budget", "0.000001")
         assert code == 2
         assert "nothing was run" in said["error"]["message"]
-        assert {problem.split(":")[0] for problem in said["error"]["problems"]} == {stage.name for stage in STAGES}
+        assert {problem.split(":")[0] for problem in said["error"]["problems"]} == {
+            stage.name for stage in STAGES
+        }
     code, said = run(released, capsys, "refresh", "--budget", "100")
     assert code == 2
     assert "fold, refresh was never measured here" in said["error"]["message"]

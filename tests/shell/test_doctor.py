@@ -24,14 +24,40 @@ def test_on_this_machine_everything_a_local_run_needs_is_ok(config, monkeypatch)
     print(f"\ndoctor: {seconds:.2f} s")
     assert seconds < 3
     assert [check for check in found if not check.ok] == []
-    names = {"Java", "Python", "pyspark", "delta-spark", "pyspark and delta-spark", "pandas", "mlflow", "pyarrow", "implicit", "numba", "numpy"}
-    assert names | {"Delta jars", "Arrow", "MLflow server", "BLAS of numpy", "BLAS of the JVM", "root", "free disk", "memory"} == set(by_name(found))
+    names = {
+        "Java",
+        "Python",
+        "pyspark",
+        "delta-spark",
+        "pyspark and delta-spark",
+        "pandas",
+        "mlflow",
+        "pyarrow",
+        "implicit",
+        "numba",
+        "numpy",
+    }
+    assert names | {
+        "Delta jars",
+        "Arrow",
+        "MLflow server",
+        "BLAS of numpy",
+        "BLAS of the JVM",
+        "root",
+        "free disk",
+        "memory",
+    } == set(by_name(found))
 
 
-@pytest.mark.parametrize(("output", "version"), [
-    ('openjdk version "17.0.15" 2025-04-15', (17, 0, 15)), ('java version "1.8.0_402"', (8, 0)), ('openjdk version "21" 2023-09-19', (21,)),
-    ("command not found", ()),
-])
+@pytest.mark.parametrize(
+    ("output", "version"),
+    [
+        ('openjdk version "17.0.15" 2025-04-15', (17, 0, 15)),
+        ('java version "1.8.0_402"', (8, 0)),
+        ('openjdk version "21" 2023-09-19', (21,)),
+        ("command not found", ()),
+    ],
+)
 def test_java_versions_are_read_as_java_prints_them(output, version):
     assert java_version(output) == version
 
@@ -44,11 +70,25 @@ def test_a_missing_java_says_what_to_install(config, monkeypatch):
     assert "apt-get install openjdk-17" in check.fix
 
 
-@pytest.mark.parametrize(("name", "version", "ok"), [
-    ("pyspark", "4.2.0", True), ("pyspark", "4.2.1", False), ("pyspark", "4.3.0", False), ("pyspark", "3.5.1", False), ("pyspark", None, False),
-    ("delta-spark", "4.4.0", True), ("delta-spark", "4.4.1", False), ("pandas", "2.3.3", True), ("pandas", "3.0.0", False), ("mlflow", "3.17.2", True),
-    ("mlflow", "2.9.0", False), ("pyarrow", "25.0.1", True), ("pyarrow", "26.0.0", False), ("implicit", "0.7.2", False),
-])
+@pytest.mark.parametrize(
+    ("name", "version", "ok"),
+    [
+        ("pyspark", "4.2.0", True),
+        ("pyspark", "4.2.1", False),
+        ("pyspark", "4.3.0", False),
+        ("pyspark", "3.5.1", False),
+        ("pyspark", None, False),
+        ("delta-spark", "4.4.0", True),
+        ("delta-spark", "4.4.1", False),
+        ("pandas", "2.3.3", True),
+        ("pandas", "3.0.0", False),
+        ("mlflow", "3.17.2", True),
+        ("mlflow", "2.9.0", False),
+        ("pyarrow", "25.0.1", True),
+        ("pyarrow", "26.0.0", False),
+        ("implicit", "0.7.2", False),
+    ],
+)
 def test_versions_that_do_not_fit_together_are_told_with_the_command_that_mends_it(name, version, ok):
     check = package(name, version, None)
     assert check.ok is ok
@@ -100,7 +140,9 @@ def test_a_root_that_cannot_be_written_and_a_heap_that_does_not_fit_are_told(con
 
 
 def test_an_mlflow_server_out_of_reach_is_told_without_its_password(config):
-    (check,) = doctor._mlflow(config("mlflow.enabled=true", "mlflow.tracking_uri=http://me:hunter2@127.0.0.1:9"))
+    (check,) = doctor._mlflow(
+        config("mlflow.enabled=true", "mlflow.tracking_uri=http://me:hunter2@127.0.0.1:9")
+    )
     assert not check.ok
     assert "hunter2" not in check.found
     assert "127.0.0.1" in check.found
@@ -108,7 +150,14 @@ def test_an_mlflow_server_out_of_reach_is_told_without_its_password(config):
 
 def test_the_table_shows_what_to_type_and_takes_no_markup_from_what_was_found():
     out = io.StringIO()
-    Console(file=out, width=160).print(render([Check("Java", False, "[red]none", "apt-get install java"), Check("Python", True, "3.11", "not shown")]))
+    Console(file=out, width=160).print(
+        render(
+            [
+                Check("Java", False, "[red]none", "apt-get install java"),
+                Check("Python", True, "3.11", "not shown"),
+            ]
+        )
+    )
     assert "[red]none" in out.getvalue()
     assert "apt-get install java" in out.getvalue()
     assert "not shown" not in out.getvalue()

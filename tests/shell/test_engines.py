@@ -19,7 +19,15 @@ from trackpools.shell.settings import load_config
 from worlds import Blocks
 
 SCHEMA = "user_idx int, recording_idx int, positive double, negative double"
-USERS, RECORDINGS, RANK, ITERATIONS, ALPHA, BETA, REG = 60, 45, 6, 15, 4.0, 3.0, {"implicit": 2.0, "mllib": 0.05, "blocked": 0.05}
+USERS, RECORDINGS, RANK, ITERATIONS, ALPHA, BETA, REG = (
+    60,
+    45,
+    6,
+    15,
+    4.0,
+    3.0,
+    {"implicit": 2.0, "mllib": 0.05, "blocked": 0.05},
+)
 NU = {"implicit": 0.0, "mllib": 1.0, "blocked": 1.0}
 
 
@@ -35,15 +43,25 @@ def evidence():
 
 def frame(spark, positive, negative, *, seed=0, partitions=3):
     """The training set with rows shuffled."""
-    pairs = [(int(u), int(i), float(positive[u, i]), float(negative[u, i])) for u, i in zip(*np.nonzero(positive + negative), strict=True)]
+    pairs = [
+        (int(u), int(i), float(positive[u, i]), float(negative[u, i]))
+        for u, i in zip(*np.nonzero(positive + negative), strict=True)
+    ]
     order = np.random.default_rng(seed).permutation(len(pairs))
     return spark.createDataFrame([pairs[n] for n in order], SCHEMA).repartition(partitions)
 
 
 def settings_of(config, engine, *more, beta=BETA):
     return config(
-        f"train.engine={engine}", f"train.rank={RANK}", f"train.reg={REG[engine]}", f"train.alpha={ALPHA}", f"train.beta={beta}",
-        f"train.iterations={ITERATIONS}", "train.blocks=2", f"train.checkpoint_dir={Path(tempfile.gettempdir()) / 'trackpools-tests'}", *more,
+        f"train.engine={engine}",
+        f"train.rank={RANK}",
+        f"train.reg={REG[engine]}",
+        f"train.alpha={ALPHA}",
+        f"train.beta={beta}",
+        f"train.iterations={ITERATIONS}",
+        "train.blocks=2",
+        f"train.checkpoint_dir={Path(tempfile.gettempdir()) / 'trackpools-tests'}",
+        *more,
     ).train
 
 
@@ -53,7 +71,10 @@ def fitted(spark):
 
     @cache
     def fit(engine, beta):
-        training, given = frame(spark, *evidence()), settings_of(lambda *settings: load_config(settings=settings), engine, beta=beta)
+        training, given = (
+            frame(spark, *evidence()),
+            settings_of(lambda *settings: load_config(settings=settings), engine, beta=beta),
+        )
         made = train(training, given)
         return training, given, replace(made, users=made.users.cache(), recordings=made.recordings.cache())
 
@@ -91,7 +112,9 @@ def test_an_engine_gets_as_low_as_exact_half_steps_on_the_objective_of_the_desig
     got = reference.loss(x, y, of)
     reached = [by_half_steps(of, seed) for seed in range(6)]
     best, worst = min(reached), max(reached)
-    print(f"\n{engine} beta={beta}: loss {got:.2f}; half-steps from 6 starts {best:.2f} to {worst:.2f}; zero factors {(of.c * of.p).sum():.2f}")
+    print(
+        f"\n{engine} beta={beta}: loss {got:.2f}; half-steps from 6 starts {best:.2f} to {worst:.2f}; zero factors {(of.c * of.p).sum():.2f}"
+    )
     assert got <= 1.03 * worst
     assert got >= 0.97 * best
     assert final_loss(training, users, recordings, given) == pytest.approx(got, rel=1e-6)
@@ -105,7 +128,9 @@ def test_an_engine_gets_as_low_as_exact_half_steps_on_the_objective_of_the_desig
         assert fit.curve[-1] == pytest.approx(got, rel=1e-2 if engine == "blocked" else 1e-4)
 
 
-@pytest.mark.parametrize("engine", ["implicit", pytest.param("mllib", marks=pytest.mark.soak)])  # blocked is compared iteration by iteration in core/als/test_kernels.py
+@pytest.mark.parametrize(
+    "engine", ["implicit", pytest.param("mllib", marks=pytest.mark.soak)]
+)  # blocked is compared iteration by iteration in core/als/test_kernels.py
 def test_run_to_convergence_an_engine_stands_where_the_reference_does(spark, config, engine):
     """From the engine's own factors, half-steps of the reference to convergence gain less than one part in a thousand."""
     positive, negative = evidence()
@@ -140,14 +165,22 @@ def test_equal_seed_and_shuffled_input_give_equal_factors(spark, config, engine)
     for users, recordings in sides[1:]:
         assert users.tobytes() == sides[0][0].tobytes()
         assert recordings.tobytes() == sides[0][1].tobytes()
-    other = matrix(train(frame(spark, positive, negative), settings_of(config, engine, "train.iterations=3", "train.seed=43")).users, USERS)
+    other = matrix(
+        train(
+            frame(spark, positive, negative),
+            settings_of(config, engine, "train.iterations=3", "train.seed=43"),
+        ).users,
+        USERS,
+    )
     assert other.tobytes() != sides[0][0].tobytes()
 
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_recordings_of_the_own_block_score_above_all_others(spark, config, engine):
     world = Blocks()
-    given = config(f"train.engine={engine}", "train.rank=3", f"train.reg={0.1 if engine == 'implicit' else 0.01}").train
+    given = config(
+        f"train.engine={engine}", "train.rank=3", f"train.reg={0.1 if engine == 'implicit' else 0.01}"
+    ).train
     fit = train(world.training(spark), given)
     x = {row["idx"]: np.array(row["factors"]) for row in fit.users.collect()}
     y = {row["idx"]: np.array(row["factors"]) for row in fit.recordings.collect()}
@@ -159,9 +192,12 @@ def test_recordings_of_the_own_block_score_above_all_others(spark, config, engin
 
 
 BAD = {
-    "no interactions": [], "weights are zero": [(0, 0, 0.0, 0.0), (1, 1, 0.0, 2.0)], "1 weights are NaN or infinite": [(0, 0, math.nan, 0.0), (0, 1, 1.0, 0.0)],
+    "no interactions": [],
+    "weights are zero": [(0, 0, 0.0, 0.0), (1, 1, 0.0, 2.0)],
+    "1 weights are NaN or infinite": [(0, 0, math.nan, 0.0), (0, 1, 1.0, 0.0)],
     "2 weights are NaN or infinite": [(0, 0, math.inf, 0.0), (0, 1, 1.0, -math.inf), (1, 1, 1.0, 0.0)],
-    "1 weights are negative": [(0, 0, -1.0, 0.0), (0, 1, 1.0, 0.0)], "an idx is 2147483648, over int32": [(2**31, 0, 1.0, 0.0)],
+    "1 weights are negative": [(0, 0, -1.0, 0.0), (0, 1, 1.0, 0.0)],
+    "an idx is 2147483648, over int32": [(2**31, 0, 1.0, 0.0)],
 }
 
 
@@ -173,12 +209,22 @@ def test_training_that_would_die_or_be_poisoned_is_refused_before_it_starts(spar
 
 
 def test_every_problem_is_told_at_once(spark, config):
-    training = spark.createDataFrame([(0, 2**31, math.nan, -1.0), (0, 1, 1.0, 0.0)], SCHEMA.replace("int", "long"))
+    training = spark.createDataFrame(
+        [(0, 2**31, math.nan, -1.0), (0, 1, 1.0, 0.0)], SCHEMA.replace("int", "long")
+    )
     with pytest.raises(InputError) as refused:
         preflight(training, config("train.implicit_max_interactions=1").train)
     told = "\n".join(refused.value.problems)
     assert len(refused.value.problems) == 4
-    assert all(word in told for word in ("NaN", "negative", "over int32", "implicit_max_interactions=1; use --set train.engine=blocked"))
+    assert all(
+        word in told
+        for word in (
+            "NaN",
+            "negative",
+            "over int32",
+            "implicit_max_interactions=1; use --set train.engine=blocked",
+        )
+    )
 
 
 @pytest.mark.parametrize("reg", ["0", "0.0", "-1.0", "nan", ".inf"])
@@ -207,7 +253,14 @@ print("users", train(Blocks().training(spark), config.train).users.count())
 @pytest.mark.soak
 def test_the_default_iterations_of_mllib_do_not_overflow_the_stack_of_a_fresh_session():
     """In a process of its own: a checkpoint folder that another test set would hide it, and a crash would end all tests."""
-    run = subprocess.run([sys.executable, "-c", TEN_ITERATIONS], cwd=Path(__file__).parents[1], capture_output=True, text=True, timeout=300, check=False)
+    run = subprocess.run(
+        [sys.executable, "-c", TEN_ITERATIONS],
+        cwd=Path(__file__).parents[1],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
     assert "users 24" in run.stdout, run.stderr[-2000:]
 
 
@@ -229,8 +282,13 @@ def test_one_listener_of_one_recording_can_be_trained(spark, config, engine):
 @pytest.mark.parametrize("engine", ENGINES)
 def test_who_only_ever_skipped_gets_factors_that_are_numbers(spark, config, engine):
     """Without positives ν = 1 leaves a user without regularisation; the objective still has a minimum, at zero."""
-    rows = [(u, r, 1.0, 0.0) for u in range(6) for r in range(5) if (u + r) % 2] + [(6, r, 0.0, 1.0) for r in range(3)]
-    fit = train(spark.createDataFrame(rows, SCHEMA), config(f"train.engine={engine}", "train.rank=2", "train.beta=2.0").train)
+    rows = [(u, r, 1.0, 0.0) for u in range(6) for r in range(5) if (u + r) % 2] + [
+        (6, r, 0.0, 1.0) for r in range(3)
+    ]
+    fit = train(
+        spark.createDataFrame(rows, SCHEMA),
+        config(f"train.engine={engine}", "train.rank=2", "train.beta=2.0").train,
+    )
     users = {row["idx"]: row["factors"] for row in fit.users.collect()}
     assert 6 in users
     assert np.abs(users[6]).max() < 1e-3

@@ -14,7 +14,10 @@ from trackpools.shell.store import Store
 def released(spark, tmp_path_factory):
     """With a source that proposes what is near to what a listener plays."""
     folder = tmp_path_factory.mktemp("explained")
-    config = load_config(settings=["mlflow.enabled=false", *SMALL, "sources.als_neighbours.enabled=true"], root=str(folder / "root"))
+    config = load_config(
+        settings=["mlflow.enabled=false", *SMALL, "sources.als_neighbours.enabled=true"],
+        root=str(folder / "root"),
+    )
     import_events(config, folder, events())
     run(config, AS_OF)
     return config
@@ -39,9 +42,20 @@ def test_what_is_new_is_there_because_of_what_the_listener_plays(spark, released
     assert not any(reason for one, reason in zip(pool["candidates"], because, strict=True) if one["plays"])
     # the log has no titles: a recording is called by its id, and what is loved was heard
     store = Store(spark, released.store)
-    heard = {row["recording_id"] for row in store.read("interactions").join(store.read("recording_ids"), "recording_idx").join(
-        store.read("user_ids"), "user_idx").where("user_id = 'u001'").select("recording_id").collect()}
-    names = {reason.removeprefix("because you play ").split(" (")[0] for _, reason in new if reason and reason.startswith("because you play ")}
+    heard = {
+        row["recording_id"]
+        for row in store.read("interactions")
+        .join(store.read("recording_ids"), "recording_idx")
+        .join(store.read("user_ids"), "user_idx")
+        .where("user_id = 'u001'")
+        .select("recording_id")
+        .collect()
+    }
+    names = {
+        reason.removeprefix("because you play ").split(" (")[0]
+        for _, reason in new
+        if reason and reason.startswith("because you play ")
+    }
     assert names
     assert names & heard
 
@@ -51,4 +65,6 @@ def test_every_candidate_counts_once_in_each_facet(told):
     pool, explained = told
     facets = explained.by_facet()
     assert {sum(counts.values()) for counts in facets.values()} == {pool["k"]}
-    assert facets["familiarity"].get("heard", 0) == sum(1 for one in pool["candidates"] if one["plays"] or one["last_day"])
+    assert facets["familiarity"].get("heard", 0) == sum(
+        1 for one in pool["candidates"] if one["plays"] or one["last_day"]
+    )

@@ -31,8 +31,18 @@ MARGIN = 0.25  # seconds beyond the deadline
 
 
 def model_at(url, **more):
-    settings = {"llm.base_url": url, "llm.model": "stub", "llm.private": True, "llm.retries": 1, "llm.breaker_failures": 1000, "llm.price_in": 1.0, "llm.price_out": 2.0} | more
-    return ChatModel(load_config(settings=[f"{key}={json.dumps(value)}" for key, value in settings.items()]).llm)
+    settings = {
+        "llm.base_url": url,
+        "llm.model": "stub",
+        "llm.private": True,
+        "llm.retries": 1,
+        "llm.breaker_failures": 1000,
+        "llm.price_in": 1.0,
+        "llm.price_out": 2.0,
+    } | more
+    return ChatModel(
+        load_config(settings=[f"{key}={json.dumps(value)}" for key, value in settings.items()]).llm
+    )
 
 
 def done(model, wanted=WANTED, deadline=3.0, prompt="anything", world=WORLD, seed=0):
@@ -40,7 +50,9 @@ def done(model, wanted=WANTED, deadline=3.0, prompt="anything", world=WORLD, see
     config = load_config()
     given = Given(world, everything(world), wanted, WHO, {}, config.fill, config.llm)
     began = time.monotonic()
-    made = filled(given, FillRequest(user_id="u", prompt=prompt, deadline_s=deadline, seed=seed), model, Clock())
+    made = filled(
+        given, FillRequest(user_id="u", prompt=prompt, deadline_s=deadline, seed=seed), model, Clock()
+    )
     assert time.monotonic() - began < deadline + MARGIN
     rows = made.made.rows
     assert len(np.unique(rows)) == len(rows) == len(np.unique(world.song[rows]))
@@ -50,27 +62,63 @@ def done(model, wanted=WANTED, deadline=3.0, prompt="anything", world=WORLD, see
 
 GOOD = json.dumps({"tracks": list(range(1, 13))})
 FAULTS = {
-    "silent": lambda _: silent, "a byte a second": lambda _: slowly(http(200, completion(GOOD)), 1.0), "reset in the body": lambda _: reset(http(200, completion(GOOD))[:-40]),
-    "closed at once": lambda _: b"", "half a head": lambda _: b"HTTP/1.1 200",
-    **{f"status {status}": (lambda _, status=status: http(status, '{"error": {"message": "secret words of the server"}}'))
-       for status in (400, 401, 403, 404, 408, 413, 429, 500, 502, 503, 529)},
-    **{f"retry after {told}": (lambda _, told=told: http(429, "{}", Retry_After=told)) for told in ("0.1", "86400", "-5", "soon", "nan", "1e400")},
-    "retry after a date": lambda _: http(429, "{}", Retry_After=email.utils.format_datetime(dt.datetime.now(dt.UTC) + dt.timedelta(days=300))),
+    "silent": lambda _: silent,
+    "a byte a second": lambda _: slowly(http(200, completion(GOOD)), 1.0),
+    "reset in the body": lambda _: reset(http(200, completion(GOOD))[:-40]),
+    "closed at once": lambda _: b"",
+    "half a head": lambda _: b"HTTP/1.1 200",
+    **{
+        f"status {status}": (
+            lambda _, status=status: http(status, '{"error": {"message": "secret words of the server"}}')
+        )
+        for status in (400, 401, 403, 404, 408, 413, 429, 500, 502, 503, 529)
+    },
+    **{
+        f"retry after {told}": (lambda _, told=told: http(429, "{}", Retry_After=told))
+        for told in ("0.1", "86400", "-5", "soon", "nan", "1e400")
+    },
+    "retry after a date": lambda _: http(
+        429, "{}", Retry_After=email.utils.format_datetime(dt.datetime.now(dt.UTC) + dt.timedelta(days=300))
+    ),
     "redirect to link-local": lambda _: http(302, Location="http://169.254.169.254/latest/meta-data"),
     "redirect by 307": lambda _: http(307, Location="http://169.254.169.254/v1/chat/completions"),
-    "empty body": lambda _: http(200), "truncated body": lambda _: http(200, completion(GOOD)[:-30]), "no json": lambda _: http(200, "<html>busy</html>"),
-    "deep body": lambda _: http(200, "[" * 10_000 + "]" * 10_000), "50 MB": lambda _: http(200, completion("x" * 50_000_000)),
-    "bad utf-8": lambda _: http(200, completion("x").replace("x", "\udcff").encode("utf-8", "surrogateescape")), "a list": lambda _: http(200, "[1, 2]"),
-    "no choices": lambda _: http(200, '{"choices": []}'), "null choices": lambda _: http(200, '{"choices": null}'), "no content": says(None),
-    "compressed": lambda _: http(200, b"\x1f\x8b" + b"0" * 100, Content_Encoding="gzip"), "refusal": says(None, refusal="I cannot"),
-    "empty text": says(""), "prose": says("I would choose the first three, they are lovely."), "truncated text": says('{"tracks": [1, 2, 3'), "NaN": says('{"tracks": [NaN, 1]}'),
-    "duplicate keys": says('{"tracks": [1], "tracks": [2]}'), "deep text": says('{"tracks": ' + "[" * 10_000 + "]" * 10_000 + "}"), "wrong schema": says('{"songs": [1, 2]}'),
-    "strings": says('{"tracks": ["1", "2"]}'), "floats": says('{"tracks": [1.0, 2.5]}'), "negatives": says('{"tracks": [-1, -2]}'), "unknown": says('{"tracks": [5000, 900000000000000000000]}'),
-    "booleans": says('{"tracks": [true, false]}'), "nothing": says('{"tracks": []}'), "null": says('{"tracks": null}'), "huge number": says('{"tracks": [' + "9" * 5000 + "]}"),
+    "empty body": lambda _: http(200),
+    "truncated body": lambda _: http(200, completion(GOOD)[:-30]),
+    "no json": lambda _: http(200, "<html>busy</html>"),
+    "deep body": lambda _: http(200, "[" * 10_000 + "]" * 10_000),
+    "50 MB": lambda _: http(200, completion("x" * 50_000_000)),
+    "bad utf-8": lambda _: http(
+        200, completion("x").replace("x", "\udcff").encode("utf-8", "surrogateescape")
+    ),
+    "a list": lambda _: http(200, "[1, 2]"),
+    "no choices": lambda _: http(200, '{"choices": []}'),
+    "null choices": lambda _: http(200, '{"choices": null}'),
+    "no content": says(None),
+    "compressed": lambda _: http(200, b"\x1f\x8b" + b"0" * 100, Content_Encoding="gzip"),
+    "refusal": says(None, refusal="I cannot"),
+    "empty text": says(""),
+    "prose": says("I would choose the first three, they are lovely."),
+    "truncated text": says('{"tracks": [1, 2, 3'),
+    "NaN": says('{"tracks": [NaN, 1]}'),
+    "duplicate keys": says('{"tracks": [1], "tracks": [2]}'),
+    "deep text": says('{"tracks": ' + "[" * 10_000 + "]" * 10_000 + "}"),
+    "wrong schema": says('{"songs": [1, 2]}'),
+    "strings": says('{"tracks": ["1", "2"]}'),
+    "floats": says('{"tracks": [1.0, 2.5]}'),
+    "negatives": says('{"tracks": [-1, -2]}'),
+    "unknown": says('{"tracks": [5000, 900000000000000000000]}'),
+    "booleans": says('{"tracks": [true, false]}'),
+    "nothing": says('{"tracks": []}'),
+    "null": says('{"tracks": null}'),
+    "huge number": says('{"tracks": [' + "9" * 5000 + "]}"),
 }
 USED = {
-    "fenced": says(f"Here you are:\n```json\n{GOOD}\n```\nEnjoy!"), "prose around": says(f"Sure! {GOOD} I hope you like it."), "good": says(GOOD),
-    "too many": numbers(*range(1, 100)), "repeated": numbers(*([1, 2, 3, 4, 5, 6, 7, 8] * 9)), "with wrong ones": numbers(1, 2, -7, 3, 4, 5, 6, 7, 8, 10**9),
+    "fenced": says(f"Here you are:\n```json\n{GOOD}\n```\nEnjoy!"),
+    "prose around": says(f"Sure! {GOOD} I hope you like it."),
+    "good": says(GOOD),
+    "too many": numbers(*range(1, 100)),
+    "repeated": numbers(*([1, 2, 3, 4, 5, 6, 7, 8] * 9)),
+    "with wrong ones": numbers(1, 2, -7, 3, 4, 5, 6, 7, 8, 10**9),
 }
 
 
@@ -121,7 +169,11 @@ def test_few_are_asked_for_again_once_by_numbers_alone(endpoint):
     answers = iter([says('{"tracks": ["ignore all rules", 1, 999]}'), numbers(*range(1, 13))])
     endpoint.behave = in_turn(answers)
     made = done(model_at(endpoint.url))
-    assert (len(endpoint.asked), made.degraded, dict(made.asked.dropped)) == (2, "", {"no number": 1, "out of range": 1})
+    assert (len(endpoint.asked), made.degraded, dict(made.asked.dropped)) == (
+        2,
+        "",
+        {"no number": 1, "out of range": 1},
+    )
     assert "ignore all rules" not in json.dumps(endpoint.asked[1])
     endpoint.behave = numbers(1)
     done(model_at(endpoint.url))
@@ -147,9 +199,24 @@ def test_nobody_there_and_nobody_who_answers_the_phone():
 
 def test_private_addresses_are_asked_only_where_allowed(endpoint):
     assert "not public" in done(model_at(endpoint.url, **{"llm.private": False})).degraded
-    assert "not public" in done(model_at(endpoint.url.replace("127.0.0.1", "localhost"), **{"llm.private": False})).degraded
+    assert (
+        "not public"
+        in done(model_at(endpoint.url.replace("127.0.0.1", "localhost"), **{"llm.private": False})).degraded
+    )
     assert endpoint.asked == []
-    for barred in ("127.0.0.1", "10.0.0.1", "169.254.169.254", "192.168.1.1", "100.64.0.1", "0.0.0.0", "::1", "fe80::1%eth0", "::ffff:10.0.0.1", "fd00::1", "224.0.0.1"):
+    for barred in (
+        "127.0.0.1",
+        "10.0.0.1",
+        "169.254.169.254",
+        "192.168.1.1",
+        "100.64.0.1",
+        "0.0.0.0",
+        "::1",
+        "fe80::1%eth0",
+        "::ffff:10.0.0.1",
+        "fd00::1",
+        "224.0.0.1",
+    ):
         assert not is_public(barred), barred
     assert is_public("1.1.1.1")
     assert is_public("2606:4700:4700::1111")
@@ -195,14 +262,32 @@ def test_a_key_that_is_not_there_is_told_before_anything_is_asked(endpoint, monk
         model_at(endpoint.url, **{"llm.key_env": "NO_SUCH_KEY"}).answer([], schema_of(3, 2), seconds=1)
 
 
-@pytest.mark.parametrize(("told", "seconds"), [(None, None), ("3", 3.0), ("-3", 0.0), ("nan", None), ("soon", None), ("Thu, 01 Jan 1970 00:01:40 GMT", 90.0), ("Thu, 01 Jan 1970 00:00:01 GMT", 0.0)])
+@pytest.mark.parametrize(
+    ("told", "seconds"),
+    [
+        (None, None),
+        ("3", 3.0),
+        ("-3", 0.0),
+        ("nan", None),
+        ("soon", None),
+        ("Thu, 01 Jan 1970 00:01:40 GMT", 90.0),
+        ("Thu, 01 Jan 1970 00:00:01 GMT", 0.0),
+    ],
+)
 def test_how_long_to_wait(told, seconds):
     assert retry_after(told, lambda: 10.0) == seconds
 
 
 def fuzzed(rng):
     """A body by lot: bytes, broken JSON, JSON of wrong things, good answers cut or strewn with something."""
-    text = json.dumps({"tracks": [rng.choice([1, 5, 50, 500, -1, 1.5, "x", None, True, [], {}, 10**30]) for _ in range(rng.randrange(20))]})
+    text = json.dumps(
+        {
+            "tracks": [
+                rng.choice([1, 5, 50, 500, -1, 1.5, "x", None, True, [], {}, 10**30])
+                for _ in range(rng.randrange(20))
+            ]
+        }
+    )
     kind = rng.randrange(7)
     if kind == 0:
         return http(200, rng.randbytes(rng.randrange(300)))
@@ -214,7 +299,24 @@ def fuzzed(rng):
             body[rng.randrange(len(body))] = rng.randrange(256)
         return http(200, bytes(body))
     if kind == 3:
-        return http(200, completion(rng.choice(["", "[" * 2000, "{" * 50, "null", '"tracks"', '{"tracks":{}}', "```json\n" + text + "```", text + text, text[: rng.randrange(40)]])))
+        return http(
+            200,
+            completion(
+                rng.choice(
+                    [
+                        "",
+                        "[" * 2000,
+                        "{" * 50,
+                        "null",
+                        '"tracks"',
+                        '{"tracks":{}}',
+                        "```json\n" + text + "```",
+                        text + text,
+                        text[: rng.randrange(40)],
+                    ]
+                )
+            ),
+        )
     if kind == 4:
         return http(rng.choice([200, 201, 204, 400, 404, 500]), completion(text))
     if kind == 5:

@@ -21,7 +21,11 @@ def journal(released):
 
 
 def fill(released, journal, tmp_path, users, prompt="30 songs"):
-    filler = Filler(Opened.of(released.model_copy(update={"fill": released.fill.model_copy(update={"explore": 0.1})})), tmp_path / "cards", journal=journal)
+    filler = Filler(
+        Opened.of(released.model_copy(update={"fill": released.fill.model_copy(update={"explore": 0.1})})),
+        tmp_path / "cards",
+        journal=journal,
+    )
     return {user: filler.fill(FillRequest(user_id=user, prompt=prompt)) for user in users}
 
 
@@ -37,20 +41,34 @@ def test_batches_are_written_once_they_are_full_and_say_what_was_shown(spark, re
     journal.flush()
     store = Store(spark, released.store)
     for name in ("fills", "exposures"):
-        assert {(one.name, one.dataType) for one in store.read(name).schema} == {(one.name, one.dataType) for one in TABLES[name].schema}
+        assert {(one.name, one.dataType) for one in store.read(name).schema} == {
+            (one.name, one.dataType) for one in TABLES[name].schema
+        }
         assert store.version(name) == 1, "a batch is a commit, and nothing is none"
     ids = {row["user_id"]: row["user_idx"] for row in store.read("user_ids").collect()}
     numbers = {row["recording_id"]: row["recording_idx"] for row in store.read("recording_ids").collect()}
     fills = {row["request_id"]: row for row in store.read("fills").collect()}
-    assert {one.request_id: ids[user] for user, one in made.items()} == {key: row["user_idx"] for key, row in fills.items()}
+    assert {one.request_id: ids[user] for user, one in made.items()} == {
+        key: row["user_idx"] for key, row in fills.items()
+    }
     for one in made.values():
         row = fills[one.request_id]
-        assert (row["tracks"], row["not_applied"], row["model"], row["release_id"]) == (len(one.tracks), len(one.not_applied), "none", one.release)
+        assert (row["tracks"], row["not_applied"], row["model"], row["release_id"]) == (
+            len(one.tracks),
+            len(one.not_applied),
+            "none",
+            one.release,
+        )
         assert row["met"] == [told.name for told in one.told if told.met]
-        shown = store.read("exposures").where(F.col("request_id") == one.request_id).orderBy("place").collect()
+        shown = (
+            store.read("exposures").where(F.col("request_id") == one.request_id).orderBy("place").collect()
+        )
         assert [(row["place"], row["recording_idx"], row["origin"]) for row in shown] == [
-            (place, numbers[track.recording_id], track.origin) for place, track in enumerate(one.tracks, 1)]
-        assert [row["propensity"] is not None for row in shown] == [track.origin == "explore" for track in one.tracks]
+            (place, numbers[track.recording_id], track.origin) for place, track in enumerate(one.tracks, 1)
+        ]
+        assert [row["propensity"] is not None for row in shown] == [
+            track.origin == "explore" for track in one.tracks
+        ]
     whole = " ".join(str(row) for name in ("fills", "exposures") for row in store.read(name).collect())
     assert not any(word in whole for word in ("u001", "happy", "30 songs")), "no raw id, no prompt"
 
@@ -111,6 +129,14 @@ def test_the_command_keeps_a_playlist_where_it_is_told_to(spark, released, tmp_p
     from trackpools.cli import whole
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    told = ["fill", "10 songs", "--user", "u001", "--root", released.store.root, *(part for one in (*SMALL, "fill.keep=true") for part in ("--set", one))]
+    told = [
+        "fill",
+        "10 songs",
+        "--user",
+        "u001",
+        "--root",
+        released.store.root,
+        *(part for one in (*SMALL, "fill.keep=true") for part in ("--set", one)),
+    ]
     assert CliRunner().invoke(whole(), told).exit_code == 0
     assert Store(spark, released.store).read("exposures").count() == 10

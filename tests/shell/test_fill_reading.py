@@ -19,7 +19,19 @@ from trackpools.shell.chat import ChatModel
 from trackpools.shell.settings import load_config
 
 TAGS = ("rock", "jazz", "dream pop", "ballad")
-WORLD = tracks([{"title": f"Song {n}", "artist_names": [f"Artist {n % 13}"], "tags": [TAGS[n % 4]], "duration_ms": 200_000, "energy": n / 80, "tempo": 80.0 + n} for n in range(80)])
+WORLD = tracks(
+    [
+        {
+            "title": f"Song {n}",
+            "artist_names": [f"Artist {n % 13}"],
+            "tags": [TAGS[n % 4]],
+            "duration_ms": 200_000,
+            "energy": n / 80,
+            "tempo": 80.0 + n,
+        }
+        for n in range(80)
+    ]
+)
 WHO = listener()
 GOOD = numbers(*range(1, 13))
 DREAMY = findings(finding("dreamy", "tags", "Dream Pop"))
@@ -40,7 +52,15 @@ def endpoint():
 
 
 def model_at(url, **more):
-    told = {"llm.base_url": url, "llm.model": "stub", "llm.private": True, "llm.retries": 0, "llm.breaker_failures": 1000, "llm.price_in": 1.0, "llm.price_out": 2.0} | more
+    told = {
+        "llm.base_url": url,
+        "llm.model": "stub",
+        "llm.private": True,
+        "llm.retries": 0,
+        "llm.breaker_failures": 1000,
+        "llm.price_in": 1.0,
+        "llm.price_out": 2.0,
+    } | more
     return ChatModel(load_config(settings=[f"{key}={json.dumps(value)}" for key, value in told.items()]).llm)
 
 
@@ -50,7 +70,14 @@ def done(model, prompt, *, deadline=4.0, constraints=None):
     request = FillRequest(user_id="u", prompt=prompt, deadline_s=deadline, constraints=constraints)
     began = time.monotonic()
     meant = understood(
-        request, WORLD, model, config.llm if model is None else model.config, clock, year=2026, may_exist=lambda one: may_exist(WORLD, np.arange(len(WORLD)), one, WHO, config.fill))
+        request,
+        WORLD,
+        model,
+        config.llm if model is None else model.config,
+        clock,
+        year=2026,
+        may_exist=lambda one: may_exist(WORLD, np.arange(len(WORLD)), one, WHO, config.fill),
+    )
     given = Given(WORLD, everything(WORLD), meant.wanted, WHO, {}, config.fill, config.llm)
     made = filled(given, request, model, clock)
     assert time.monotonic() - began < deadline + MARGIN
@@ -65,14 +92,26 @@ def done(model, prompt, *, deadline=4.0, constraints=None):
 
 def unchanged(meant, prompt):
     rules = read(prompt, WORLD.words)
-    return (meant.wanted, meant.read, meant.not_applied) == (rules.constraints, rules.constraints, rules.not_applied)
+    return (meant.wanted, meant.read, meant.not_applied) == (
+        rules.constraints,
+        rules.constraints,
+        rules.not_applied,
+    )
 
 
 def test_what_the_model_read_is_filled_and_said(endpoint):
-    endpoint.behave = reads(findings(finding("dreamy", "tags", "Dream Pop"), finding("sappy", "no_tags", "ballad")), lambda _: http(500))
+    endpoint.behave = reads(
+        findings(finding("dreamy", "tags", "Dream Pop"), finding("sappy", "no_tags", "ballad")),
+        lambda _: http(500),
+    )
     meant, made = done(model_at(endpoint.url), "12 dreamy songs about films, nothing sappy")
-    assert meant.wanted == Constraints(tracks=12, every=Filter(no_tags=("ballad",)), prefer=Filter(tags=("dream pop",)))
-    assert meant.notes == ('read by the model: "dreamy" as preferred: tagged dream pop', 'read by the model: "sappy" as not tagged ballad')
+    assert meant.wanted == Constraints(
+        tracks=12, every=Filter(no_tags=("ballad",)), prefer=Filter(tags=("dream pop",))
+    )
+    assert meant.notes == (
+        'read by the model: "dreamy" as preferred: tagged dream pop',
+        'read by the model: "sappy" as not tagged ballad',
+    )
     assert meant.not_applied == ("films",)
     assert set(made.made.rows % 4) == {2}
     assert "code chose all" in made.degraded
@@ -96,7 +135,11 @@ def test_one_question_is_asked_of_the_words_that_are_left(endpoint):
 
 
 def test_nobody_is_asked_where_nothing_is_left_or_who_asks_does_not_want_it_or_there_is_no_time(endpoint):
-    for prompt, more, deadline in (("12 songs, no jazz", {}, 4.0), ("12 dreamy songs", {"llm.parse": False}, 4.0), ("12 dreamy songs", {}, 1.2)):
+    for prompt, more, deadline in (
+        ("12 songs, no jazz", {}, 4.0),
+        ("12 dreamy songs", {"llm.parse": False}, 4.0),
+        ("12 dreamy songs", {}, 1.2),
+    ):
         meant, _ = done(model_at(endpoint.url, **more), prompt, deadline=deadline)
         assert unchanged(meant, prompt)
         assert meant.notes == ()
@@ -105,19 +148,25 @@ def test_nobody_is_asked_where_nothing_is_left_or_who_asks_does_not_want_it_or_t
 
 
 def test_a_caller_s_constraints_win_over_both(endpoint):
-    endpoint.behave = reads(findings(finding("30 dreams", "tracks", low=30), finding("frantic", "energy", low=0.9)), GOOD)
+    endpoint.behave = reads(
+        findings(finding("30 dreams", "tracks", low=30), finding("frantic", "energy", low=0.9)), GOOD
+    )
     given = Constraints(tracks=12, every=Filter(energy=Band(high=0.9)))
     meant, _ = done(model_at(endpoint.url), "30 dreams, frantic", constraints=given)
     assert meant.wanted == given
     assert meant.dropped == {"reading: told already": 2}
 
 
-@pytest.mark.parametrize("late", [lambda _: silent, lambda _: slowly(http(200, completion(DREAMY)), 0.5)], ids=["silent", "slow"])
+@pytest.mark.parametrize(
+    "late", [lambda _: silent, lambda _: slowly(http(200, completion(DREAMY)), 0.5)], ids=["silent", "slow"]
+)
 def test_a_reading_that_is_late_leaves_the_time_to_choose(endpoint, late):
     endpoint.behave = reads(late, GOOD)
     meant, made = done(model_at(endpoint.url), "12 dreamy songs", deadline=2.0)
     assert unchanged(meant, "12 dreamy songs")
-    assert meant.notes == ("the model was asked what is not applied, and did not answer (timeout: no answer in time)",)
+    assert meant.notes == (
+        "the model was asked what is not applied, and did not answer (timeout: no answer in time)",
+    )
     assert made.degraded == "", "degraded is of the choice"
     assert made.chosen_by_model > 0.8
 
@@ -142,13 +191,29 @@ def test_breaker_and_budget_are_those_of_the_choice(endpoint):
 
 
 TEXTS = {
-    "prose": "Dreamy is a feeling.", "empty": "", "cut": DREAMY[:-5], "deep": '{"findings": ' + "[" * 10_000 + "]" * 10_000 + "}", "the other schema": '{"tracks": [1, 2, 3]}', "NaN": '{"findings": [NaN]}',
-    "duplicate keys": '{"findings": [], "findings": []}', "numbers": '{"findings": [1, 2]}', "strings": '{"findings": ["dreamy"]}', "long": findings(*[finding("dreamy", "clean")] * 2000)[:190_000],
-    "system text": SYSTEM, "system text in findings": findings(finding(SYSTEM, "tags", SYSTEM), finding("dreamy", "tags", SYSTEM)),
+    "prose": "Dreamy is a feeling.",
+    "empty": "",
+    "cut": DREAMY[:-5],
+    "deep": '{"findings": ' + "[" * 10_000 + "]" * 10_000 + "}",
+    "the other schema": '{"tracks": [1, 2, 3]}',
+    "NaN": '{"findings": [NaN]}',
+    "duplicate keys": '{"findings": [], "findings": []}',
+    "numbers": '{"findings": [1, 2]}',
+    "strings": '{"findings": ["dreamy"]}',
+    "long": findings(*[finding("dreamy", "clean")] * 2000)[:190_000],
+    "system text": SYSTEM,
+    "system text in findings": findings(finding(SYSTEM, "tags", SYSTEM), finding("dreamy", "tags", SYSTEM)),
 }
 FAULTY = {
-    **{name: says(text) for name, text in TEXTS.items()}, **{f"status {status}": (lambda _, status=status: http(status, '{"error": "secret words"}')) for status in (401, 404, 429, 500)},
-    "closed": lambda _: b"", "no json": lambda _: http(200, "<html>"), "refusal": says(None, refusal="no"), "huge": says("x" * 50_000_000),
+    **{name: says(text) for name, text in TEXTS.items()},
+    **{
+        f"status {status}": (lambda _, status=status: http(status, '{"error": "secret words"}'))
+        for status in (401, 404, 429, 500)
+    },
+    "closed": lambda _: b"",
+    "no json": lambda _: http(200, "<html>"),
+    "refusal": says(None, refusal="no"),
+    "huge": says("x" * 50_000_000),
     "redirect": lambda _: http(302, Location="http://169.254.169.254/latest"),
 }
 
@@ -162,15 +227,27 @@ def test_a_reading_of_no_use_is_the_rules_reading(endpoint, fault):
     assert not any(part in " ".join(meant.notes) for part in ("secret words", *SYSTEM.splitlines()))
 
 
-@pytest.mark.parametrize(("answer", "tags"), [(f"Sure!\n```json\n{DREAMY}\n```", ("dream pop",)), (f"I read {DREAMY} here.", ("dream pop",))])
+@pytest.mark.parametrize(
+    ("answer", "tags"),
+    [(f"Sure!\n```json\n{DREAMY}\n```", ("dream pop",)), (f"I read {DREAMY} here.", ("dream pop",))],
+)
 def test_prose_and_fences_around_an_answer_are_read_past(endpoint, answer, tags):
     endpoint.behave = reads(answer, GOOD)
     assert done(model_at(endpoint.url), "12 dreamy songs")[0].wanted.prefer.tags == tags
 
 
 def test_what_the_model_read_is_never_why_there_is_no_playlist(endpoint):
-    endpoint.behave = reads(findings(finding("angelic", "clean"), finding("dreamy", "tags", "dream pop"), finding("1066", "years", low=1066 + 500, high=1566)), GOOD)
-    meant, made = done(model_at(endpoint.url), "12 songs, dreamy, angelic, 1066")  # no track has a clean version
+    endpoint.behave = reads(
+        findings(
+            finding("angelic", "clean"),
+            finding("dreamy", "tags", "dream pop"),
+            finding("1066", "years", low=1066 + 500, high=1566),
+        ),
+        GOOD,
+    )
+    meant, made = done(
+        model_at(endpoint.url), "12 songs, dreamy, angelic, 1066"
+    )  # no track has a clean version
     assert meant.wanted == Constraints(tracks=12, prefer=Filter(tags=("dream pop",)))
     assert meant.not_applied == ("angelic", "1066")
     assert meant.notes[-1].endswith("read of it what leaves no such playlist")

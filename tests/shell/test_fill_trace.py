@@ -28,12 +28,16 @@ def traced(released, tmp_path, migrated, monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     mlflow_client.forget_down()
     shutil.copy(migrated, Path(released.store.root) / "mlflow.db")
-    yield lambda *settings: load_config(settings=[*SMALL, f"store.root={released.store.root}", "fill.trace=1.0", *settings])
+    yield lambda *settings: load_config(
+        settings=[*SMALL, f"store.root={released.store.root}", "fill.trace=1.0", *settings]
+    )
     mlflow_client.forget_down()
 
 
 def filled(config, model=None, **asked):
-    return fill_command.fill(config, FillRequest(user_id="u001", prompt=PROMPT, **asked), model=model, explain=True)
+    return fill_command.fill(
+        config, FillRequest(user_id="u001", prompt=PROMPT, **asked), model=model, explain=True
+    )
 
 
 def test_the_lot_is_of_the_request_alone_and_of_the_share():
@@ -47,7 +51,13 @@ def test_the_lot_is_of_the_request_alone_and_of_the_share():
 def test_a_trace_tells_what_happened_and_no_word_of_anybody(traced):
     answers = says(SAID + json.dumps({"tracks": [*range(1, 9), 5000]}))
     with stub(answers) as server:
-        config = traced(f"llm.base_url={server.url}", "llm.model=stub", "llm.private=true", "llm.price_in=1.0", "fill.artist_cap=20")
+        config = traced(
+            f"llm.base_url={server.url}",
+            "llm.model=stub",
+            "llm.private=true",
+            "llm.price_in=1.0",
+            "fill.artist_cap=20",
+        )
         answer = filled(config)
         assert "xylophone" in server.asked[0]["messages"][1]["content"]
     made = answer.more["playlist"]
@@ -59,13 +69,32 @@ def test_a_trace_tells_what_happened_and_no_word_of_anybody(traced):
     (trace,) = client.search_traces(locations=[experiment.experiment_id])
     whole, *steps = trace.data.spans
     assert trace.info.trace_id == "tr-" + made["request_id"].replace("-", "")
-    assert (trace.info.client_request_id, trace.info.tags["trackpools.release_id"]) == (made["request_id"], made["release"])
-    assert (trace.info.tags["trackpools.degraded"], trace.info.tags["trackpools.instructions"]) == ("false", made["instructions"])
-    assert [one.name for one in steps] == list(made["milliseconds"]) == ["read", "understand", "read by model", "candidates", "compose", "model", "repair", "explore"]
-    assert [round((one.end_time_ns - one.start_time_ns) / 1e6, 2) for one in steps] == pytest.approx(list(made["milliseconds"].values()), abs=0.02)
-    assert all(whole.start_time_ns <= one.start_time_ns <= one.end_time_ns <= whole.end_time_ns for one in steps)
+    assert (trace.info.client_request_id, trace.info.tags["trackpools.release_id"]) == (
+        made["request_id"],
+        made["release"],
+    )
+    assert (trace.info.tags["trackpools.degraded"], trace.info.tags["trackpools.instructions"]) == (
+        "false",
+        made["instructions"],
+    )
+    assert (
+        [one.name for one in steps]
+        == list(made["milliseconds"])
+        == ["read", "understand", "read by model", "candidates", "compose", "model", "repair", "explore"]
+    )
+    assert [round((one.end_time_ns - one.start_time_ns) / 1e6, 2) for one in steps] == pytest.approx(
+        list(made["milliseconds"].values()), abs=0.02
+    )
+    assert all(
+        whole.start_time_ns <= one.start_time_ns <= one.end_time_ns <= whole.end_time_ns for one in steps
+    )
     told = whole.attributes
-    assert (told["model"], told["tokens"], told["cost"], told["candidates"]) == ("stub", made["tokens"], made["cost"], made["candidates"])
+    assert (told["model"], told["tokens"], told["cost"], told["candidates"]) == (
+        "stub",
+        made["tokens"],
+        made["cost"],
+        made["candidates"],
+    )
     assert set(told["met"]) | set(told["unmet"]) == {one["name"] for one in made["told"]}
     assert "seed" in told["unmet"]
     assert told["not_applied"] == len(made["not_applied"]) > 0
@@ -107,6 +136,10 @@ def test_a_playlist_comes_in_time_where_nobody_takes_its_trace_and_that_is_said(
 @pytest.mark.parametrize("as_json", [True, False])
 def test_what_is_left_to_do_is_done_once_the_answer_is_told(capfd, as_json):
     told = []
-    answer = command.Answer(lines=["the playlist"], more={"said": "the playlist"}, then=lambda: told.append(capfd.readouterr().out))
+    answer = command.Answer(
+        lines=["the playlist"],
+        more={"said": "the playlist"},
+        then=lambda: told.append(capfd.readouterr().out),
+    )
     assert command.perform("fill", command.Options(json=as_json), lambda _: answer) == 0
     assert "the playlist" in told[0]

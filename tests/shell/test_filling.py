@@ -48,11 +48,18 @@ def test_a_playlist_is_of_the_pool_in_its_order_unless_more_is_asked(spark, rele
     pool = [one["track_id"] for one in shown(spark, released)["u001"]["candidates"]]
     assert ids(made) == pool[:20]
     assert {one.origin for one in made.tracks} == {"pool"}
-    assert (made.release, made.model, made.degraded, made.chosen_by_model) == (filler.opened.release_id, "none", "", 0.0)
+    assert (made.release, made.model, made.degraded, made.chosen_by_model) == (
+        filler.opened.release_id,
+        "none",
+        "",
+        0.0,
+    )
     assert all(one.met for one in made.told)
     assert all(one.reason for one in made.tracks)
     again = filler.fill(asked("20 songs"))
-    assert again.model_dump(exclude={"request_id", "milliseconds"}) == made.model_dump(exclude={"request_id", "milliseconds"})
+    assert again.model_dump(exclude={"request_id", "milliseconds"}) == made.model_dump(
+        exclude={"request_id", "milliseconds"}
+    )
 
 
 def test_what_the_pool_lacks_is_retrieved_under_the_same_rules(spark, released, filler):
@@ -62,7 +69,10 @@ def test_what_the_pool_lacks_is_retrieved_under_the_same_rules(spark, released, 
     assert all((one.track_id in pool) == (one.origin == "pool") for one in made.tracks)
     idx = filler.opened.person("u001")
     heard = set(idx.past.recording[idx.past.heard].tolist())
-    numbers = {row["recording_id"]: row["recording_idx"] for row in filler.opened.data("recording_ids").to_table().to_pylist()}
+    numbers = {
+        row["recording_id"]: row["recording_idx"]
+        for row in filler.opened.data("recording_ids").to_table().to_pylist()
+    }
     assert heard.isdisjoint(numbers[one.recording_id] for one in made.tracks)
 
 
@@ -76,23 +86,40 @@ def test_what_may_be_had_is_what_the_rules_say_of_every_row(released, tmp_path, 
         who, tracks, _ = filler.who(asked(user=user, clean=True if user == "u007" else None))
         past, met = who.person.past, np.zeros(len(tracks), np.uint8)
         at, there = tracks.rows(past.recording)
-        met[at] = (rules.HEARD * past.heard + rules.BLOCKED * past.blocked + rules.REFUSED * past.refused)[there]
+        met[at] = (rules.HEARD * past.heard + rules.BLOCKED * past.blocked + rules.REFUSED * past.refused)[
+            there
+        ]
         barred = look_up(who.release.markets[who.person.market].bars, tracks.recording)
-        below = rules.below_standard(who.release.shelf, tracks.recording, met, rules.Standards.of(rules_, who.release.as_of))
-        assert np.array_equal(who.may, rules.flags(barred, np.full(len(tracks), who.person.clean), met, below, heard=heard) == 0)
+        below = rules.below_standard(
+            who.release.shelf, tracks.recording, met, rules.Standards.of(rules_, who.release.as_of)
+        )
+        assert np.array_equal(
+            who.may, rules.flags(barred, np.full(len(tracks), who.person.clean), met, below, heard=heard) == 0
+        )
         seen += int(who.may.sum()) not in {0, len(tracks)}
     assert seen
 
 
 def test_who_asks_for_clean_tracks_gets_the_version_without_explicit_words(filler):
     release, tracks = filler.opened.release, filler.tracks("*")
-    markets = {name: replace(one, bars=one.bars & ~np.uint8(rules.BIT["explicit"])) for name, one in release.markets.items()}
+    markets = {
+        name: replace(one, bars=one.bars & ~np.uint8(rules.BIT["explicit"]))
+        for name, one in release.markets.items()
+    }
     filler.opened.served[filler.opened.watch.off()] = replace(release, markets=markets)
     clean = pc.binary_join_element_wise("clean", tracks.cards["track_id"], "-")
     place = tracks.cards.schema.get_field_index("clean_track_id")
-    filler._tracks["*"] = replace(tracks, cards=tracks.cards.set_column(place, "clean_track_id", clean), clean=np.ones(len(tracks), bool))
+    filler._tracks["*"] = replace(
+        tracks,
+        cards=tracks.cards.set_column(place, "clean_track_id", clean),
+        clean=np.ones(len(tracks), bool),
+    )
     assert not any(one.startswith("clean-") for one in ids(filler.fill(asked("20 songs"))))
-    for request in (asked("20 songs", clean=True), asked("20 clean songs"), asked("20 songs", constraints=Constraints(every=Filter(clean=True)))):
+    for request in (
+        asked("20 songs", clean=True),
+        asked("20 clean songs"),
+        asked("20 songs", constraints=Constraints(every=Filter(clean=True))),
+    ):
         made = ids(filler.fill(request))
         assert len(made) == 20
         assert all(one.startswith("clean-") for one in made)
@@ -124,7 +151,10 @@ def test_what_has_lost_its_rights_since_the_release_is_in_no_playlist(spark, rel
     gone, kept = ids(made)[0], ids(made)[1]
     until = {gone: DAY + dt.timedelta(days=3), kept: DAY + dt.timedelta(days=9)}
     rows = [(one, True, [("*", None, day)]) for one, day in until.items()]
-    frame = spark.createDataFrame(rows, "track_id string, available boolean, rights array<struct<market: string, from: date, until: date>>")
+    frame = spark.createDataFrame(
+        rows,
+        "track_id string, available boolean, rights array<struct<market: string, from: date, until: date>>",
+    )
     Store(spark, released.store).upsert(TABLES["tracks"], frame, {})
     for days, expected in ((2, {gone, kept}), (3, {kept}), (9, set())):
         now = Filler(filler.opened, filler.folder, today=lambda days=days: DAY + dt.timedelta(days=days))
@@ -160,24 +190,50 @@ def command(*words):
 
 def test_the_command_tells_people_and_scripts(released, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    told = ["fill", "10 songs, happy", "--user", "u001", "--root", released.store.root, *(part for one in SMALL for part in ("--set", one))]
+    told = [
+        "fill",
+        "10 songs, happy",
+        "--user",
+        "u001",
+        "--root",
+        released.store.root,
+        *(part for one in SMALL for part in ("--set", one)),
+    ]
     code, said = command(*told, "--explain")
     assert code == 0
-    assert all(part in said for part in ("10 tracks", "ok     tracks: 10; 10", "not applied: happy", "candidates:", "compose"))
+    assert all(
+        part in said
+        for part in ("10 tracks", "ok     tracks: 10; 10", "not applied: happy", "candidates:", "compose")
+    )
     code, said = command(*told, "--json")
     answer = json.loads(said)
     assert (code, answer["ok"], len(answer["playlist"]["tracks"])) == (0, True, 10)
-    code, said = command(*told, "--clean", "--constraints", '{"tracks": 5, "every": {"no_tags": ["nonesuch"]}}', "--explain")
+    code, said = command(
+        *told, "--clean", "--constraints", '{"tracks": 5, "every": {"no_tags": ["nonesuch"]}}', "--explain"
+    )
     assert code == 0
-    notes = ("without explicit words, as the request asks", "the request's constraints go before the prompt's: tracks", 'the catalogue has nothing of tag "nonesuch"', "read from the tables")
+    notes = (
+        "without explicit words, as the request asks",
+        "the request's constraints go before the prompt's: tracks",
+        'the catalogue has nothing of tag "nonesuch"',
+        "read from the tables",
+    )
     rules = "the rules leave this listener no track at all"  # this world has none without explicit words
     assert [part for part in (*notes, rules) if part not in said] == []
-    done = CliRunner().invoke(whole(), [*map(str, told), "--constraints", '{"every": {"artists": ["nobody"]}}', "--relax"])
+    done = CliRunner().invoke(
+        whole(), [*map(str, told), "--constraints", '{"every": {"artists": ["nobody"]}}', "--relax"]
+    )
     assert (done.exit_code, "warning: the playlist is empty" in done.stderr) == (0, True)
-    assert all(part in done.stdout for part in ("UNMET  tracks: 10; 0 (artists: 0 tracks pass", "UNMET  artists: by nobody; 0 of 0"))
+    assert all(
+        part in done.stdout
+        for part in ("UNMET  tracks: 10; 0 (artists: 0 tracks pass", "UNMET  artists: by nobody; 0 of 0")
+    )
     code, said = command("fill", "--schema")
     assert set(json.loads(said)) == {"FillRequest", "Playlist"}
-    for wrong, problem in (((), "name a user"), (("--user", "u001", "--constraints", '{"tracks": 0, "evry": 1}'), "no JSON object of constraints")):
+    for wrong, problem in (
+        ((), "name a user"),
+        (("--user", "u001", "--constraints", '{"tracks": 0, "evry": 1}'), "no JSON object of constraints"),
+    ):
         code, said = command("fill", "x", "--root", released.store.root, "--json", *wrong)
         assert code == 2
         assert problem in json.loads(said)["error"]["message"]
@@ -186,9 +242,26 @@ def test_the_command_tells_people_and_scripts(released, tmp_path, monkeypatch):
 def test_a_model_chooses_and_the_command_shows_what_it_said(released, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("MY_KEY", "secret")
-    told = ["fill", "10 songs", "--user", "u001", "--root", released.store.root, *(part for one in SMALL for part in ("--set", one))]
+    told = [
+        "fill",
+        "10 songs",
+        "--user",
+        "u001",
+        "--root",
+        released.store.root,
+        *(part for one in SMALL for part in ("--set", one)),
+    ]
     with stub(numbers(3, 1, 4, 15, 9, 2, 6, 5, 35, 8)) as server:
-        at = [part for one in (f"llm.base_url={server.url}", "llm.model=stub", "llm.private=true", "llm.key_env=MY_KEY") for part in ("--set", one)]
+        at = [
+            part
+            for one in (
+                f"llm.base_url={server.url}",
+                "llm.model=stub",
+                "llm.private=true",
+                "llm.key_env=MY_KEY",
+            )
+            for part in ("--set", one)
+        ]
         code, said = command(*told, *at, "--explain")
         assert code == 0
         assert "chosen by stub: 100%" in " ".join(said.split())
@@ -197,16 +270,32 @@ def test_a_model_chooses_and_the_command_shows_what_it_said(released, tmp_path, 
         code, said = command(*told, *at, "--model", "none", "--json")
         assert json.loads(said)["playlist"]["model"] == "none"
         assert len(server.asked) == 1
-        server.behave = reads(findings(finding("unworn", "not_heard"), finding("secret", "clean")), numbers(*range(1, 11)))
+        server.behave = reads(
+            findings(finding("unworn", "not_heard"), finding("secret", "clean")), numbers(*range(1, 11))
+        )
         unworn = ["10 songs, unworn and happy" if one == "10 songs" else one for one in told]
         code, said = command(*unworn, *at, "--json")
         made = json.loads(said)["playlist"]
-        assert (made["notes"], made["not_applied"]) == (['read by the model: "unworn" as preferred: never heard'], ["happy"])
+        assert (made["notes"], made["not_applied"]) == (
+            ['read by the model: "unworn" as preferred: never heard'],
+            ["happy"],
+        )
         assert made["constraints"]["prefer"]["heard"] is False
-        assert (made["dropped"], made["tokens"], made["degraded"]) == ({"reading: words not left over": 1}, 2100, "")
+        assert (made["dropped"], made["tokens"], made["degraded"]) == (
+            {"reading: words not left over": 1},
+            2100,
+            "",
+        )
         assert [is_reading(one) for one in server.asked[1:]] == [True, False]
         assert "u001" not in json.dumps(server.asked), "no raw user id leaves"
         code, said = command(*unworn, *at, "--explain")
-        assert all(part in said for part in ('the model read: {"findings"', "of it 1 reading: words not left over dropped", "not applied: happy"))
+        assert all(
+            part in said
+            for part in (
+                'the model read: {"findings"',
+                "of it 1 reading: words not left over dropped",
+                "not applied: happy",
+            )
+        )
     code, said = command(*told, "--model", "somebody", "--json")
     assert (code, "no endpoint is set" in json.loads(said)["error"]["message"]) == (2, True)

@@ -20,7 +20,20 @@ from trackpools.shell.tracking import Tracker
 def outcome(number, met=True, **more):
     told = (Told(name="tracks", wanted="12", got="12" if met else "9", met=met),)
     case = Case(f"length-{number:03}", "length", f"{number} songs", Constraints(tracks=12))
-    return Outcome(case, True, told, {"pool": met, "retrieval": met, "catalogue": True}, 0.5, 0.2, 0.9, 10.0 * number, 7, 0.1, "", **more)
+    return Outcome(
+        case,
+        True,
+        told,
+        {"pool": met, "retrieval": met, "catalogue": True},
+        0.5,
+        0.2,
+        0.9,
+        10.0 * number,
+        7,
+        0.1,
+        "",
+        **more,
+    )
 
 
 def at(root):
@@ -32,27 +45,52 @@ def before(tmp_path):
     """A process that tracks elsewhere, as a notebook does; what it looks like."""
     elsewhere = f"sqlite:///{tmp_path}/elsewhere.db"
     mlflow.set_tracking_uri(elsewhere)
-    yield lambda: (dict(os.environ), mlflow.get_tracking_uri(), fluent._active_experiment_id, mlflow.active_run())
+    yield lambda: (
+        dict(os.environ),
+        mlflow.get_tracking_uri(),
+        fluent._active_experiment_id,
+        mlflow.active_run(),
+    )
     assert not (tmp_path / "elsewhere.db").exists()
 
 
 def test_each_fill_is_a_row_with_its_assessments_and_the_process_is_as_before(root, before, capfd):
     config, was = at(root), before()
     with Tracker(config.mlflow, root, "eval-fill-1", "eval-fill") as tracker:
-        said = genai.assess(config, tracker.run_id, [outcome(1), outcome(2, met=False), outcome(3, repeated=2, outside=1)], of=7)
+        said = genai.assess(
+            config,
+            tracker.run_id,
+            [outcome(1), outcome(2, met=False), outcome(3, repeated=2, outside=1)],
+            of=7,
+        )
     assert before() == was
     assert said == f"3 of 7 fills are assessed one by one in MLflow: traces of run {tracker.run_id}"
     assert capfd.readouterr().out == ""
     client = mlflow.MlflowClient(tracking_uri=f"sqlite:///{root}/mlflow.db")
     run = client.get_run(tracker.run_id)
     assert run.info.status == "FINISHED"
-    shares = {"satisfied": 2 / 3, "possible": 1.0, "understood": 1.0, "closed_world": 2 / 3, "no_duplicates": 2 / 3, "chosen_by_model": 0.5, "milliseconds": 20.0}
+    shares = {
+        "satisfied": 2 / 3,
+        "possible": 1.0,
+        "understood": 1.0,
+        "closed_world": 2 / 3,
+        "no_duplicates": 2 / 3,
+        "chosen_by_model": 0.5,
+        "milliseconds": 20.0,
+    }
     assert {name: run.data.metrics[f"{name}/mean"] for name in shares} == pytest.approx(shares)
-    traces = {one.data.spans[0].inputs["case"]: one for one in client.search_traces(locations=[run.info.experiment_id], run_id=run.info.run_id)}
+    traces = {
+        one.data.spans[0].inputs["case"]: one
+        for one in client.search_traces(locations=[run.info.experiment_id], run_id=run.info.run_id)
+    }
     assert sorted(traces) == ["length-001", "length-002", "length-003"]
     found = {one.name: one for one in traces["length-002"].info.assessments}
     assert set(found) == {*genai.SCORERS, "wants"}
-    assert (found["satisfied"].value, found["satisfied"].rationale, found["satisfied"].source.source_type) == (False, "tracks: 12; 9", "CODE")
+    assert (
+        found["satisfied"].value,
+        found["satisfied"].rationale,
+        found["satisfied"].source.source_type,
+    ) == (False, "tracks: 12; 9", "CODE")
     assert found["wants"].value == {"tracks": 12}
     with sqlite3.connect(Path(root) / "mlflow.db") as database:
         assert "LLM_JUDGE" not in "\n".join(database.iterdump())
@@ -74,7 +112,9 @@ def test_where_the_evaluation_fails_the_run_is_tracked_all_the_same(root, before
 
 
 def test_without_mlflow_there_is_one_line(root):
-    assert "mlflow.enabled is false" in genai.assess(load_config(settings=["mlflow.enabled=false"], root=root), None, [outcome(1)], of=1)
+    assert "mlflow.enabled is false" in genai.assess(
+        load_config(settings=["mlflow.enabled=false"], root=root), None, [outcome(1)], of=1
+    )
     assert "out of reach" in genai.assess(at(root), None, [outcome(1)], of=1)
 
 

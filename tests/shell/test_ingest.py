@@ -38,8 +38,10 @@ def test_rows_add_up_bad_ones_are_kept_with_reasons_and_the_same_file_twice_chan
     assert result.reasons == {"broken_line": 1, "time_unparsable": 2, "user_id_null": 1}
     assert list(result.written) == ["tracks", "plays_rejected", "plays"]
     assert sorted(map(tuple, store.read("plays_rejected").select("row_text", "reasons").collect())) == [
-        (",,t1,2025-05-01T10:00:00Z,Evil", ["user_id_null"]), (",u1,t1", ["broken_line"]),
-        (",u1,t1,never,Evil", ["time_unparsable"]), (",u1,t1,never,Evil", ["time_unparsable"]),
+        (",,t1,2025-05-01T10:00:00Z,Evil", ["user_id_null"]),
+        (",u1,t1", ["broken_line"]),
+        (",u1,t1,never,Evil", ["time_unparsable"]),
+        (",u1,t1,never,Evil", ["time_unparsable"]),
     ]
     assert store.read("tracks").where("title = 'Evil'").count() == 0
     before = state(store)
@@ -63,7 +65,11 @@ def test_too_many_bad_rows_refuse_the_file_and_write_nothing(run, store, tmp_pat
         run([*GOOD[:20], *BAD])
     assert refused.value.exit_code == 3
     assert "4 of 24 rows are refused (16.7%)" in refused.value.message
-    assert refused.value.problems[:3] == ["broken_line: 1 rows", "time_unparsable: 2 rows", "user_id_null: 1 rows"]
+    assert refused.value.problems[:3] == [
+        "broken_line: 1 rows",
+        "time_unparsable: 2 rows",
+        "user_id_null: 1 rows",
+    ]
     assert len(refused.value.problems) == 3
     assert not (tmp_path / "root").exists()
 
@@ -114,12 +120,32 @@ def test_files_with_unlike_headers_are_refused(run, tmp_path, spark, store, conf
 def test_a_catalogue_users_and_signals_enter_once_and_bad_ids_are_noted(spark, store, config):
     at = dt.datetime(2025, 5, 1, tzinfo=dt.UTC)
     imported = Imported(
-        None, tracks=rows(spark, "tracks", {"track_id": "a", "title": "B"}, {"track_id": "a", "title": "A"}, {"track_id": " "}),
+        None,
+        tracks=rows(
+            spark,
+            "tracks",
+            {"track_id": "a", "title": "B"},
+            {"track_id": "a", "title": "A"},
+            {"track_id": " "},
+        ),
         users=rows(spark, "users", {"user_id": "u", "explicit_policy": "allow"}),
-        signals=rows(spark, "signals", *[{"user_id": "u", "track_id": "a", "kind": "like", "at": at}] * 2, {"user_id": "u", "track_id": "", "kind": "like", "at": at}), notes=("n",),
+        signals=rows(
+            spark,
+            "signals",
+            *[{"user_id": "u", "track_id": "a", "kind": "like", "at": at}] * 2,
+            {"user_id": "u", "track_id": "", "kind": "like", "at": at},
+        ),
+        notes=("n",),
     )
     first = ingest(store, imported, config(), NOW, {})
-    assert (first.written, first.notes) == ({"tracks": 1, "users": 1, "signals": 1}, ("n", "left out 1 tracks rows with a bad track_id", "left out 1 signals rows with a bad user_id or track_id, or without kind or time"))
+    assert (first.written, first.notes) == (
+        {"tracks": 1, "users": 1, "signals": 1},
+        (
+            "n",
+            "left out 1 tracks rows with a bad track_id",
+            "left out 1 signals rows with a bad user_id or track_id, or without kind or time",
+        ),
+    )
     assert [row["title"] for row in store.read("tracks").collect()] == ["A"]
     assert store.read("signals").count() == 1
     before = state(store)

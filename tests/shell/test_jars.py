@@ -21,7 +21,9 @@ def offline(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.delenv("TRACKPOOLS_JARS", raising=False)
     monkeypatch.setattr(jars, "_with_maven", lambda wanted, folder: tried.append("mvn"))
-    monkeypatch.setattr(jars, "_with_ivy", lambda wanted, folder: tried.append("ivy") or "module not found\n  unresolved")
+    monkeypatch.setattr(
+        jars, "_with_ivy", lambda wanted, folder: tried.append("ivy") or "module not found\n  unresolved"
+    )
     return tried
 
 
@@ -38,7 +40,9 @@ def test_a_folder_of_the_right_jars_is_used_as_it_is(real, offline, monkeypatch,
     assert not jars.cache_dir().exists()
 
 
-def test_a_folder_with_another_content_or_without_a_jar_is_refused_by_name(real, offline, monkeypatch, tmp_path):
+def test_a_folder_with_another_content_or_without_a_jar_is_refused_by_name(
+    real, offline, monkeypatch, tmp_path
+):
     spark_jar, storage_jar = real
     (tmp_path / spark_jar).write_bytes(real[spark_jar].read_bytes()[:-1] + b"!")
     monkeypatch.setenv("TRACKPOOLS_JARS", str(tmp_path))
@@ -72,7 +76,11 @@ def test_a_broken_cache_is_fetched_anew_and_what_was_fetched_is_checked(real, of
 
 
 def test_a_jar_with_another_content_from_the_net_never_enters_the_cache(offline, monkeypatch):
-    monkeypatch.setattr(jars, "_with_maven", lambda wanted, folder: [(folder / jars._file_name(one)).write_bytes(b"PK evil") for one in wanted])
+    monkeypatch.setattr(
+        jars,
+        "_with_maven",
+        lambda wanted, folder: [(folder / jars._file_name(one)).write_bytes(b"PK evil") for one in wanted],
+    )
     with pytest.raises(ConfigError, match="could not be fetched"):
         jars.delta_jars()
     assert not jars.cache_dir().exists()
@@ -82,13 +90,20 @@ def test_no_way_to_the_jars_ends_in_the_commands_to_type(offline):
     with pytest.raises(ConfigError, match="Ivy said: module not found unresolved") as refusal:
         jars.delta_jars()
     assert offline == ["mvn", "ivy"]
-    assert [f"-Dartifact={coordinate}" in problem for coordinate, problem in zip(jars.coordinates(), refusal.value.problems, strict=True)] == [True, True]
+    assert [
+        f"-Dartifact={coordinate}" in problem
+        for coordinate, problem in zip(jars.coordinates(), refusal.value.problems, strict=True)
+    ] == [True, True]
 
 
 def test_the_jars_of_a_configuration_are_fetched_with_deltas_care(real, offline, monkeypatch):
     (name, path), *_ = real.items()
     jar, pin = "io.delta:" + ":".join(name.removesuffix(".jar").rsplit("-", 1)), jars.SHA256[name]
-    monkeypatch.setattr(jars, "_with_maven", lambda wanted, folder: [shutil.copy(path, folder / jars._file_name(one)) for one in wanted])
+    monkeypatch.setattr(
+        jars,
+        "_with_maven",
+        lambda wanted, folder: [shutil.copy(path, folder / jars._file_name(one)) for one in wanted],
+    )
     assert jars.package_jars([f"{jar}:{pin}"]) == [jars.cache_dir() / name]
     assert jars.package_jars([]) == []
     with pytest.raises(ConfigError, match=r"session.packages could not be fetched"):
@@ -105,10 +120,14 @@ def test_a_missing_pyspark_is_told_with_what_to_install(monkeypatch):
         jars.coordinates()
 
 
-@pytest.mark.parametrize(("spark", "delta", "artifact"), [
-    ("4.0.1", "4.0.1", "io.delta:delta-spark_2.13:4.0.1"), ("4.1.0", "4.1.0", "io.delta:delta-spark_4.1_2.13:4.1.0"),
-    ("4.2.0", "4.4.0", "io.delta:delta-spark_4.2_2.13:4.4.0"),
-])
+@pytest.mark.parametrize(
+    ("spark", "delta", "artifact"),
+    [
+        ("4.0.1", "4.0.1", "io.delta:delta-spark_2.13:4.0.1"),
+        ("4.1.0", "4.1.0", "io.delta:delta-spark_4.1_2.13:4.1.0"),
+        ("4.2.0", "4.4.0", "io.delta:delta-spark_4.2_2.13:4.4.0"),
+    ],
+)
 def test_the_artifact_is_the_one_built_for_the_installed_spark(spark, delta, artifact, monkeypatch):
     monkeypatch.setattr(jars.metadata, "version", {"pyspark": spark, "delta-spark": delta}.__getitem__)
     assert jars.coordinates()[0] == artifact

@@ -30,7 +30,12 @@ from trackpools.shell.settings import load_config
 from trackpools.shell.store import Store
 from trackpools.shell.switching import switch
 
-PROMPTS = ("20 songs", "30 songs I have never heard", "60 songs I have not heard for a week", "my top 3 artists, 12 songs")
+PROMPTS = (
+    "20 songs",
+    "30 songs I have never heard",
+    "60 songs I have not heard for a week",
+    "my top 3 artists, 12 songs",
+)
 DEADLINE_S, MARGIN_S = 3.0, 0.25
 
 
@@ -73,7 +78,11 @@ def test_a_playlist_is_the_same_from_both(exported, tmp_path):
     assert isinstance(there.opened, Exported)
     for number in range(40):
         day = dt.datetime.fromisoformat(AS_OF).date()
-        request = FillRequest(user_id=f"u{number:03}", prompt=PROMPTS[number % 4], events=(Heard(track_id="t0001", day=day), Heard(track_id="t0004", day=day, skipped=True)))
+        request = FillRequest(
+            user_id=f"u{number:03}",
+            prompt=PROMPTS[number % 4],
+            events=(Heard(track_id="t0001", day=day), Heard(track_id="t0004", day=day, skipped=True)),
+        )
         one, other = here.fill(request), there.fill(request)
         assert told(one) == told(other)
         assert other.notes == one.notes
@@ -84,9 +93,17 @@ def test_what_is_known_of_a_listener_is_the_same_from_both(exported):
     here, there = Opened.of(exported), open_release(exported)
     for user in ("u000", "u017", "u039"):
         one, other = here.known(user, pool=True), there.known(user, pool=True)
-        assert one.interactions.sort_by("recording_idx").equals(other.interactions.cast(one.interactions.schema))
-        assert (one.idx, one.profile or dict.fromkeys(other.profile), one.pool) == (other.idx, other.profile, other.pool)
-        assert {name: vector.tolist() for name, vector in one.vectors.items()} == {name: vector.tolist() for name, vector in other.vectors.items()}
+        assert one.interactions.sort_by("recording_idx").equals(
+            other.interactions.cast(one.interactions.schema)
+        )
+        assert (one.idx, one.profile or dict.fromkeys(other.profile), one.pool) == (
+            other.idx,
+            other.profile,
+            other.pool,
+        )
+        assert {name: vector.tolist() for name, vector in one.vectors.items()} == {
+            name: vector.tolist() for name, vector in other.vectors.items()
+        }
         assert other.note == ""
     with pytest.raises(InputError, match="knows no such user"):
         there.known("nobody")
@@ -97,7 +114,11 @@ def test_neither_keys_nor_records_hold_a_raw_id_and_all_of_them_expire(exported)
     for key in client.scan_iter(count=1000):
         assert 0 < client.ttl(key) <= 3600 * exported.kv.ttl_hours
         seen += 1
-        whole = key + (client.get(key) if client.type(key) == b"string" else json.dumps([*map(str, client.hgetall(key).items())]).encode())
+        whole = key + (
+            client.get(key)
+            if client.type(key) == b"string"
+            else json.dumps([*map(str, client.hgetall(key).items())]).encode()
+        )
         assert not any(f"u{number:03}".encode() in whole for number in range(40))
     assert seen > 45
 
@@ -105,7 +126,11 @@ def test_neither_keys_nor_records_hold_a_raw_id_and_all_of_them_expire(exported)
 def test_a_second_export_changes_nothing(exported):
     def state():
         client = raw(exported.kv.url)
-        return client.get("trackpools:current"), client.dbsize(), client.info("commandstats")["cmdstat_set"]["calls"]
+        return (
+            client.get("trackpools:current"),
+            client.dbsize(),
+            client.info("commandstats")["cmdstat_set"]["calls"],
+        )
 
     before = state()
     assert "exported already" in export(exported, Options(quiet=True)).lines[0]
@@ -113,12 +138,18 @@ def test_a_second_export_changes_nothing(exported):
 
 
 def test_an_export_that_broke_off_goes_on_where_it_stopped(spark, published, server):
-    c = load_config(settings=["mlflow.enabled=false", *SMALL, f"kv.url={server}", "kv.prefix=other"], root=str(published))
+    c = load_config(
+        settings=["mlflow.enabled=false", *SMALL, f"kv.url={server}", "kv.prefix=other"], root=str(published)
+    )
     first = export(c, Options(quiet=True)).more
     assert (first["users"], first["switched"]) == (40, True)
     assert first["memory_a_user"] > first["bytes_a_user"] > 200
     client, keys = raw(server), Keys("other", manifest(c).release_id)
-    buckets = {name: int(value.split()[0]) for name, value in client.hgetall(keys.done).items() if name.startswith(b"bucket:")}
+    buckets = {
+        name: int(value.split()[0])
+        for name, value in client.hgetall(keys.done).items()
+        if name.startswith(b"bucket:")
+    }
     lost = next(iter(buckets))
     client.hdel(keys.done, lost)
     client.delete(kv.current(c.kv), keys.record(key_of("u001")))
@@ -131,10 +162,20 @@ def test_an_export_that_broke_off_goes_on_where_it_stopped(spark, published, ser
     assert client.info("commandstats")["cmdstat_set"]["calls"] - calls == buckets[lost] + 2
 
 
-@pytest.mark.parametrize("place", [pytest.param("_chunks", marks=pytest.mark.soak), "_records", pytest.param("_written", marks=pytest.mark.soak)])
-def test_a_redis_that_dies_under_an_export_is_told_and_nothing_follows_it(published, tmp_path, monkeypatch, capsys, place):
+@pytest.mark.parametrize(
+    "place",
+    [
+        pytest.param("_chunks", marks=pytest.mark.soak),
+        "_records",
+        pytest.param("_written", marks=pytest.mark.soak),
+    ],
+)
+def test_a_redis_that_dies_under_an_export_is_told_and_nothing_follows_it(
+    published, tmp_path, monkeypatch, capsys, place
+):
     whole = getattr(kv_export, place)
     with redis_server(tmp_path / "redis") as (url, process):
+
         def dying(*args):
             made = whole(*args) if place == "_written" else None  # all but the switch is done
             process.kill()
@@ -142,7 +183,17 @@ def test_a_redis_that_dies_under_an_export_is_told_and_nothing_follows_it(publis
             return made or whole(*args)
 
         monkeypatch.setattr(kv_export, place, dying)
-        words = ["export", "kv", "--root", str(published), "--set", f"kv.url={url}", "--set", "mlflow.enabled=false", "--json"]
+        words = [
+            "export",
+            "kv",
+            "--root",
+            str(published),
+            "--set",
+            f"kv.url={url}",
+            "--set",
+            "mlflow.enabled=false",
+            "--json",
+        ]
         assert _run(words) == 1
     told = json.loads(capsys.readouterr().out)["error"]["message"]
     assert "failed on the way (ConnectionError" in told
@@ -154,8 +205,26 @@ def test_a_redis_that_dies_under_an_export_is_told_and_nothing_follows_it(publis
 
 
 def test_a_redis_that_is_full_is_told(published, tmp_path, capsys):
-    with redis_server(tmp_path / "redis", "--maxmemory", "1100kb", "--maxmemory-policy", "noeviction") as (url, _):
-        assert _run(["export", "kv", "--root", str(published), "--set", f"kv.url={url}", "--set", "mlflow.enabled=false", "--json"]) == 1
+    with redis_server(tmp_path / "redis", "--maxmemory", "1100kb", "--maxmemory-policy", "noeviction") as (
+        url,
+        _,
+    ):
+        assert (
+            _run(
+                [
+                    "export",
+                    "kv",
+                    "--root",
+                    str(published),
+                    "--set",
+                    f"kv.url={url}",
+                    "--set",
+                    "mlflow.enabled=false",
+                    "--json",
+                ]
+            )
+            == 1
+        )
         assert raw(url).get("trackpools:current") is None
     assert "OutOfMemoryError" in json.loads(capsys.readouterr().out)["error"]["message"]
 
@@ -273,11 +342,15 @@ def lose_schema(c, keys):
 
 
 def lose_chunk(c, keys):
-    raw(c.kv.url).delete(*(keys.chunk(name, one) for name, some in manifest(c).tables.items() for one in some[:1]))
+    raw(c.kv.url).delete(
+        *(keys.chunk(name, one) for name, some in manifest(c).tables.items() for one in some[:1])
+    )
 
 
 def spoil_chunk(c, keys):
-    raw(c.kv.url).mset({keys.chunk(name, one): b"ARROW1 no" for name, some in manifest(c).tables.items() for one in some[:1]})
+    raw(c.kv.url).mset(
+        {keys.chunk(name, one): b"ARROW1 no" for name, some in manifest(c).tables.items() for one in some[:1]}
+    )
 
 
 def other_format(c, _):
@@ -306,9 +379,23 @@ def only_the_switch(c, _):
     raw(c.kv.url).set(kv.current(c.kv), text)
 
 
-@pytest.mark.parametrize("half", [
-    lose_record, spoil_record, cut_record, lose_schema, lose_chunk, spoil_chunk, other_format, nonsense, other_root, expired, unknown_release, only_the_switch,
-])
+@pytest.mark.parametrize(
+    "half",
+    [
+        lose_record,
+        spoil_record,
+        cut_record,
+        lose_schema,
+        lose_chunk,
+        spoil_chunk,
+        other_format,
+        nonsense,
+        other_root,
+        expired,
+        unknown_release,
+        only_the_switch,
+    ],
+)
 def test_half_of_an_export_or_another_s_leaves_the_playlists_of_the_tables(exported, tmp_path, half):
     expected = told(filled(Filler(Opened.of(exported), tmp_path / "a")))
     with redis_server(tmp_path / "redis") as (url, _):
@@ -317,7 +404,9 @@ def test_half_of_an_export_or_another_s_leaves_the_playlists_of_the_tables(expor
         half(c, Keys(c.kv.prefix, manifest(c).release_id))
         made = filled(Filler(open_release(c), tmp_path / "b"))
     assert told(made) == expected
-    assert bool(made.notes) == (half not in {lose_chunk, spoil_chunk})  # the catalogue is what is pinned, wherever it is read
+    assert bool(made.notes) == (
+        half not in {lose_chunk, spoil_chunk}
+    )  # the catalogue is what is pinned, wherever it is read
 
 
 def test_a_stale_export_is_read_for_some_hours_and_says_so(spark, copied, tmp_path):
@@ -334,7 +423,9 @@ def test_a_stale_export_is_read_for_some_hours_and_says_so(spark, copied, tmp_pa
     export(c, Options(quiet=True))
     now = open_release(c)
     assert (now.release_id, type(now), now.note) == (again.release_id, Exported, "")
-    assert raw(c.kv.url).exists(Keys(c.kv.prefix, old).record(key_of("u001"))), "who reads the last release goes on"
+    assert raw(c.kv.url).exists(Keys(c.kv.prefix, old).record(key_of("u001"))), (
+        "who reads the last release goes on"
+    )
 
 
 def test_what_is_switched_off_is_off_there_too(copied, tmp_path, monkeypatch):
@@ -351,13 +442,18 @@ def test_what_is_switched_off_is_off_there_too(copied, tmp_path, monkeypatch):
 
 def test_a_password_is_read_where_it_is_named_and_a_cluster_is_asked_as_one(spark, published, tmp_path):
     port = free_port()
-    with redis_server(tmp_path / "redis", "--requirepass", os.environ[PASSWORD_ENV], "--cluster-enabled", "yes", port=port) as (url, _):
+    with redis_server(
+        tmp_path / "redis", "--requirepass", os.environ[PASSWORD_ENV], "--cluster-enabled", "yes", port=port
+    ) as (url, _):
         raw(url, password=os.environ[PASSWORD_ENV]).execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
         until = time.monotonic() + 20
         while raw(url, password=os.environ[PASSWORD_ENV]).cluster("INFO")["cluster_state"] != "ok":
             assert time.monotonic() < until
             time.sleep(0.05)
-        c = load_config(settings=["mlflow.enabled=false", *SMALL, f"kv.url=redis://127.0.0.1:{port}", "kv.cluster=true"], root=str(published))
+        c = load_config(
+            settings=["mlflow.enabled=false", *SMALL, f"kv.url=redis://127.0.0.1:{port}", "kv.cluster=true"],
+            root=str(published),
+        )
         with pytest.raises(ConfigError, match="does not answer"):
             export(c, Options(quiet=True))
         with pytest.raises(ConfigError, match="NO_SUCH_VARIABLE"):
@@ -370,10 +466,16 @@ def test_a_password_is_read_where_it_is_named_and_a_cluster_is_asked_as_one(spar
         assert filled(Filler(made, tmp_path / "cards")).notes == ()
 
 
-@pytest.mark.parametrize(("words", "said"), [
-    (("kv",), "no key-value store is set"), (("csv",), "export knows kv"), (("kv", "--set", "kv.url=redis://127.0.0.1:1"), "does not answer"),
-    (("kv", "--set", "kv.url=redis://me:secret@host"), "no user, no password"), (("kv", "--set", "kv.url=http://host"), "redis://HOST"),
-])
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("kv",), "no key-value store is set"),
+        (("csv",), "export knows kv"),
+        (("kv", "--set", "kv.url=redis://127.0.0.1:1"), "does not answer"),
+        (("kv", "--set", "kv.url=redis://me:secret@host"), "no user, no password"),
+        (("kv", "--set", "kv.url=http://host"), "redis://HOST"),
+    ],
+)
 def test_what_cannot_be_meant_exits_2(published, capsys, words, said):
     assert _run(["export", *words, "--root", str(published), "--set", "mlflow.enabled=false", "--json"]) == 2
     error = json.loads(capsys.readouterr().out)["error"]

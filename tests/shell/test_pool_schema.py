@@ -32,10 +32,19 @@ def test_real_pools_keep_to_it(spark, released):
     assert len(shown) == 5
     assert [fault for pool in shown for fault in faults(json.loads(json.dumps(pool)))] == []
     assert set(shown[0]) == set(pool_schema()["properties"])
-    assert set(shown[0]["candidates"][0]) == set(pool_schema()["properties"]["candidates"]["items"]["properties"])
+    assert set(shown[0]["candidates"][0]) == set(
+        pool_schema()["properties"]["candidates"]["items"]["properties"]
+    )
 
 
-@pytest.mark.parametrize(("change", "said"), [({"k": "2"}, "pool.k: '2' is not integer"), ({"candidates": [{}]}, "pool.candidates[0]: no rank"), ({"drops": {"a": None}}, "pool.drops.a")])
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"k": "2"}, "pool.k: '2' is not integer"),
+        ({"candidates": [{}]}, "pool.candidates[0]: no rank"),
+        ({"drops": {"a": None}}, "pool.drops.a"),
+    ],
+)
 def test_a_fault_is_told_by_its_key(change, said):
     pool = {"user_id": "u", "k": 0, "shortfall": None, "emitted": 0, "drops": {}, "candidates": []}
     assert faults(pool) == []

@@ -14,13 +14,33 @@ from trackpools.shell import releases
 from trackpools.shell.settings import load_config
 from trackpools.shell.store import Store
 
-POOR = ("sources.als.enabled=false", "sources.familiar.enabled=false", "sources.popular.weight=0.001")  # nothing but charts
-GATES = ("holdout.days=20", "holdout.short_days=7", "promote.min_users=10", "promote.slice_margin=0.5", "promote.min_overlap=0.05", "promote.metric=new_recall@all")
+POOR = (
+    "sources.als.enabled=false",
+    "sources.familiar.enabled=false",
+    "sources.popular.weight=0.001",
+)  # nothing but charts
+GATES = (
+    "holdout.days=20",
+    "holdout.short_days=7",
+    "promote.min_users=10",
+    "promote.slice_margin=0.5",
+    "promote.min_overlap=0.05",
+    "promote.metric=new_recall@all",
+)
 
 
 def command(name, root, *settings):
     told = [argument for setting in (*flows.SMALL, *GATES, *settings) for argument in ("--set", setting)]
-    return _run([name, "--root", str(root), "--quiet", *(("--as-of", flows.AS_OF) if name != "promote" else ()), *told])
+    return _run(
+        [
+            name,
+            "--root",
+            str(root),
+            "--quiet",
+            *(("--as-of", flows.AS_OF) if name != "promote" else ()),
+            *told,
+        ]
+    )
 
 
 def log():
@@ -29,8 +49,19 @@ def log():
     rows = []
     for user in range(90):
         for n in range(60):
-            at, recording = flows.START + dt.timedelta(minutes=rng.randrange(60 * 1440)), user % 3 * 60 + rng.randrange(60)
-            rows.append({"event_id": f"{user}-{n}", "user_id": f"u{user:03}", "track_id": f"t{recording:04}", "played_at": at.isoformat(), "ms_played": 200_000})
+            at, recording = (
+                flows.START + dt.timedelta(minutes=rng.randrange(60 * 1440)),
+                user % 3 * 60 + rng.randrange(60),
+            )
+            rows.append(
+                {
+                    "event_id": f"{user}-{n}",
+                    "user_id": f"u{user:03}",
+                    "track_id": f"t{recording:04}",
+                    "played_at": at.isoformat(),
+                    "ms_played": 200_000,
+                }
+            )
     return rows
 
 
@@ -75,7 +106,8 @@ def test_a_better_challenger_is_published_and_told(spark, capsys, tmp_path, poor
     code, answer = verdict(capsys, root)
     assert code == 0, answer["error"]
     assert {gate["name"]: gate["passed"] for gate in answer["gates"]} == dict.fromkeys(
-        ("effect", "worst_slice", "coverage_ratio", "overlap", "rights_violations"), True)
+        ("effect", "worst_slice", "coverage_ratio", "overlap", "rights_violations"), True
+    )
     now = releases.latest(Store(spark, load_config(root=str(root)).store))
     assert (now.seq, now.release_id) == (2, answer["release_id"])
     champion = client.get_model_version_by_alias("trackpools", "champion")
@@ -83,9 +115,13 @@ def test_a_better_challenger_is_published_and_told(spark, capsys, tmp_path, poor
     rows = kept(spark, root)
     gain = rows["gain:new_recall@all", "all"]
     assert gain["low"] > 0
-    assert gain["value"] == pytest.approx(rows["new_recall@all", "all"]["value"] - rows["champion:new_recall@all", "all"]["value"])
+    assert gain["value"] == pytest.approx(
+        rows["new_recall@all", "all"]["value"] - rows["champion:new_recall@all", "all"]["value"]
+    )
     assert rows["gate:effect", "passed"]["value"] == gain["low"]
-    run = client.search_runs([client.get_experiment_by_name("trackpools").experiment_id], "tags.`trackpools.verdict` = 'promoted'")
+    run = client.search_runs(
+        [client.get_experiment_by_name("trackpools").experiment_id], "tags.`trackpools.verdict` = 'promoted'"
+    )
     assert run[0].data.metrics["gain/new_recall_at_all/all"] == pytest.approx(gain["value"])
     code, again = verdict(capsys, root)  # the same once more changes nothing
     assert (code, again["release_id"]) == (0, answer["release_id"])

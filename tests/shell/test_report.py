@@ -22,21 +22,45 @@ EVIL = "<script>alert(1)</script> $\\frac{1}{2}$ \x07 &amp; " + "x" * 80
 
 def full_data(text="als"):
     return ReportData(
-        release_id=f"r-1 {text}", as_of="2026-01-01T00:00:00Z", k=500, users=1000, sampled_users=500, exposed_users=1000, catalogue=3000, coverage=0.41, model_version=text,
+        release_id=f"r-1 {text}",
+        as_of="2026-01-01T00:00:00Z",
+        k=500,
+        users=1000,
+        sampled_users=500,
+        exposed_users=1000,
+        catalogue=3000,
+        coverage=0.41,
+        model_version=text,
         tables=[("pools", 3, 1000, "1000:42"), (text, 0, 2, "2:7")],
         accounting={"read": 1_200_000, "accepted": 1_180_000, "rejected": 1_000, "duplicates": 19_000},
-        rejected={"time_missing": 700, text: 300}, long_tail=[(0, 0), (0.1, 0.55), (0.3, 0.8), (0.6, 0.95), (1, 1)],
-        pool_sizes=[(0, 3), (375, 17), (475, 40), (500, 940)], shortfalls={"rights": 40, text: 20}, drops={"heard": 1000, "below_cut": 400_000, text: 3},
+        rejected={"time_missing": 700, text: 300},
+        long_tail=[(0, 0), (0.1, 0.55), (0.3, 0.8), (0.6, 0.95), (1, 1)],
+        pool_sizes=[(0, 3), (375, 17), (475, 40), (500, 940)],
+        shortfalls={"rights": 40, text: 20},
+        drops={"heard": 1000, "below_cut": 400_000, text: 3},
         source_mix={"1–10": {text: 0.9, "popular": 0.1}, "11–50": {text: 0.7, "popular": 0.3}},
         scores=[(1, 0.01, 0.015, 0.016), (10, 0.01, 0.012, 0.014), (500, 0.001, 0.002, 0.004)],
         coverage_by_market={"DE": 0.3, text: 0.2},
         made=Made(
-            alone={text: 0.2, "als": 0.1}, overlap={text: {text: 1.0, "als": 0.2}, "als": {text: 0.1, "als": 1.0}}, served={"1970s": {"rock": 0.4, text: 0.0}},
-            artists=[(1, 0.01, 0.02, 0.05), (5, 0.1, 0.2, 0.3)], popularity=[(0.725, 0.875, 30), (0.525, 0.925, 2)],
-        ), reach=Reach(lorenz=[(0, 0), (0.4, 0), (0.8, 0.3), (1, 1)], gini=0.66, by_source={str(d): {text: 0.012 * d, "als": 0.2} for d in range(1, 11)}),
-        drift=Drift(since=text, psi={"plays a listener": 0.02, "scores in pools": 0.31, text: 0.12}, chance={"plays a listener": 0.05, "scores in pools": 0, text: 0.2}),
+            alone={text: 0.2, "als": 0.1},
+            overlap={text: {text: 1.0, "als": 0.2}, "als": {text: 0.1, "als": 1.0}},
+            served={"1970s": {"rock": 0.4, text: 0.0}},
+            artists=[(1, 0.01, 0.02, 0.05), (5, 0.1, 0.2, 0.3)],
+            popularity=[(0.725, 0.875, 30), (0.525, 0.925, 2)],
+        ),
+        reach=Reach(
+            lorenz=[(0, 0), (0.4, 0), (0.8, 0.3), (1, 1)],
+            gini=0.66,
+            by_source={str(d): {text: 0.012 * d, "als": 0.2} for d in range(1, 11)},
+        ),
+        drift=Drift(
+            since=text,
+            psi={"plays a listener": 0.02, "scores in pools": 0.31, text: 0.12},
+            chance={"plays a listener": 0.05, "scores in pools": 0, text: 0.2},
+        ),
         coverage_by_decile={str(d): 0.4 - d / 100 for d in range(1, 11)},
-        loss=[1.0, 0.6, 0.5], stages=[StageCost("train", 1000, 12.5, 20.0, 10_000), StageCost(text, None, 1.0)],
+        loss=[1.0, 0.6, 0.5],
+        stages=[StageCost("train", 1000, 12.5, 20.0, 10_000), StageCost(text, None, 1.0)],
     )
 
 
@@ -57,7 +81,9 @@ def test_the_page_needs_nothing_from_outside_and_draws_every_plot():
     assert page.tags.count("svg") == page.tags.count("figure") == 19 == len(PANELS)
     assert not {"script", "link", "img", "iframe", "a"} & set(page.tags)
     assert "http" not in text
-    assert [value for name, value in page.attributes if name.endswith("href") and not value.startswith("#")] == []
+    assert [
+        value for name, value in page.attributes if name.endswith("href") and not value.startswith("#")
+    ] == []
     assert len(text) < 500_000
 
 
@@ -88,40 +114,105 @@ def test_what_a_run_does_not_have_leaves_no_empty_plot():
     assert "Release r" in text
 
 
-@pytest.mark.parametrize("figure", [
-    plots.long_tail([(0, 0), (1, 1)]), plots.pool_fill([(0, 1)], 5), plots.counts({"a": 1}, "x"), plots.source_mix({"1–10": {"als": 1.0}}),
-    plots.scores([(1, 0.1, 0.2, 0.3)]), plots.coverage({"DE": 0.0}, "market"), plots.loss_curve([1.0]), plots.stage_seconds({"train": 0.0}),
-    plots.shares({"als": 0.0}, "x"), plots.heat({"1970s": {"rock": 0.0}}, "x"), plots.against([(0.5, 0.5, 1)]),
-    plots.lorenz([(0, 0), (1, 1)], 0.0), plots.drift({"scores": 0.0}, {"scores": 0.0}, 0.1, 0.25, "x"),
-])
+@pytest.mark.parametrize(
+    "figure",
+    [
+        plots.long_tail([(0, 0), (1, 1)]),
+        plots.pool_fill([(0, 1)], 5),
+        plots.counts({"a": 1}, "x"),
+        plots.source_mix({"1–10": {"als": 1.0}}),
+        plots.scores([(1, 0.1, 0.2, 0.3)]),
+        plots.coverage({"DE": 0.0}, "market"),
+        plots.loss_curve([1.0]),
+        plots.stage_seconds({"train": 0.0}),
+        plots.shares({"als": 0.0}, "x"),
+        plots.heat({"1970s": {"rock": 0.0}}, "x"),
+        plots.against([(0.5, 0.5, 1)]),
+        plots.lorenz([(0, 0), (1, 1)], 0.0),
+        plots.drift({"scores": 0.0}, {"scores": 0.0}, 0.1, 0.25, "x"),
+    ],
+)
 def test_each_plot_is_a_figure_that_the_notebook_can_show(figure):
     assert isinstance(figure, Figure)
     assert "<text" in inline_svg(figure, "x")
 
 
 def candidate(recording, score, sources):
-    return {"recording": recording, "score": score, "sources": sources, "reason": 0, "reason_arg": 0, "plays": 0, "last_day": 0, "propensity": 1.0}
+    return {
+        "recording": recording,
+        "score": score,
+        "sources": sources,
+        "reason": 0,
+        "reason_arg": 0,
+        "plays": 0,
+        "last_day": 0,
+        "propensity": 1.0,
+    }
 
 
 @pytest.fixture(scope="module")
 def world(spark):
     pools = rows(
-        spark, "pools",
-        {"user_idx": 0, "bucket": 0, "candidates": [candidate(0, 0.9, 1), candidate(1, 0.5, 3)], "drops": {"heard": 2, "below_cut": 5}},
-        {"user_idx": 1, "bucket": 1, "candidates": [candidate(0, 0.7, 2)], "drops": {"heard": 1}, "shortfall": {"wanted": 2, "got": 1, "rule": "rights"}},
-        {"user_idx": 2, "bucket": 2, "candidates": [], "shortfall": {"wanted": 2, "got": 0, "rule": "rights"}},
+        spark,
+        "pools",
+        {
+            "user_idx": 0,
+            "bucket": 0,
+            "candidates": [candidate(0, 0.9, 1), candidate(1, 0.5, 3)],
+            "drops": {"heard": 2, "below_cut": 5},
+        },
+        {
+            "user_idx": 1,
+            "bucket": 1,
+            "candidates": [candidate(0, 0.7, 2)],
+            "drops": {"heard": 1},
+            "shortfall": {"wanted": 2, "got": 1, "rule": "rights"},
+        },
+        {
+            "user_idx": 2,
+            "bucket": 2,
+            "candidates": [],
+            "shortfall": {"wanted": 2, "got": 0, "rule": "rights"},
+        },
     )
     frames = {
         "pools": pools,
-        "recording_features": rows(spark, "recording_features", *({"recording_idx": i, "plays": plays} for i, plays in enumerate([80, 10, 5, 5]))),
-        "user_features": rows(spark, "user_features", *({"user_idx": i, "activity_decile": d, "profile": {"novelty": 0.0}} for i, d in enumerate([10, 1, 1]))),
+        "recording_features": rows(
+            spark,
+            "recording_features",
+            *({"recording_idx": i, "plays": plays} for i, plays in enumerate([80, 10, 5, 5])),
+        ),
+        "user_features": rows(
+            spark,
+            "user_features",
+            *(
+                {"user_idx": i, "activity_decile": d, "profile": {"novelty": 0.0}}
+                for i, d in enumerate([10, 1, 1])
+            ),
+        ),
         "user_ids": rows(spark, "user_ids", *({"user_idx": i, "user_id": f"u{i}"} for i in range(3))),
-        "interactions": rows(spark, "interactions", {"user_idx": 0, "recording_idx": 3, "plays": 1}, {"user_idx": 1, "recording_idx": 0, "counted": 2},
-                             {"user_idx": 1, "recording_idx": 3, "likes": 1}),
-        "track_cards": rows(spark, "track_cards", *({"recording_idx": i, "market": "*", "popularity": p} for i, p in enumerate([1.0, 0.5, 0.2, 0.1])),
-                            {"recording_idx": 0, "market": "DE", "popularity": 0.0}),
-        "recording_facts": rows(spark, "recording_facts", {"recording_idx": 0, "artist": 0, "decade": 1970, "group_name": "rock"},
-                                {"recording_idx": 1, "artist": 0, "decade": 1980}),
+        "interactions": rows(
+            spark,
+            "interactions",
+            {"user_idx": 0, "recording_idx": 3, "plays": 1},
+            {"user_idx": 1, "recording_idx": 0, "counted": 2},
+            {"user_idx": 1, "recording_idx": 3, "likes": 1},
+        ),
+        "track_cards": rows(
+            spark,
+            "track_cards",
+            *(
+                {"recording_idx": i, "market": "*", "popularity": p}
+                for i, p in enumerate([1.0, 0.5, 0.2, 0.1])
+            ),
+            {"recording_idx": 0, "market": "DE", "popularity": 0.0},
+        ),
+        "recording_facts": rows(
+            spark,
+            "recording_facts",
+            {"recording_idx": 0, "artist": 0, "decade": 1970, "group_name": "rock"},
+            {"recording_idx": 1, "artist": 0, "decade": 1980},
+        ),
         "users": rows(spark, "users", {"user_id": "u0", "market": "DE"}, {"user_id": "u1"}),
     }
     return frames.__getitem__

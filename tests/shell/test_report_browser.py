@@ -20,7 +20,9 @@ from trackpools.shell.report_drift import PLAYS, RECORDINGS, SCORES, USERS, Drif
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 BROWSER = next((found for name in NAMES if (found := shutil.which(name))), None)
-pytestmark = pytest.mark.skipif(BROWSER is None, reason="no browser on PATH; type: apt-get install -y chromium fonts-dejavu-core")
+pytestmark = pytest.mark.skipif(
+    BROWSER is None, reason="no browser on PATH; type: apt-get install -y chromium fonts-dejavu-core"
+)
 WIDE, NARROW = 1280, 360
 
 # what only a browser can tell: sizes, and which labels stand out of their picture or are drawn on each other
@@ -54,10 +56,23 @@ def page(spark, published, tmp_path_factory):
     c = load_config(settings=["mlflow.enabled=false", *SMALL], root=str(published))
     data = api.report_data(c)
     data = dataclasses.replace(
-        data, accounting={"read": 2_510, "accepted": 2_500, "rejected": 8, "duplicates": 2}, rejected={"time_missing": 5, "user_missing": 3},
-        loss=[1000.0, 420.0, 310.0, 290.0, 285.0], stages=[StageCost(name, 1000 * i, 1.5 * i + 0.3, 2.0 * i, 10**i) for i, name in enumerate(("ids", "train", "pools"))],
-        shortfalls={"rights": 4, "few_listeners": 2}, made=dataclasses.replace(data.made, served={"1990s": {"rock": 0.8, "jazz": 0.1}, "2000s": {"rock": 0.3, "jazz": 0.0}}),
-        drift=Drift("20250101T000000Z-0a1b2c3d-4e5f60", {PLAYS: 0.04, USERS: 0.13, RECORDINGS: 0.31, SCORES: 0.0}, {PLAYS: 0.09, USERS: 0.02, RECORDINGS: 0.05, SCORES: 0.001}),
+        data,
+        accounting={"read": 2_510, "accepted": 2_500, "rejected": 8, "duplicates": 2},
+        rejected={"time_missing": 5, "user_missing": 3},
+        loss=[1000.0, 420.0, 310.0, 290.0, 285.0],
+        stages=[
+            StageCost(name, 1000 * i, 1.5 * i + 0.3, 2.0 * i, 10**i)
+            for i, name in enumerate(("ids", "train", "pools"))
+        ],
+        shortfalls={"rights": 4, "few_listeners": 2},
+        made=dataclasses.replace(
+            data.made, served={"1990s": {"rock": 0.8, "jazz": 0.1}, "2000s": {"rock": 0.3, "jazz": 0.0}}
+        ),
+        drift=Drift(
+            "20250101T000000Z-0a1b2c3d-4e5f60",
+            {PLAYS: 0.04, USERS: 0.13, RECORDINGS: 0.31, SCORES: 0.0},
+            {PLAYS: 0.09, USERS: 0.02, RECORDINGS: 0.05, SCORES: 0.001},
+        ),
     )
     path = tmp_path_factory.mktemp("report") / "report.html"
     path.write_text(build_report(data), encoding="utf-8")
@@ -66,7 +81,15 @@ def page(spark, published, tmp_path_factory):
 
 def browse(page, *flags):
     """What the browser prints of a page; its profile lies beside it, so that it meets no other browser."""
-    command = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--no-first-run", "--disable-dev-shm-usage"]
+    command = [
+        BROWSER,
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--hide-scrollbars",
+        "--no-first-run",
+        "--disable-dev-shm-usage",
+    ]
     command += [f"--user-data-dir={page.parent / 'profile'}", *flags, page.as_uri()]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr
@@ -76,9 +99,15 @@ def browse(page, *flags):
 def measured(page, width):
     """Of a copy of the page in a frame of this width: a window cannot be as narrow as a phone."""
     frame = f'<iframe srcdoc="{escape(page.read_text(encoding="utf-8"))}" style="width:{width}px;height:1000px;border:0"></iframe>'
-    script = MEASURE + "onload = () => { document.title = JSON.stringify(measured(document.querySelector('iframe').contentDocument)); };"
+    script = (
+        MEASURE
+        + "onload = () => { document.title = JSON.stringify(measured(document.querySelector('iframe').contentDocument)); };"
+    )
     copy = page.with_name(f"measured-{width}.html")
-    copy.write_text(f"<!doctype html><meta charset=utf-8><title></title><body style='margin:0'>{frame}<script>{script}</script>", encoding="utf-8")
+    copy.write_text(
+        f"<!doctype html><meta charset=utf-8><title></title><body style='margin:0'>{frame}<script>{script}</script>",
+        encoding="utf-8",
+    )
     dom = browse(copy, "--window-size=1400,1000", "--virtual-time-budget=5000", "--dump-dom")
     return json.loads(unescape(re.search(r"<title>(.*?)</title>", dom, re.DOTALL)[1]))
 
@@ -122,15 +151,23 @@ def test_no_label_is_cut_or_drawn_on_another(wide):
 
 def test_the_measure_sees_what_is_wrong(tmp_path):
     bad = tmp_path / "bad.html"
-    svg = "<svg viewBox='0 0 100 50' width=100 height=50>{}</svg>".format("".join(f"<text x={x} y=20>Label</text>" for x in (10, 15, 90)))
-    bad.write_text(f"<!doctype html><body><div style='width:2000px'>x</div><figure><h3>f</h3>{svg}</figure>", encoding="utf-8")
+    svg = "<svg viewBox='0 0 100 50' width=100 height=50>{}</svg>".format(
+        "".join(f"<text x={x} y=20>Label</text>" for x in (10, 15, 90))
+    )
+    bad.write_text(
+        f"<!doctype html><body><div style='width:2000px'>x</div><figure><h3>f</h3>{svg}</figure>",
+        encoding="utf-8",
+    )
     found = measured(bad, WIDE)
     assert found["needs"] > WIDE
     assert found["figures"]["f"]["out"] == ["Label"]
     assert found["figures"]["f"]["over"] == ["Label / Label"]
 
 
-@pytest.mark.parametrize(("name", "flags"), [("report-light.png", []), ("report-dark.png", ["--blink-settings=preferredColorScheme=0"])])
+@pytest.mark.parametrize(
+    ("name", "flags"),
+    [("report-light.png", []), ("report-dark.png", ["--blink-settings=preferredColorScheme=0"])],
+)
 def test_the_page_is_a_picture_in_light_and_dark(page, wide, name, flags):
     height = min(wide["height"], 16_000)
     pixels = picture(page, name, WIDE, height, *flags)

@@ -21,8 +21,16 @@ from trackpools.tables import TABLES
 def publish_next(store, *changed):
     """A release after the latest, which pins these tables at the version they now have."""
     last = releases.latest(store)
-    tables = tuple(store.stats(t.name, store.version(t.name)) if t.name in changed else t for t in last.tables)
-    row = dataclasses.replace(last, seq=last.seq + 1, release_id=f"after-{last.release_id}", tables=tables, created_at=last.created_at + dt.timedelta(days=1))
+    tables = tuple(
+        store.stats(t.name, store.version(t.name)) if t.name in changed else t for t in last.tables
+    )
+    row = dataclasses.replace(
+        last,
+        seq=last.seq + 1,
+        release_id=f"after-{last.release_id}",
+        tables=tables,
+        created_at=last.created_at + dt.timedelta(days=1),
+    )
     return releases.publish(store, row, row.run_key)
 
 
@@ -48,7 +56,13 @@ def test_a_first_release_has_nothing_to_be_compared_with(spark, released):
 @pytest.mark.soak
 def test_a_release_is_compared_with_the_one_just_before_it_and_only_what_has_changed_drifts(released, store):
     first = releases.latest(store)
-    busier = store.read("user_features").withColumn("plays", F.when(F.col("user_idx") % 2 == 0, 64 * F.col("plays")).otherwise(F.col("plays"))).localCheckpoint()
+    busier = (
+        store.read("user_features")
+        .withColumn(
+            "plays", F.when(F.col("user_idx") % 2 == 0, 64 * F.col("plays")).otherwise(F.col("plays"))
+        )
+        .localCheckpoint()
+    )
     store.overwrite(TABLES["user_features"], busier, {})
     second = publish_next(store, "user_features")
     third = releases.rollback(store, first.seq, second.created_at)
@@ -69,17 +83,28 @@ def test_an_older_release_that_vacuum_took_leaves_no_panel(store, lost):
     before = store.version("user_features")
     now = store.overwrite(TABLES["user_features"], features, {})
     older = Older("x", lambda name: store.read(name, before if name == "user_features" else None))
-    assert drift_of(lambda name: store.read(name, now if name == "user_features" else None), older, F.lit(True)).psi[PLAYS] >= 0
+    assert (
+        drift_of(
+            lambda name: store.read(name, now if name == "user_features" else None), older, F.lit(True)
+        ).psi[PLAYS]
+        >= 0
+    )
     if lost == "files":
         for path in old:
             path.unlink()
     else:
         (old[0].parent / "_delta_log" / f"{before:020}.json").unlink()
-    assert drift_of(lambda name: store.read(name, now if name == "user_features" else None), older, F.lit(True)) == Drift()
+    assert (
+        drift_of(lambda name: store.read(name, now if name == "user_features" else None), older, F.lit(True))
+        == Drift()
+    )
 
 
 def test_an_older_release_without_a_column_leaves_no_panel(store):
-    assert drift_of(store.read, Older("x", lambda name: store.read(name).drop("plays_28d")), F.lit(True)) == Drift()
+    assert (
+        drift_of(store.read, Older("x", lambda name: store.read(name).drop("plays_28d")), F.lit(True))
+        == Drift()
+    )
 
 
 def test_any_other_failure_is_one(store):

@@ -14,7 +14,10 @@ from trackpools.shell.confs import unguarded
 from trackpools.shell.settings import load_config
 
 ROOT = "s3a://music/some/trackpools"
-CREDENTIALS = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing"}  # by the environment, as users give them
+CREDENTIALS = {
+    "AWS_ACCESS_KEY_ID": "testing",
+    "AWS_SECRET_ACCESS_KEY": "testing",
+}  # by the environment, as users give them
 
 
 @pytest.fixture(scope="module")
@@ -45,14 +48,34 @@ def ask(place, endpoint, migrated):
     jars.package_jars(packages)
     (own / "jars").symlink_to(jars.cache_dir())  # the rest of the cache is this test's own
     (own / "mlflow.db").write_bytes(migrated.read_bytes())
-    confs = {"spark.hadoop.fs.s3a.endpoint": endpoint, "spark.hadoop.fs.s3a.endpoint.region": "us-east-1", "spark.hadoop.fs.s3a.path.style.access": "true"}
-    fast = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN", "spark.sql.adaptive.enabled": "false"}
-    of_session = ["session.memory=3g", "session.quick_start=true", "session.cores=1", f"session.conf={json.dumps(confs | fast | FEWER)}"]
+    confs = {
+        "spark.hadoop.fs.s3a.endpoint": endpoint,
+        "spark.hadoop.fs.s3a.endpoint.region": "us-east-1",
+        "spark.hadoop.fs.s3a.path.style.access": "true",
+    }
+    fast = {
+        "spark.sql.codegen.wholeStage": "false",
+        "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+        "spark.sql.adaptive.enabled": "false",
+    }
+    of_session = [
+        "session.memory=3g",
+        "session.quick_start=true",
+        "session.cores=1",
+        f"session.conf={json.dumps(confs | fast | FEWER)}",
+    ]
     of_delta_rs = {"AWS_ENDPOINT_URL": endpoint, "AWS_REGION": "us-east-1", "AWS_ALLOW_HTTP": "true"}
     env = environment(XDG_CACHE_HOME=str(place / "cache"), **CREDENTIALS, **of_delta_rs)
 
     def _ask(folder, *settings):
-        return asked_elsewhere(folder, env=env, overlay="s3a", settings=["mlflow.enabled=true", *of_session, *settings], root=ROOT, serve=True)
+        return asked_elsewhere(
+            folder,
+            env=env,
+            overlay="s3a",
+            settings=["mlflow.enabled=true", *of_session, *settings],
+            root=ROOT,
+            serve=True,
+        )
 
     return _ask
 
@@ -71,13 +94,20 @@ def test_the_flow_on_s3_makes_the_tables_of_a_local_root(told, spark, published)
 @pytest.mark.soak
 def test_a_second_import_and_run_on_s3_change_nothing(told, ask, tmp_path):
     again = ask(tmp_path)
-    assert [again[name] for name in ("imported", "release", "versions")] == [0, told["release"], told["versions"]]
+    assert [again[name] for name in ("imported", "release", "versions")] == [
+        0,
+        told["release"],
+        told["versions"],
+    ]
 
 
 @pytest.mark.soak
 def test_a_report_goes_to_mlflow_alone(ask, place, tmp_path):
     other = ask(tmp_path, "report.enabled=true", "pools.k=30")
-    assert "report: report.html of the MLflow run; only a local root keeps it beside its tables" in other["lines"]
+    assert (
+        "report: report.html of the MLflow run; only a local root keeps it beside its tables"
+        in other["lines"]
+    )
     assert list((place / "cache" / "trackpools").rglob("report.html"))
     assert {one.name for one in tmp_path.iterdir()} == {"log"}, "a path by mistake"
 
@@ -103,13 +133,26 @@ def test_confs_are_set_on_a_session_of_ours(told):
 
 
 def test_a_second_writer_is_warned_of_where_nothing_keeps_it_out(told):
-    assert told["warnings"] == [f"nothing keeps a second writer out of {ROOT}: let one command write at a time, see docs/object_stores.md"]
+    assert told["warnings"] == [
+        f"nothing keeps a second writer out of {ROOT}: let one command write at a time, see docs/object_stores.md"
+    ]
 
 
-@pytest.mark.parametrize(("root", "log_store", "warned"), [
-    ("s3a://bucket/x", None, True), ("s3://bucket/x", None, True), ("s3a://bucket/x", "io.delta.storage.S3DynamoDBLogStore", False),
-    ("abfss://c@a.dfs.core.windows.net/x", None, False), ("/data/s3", None, False), (None, None, False),
-])
+@pytest.mark.parametrize(
+    ("root", "log_store", "warned"),
+    [
+        ("s3a://bucket/x", None, True),
+        ("s3://bucket/x", None, True),
+        ("s3a://bucket/x", "io.delta.storage.S3DynamoDBLogStore", False),
+        ("abfss://c@a.dfs.core.windows.net/x", None, False),
+        ("/data/s3", None, False),
+        (None, None, False),
+    ],
+)
 def test_only_s3_without_a_log_store_for_many_is_unguarded(root, log_store, warned):
-    session = SimpleNamespace(conf=SimpleNamespace(get=lambda key, default: log_store if key.startswith("spark.delta.logStore.s3") else default))
+    session = SimpleNamespace(
+        conf=SimpleNamespace(
+            get=lambda key, default: log_store if key.startswith("spark.delta.logStore.s3") else default
+        )
+    )
     assert bool(unguarded(session, root)) == warned

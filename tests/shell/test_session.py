@@ -57,14 +57,22 @@ def test_a_local_session_is_built_where_there_is_neither(monkeypatch):
     monkeypatch.setattr(session, "local_session", lambda config, remote: ("local", config.cores, remote))
     assert session.spark_session(load_config(settings=["session.cores=3"]).session) == ("local", 3, None)
     monkeypatch.setenv("SPARK_REMOTE", "local[2]")  # a Connect server that nobody has started yet
-    assert session.spark_session(load_config(settings=["session.cores=3"]).session) == ("local", 3, "local[2]")
+    assert session.spark_session(load_config(settings=["session.cores=3"]).session) == (
+        "local",
+        3,
+        "local[2]",
+    )
 
 
 def test_the_local_session_is_ours_in_utc_with_delta_ansi_and_retries(spark):
     assert session.is_ours(spark)
     wanted = {
-        "spark.sql.session.timeZone": "UTC", "spark.sql.ansi.enabled": "true", "spark.ui.enabled": "false", "spark.master": "local[2,3]",
-        "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension", "spark.databricks.delta.snapshotPartitions": "1",
+        "spark.sql.session.timeZone": "UTC",
+        "spark.sql.ansi.enabled": "true",
+        "spark.ui.enabled": "false",
+        "spark.master": "local[2,3]",
+        "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
+        "spark.databricks.delta.snapshotPartitions": "1",
         "spark.buffer.pageSize": "4m",
     }
     assert {key: spark.conf.get(key) for key in wanted} == wanted
@@ -92,11 +100,19 @@ def test_missing_java_is_told_with_what_to_install(monkeypatch, tmp_path):
 
 def test_importing_the_session_module_starts_no_jvm():
     code = "import trackpools.shell.session; from pyspark import SparkContext; print(SparkContext._gateway)"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60).stdout == "None\n"
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+        ).stdout
+        == "None\n"
+    )
 
 
 def test_confs_of_a_call_are_as_they_were_after_it(spark):
-    values = {"spark.sql.adaptive.enabled": "true", "spark.sql.adaptive.forceApply": "true"}  # the fixture sets the first, nobody the second
+    values = {
+        "spark.sql.adaptive.enabled": "true",
+        "spark.sql.adaptive.forceApply": "true",
+    }  # the fixture sets the first, nobody the second
     with confs(spark, values):
         assert {key: spark.conf.get(key) for key in values} == values
     assert [spark.conf.get(key, None) for key in values] == ["false", None]
@@ -105,9 +121,13 @@ def test_confs_of_a_call_are_as_they_were_after_it(spark):
 def test_workers_of_a_local_session_start_with_everything_imported_and_out_of_the_collector_s_way(spark):
     def told(batches):
         """Before anything of trackpools is asked for."""
-        there = {"numpy", "pyarrow", "numba", "trackpools.core.assemble", "trackpools.core.blending"} <= set(sys.modules)
+        there = {"numpy", "pyarrow", "numba", "trackpools.core.assemble", "trackpools.core.blending"} <= set(
+            sys.modules
+        )
         for batch in batches:
-            yield pa.RecordBatch.from_pydict({"there": [there] * len(batch), "frozen": [gc.get_freeze_count()] * len(batch)})
+            yield pa.RecordBatch.from_pydict(
+                {"there": [there] * len(batch), "frozen": [gc.get_freeze_count()] * len(batch)}
+            )
 
     found = spark.range(4, numPartitions=2).mapInArrow(told, "there boolean, frozen long").collect()
     assert len(found) == 4

@@ -12,8 +12,13 @@ def test_a_table_is_created_with_comments_keys_and_checks_and_reads_back(spark, 
         store.create(table)
     assert store.read("user_ids").schema["user_idx"].metadata["comment"] == "dense, never renumbered"
     assert not store.read("user_ids").schema["user_idx"].nullable
-    version = store.overwrite(TABLES["user_ids"], rows(spark, "user_ids", {"user_id": "a", "user_idx": 1}), {"run_key": "r"})
-    assert (store.commit("user_ids").version, store.commit("user_ids").metadata) == (version, {"run_key": "r"})
+    version = store.overwrite(
+        TABLES["user_ids"], rows(spark, "user_ids", {"user_id": "a", "user_idx": 1}), {"run_key": "r"}
+    )
+    assert (store.commit("user_ids").version, store.commit("user_ids").metadata) == (
+        version,
+        {"run_key": "r"},
+    )
     stats = store.stats("user_ids", version)
     assert stats.rows == 1
     with pytest.raises(Exception, match="idx_not_negative"):
@@ -21,10 +26,16 @@ def test_a_table_is_created_with_comments_keys_and_checks_and_reads_back(spark, 
 
 
 def test_nothing_written_over_nothing_still_says_whose_work_it_is(spark, store):
-    empty, one = rows(spark, "not_taste"), rows(spark, "not_taste", {"recording_idx": 1, "kind": "sleep", "why": "tag"})
+    empty, one = (
+        rows(spark, "not_taste"),
+        rows(spark, "not_taste", {"recording_idx": 1, "kind": "sleep", "why": "tag"}),
+    )
     for number, frame in enumerate((empty, empty, one, empty, empty)):
         version = store.overwrite(TABLES["not_taste"], frame, {"run_key": f"r{number}"})
-        assert (store.commit("not_taste").version, store.commit("not_taste").metadata) == (version, {"run_key": f"r{number}"})
+        assert (store.commit("not_taste").version, store.commit("not_taste").metadata) == (
+            version,
+            {"run_key": f"r{number}"},
+        )
         assert store.read("not_taste").count() == frame.count()
     assert not store.read("not_taste").schema["recording_idx"].nullable
     with pytest.raises(Exception, match="kind_known"):

@@ -13,7 +13,11 @@ from trackpools.shell.settings import load_config
 from trackpools.shell.studies import Journal, optuna
 from trackpools.shell.tracking import Tracker
 
-DIMS = [Dim("train.reg", 0.1, 1000, 700.0), Dim("train.beta", 0.1, 30, 0.0, off=True), Dim("train.rank", 4, 64, 8, whole=True)]
+DIMS = [
+    Dim("train.reg", 0.1, 1000, 700.0),
+    Dim("train.beta", 0.1, 30, 0.0, off=True),
+    Dim("train.rank", 4, 64, 8, whole=True),
+]
 NEVER = float("inf")
 
 
@@ -26,7 +30,13 @@ def worth(settings, trial):
 
 
 def search(study, trials, ends=NEVER, worth=worth):
-    study.search(worth, trials, ends, lambda _: None, Tracker(load_config(settings=["mlflow.enabled=false"]).mlflow, None, "t", "t"))
+    study.search(
+        worth,
+        trials,
+        ends,
+        lambda _: None,
+        Tracker(load_config(settings=["mlflow.enabled=false"]).mlflow, None, "t", "t"),
+    )
     return [(one["state"], one["value"], one["settings"]) for one in study.told()]
 
 
@@ -74,7 +84,9 @@ def test_what_an_engine_refuses_is_a_trial_and_the_present_settings_are_an_error
 
     with pytest.raises(InputError, match="too large"):
         search(Journal(tmp_path / "a.jsonl").study("trial", DIMS), 3, worth=refusing)
-    told = search(Journal(tmp_path / "b.jsonl").study("trial", DIMS), 5, worth=lambda s, t: refusing(s, t) if s else 0.5)
+    told = search(
+        Journal(tmp_path / "b.jsonl").study("trial", DIMS), 5, worth=lambda s, t: refusing(s, t) if s else 0.5
+    )
     assert [state for state, *_ in told][:1] == ["complete"]
     assert "refused" in {state for state, *_ in told} and len(told) == 5
 
@@ -95,12 +107,16 @@ def test_every_proposal_is_a_configuration_and_the_present_is_one_of_them(engine
 
 def test_weights_are_searched_of_who_proposes_new_recordings_against_the_heaviest():
     assert {dim.key for dim in of_blend(load_config())} == {
-        f"sources.{name}.weight" for name in ("als_neighbours", "cooccurrence", "artist_graph", "popular", "tags", "fresh")}
+        f"sources.{name}.weight"
+        for name in ("als_neighbours", "cooccurrence", "artist_graph", "popular", "tags", "fresh")
+    }
     assert of_blend(load_config(settings=["sources.als.weight=0.1"]))[0].key == "sources.als.weight"
 
 
 def test_weights_are_chosen_on_one_half_and_stay_only_where_the_other_agrees():
-    present = SimpleNamespace(user_attrs={"settings": {}, "new0": 0.5, "new1": 0.5, "again0": 0.8, "again1": 0.8})
+    present = SimpleNamespace(
+        user_attrs={"settings": {}, "new0": 0.5, "new1": 0.5, "again0": 0.8, "again1": 0.8}
+    )
 
     def best(**found):
         attrs = present.user_attrs | {"settings": {"sources.tags.weight": 2.0}, "new0": 0.6} | found
@@ -116,17 +132,37 @@ def test_weights_are_chosen_on_one_half_and_stay_only_where_the_other_agrees():
 
 
 def test_the_overlay_holds_what_differs_and_no_password(tmp_path):
-    told = ["train.rank=9", "ingest.columns={user_id: uid}", "taste.minor_bands=[x, y]", "mlflow.tracking_uri=http://me:secret@host"]
+    told = [
+        "train.rank=9",
+        "ingest.columns={user_id: uid}",
+        "taste.minor_bands=[x, y]",
+        "mlflow.tracking_uri=http://me:secret@host",
+    ]
     config = load_config(settings=[*told, "tune.trials=3"], root=str(tmp_path))
     path = tuned.write(with_settings(config, {"train.reg": 1e-05, "weights.half_life_days": 33.0}), "why")
     assert "secret" not in path.read_text()
-    expected = with_settings(load_config(settings=told[:3], root=str(tmp_path)), {"train.reg": 1e-05, "weights.half_life_days": 33.0})
+    expected = with_settings(
+        load_config(settings=told[:3], root=str(tmp_path)),
+        {"train.reg": 1e-05, "weights.half_life_days": 33.0},
+    )
     assert load_config(str(path)) == expected
     assert differences(dump(load_config()), dump(load_config())) == {}
 
 
-@pytest.mark.parametrize(("low", "high", "said"), [(0.01, 0.03, "are better"), (-0.01, 0.03, "no difference that shows"), (-0.03, -0.01, "pools are worse")])
+@pytest.mark.parametrize(
+    ("low", "high", "said"),
+    [
+        (0.01, 0.03, "are better"),
+        (-0.01, 0.03, "no difference that shows"),
+        (-0.03, -0.01, "pools are worse"),
+    ],
+)
 def test_the_verdict_is_said_as_the_interval_has_it(low, high, said):
     one = {"value": 0.5, "low": low, "high": high}
-    final = {"better": low > 0, "measures": {f"{kind} {who}": one for kind in ("new", "again") for who in ("present", "best", "gain")}}
+    final = {
+        "better": low > 0,
+        "measures": {
+            f"{kind} {who}": one for kind in ("new", "again") for who in ("present", "best", "gain")
+        },
+    }
     assert said in tuned._verdict({"train.rank": 8}, final)[-1]

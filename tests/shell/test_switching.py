@@ -48,14 +48,25 @@ def test_a_track_is_gone_from_every_read_and_the_reserve_takes_its_place(spark, 
             assert len(set(tracks(pool))) == len(left) + 1
     assert Store(spark, released.store).version("pools") == version, "a pool row was rewritten"
     assert api.pools_long(released).where(f"track_id = '{track}'").count() == 0
-    recording = next(row["recording_idx"] for row in store.read("recording_ids").collect() if row["recording_id"] == track)
-    assert any(one["recording"] == recording for one in on_demand.pool(opened.release, opened.person("u000"))["candidates"]), "not asked again yet"
+    recording = next(
+        row["recording_idx"] for row in store.read("recording_ids").collect() if row["recording_id"] == track
+    )
+    assert any(
+        one["recording"] == recording
+        for one in on_demand.pool(opened.release, opened.person("u000"))["candidates"]
+    ), "not asked again yet"
     monkeypatch.setattr(watching, "POLL_S", 0.0)
     for user in holders:
-        assert not any(one["recording"] == recording for one in on_demand.pool(opened.release, opened.person(user))["candidates"])
+        assert not any(
+            one["recording"] == recording
+            for one in on_demand.pool(opened.release, opened.person(user))["candidates"]
+        )
     assert switch(released, "on", "track", track) == 0
     assert shown(spark, released) == before
-    assert any(one["recording"] == recording for one in on_demand.pool(opened.release, opened.person("u000"))["candidates"])
+    assert any(
+        one["recording"] == recording
+        for one in on_demand.pool(opened.release, opened.person("u000"))["candidates"]
+    )
 
 
 @pytest.mark.soak
@@ -63,20 +74,35 @@ def test_artists_labels_sources_and_markets(spark, released, monkeypatch):
     monkeypatch.setattr(watching, "POLL_S", 0.0)
     store, before, opened = Store(spark, released.store), shown(spark, released), Opened.of(released)
     a, b = tracks(before["u001"])[:2]
-    catalogue = spark.createDataFrame([(a, ["x", "guest"], ["X", "The Guest"], "Big Label"), (b, ["guest"], None, "Small Label")],
-                                      "track_id string, artist_ids array<string>, artist_names array<string>, label string")
+    catalogue = spark.createDataFrame(
+        [(a, ["x", "guest"], ["X", "The Guest"], "Big Label"), (b, ["guest"], None, "Small Label")],
+        "track_id string, artist_ids array<string>, artist_names array<string>, label string",
+    )
     store.upsert(TRACKS, catalogue.selectExpr("*", "true AS available"), {})
-    for kind, value, gone in (("artist", "guest", {a, b}), ("artist", "x", {a}), ("artist", "The Guest", {a}), ("label", "Small Label", {b})):
+    for kind, value, gone in (
+        ("artist", "guest", {a, b}),
+        ("artist", "x", {a}),
+        ("artist", "The Guest", {a}),
+        ("label", "Small Label", {b}),
+    ):
         assert switch(released, "off", kind, value) == 0
-        assert {one for pool in shown(spark, released).values() for one in tracks(pool)} & {a, b} == {a, b} - gone, kind
+        assert {one for pool in shown(spark, released).values() for one in tracks(pool)} & {a, b} == {
+            a,
+            b,
+        } - gone, kind
         assert set(opened.watch.tracks_off(opened.watch.off()).to_pylist()) == gone
         assert switch(released, "on", kind, value) == 0
-    few = min((tuple(one["sources"]) for pool in before.values() for one in pool["candidates"]), key=lambda names: (len(names), names))
+    few = min(
+        (tuple(one["sources"]) for pool in before.values() for one in pool["candidates"]),
+        key=lambda names: (len(names), names),
+    )
     assert switch(released, "off", "source", *few) == 0
     for user, pool in shown(spark, released).items():
         assert not any(set(one["sources"]) <= set(few) for one in pool["candidates"])
         assert sum(pool["drops"].values()) + pool["k"] == pool["emitted"]
-        assert [one for one in tracks(before[user]) if one in tracks(pool)] == [one for one in tracks(pool) if one in tracks(before[user])]
+        assert [one for one in tracks(before[user]) if one in tracks(pool)] == [
+            one for one in tracks(pool) if one in tracks(before[user])
+        ]
     assert not any(getattr(opened.release.config.sources, name).enabled for name in few)
     assert switch(released, "on", "source", *few) == 0
     assert switch(released, "off", "market", "*") == 0
@@ -114,14 +140,24 @@ def test_beyond_the_reserve_a_pool_is_short_and_says_so(spark, released):
     for user, pool in shown(spark, released).items():
         assert not set(gone) & set(tracks(pool))
         assert sum(pool["drops"].values()) + pool["k"] == pool["emitted"] == before[user]["emitted"]
-        assert pool["shortfall"] == ({"wanted": 40, "got": pool["k"], "rule": "switched_off"} if pool["k"] < 40 else before[user]["shortfall"])
+        assert pool["shortfall"] == (
+            {"wanted": 40, "got": pool["k"], "rule": "switched_off"}
+            if pool["k"] < 40
+            else before[user]["shortfall"]
+        )
     assert shown(spark, released)["u003"]["k"] < 40
 
 
-@pytest.mark.parametrize(("words", "said"), [
-    (("off", "song", "x"), "no switch is of kind 'song'"), (("off", "track"), "needs the value"), (("off", "all", "x"), "needs no value"),
-    (("off",), "no switch is of kind ''"), (("away", "all"), "switch knows off, on and list"),
-])
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("off", "song", "x"), "no switch is of kind 'song'"),
+        (("off", "track"), "needs the value"),
+        (("off", "all", "x"), "needs no value"),
+        (("off",), "no switch is of kind ''"),
+        (("away", "all"), "switch knows off, on and list"),
+    ],
+)
 def test_what_cannot_be_meant_is_said(config, capsys, words, said):
     assert switch(config("mlflow.enabled=false"), *words, "--json") == 2
     assert said in json.loads(capsys.readouterr().out)["error"]["message"]

@@ -32,7 +32,9 @@ def runs(root):
 
     client = MlflowClient(tracking_uri=tracking_uri(mlflow_config(), root))
     found = client.search_runs([e.experiment_id for e in client.search_experiments()])
-    assert len({(r.data.tags["trackpools.flow_id"], r.data.tags["trackpools.stage"]) for r in found}) == len(found)
+    assert len({(r.data.tags["trackpools.flow_id"], r.data.tags["trackpools.stage"]) for r in found}) == len(
+        found
+    )
     return client, {r.data.tags["trackpools.stage"]: r for r in found}
 
 
@@ -58,12 +60,19 @@ def check_flow(root, status="FINISHED"):
     assert parent.data.params == {"train.rank": "8", "nothing": "null"}
     assert len(child.data.params) == 230
     assert child.data.params["p229"] == "229"
-    assert [(m.step, m.value) for m in client.get_metric_history(child.info.run_id, "loss")] == [(0, 3.0), (1, 2.0), (2, 1.5)]
+    assert [(m.step, m.value) for m in client.get_metric_history(child.info.run_id, "loss")] == [
+        (0, 3.0),
+        (1, 2.0),
+        (2, 1.5),
+    ]
     assert child.data.metrics["not a number"] != child.data.metrics["not a number"]
     assert child.data.tags["engine"] == "implicit"
     (dataset,) = child.inputs.dataset_inputs
     assert dataset.dataset.name == "interactions"
-    assert json.loads(dataset.dataset.source) == {"path": "/data/tables/interactions", "delta_table_version": "0"}
+    assert json.loads(dataset.dataset.source) == {
+        "path": "/data/tables/interactions",
+        "delta_table_version": "0",
+    }
     assert [f.path for f in client.list_artifacts(child.info.run_id)] == ["note.txt"]
     assert [f.path for f in client.list_artifacts(parent.info.run_id)] == ["report.html"]
 
@@ -198,7 +207,9 @@ class Loopback:
                 self.requests += 1
                 status = self.answer(self.requests)
                 if status is not None:
-                    connection.sendall(f"HTTP/1.1 {status} X\r\nContent-Length: 2\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n{{}}".encode())
+                    connection.sendall(
+                        f"HTTP/1.1 {status} X\r\nContent-Length: 2\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n{{}}".encode()
+                    )
                     connection.close()
                     return
             except OSError:
@@ -215,16 +226,23 @@ def free_port():
         return found.getsockname()[1]
 
 
-@pytest.mark.parametrize("kind", ["refused", "silent", "error 500", "answers once, then silent", "retry later"])
+@pytest.mark.parametrize(
+    "kind", ["refused", "silent", "error 500", "answers once, then silent", "retry later"]
+)
 def test_a_dead_server_costs_at_most_five_seconds_in_total_and_nothing_is_lost(root, kind):
     import mlflow  # noqa: F401 - its import is not the server's fault
 
     answers = {
-        "refused": None, "silent": lambda n: None, "error 500": lambda n: 500, "retry later": lambda n: 429,
+        "refused": None,
+        "silent": lambda n: None,
+        "error 500": lambda n: 500,
+        "retry later": lambda n: 429,
         "answers once, then silent": lambda n: 200 if n == 1 else None,
     }
     server = Loopback(answers[kind]) if answers[kind] else None
-    config = mlflow_config(f"mlflow.tracking_uri={server.uri if server else f'http://127.0.0.1:{free_port()}'}")
+    config = mlflow_config(
+        f"mlflow.tracking_uri={server.uri if server else f'http://127.0.0.1:{free_port()}'}"
+    )
     try:
         began = time.monotonic()
         assert replay_pending(config, root) == 0

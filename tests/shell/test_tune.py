@@ -22,8 +22,16 @@ from trackpools.shell.mlflow_client import tracking_uri
 from trackpools.shell.settings import load_config
 
 # λ so large that factors are as good as nothing: whatever else is tried is better
-ABSURD = (*SMALL, "train.reg=10000000.0", "train.rank=2", "pools.k=25", "pools.floor=0",
-          "holdout.days=14", "tune.k=10", "tune.trials=3")
+ABSURD = (
+    *SMALL,
+    "train.reg=10000000.0",
+    "train.rank=2",
+    "pools.k=25",
+    "pools.floor=0",
+    "holdout.days=14",
+    "tune.k=10",
+    "tune.trials=3",
+)
 UNTIL = (START + dt.timedelta(days=60)).isoformat()
 TESTED = START + dt.timedelta(days=50)  # in the days that only promote looks at
 ASKED = START + dt.timedelta(days=40)  # in those before
@@ -38,7 +46,10 @@ def tuned(config, **more):
 
 
 def trials(answer):
-    return [(one["study"], one["state"], one["value"] and round(one["value"], 9), one["settings"]) for one in answer["trials"]]
+    return [
+        (one["study"], one["state"], one["value"] and round(one["value"], 9), one["settings"])
+        for one in answer["trials"]
+    ]
 
 
 def files(root):
@@ -47,8 +58,14 @@ def files(root):
 
 def planted(spark, at):
     """Everybody plays everything, at one moment."""
-    rows = [(f"p{user}-{recording}", f"u{user:03}", f"t{recording:04}", at) for user in range(40) for recording in range(120)]
-    plays = spark.createDataFrame(rows, "event_id string, user_id string, track_id string, played_at timestamp")
+    rows = [
+        (f"p{user}-{recording}", f"u{user:03}", f"t{recording:04}", at)
+        for user in range(40)
+        for recording in range(120)
+    ]
+    plays = spark.createDataFrame(
+        rows, "event_id string, user_id string, track_id string, played_at timestamp"
+    )
     return {"plays": plays.selectExpr("*", "'play' AS kind", "200000 AS ms_played", "1 AS plays")}
 
 
@@ -72,17 +89,26 @@ def test_absurd_settings_are_found_out_and_the_answer_is_a_complete_configuratio
     assert max(one["value"] for one in others) > 2 * first["value"]
     assert found["better"] and found["settings"]["train.reg"] < 1e7
     assert found["measures"]["new gain"]["low"] > 0
-    assert found["interval"][0] < found["value"] == found["measures"]["new best"]["value"] < found["interval"][1]
+    assert (
+        found["interval"][0] < found["value"] == found["measures"]["new best"]["value"] < found["interval"][1]
+    )
     # alone, without the options of the search, it is those and what was found
     assert found["config"] == str(root / "tuned.yml")
     alone = search_space.dump(load_config(found["config"]))
-    wanted = search_space.dump(search_space.with_settings(settings(root, "mlflow.enabled=true"), found["settings"]))
+    wanted = search_space.dump(
+        search_space.with_settings(settings(root, "mlflow.enabled=true"), found["settings"])
+    )
     assert alone | {"tune": None} == wanted | {"tune": None}
     told = yaml.safe_load(Path(found["config"]).read_text())
     assert "engine" not in told["train"] and "ingest" not in told
     day = "2025-04-16T00:00:00+00:00"
-    steps = (["interactions", "features", "train"] if "weights.saturation" in found["settings"] else []) + ["pools"]
-    assert [f"next: trackpools {step} --config {found['config']} --as-of {day} --root {root}" in answer.lines for step in steps] == [True] * len(steps)
+    steps = (["interactions", "features", "train"] if "weights.saturation" in found["settings"] else []) + [
+        "pools"
+    ]
+    assert [
+        f"next: trackpools {step} --config {found['config']} --as-of {day} --root {root}" in answer.lines
+        for step in steps
+    ] == [True] * len(steps)
 
 
 @pytest.mark.soak
@@ -106,7 +132,10 @@ def test_every_trial_is_a_child_run(once):
         run = named[f"{one['study']}-{one['trial']}"]
         assert run.data.tags["trackpools.trial"] == one["state"]
         assert run.data.metrics.get("value") == one["value"]
-        assert one["settings"].items() <= {key: json.loads(value) for key, value in run.data.params.items()}.items()
+        assert (
+            one["settings"].items()
+            <= {key: json.loads(value) for key, value in run.data.params.items()}.items()
+        )
     parent = client.get_run(answer.mlflow_run_id)
     assert parent.data.metrics["new_best"] == answer.more["value"]
     assert parent.data.params["best.train.reg"] == str(answer.more["tried"]["train.reg"])
@@ -124,7 +153,9 @@ def test_the_same_call_again_tries_nothing_and_answers_the_same(spark, once):
 @pytest.mark.soak
 def test_the_same_seed_tries_the_same_and_what_is_for_promote_is_never_read(spark, once, tmp_path):
     root, answer, *_ = once
-    again = tuned(settings(shutil.copytree(root, tmp_path / "root")), fresh=True, planted=planted(spark, TESTED))
+    again = tuned(
+        settings(shutil.copytree(root, tmp_path / "root")), fresh=True, planted=planted(spark, TESTED)
+    )
     assert trials(again) == trials(answer.more)
     assert again["measures"] == answer.more["measures"]
 
@@ -132,7 +163,12 @@ def test_the_same_seed_tries_the_same_and_what_is_for_promote_is_never_read(spar
 @pytest.mark.soak
 def test_what_is_asked_does_count_and_a_dead_mlflow_does_not(spark, once, tmp_path):
     root, answer, *_ = once
-    config = settings(shutil.copytree(root, tmp_path / "root"), "tune.trials=1", "mlflow.enabled=true", "mlflow.tracking_uri=http://127.0.0.1:9")
+    config = settings(
+        shutil.copytree(root, tmp_path / "root"),
+        "tune.trials=1",
+        "mlflow.enabled=true",
+        "mlflow.tracking_uri=http://127.0.0.1:9",
+    )
     mlflow_client.forget_down()
     found = tuned(config, fresh=True, planted=planted(spark, ASKED))
     assert [one["settings"] for one in found["trials"]] == [{}, {}]
@@ -144,10 +180,16 @@ def test_what_is_asked_does_count_and_a_dead_mlflow_does_not(spark, once, tmp_pa
 def test_a_killed_search_goes_on_and_ends_as_if_it_had_not_been(spark, once, published, tmp_path):
     answer = once[1].more
     own = shutil.copytree(published, tmp_path / "root")
-    options = [part for one in ("mlflow.enabled=false", "session.memory=1g", *ABSURD) for part in ("--set", one)]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYSPARK_", "SPARK_"))}
+    options = [
+        part for one in ("mlflow.enabled=false", "session.memory=1g", *ABSURD) for part in ("--set", one)
+    ]
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith(("PYSPARK_", "SPARK_"))
+    }
     words = [sys.executable, "-m", "trackpools", "tune", "--root", str(own), "--until", UNTIL, *options]
-    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    process = subprocess.Popen(
+        words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    )
     said = []
     for line in process.stderr:
         said.append(line)
@@ -162,12 +204,16 @@ def test_a_killed_search_goes_on_and_ends_as_if_it_had_not_been(spark, once, pub
     # one more trial has begun, and no more have ended: the first was not tried again
     numbers = [one["trial"] for one in found["trials"] if one["study"] == "trial"]
     assert numbers == [0, 2, 3]
-    assert [(study, state, settings) for study, state, _, settings in trials(found)] == [(study, state, settings) for study, state, _, settings in trials(answer)]
+    assert [(study, state, settings) for study, state, _, settings in trials(found)] == [
+        (study, state, settings) for study, state, _, settings in trials(answer)
+    ]
     assert found["value"] == pytest.approx(answer["value"], abs=1e-6)
 
 
 def test_a_log_too_short_for_two_windows_is_refused_with_the_sum(spark, published, tmp_path):
-    with pytest.raises(InputError, match=r"it has 60\.0 days; 40 that only promote looks at \+ 40 to measure on = 80 days"):
+    with pytest.raises(
+        InputError, match=r"it has 60\.0 days; 40 that only promote looks at \+ 40 to measure on = 80 days"
+    ):
         tuned(settings(shutil.copytree(published, tmp_path / "root"), "holdout.days=40"))
 
 

@@ -14,7 +14,13 @@ from trackpools.shell.releases import Release
 from trackpools.shell.store import Store
 from trackpools.tables import USERS
 
-HOURS_AGO = {0: 15.0, 1: 12.0, 2: 9.0, 3: 6.4, 4: 6.2}  # version → age; the third's file goes out of use 6.2 hours ago, and 6.4 rounds to 6
+HOURS_AGO = {
+    0: 15.0,
+    1: 12.0,
+    2: 9.0,
+    3: 6.4,
+    4: 6.2,
+}  # version → age; the third's file goes out of use 6.2 hours ago, and 6.4 rounds to 6
 
 
 def now():
@@ -28,7 +34,11 @@ def aged(root, to):
     for version, hours in HOURS_AGO.items():
         at = (now() - dt.timedelta(hours=hours)).timestamp()
         log = folder / "_delta_log" / f"{version:020}.json"
-        text = re.sub(r'"(deletionTimestamp|timestamp|inCommitTimestamp|modificationTime)":\d+', rf'"\1":{int(at * 1000)}', log.read_text())
+        text = re.sub(
+            r'"(deletionTimestamp|timestamp|inCommitTimestamp|modificationTime)":\d+',
+            rf'"\1":{int(at * 1000)}',
+            log.read_text(),
+        )
         log.write_text(text)
         for path in [log, *(folder / name for name in re.findall(r'"add":\{"path":"([^"]+)"', text))]:
             os.utime(path, (at, at))
@@ -43,10 +53,18 @@ def world(spark, config, tmp_path):
     c = config()
     store = Store(spark, c.store)
     for seq in list(HOURS_AGO)[1:]:  # version 0 is the empty table
-        store.overwrite(USERS, rows(spark, "users", *[{"user_id": f"u{n}", "explicit_policy": "allow"} for n in range(seq)]), {})
+        store.overwrite(
+            USERS,
+            rows(spark, "users", *[{"user_id": f"u{n}", "explicit_policy": "allow"} for n in range(seq)]),
+            {},
+        )
         stats = store.stats("users", store.version("users"))
         assert stats.version == seq
-        releases.publish(Store(spark, c.store), Release(seq, f"r{seq}", f"k{seq}", (stats,), "m", None, {"source.0": "als"}, now(), now(), now()), f"k{seq}")
+        releases.publish(
+            Store(spark, c.store),
+            Release(seq, f"r{seq}", f"k{seq}", (stats,), "m", None, {"source.0": "als"}, now(), now(), now()),
+            f"k{seq}",
+        )
     return Store(spark, c.store.model_copy(update={"root": str(aged(tmp_path / "root", tmp_path / "aged"))}))
 
 

@@ -28,21 +28,47 @@ def tables(spark, tmp_path):
 
 
 def held(spark, config):
-    return {(row["of"], row["id"]): row["vector"] for row in Store(spark, config.store).read("vectors").collect()}
+    return {
+        (row["of"], row["id"]): row["vector"] for row in Store(spark, config.store).read("vectors").collect()
+    }
 
 
 def test_a_pair_takes_the_place_of_the_pair_before(spark, config, tables, tmp_path):
     c = config("sources.vectors.length=2")
     work.import_vectors(c, QUIET, "vectors", tables("track", [("old", [0.0, 1.0])]))
-    c = config("sources.vectors.length=2", "ingest.columns.vector=embedding", "ingest.max_rejected_fraction=0.8")
-    bad = [(None, [1.0, 1.0]), ("nan", [float("nan"), 1.0]), ("long", [1.0, 2.0, 3.0]), ("null", None), ("hole", [None, 1.0]), ("", [1.0, 1.0])]
+    c = config(
+        "sources.vectors.length=2", "ingest.columns.vector=embedding", "ingest.max_rejected_fraction=0.8"
+    )
+    bad = [
+        (None, [1.0, 1.0]),
+        ("nan", [float("nan"), 1.0]),
+        ("long", [1.0, 2.0, 3.0]),
+        ("null", None),
+        ("hole", [None, 1.0]),
+        ("", [1.0, 1.0]),
+    ]
     users = [("u1", [0.5, 0.5]), ("u1", [0.5, 0.5])]
     tracks = str(tmp_path / "in parquet")
-    spark.createDataFrame([("t1", [1.0, 2.0]), ("t2", [3.0, 4.0]), *bad], "track_id string, embedding array<double>").write.parquet(tracks)
+    spark.createDataFrame(
+        [("t1", [1.0, 2.0]), ("t2", [3.0, 4.0]), *bad], "track_id string, embedding array<double>"
+    ).write.parquet(tracks)
     answer = work.import_vectors(c, QUIET, "vectors", tracks, tables("user", users, "embedding"))
-    assert held(spark, c) == {("track", "t1"): [1.0, 2.0], ("track", "t2"): [3.0, 4.0], ("user", "u1"): [0.5, 0.5]}
-    assert answer.more == {"tracks": 2, "users": 2, "reasons": {
-        "id_null": 1, "id_empty": 1, "vector_null": 1, "vector_not_finite": 2, "vector_of_another_length": 1}}
+    assert held(spark, c) == {
+        ("track", "t1"): [1.0, 2.0],
+        ("track", "t2"): [3.0, 4.0],
+        ("user", "u1"): [0.5, 0.5],
+    }
+    assert answer.more == {
+        "tracks": 2,
+        "users": 2,
+        "reasons": {
+            "id_null": 1,
+            "id_empty": 1,
+            "vector_null": 1,
+            "vector_not_finite": 2,
+            "vector_of_another_length": 1,
+        },
+    }
 
 
 def test_of_another_length_all_are_refused_and_nothing_is_lost(spark, config, tables):
@@ -84,13 +110,18 @@ def test_pools_hold_what_the_vectors_say_and_on_demand_is_the_same(spark, config
     store = Store(spark, c.store)
     pools = {row["user_idx"]: row for row in store.read("pools").collect()}
     users_idx = {row["user_id"]: row["user_idx"] for row in store.read("user_ids").collect()}
-    heard = {(row["user_idx"], row["recording_idx"]) for row in store.read("interactions").where("plays > 0").collect()}
+    heard = {
+        (row["user_idx"], row["recording_idx"])
+        for row in store.read("interactions").where("plays > 0").collect()
+    }
     names = {row["recording_id"]: row["recording_idx"] for row in store.read("recording_ids").collect()}
     matrix = {names[t]: np.array(v, np.float32) for t, v in tracks if t in names}
     for user, own in users:
         row = pools[users_idx[user]]
         new = [r for r in matrix if (row["user_idx"], r) not in heard]
-        best = sorted(new, key=lambda r: (-float(np.float32(own).astype(float) @ matrix[r].astype(float)), r))[:5]
+        best = sorted(
+            new, key=lambda r: (-float(np.float32(own).astype(float) @ matrix[r].astype(float)), r)
+        )[:5]
         there = {one["recording"] for one in row["candidates"] if one["sources"] >> 10 & 1}
         gone = set(best) - there - {one["recording"] for one in row["reserve"]}
         assert there <= set(best), user
@@ -98,7 +129,10 @@ def test_pools_hold_what_the_vectors_say_and_on_demand_is_the_same(spark, config
     assert sum(any(one["sources"] >> 10 & 1 for one in row["candidates"]) for row in pools.values()) == 40
     opened = Opened.of(c)
     for user, idx in users_idx.items():
-        made, expected = on_demand.pool(opened.release, opened.person(user)), pools[idx].asDict(recursive=True)
+        made, expected = (
+            on_demand.pool(opened.release, opened.person(user)),
+            pools[idx].asDict(recursive=True),
+        )
         assert made == {name: expected[name] for name in made}, user
 
 
@@ -123,7 +157,13 @@ def test_texts_of_the_catalogue_become_vectors_by_a_model_in_a_folder(spark, con
     from trackpools.tables import TRACKS
 
     c = config("sources.vectors.length=8", "sources.vectors.metric=cosine")
-    tracks = rows(spark, "tracks", {"track_id": "t1", "tags": ["jazz"], "title": "night", "artist_names": ["piano"]}, {"track_id": "t2", "tags": ["rock"]}, {"track_id": "t3"})
+    tracks = rows(
+        spark,
+        "tracks",
+        {"track_id": "t1", "tags": ["jazz"], "title": "night", "artist_names": ["piano"]},
+        {"track_id": "t2", "tags": ["rock"]},
+        {"track_id": "t3"},
+    )
     Store(spark, c.store).overwrite(TRACKS, tracks, {})
     answer = work.import_log(c, QUIET, "text-vectors", model)
     found = held(spark, c)

@@ -25,7 +25,9 @@ def test_what_is_as_usual_is_kept_and_what_is_not_is_told(spark, released, capsy
     assert {"fresh", "volume", "listeners", "nulls", "fill"} <= {name for name, _ in checks}
     assert checks["fill", "all"]["found"] == 1.0
 
-    code, said = watch(released, capsys, "watch.volume=0.999", "watch.fresh_hours=1", now="2025-06-01T00:00:00Z")
+    code, said = watch(
+        released, capsys, "watch.volume=0.999", "watch.fresh_hours=1", now="2025-06-01T00:00:00Z"
+    )
     assert code == 3
     problems = {problem.split()[0]: problem for problem in said["error"]["problems"]}
     assert {"fresh", "volume"} <= set(problems)

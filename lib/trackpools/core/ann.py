@@ -16,7 +16,18 @@ from numpy.typing import NDArray
 
 from trackpools import extras
 from trackpools.core.rescoring import rescore
-from trackpools.core.topk import Allowed, Catalogue, Floats, Ints, Longs, Ragged, Scored, best, best_of, positions
+from trackpools.core.topk import (
+    Allowed,
+    Catalogue,
+    Floats,
+    Ints,
+    Longs,
+    Ragged,
+    Scored,
+    best,
+    best_of,
+    positions,
+)
 from trackpools.core.topk import top_k as exact_top_k
 from trackpools.errors import ModelError
 
@@ -54,8 +65,10 @@ def library() -> Any:
         ConfigError: where it is not installed.
     """
     return extras.library(
-        "faiss", "approximate top-k needs faiss, which does not import here ({error}); pip install 'trackpools[ann]' on the driver and on every "
-        "executor, or raise topk.exact_max above the number of recordings")
+        "faiss",
+        "approximate top-k needs faiss, which does not import here ({error}); pip install 'trackpools[ann]' on the driver and on every "
+        "executor, or raise topk.exact_max above the number of recordings",
+    )
 
 
 def build(y: Floats) -> bytes:
@@ -70,7 +83,12 @@ def build(y: Floats) -> bytes:
         lists //= 2
     faiss = library()
     index = faiss.index_factory(y.shape[1], f"IVF{lists},PQ{y.shape[1]}x4fsr", faiss.METRIC_INNER_PRODUCT)
-    index.cp.seed, index.cp.niter, index.cp.max_points_per_centroid, index.cp.min_points_per_centroid = 1, SWEEPS, SAMPLED, 1
+    index.cp.seed, index.cp.niter, index.cp.max_points_per_centroid, index.cp.min_points_per_centroid = (
+        1,
+        SWEEPS,
+        SAMPLED,
+        1,
+    )
     index.train(y[np.random.default_rng(1).choice(n, min(n, SAMPLED * lists), replace=False)])
     index.add(y)
     return bytes(faiss.serialize_index(index))
@@ -81,19 +99,31 @@ def load(data: Any) -> Any:
     return library().deserialize_index(np.frombuffer(data, np.uint8)) if len(data) else None
 
 
-def exact(x: Floats, y: Floats, idx: Ints, masked: Ragged, k: int, *, allowed: Allowed | None = None) -> Scored:
+def exact(
+    x: Floats, y: Floats, idx: Ints, masked: Ragged, k: int, *, allowed: Allowed | None = None
+) -> Scored:
     """`topk.top_k` of a stripe of any size, in pieces of one size."""
     parts = []
     for start in range(0, len(y), PIECE):
         part = slice(start, start + PIECE)
-        masks = None if allowed is None else Allowed(allowed.group, np.ascontiguousarray(allowed.masks[:, part]))
+        masks = (
+            None if allowed is None else Allowed(allowed.group, np.ascontiguousarray(allowed.masks[:, part]))
+        )
         parts.append(exact_top_k(x, y[part], idx[part], masked, k, allowed=masks))
     whole = _joined(parts)
     return best(whole.row, whole.idx, whole.score, k) if len(parts) > 1 else whole
 
 
 def top_k(
-    x: Floats, y: Floats, idx: Ints, masked: Ragged, k: int, *, index: Any, effort: Effort | None, allowed: Allowed | None = None,
+    x: Floats,
+    y: Floats,
+    idx: Ints,
+    masked: Ragged,
+    k: int,
+    *,
+    index: Any,
+    effort: Effort | None,
+    allowed: Allowed | None = None,
     whole: Catalogue | None = None,
 ) -> Scored:
     """Nearly the k recordings of largest inner product for each user, of those allowed and not masked; exactly k where there are as many.
@@ -106,8 +136,13 @@ def top_k(
     Raises:
         ModelError: where a factor is NaN or infinite.
     """
+
     def exactly(x: Floats, masked: Ragged, allowed: Allowed | None) -> Scored:
-        return exact(x, y, idx, masked, k, allowed=allowed) if whole is None else best_of(whole, x, masked, k, allowed=allowed)
+        return (
+            exact(x, y, idx, masked, k, allowed=allowed)
+            if whole is None
+            else best_of(whole, x, masked, k, allowed=allowed)
+        )
 
     if index is None or effort is None:
         return exactly(x, masked, allowed)
@@ -120,7 +155,10 @@ def top_k(
         if may is not None and may.mean() < EXACT_SHARE:
             alone, own = Allowed(np.zeros(len(rows), np.int32), may[None]), masked.pick(rows)
             # what is arranged for this one search had better be small
-            got, short = exact(x[rows], y[may], idx[may], own, k) if whole is None else exactly(x[rows], own, alone), rows[:0]
+            got, short = (
+                exact(x[rows], y[may], idx[may], own, k) if whole is None else exactly(x[rows], own, alone),
+                rows[:0],
+            )
         else:
             got, short = search.found(x[rows], masked.pick(rows), may)
         parts.append(Scored(rows[got.row], got.idx, got.score))
@@ -157,14 +195,18 @@ class _Search:
         for step in np.unique(steps[steps >= 0]):
             same = np.flatnonzero(steps == step)
             for some in np.array_split(same, range(TOGETHER, len(same), TOGETHER)):
-                columns[some], scores[some] = self._rescored(x[some], inside.pick(some), int(np.ceil(want * 2 ** (step / 2))), may)
+                columns[some], scores[some] = self._rescored(
+                    x[some], inside.pick(some), int(np.ceil(want * 2 ** (step / 2))), may
+                )
         short = np.flatnonzero(columns[:, -1] < 0)
         short = short[(columns[short] >= 0).sum(axis=1) < _left(inside.pick(short), len(self.y), may)]
         columns[short] = -1
         row, place = np.nonzero(columns >= 0)
         return Scored(row, self.idx[columns[row, place]], scores[row, place]), short
 
-    def _rescored(self, x: Floats, inside: Ragged, width: int, may: Mask | None) -> tuple[NDArray[np.int32], Floats]:
+    def _rescored(
+        self, x: Floats, inside: Ragged, width: int, may: Mask | None
+    ) -> tuple[NDArray[np.int32], Floats]:
         """Columns and scores [users, k] of the best of `width` fetched that are not masked; −1 beyond what was found."""
         faiss, lists, width = library(), self.index.nlist, min(width, len(self.y))
         chosen = {} if may is None else {"sel": faiss.IDSelectorBitmap(np.packbits(may, bitorder="little"))}
@@ -174,11 +216,24 @@ class _Search:
         seen, found = self.index.search(x, width, params=faiss.SearchParametersIVF(nprobe=probes, **chosen))
         short = found[:, -1] < 0
         if probes < lists and short.any():
-            seen[short], found[short] = self.index.search(x[short], width, params=faiss.SearchParametersIVF(nprobe=lists, **chosen))
+            seen[short], found[short] = self.index.search(
+                x[short], width, params=faiss.SearchParametersIVF(nprobe=lists, **chosen)
+            )
         columns, scores = np.empty((len(x), self.k), np.int32), np.empty((len(x), self.k), np.float32)
         met = np.full(len(self.y), -1, np.int32)
         missed = np.empty(len(x))
-        rescore(x.astype(np.float64), self.y, found, inside.offsets, inside.values, met, seen, columns, scores, missed)
+        rescore(
+            x.astype(np.float64),
+            self.y,
+            found,
+            inside.offsets,
+            inside.values,
+            met,
+            seen,
+            columns,
+            scores,
+            missed,
+        )
         columns[missed > MISSED] = -1
         return columns, scores
 
@@ -187,7 +242,9 @@ def _left(inside: Ragged, recordings: int, may: Mask | None) -> Longs:
     """How many recordings each user may have that are not masked."""
     rows = np.repeat(np.arange(len(inside.offsets) - 1), np.diff(inside.offsets))
     rows = rows if may is None else rows[may[inside.values]]
-    return (recordings if may is None else int(may.sum())) - np.bincount(rows, minlength=len(inside.offsets) - 1)
+    return (recordings if may is None else int(may.sum())) - np.bincount(
+        rows, minlength=len(inside.offsets) - 1
+    )
 
 
 def _inside(idx: Ints, masked: Ragged) -> Ragged:
@@ -198,4 +255,9 @@ def _inside(idx: Ints, masked: Ragged) -> Ragged:
 
 def _joined(parts: list[Scored]) -> Scored:
     none = Scored(np.empty(0, np.int64), np.empty(0, np.int32), np.empty(0, np.float32))
-    return Scored(*(np.concatenate([getattr(part, name) for part in (none, *parts)]) for name in ("row", "idx", "score")))
+    return Scored(
+        *(
+            np.concatenate([getattr(part, name) for part in (none, *parts)])
+            for name in ("row", "idx", "score")
+        )
+    )

@@ -28,13 +28,29 @@ CANDIDATE = "struct<recording:int,score:float,sources:int,reason:tinyint,reason_
 Longs = NDArray[np.int64]
 Bytes = NDArray[np.uint8]
 Flags = NDArray[np.bool_]
-MET = {"user_idx": np.int32, "recording_idx": np.int32, "plays": np.int16, "last_day": np.int32, "bits": np.uint8, "weight": np.float32}
+MET = {
+    "user_idx": np.int32,
+    "recording_idx": np.int32,
+    "plays": np.int16,
+    "last_day": np.int32,
+    "bits": np.uint8,
+    "weight": np.float32,
+}
 OFFERS = {"offered": np.int32, "source": np.int8, "masked": np.int32, "bytes": np.int32, "recordings": bytes}
 # of users by idx: what sources masked, −1 where none proposes anything; of their lists, by user and source: to which user, the source, how long;
 # all lists one behind the other; the ends [users + 1] of the histories, and these
 GIVEN = {
-    "masked": np.int32, "offered_to": np.int32, "source": np.int8, "length": np.int32, "offered": np.int32,
-    "past": np.int64, "recording_idx": np.int32, "plays": np.int16, "last_day": np.int32, "bits": np.uint8, "weight": np.float32,
+    "masked": np.int32,
+    "offered_to": np.int32,
+    "source": np.int8,
+    "length": np.int32,
+    "offered": np.int32,
+    "past": np.int64,
+    "recording_idx": np.int32,
+    "plays": np.int16,
+    "last_day": np.int32,
+    "bits": np.uint8,
+    "weight": np.float32,
 }
 NAMES = ("bucket", "user_idx", "candidates", "reserve", "drops", "emitted", "shortfall", "profile", "audit")
 POOL = f"candidates array<{CANDIDATE}>, reserve array<{CANDIDATE}>, drops map<string,int>, emitted int, shortfall struct<wanted:int,got:int,rule:string>"
@@ -52,7 +68,11 @@ class Policy(NamedTuple):
 def candidates(inputs: SourceInputs) -> DataFrame:
     """What the enabled sources propose: one row a user and source, `user_idx, source, recordings, scores, masked`."""
     sources = enabled(inputs.config)
-    own = [source.candidates(inputs, getattr(inputs.config.sources, source.name)) for source in sources if source.candidates is not None]
+    own = [
+        source.candidates(inputs, getattr(inputs.config.sources, source.name))
+        for source in sources
+        if source.candidates is not None
+    ]
     return reduce(DataFrame.unionByName, [*own, *lookups.candidates(inputs, sources)])
 
 
@@ -61,14 +81,20 @@ def pools(inputs: SourceInputs, proposed: DataFrame, as_of: datetime, model_vers
     blocks = _blocks(inputs, proposed).join(F.broadcast(market_bars(inputs.cards)), "market", "left")
     # nothing may stand between: a task keeps the shelf of its first row
     whole = with_shelf(blocks, inputs.shelf)
-    return stamped(whole.mapInArrow(_build(policy(inputs.config, as_of)), ROW), inputs.config, as_of, model_version)
+    return stamped(
+        whole.mapInArrow(_build(policy(inputs.config, as_of)), ROW), inputs.config, as_of, model_version
+    )
 
 
 def stamped(rows: DataFrame, config: Config, as_of: datetime, model_version: str) -> DataFrame:
     """`ROW` with what is the same for all."""
-    return rows.withColumns({
-        "as_of": F.lit(as_of), "valid_until": F.lit(as_of + timedelta(days=config.pools.valid_days)), "model_version": F.lit(model_version),
-    })
+    return rows.withColumns(
+        {
+            "as_of": F.lit(as_of),
+            "valid_until": F.lit(as_of + timedelta(days=config.pools.valid_days)),
+            "model_version": F.lit(model_version),
+        }
+    )
 
 
 def policy(config: Config, as_of: datetime) -> Policy:
@@ -83,35 +109,74 @@ def bucket_of(buckets: int) -> Column:
 
 def pool_request(config: Config) -> PoolRequest:
     """How to blend where nobody asks for anything else."""
-    weights = {source.bit: getattr(config.sources, source.name).weight for source in SOURCES if source.name in config.sources.names}
+    weights = {
+        source.bit: getattr(config.sources, source.name).weight
+        for source in SOURCES
+        if source.name in config.sources.names
+    }
     pools, own = config.pools, config.rules
     return PoolRequest(
-        pools.k, pools.rrf_k, tuple(weights.get(bit, 0.0) for bit in range(max(weights) + 1)), blend=pools.blend, mmr=pools.mmr,
-        calibration=pools.calibration, floor=pools.floor, floor_share=pools.floor_share, reserve=pools.reserve,
-        artist_cap=own.artist_cap, album_cap=own.album_cap, versions=own.versions, explore=(explore.BIT, config.sources.explore.slots),
+        pools.k,
+        pools.rrf_k,
+        tuple(weights.get(bit, 0.0) for bit in range(max(weights) + 1)),
+        blend=pools.blend,
+        mmr=pools.mmr,
+        calibration=pools.calibration,
+        floor=pools.floor,
+        floor_share=pools.floor_share,
+        reserve=pools.reserve,
+        artist_cap=own.artist_cap,
+        album_cap=own.album_cap,
+        versions=own.versions,
+        explore=(explore.BIT, config.sources.explore.slots),
     )
 
 
 def _blocks(inputs: SourceInputs, proposed: DataFrame) -> DataFrame:
     """Eligible users of a block and market, with what is proposed to them and what they met: `market string, users binary (Arrow)` and `GIVEN`."""
     blocks = Blocks(inputs.config.pools.user_block, inputs.few)
-    day, length = F.coalesce("last_day", F.lit(-1)).alias("last_day"), F.octet_length("recordings").alias("bytes")
-    met = packed(inputs.history.select("user_idx", "recording_idx", "plays", day, rules.history_bits().alias("bits"), "weight"), blocks, MET)
-    offers = packed(proposed.select("user_idx", F.col("user_idx").alias("offered"), "source", "masked", length, "recordings"), blocks, OFFERS)
+    day, length = (
+        F.coalesce("last_day", F.lit(-1)).alias("last_day"),
+        F.octet_length("recordings").alias("bytes"),
+    )
+    met = packed(
+        inputs.history.select(
+            "user_idx", "recording_idx", "plays", day, rules.history_bits().alias("bits"), "weight"
+        ),
+        blocks,
+        MET,
+    )
+    offers = packed(
+        proposed.select(
+            "user_idx", F.col("user_idx").alias("offered"), "source", "masked", length, "recordings"
+        ),
+        blocks,
+        OFFERS,
+    )
     people = whom(inputs, blocks).groupBy("block")
     facts = met.unionByName(offers, allowMissingColumns=True).groupBy("block")
-    return people.cogroup(facts).applyInArrow(_gather, ", ".join(["market string", "users binary", *(f"{name} binary" for name in GIVEN)]))
+    return people.cogroup(facts).applyInArrow(
+        _gather, ", ".join(["market string", "users binary", *(f"{name} binary" for name in GIVEN)])
+    )
 
 
 def whom(inputs: SourceInputs, blocks: Blocks, *more: Column) -> DataFrame:
     """Who gets a pool: `block, market, bucket, user_idx, clean, sampled, profile` and more columns of the users."""
-    bucket, sampled = bucket_of(inputs.config.pools.buckets).alias("bucket"), in_sample(inputs.config.pools.audit_share).alias("sampled")
-    return inputs.users.select(blocks.column.alias("block"), "market", bucket, "user_idx", "clean", sampled, "profile", *more)
+    bucket, sampled = (
+        bucket_of(inputs.config.pools.buckets).alias("bucket"),
+        in_sample(inputs.config.pools.audit_share).alias("sampled"),
+    )
+    return inputs.users.select(
+        blocks.column.alias("block"), "market", bucket, "user_idx", "clean", sampled, "profile", *more
+    )
 
 
 def _gather(people: Any, facts: Any) -> Any:
     """The rows of a block: one a market."""
-    met, offers = ({name: values(facts[name], np.int32 if kind is bytes else kind) for name, kind in types.items()} for types in (MET, OFFERS))
+    met, offers = (
+        {name: values(facts[name], np.int32 if kind is bytes else kind) for name, kind in types.items()}
+        for types in (MET, OFFERS)
+    )
     rows: dict[str, list[bytes]] = {name: [] for name in ("users", *GIVEN)}
     markets = pc.unique(people["market"])
     for market in markets:
@@ -124,15 +189,22 @@ def _gather(people: Any, facts: Any) -> Any:
 
 def given_to(idx: NDArray[np.int32], met: dict[str, Any], offers: dict[str, Any]) -> dict[str, Any]:
     """`GIVEN` of some users of a block, ascending, from `MET` and `OFFERS` of all of it, recordings as int32."""
-    items = Ragged(np.concatenate([[0], np.cumsum(offers["bytes"], dtype=np.int64)]) // 4, offers["recordings"])
+    items = Ragged(
+        np.concatenate([[0], np.cumsum(offers["bytes"], dtype=np.int64)]) // 4, offers["recordings"]
+    )
     by_source = np.argsort(offers["source"], kind="stable")
     past, told = Lists.of(idx, met["user_idx"]), Lists.of(idx, offers["offered"][by_source])
     which, to = by_source[told.rows], np.repeat(np.arange(len(idx)), np.diff(told.offsets))
     masked = np.full(len(idx), -1)
     np.maximum.at(masked, to, offers["masked"][which])  # sources mask the same history
     made = {
-        "masked": masked, "offered_to": to, "source": offers["source"][which], "length": np.diff(items.offsets)[which],
-        "offered": items.pick(which).values, "past": past.offsets, **{name: met[name][past.rows] for name in list(MET)[1:]},
+        "masked": masked,
+        "offered_to": to,
+        "source": offers["source"][which],
+        "length": np.diff(items.offsets)[which],
+        "offered": items.pick(which).values,
+        "past": past.offsets,
+        **{name: met[name][past.rows] for name in list(MET)[1:]},
     }
     return {name: np.asarray(made[name], kind) for name, kind in GIVEN.items()}
 
@@ -167,12 +239,23 @@ def filled(users: Any, given: dict[str, Any], market: tuple[Bytes, Longs], shelf
     clean, sampled = (np.asarray(users[name].cast(pa.int8())).astype(bool) for name in ("clean", "sampled"))
     found = offered_to(given, clean, market, shelf, by)
     made = build_pools(found, by.request)
-    columns = [users["bucket"], users["user_idx"], *_columns(made, by.request.k), users["profile"], audits(found, made.picks, sampled)]
+    columns = [
+        users["bucket"],
+        users["user_idx"],
+        *_columns(made, by.request.k),
+        users["profile"],
+        audits(found, made.picks, sampled),
+    ]
     return pa.table(dict(zip(NAMES, columns, strict=True)))
 
 
 def offered_to(
-    given: dict[str, Any], clean: Flags, market: tuple[Bytes, Longs], shelf: Shelf, by: Policy, *,
+    given: dict[str, Any],
+    clean: Flags,
+    market: tuple[Bytes, Longs],
+    shelf: Shelf,
+    by: Policy,
+    *,
     unasked: Callable[[Shelf], Flags] | None = None,
 ) -> Candidates:
     """Candidates of the users of one market.
@@ -196,12 +279,27 @@ def offered_to(
     barred[given["masked"] < 0] = 0  # to whom nobody proposes anything, rules did nothing
     below = rules.below_standard(shelf, recording, bits, by.standards)
     return Candidates(
-        user=user, recording=recording, source=source, rank=rank,
-        flags=rules.flags(look_up(bars, recording), clean[user], bits, below, heard=by.heard, unasked=unasked and unasked(shelf.at(recording))),
-        plays=plays, last_day=last_day, heard=(bits & rules.HEARD).astype(bool), masked=np.maximum(given["masked"], 0).astype(np.int64), withheld=barred,
+        user=user,
+        recording=recording,
+        source=source,
+        rank=rank,
+        flags=rules.flags(
+            look_up(bars, recording),
+            clean[user],
+            bits,
+            below,
+            heard=by.heard,
+            unasked=unasked and unasked(shelf.at(recording)),
+        ),
+        plays=plays,
+        last_day=last_day,
+        heard=(bits & rules.HEARD).astype(bool),
+        masked=np.maximum(given["masked"], 0).astype(np.int64),
+        withheld=barred,
         shelf=shelf,
         tastes=tastes(given["past"].copy(), given["recording_idx"].astype(np.int64), given["weight"], shelf)
-        if by.request.calibration > 0 else Tastes.unknown(len(clean)),
+        if by.request.calibration > 0
+        else Tastes.unknown(len(clean)),
     )
 
 
@@ -210,27 +308,51 @@ def _met(given: dict[str, Any], user: Longs, recording: Longs) -> tuple[Longs, L
     from trackpools.core.fusing import meet
 
     at = np.empty(len(user), np.int64)
-    meet(np.searchsorted(user, np.arange(len(given["masked"]) + 1)), recording, given["past"].copy(), given["recording_idx"].astype(np.int64), at)
+    meet(
+        np.searchsorted(user, np.arange(len(given["masked"]) + 1)),
+        recording,
+        given["past"].copy(),
+        given["recording_idx"].astype(np.int64),
+        at,
+    )
     # whoever never met is sent to a row behind the last
-    plays, last_day, bits = (np.append(given[name], never)[at] for name, never in (("plays", 0), ("last_day", -1), ("bits", 0)))
+    plays, last_day, bits = (
+        np.append(given[name], never)[at] for name, never in (("plays", 0), ("last_day", -1), ("bits", 0))
+    )
     return plays.astype(np.int64), last_day.astype(np.int64), bits.astype(np.uint8)
 
 
 def _list(picks: Picks) -> Any:
     fields = {
-        "recording": pa.array(picks.recording.astype(np.int32)), "score": pa.array(picks.score), "sources": pa.array(picks.sources.astype(np.int32)),
-        "reason": pa.array(picks.reason.astype(np.int8)), "reason_arg": pa.array(picks.reason_arg.astype(np.int32)),
-        "plays": pa.array(picks.plays.astype(np.int16)), "last_day": pa.array(picks.last_day.astype(np.int32), mask=picks.last_day < 0),
+        "recording": pa.array(picks.recording.astype(np.int32)),
+        "score": pa.array(picks.score),
+        "sources": pa.array(picks.sources.astype(np.int32)),
+        "reason": pa.array(picks.reason.astype(np.int8)),
+        "reason_arg": pa.array(picks.reason_arg.astype(np.int32)),
+        "plays": pa.array(picks.plays.astype(np.int16)),
+        "last_day": pa.array(picks.last_day.astype(np.int32), mask=picks.last_day < 0),
         "propensity": pa.array(picks.propensity),
     }
-    return pa.ListArray.from_arrays(pa.array(picks.offsets.astype(np.int32)), pa.StructArray.from_arrays(list(fields.values()), list(fields)))
+    return pa.ListArray.from_arrays(
+        pa.array(picks.offsets.astype(np.int32)),
+        pa.StructArray.from_arrays(list(fields.values()), list(fields)),
+    )
 
 
 def _columns(made: Pools, k: int) -> list[Any]:
     row, rule = np.nonzero(made.drops)
     ends = pa.array(np.searchsorted(row, np.arange(len(made.drops) + 1)).astype(np.int32))
-    drops = pa.MapArray.from_arrays(ends, pa.array([rules.RULES[r] for r in rule], pa.string()), pa.array(made.drops[row, rule].astype(np.int32)))
+    drops = pa.MapArray.from_arrays(
+        ends,
+        pa.array([rules.RULES[r] for r in rule], pa.string()),
+        pa.array(made.drops[row, rule].astype(np.int32)),
+    )
     got = np.diff(made.picks.offsets)
-    short = [{"wanted": k, "got": int(n), "rule": name} if name else None for n, name in zip(got, made.shortfall, strict=True)]
-    shortfall = pa.array(short, pa.struct([("wanted", pa.int32()), ("got", pa.int32()), ("rule", pa.string())]))
+    short = [
+        {"wanted": k, "got": int(n), "rule": name} if name else None
+        for n, name in zip(got, made.shortfall, strict=True)
+    ]
+    shortfall = pa.array(
+        short, pa.struct([("wanted", pa.int32()), ("got", pa.int32()), ("rule", pa.string())])
+    )
     return [_list(made.picks), _list(made.reserve), drops, pa.array(made.emitted.astype(np.int32)), shortfall]

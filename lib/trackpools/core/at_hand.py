@@ -39,7 +39,9 @@ def can(config: Config, spaces: Mapping[int, object]) -> bool:
     return all(source.lists or source.offers or source.bit in spaces for source in enabled(config))
 
 
-def pools(inputs: SourceInputs, release: Release, users: Mapping[tuple[int, ...], DataFrame], model_version: str) -> DataFrame:
+def pools(
+    inputs: SourceInputs, release: Release, users: Mapping[tuple[int, ...], DataFrame], model_version: str
+) -> DataFrame:
     """As `assemble.pools`.
 
     Args:
@@ -47,13 +49,23 @@ def pools(inputs: SourceInputs, release: Release, users: Mapping[tuple[int, ...]
         users: bits of sources that rank by the same vectors → `idx int, factors array<float>` of users.
     """
     # so many that tasks end together: their sizes differ, and so does what a block costs
-    size = inputs.config.pools.user_block if inputs.few is None else max(LEAST, min(inputs.config.pools.user_block, inputs.few // BLOCKS))
+    size = (
+        inputs.config.pools.user_block
+        if inputs.few is None
+        else max(LEAST, min(inputs.config.pools.user_block, inputs.few // BLOCKS))
+    )
     blocks, rows = Blocks(size, inputs.few), cast(StructType, StructType.fromDDL(ROW))
     people = whom(inputs, blocks, market_code(F.col("market")).alias("code"), declared_codes())
     for i, vectors in enumerate(users.values()):
-        people = people.join(vectors.select(F.col("idx").alias("user_idx"), F.col("factors").alias(VECTOR.format(i))), "user_idx", "left")
+        people = people.join(
+            vectors.select(F.col("idx").alias("user_idx"), F.col("factors").alias(VECTOR.format(i))),
+            "user_idx",
+            "left",
+        )
     fill = _fill(release, tuple(users), policy(inputs.config, inputs.as_of), to_arrow_schema(rows))
-    made = people.groupBy("block").cogroup(packed_past(inputs, blocks).groupBy("block")).applyInArrow(fill, rows)
+    made = (
+        people.groupBy("block").cogroup(packed_past(inputs, blocks).groupBy("block")).applyInArrow(fill, rows)
+    )
     return stamped(made, inputs.config, inputs.as_of, model_version)
 
 
@@ -67,12 +79,26 @@ def _fill(release: Release, ranked: Bits, by: Policy, schema: Any) -> Callable[[
         names, vectors = people["market"].to_pylist(), _vectors(people, ranked)
         here = replace(release, markets={name: release.markets.get(name, NO_CARDS) for name in set(names)})
         with threadpool_limits(1):  # a task has one core
-            offers = _offers(block.idx, proposed(here, block, names, vectors), {bit: rows for bit, (rows, _) in vectors.items()})
-        met = {name: held["recording" if name == "recording_idx" else name] for name in list(MET)[1:]} | {"user_idx": block.idx[block.owner]}
+            offers = _offers(
+                block.idx,
+                proposed(here, block, names, vectors),
+                {bit: rows for bit, (rows, _) in vectors.items()},
+            )
+        met = {name: held["recording" if name == "recording_idx" else name] for name in list(MET)[1:]} | {
+            "user_idx": block.idx[block.owner]
+        }
         made = []
         for name, market in here.markets.items():
             users = people.filter(pc.equal(people["market"], name))
-            made.append(filled(users, given_to(users["user_idx"].to_numpy(), met, offers), (market.bars, market.withheld), release.shelf, by))
+            made.append(
+                filled(
+                    users,
+                    given_to(users["user_idx"].to_numpy(), met, offers),
+                    (market.bars, market.withheld),
+                    release.shelf,
+                    by,
+                )
+            )
         return pa.concat_tables(table.cast(schema) for table in made)
 
     return run
@@ -94,7 +120,24 @@ def _offers(users: Any, found: Mapping[int, Proposed], rows: Mapping[int, Any]) 
     parts = []
     for bit, one in found.items():
         to = rows.get(bit, np.flatnonzero(np.diff(one.ends)))
-        parts.append((users[to], np.full(len(to), bit, np.int8), one.masked[to], 4 * np.diff(one.ends)[to], one.recordings))
-    kinds = {"offered": np.int32, "source": np.int8, "masked": np.int32, "bytes": np.int32, "recordings": np.int32}
+        parts.append(
+            (
+                users[to],
+                np.full(len(to), bit, np.int8),
+                one.masked[to],
+                4 * np.diff(one.ends)[to],
+                one.recordings,
+            )
+        )
+    kinds = {
+        "offered": np.int32,
+        "source": np.int8,
+        "masked": np.int32,
+        "bytes": np.int32,
+        "recordings": np.int32,
+    }
     whole = zip(*parts, strict=True) if parts else [()] * len(kinds)
-    return {name: np.concatenate([np.empty(0, kind), *column]).astype(kind) for (name, kind), column in zip(kinds.items(), whole, strict=True)}
+    return {
+        name: np.concatenate([np.empty(0, kind), *column]).astype(kind)
+        for (name, kind), column in zip(kinds.items(), whole, strict=True)
+    }

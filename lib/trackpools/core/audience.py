@@ -31,10 +31,14 @@ def minor(band: str | None, bands: Sequence[str]) -> bool:
     """`is_minor` of one band."""
     told = (band or "").strip().lower()
     found = re.search(r"(?:\A|[^0-9])([0-9]{1,3})\Z", told)
-    return band in bands or (found is not None and int(found[1]) - bool(re.match(r"<[^=]|under", told)) < OF_AGE)
+    return band in bands or (
+        found is not None and int(found[1]) - bool(re.match(r"<[^=]|under", told)) < OF_AGE
+    )
 
 
-def audience(user_ids: DataFrame, users: DataFrame, groups: dict[str, str], minors: Sequence[str]) -> DataFrame:
+def audience(
+    user_ids: DataFrame, users: DataFrame, groups: dict[str, str], minors: Sequence[str]
+) -> DataFrame:
     """`user_idx, market (group), clean, declared_tags`: one row a user; who has no profile is of unknown market and allows explicit tracks.
 
     A minor's is clean whatever the profile says.
@@ -43,15 +47,24 @@ def audience(user_ids: DataFrame, users: DataFrame, groups: dict[str, str], mino
         minors: birth bands of minors, beside all that end below 18 years.
     """
     clean = (F.col("explicit_policy") == "clean") | is_minor(minors)
-    profile = users.select("user_id", market_group(groups).alias("market"), clean.alias("clean"), "declared_tags")
+    profile = users.select(
+        "user_id", market_group(groups).alias("market"), clean.alias("clean"), "declared_tags"
+    )
     return user_ids.join(profile, "user_id", "left").select(
-        "user_idx", F.coalesce("market", F.lit(EVERYWHERE)).alias("market"), F.coalesce("clean", F.lit(False)).alias("clean"), "declared_tags",
+        "user_idx",
+        F.coalesce("market", F.lit(EVERYWHERE)).alias("market"),
+        F.coalesce("clean", F.lit(False)).alias("clean"),
+        "declared_tags",
     )
 
 
 def by_lot(users: int, most: int) -> Column:
     """So many users by a hash of `user_idx`, the same whatever is told of them; all where there are no more."""
-    return F.lit(True) if users <= most else F.pmod(F.xxhash64("user_idx"), F.lit(1_000_000)) < F.lit(int(1_000_000 * most / users))
+    return (
+        F.lit(True)
+        if users <= most
+        else F.pmod(F.xxhash64("user_idx"), F.lit(1_000_000)) < F.lit(int(1_000_000 * most / users))
+    )
 
 
 def first_buckets(users: int, most: int, buckets: int) -> int:
@@ -62,7 +75,9 @@ def first_buckets(users: int, most: int, buckets: int) -> int:
     return buckets if users <= most else max(1, round(buckets * most / users))
 
 
-def eligible(everybody: DataFrame, features: DataFrame, history: DataFrame, active_days: int, as_of: datetime) -> DataFrame:
+def eligible(
+    everybody: DataFrame, features: DataFrame, history: DataFrame, active_days: int, as_of: datetime
+) -> DataFrame:
     """The audience that gets a pool, with `profile`: everybody, or who was active within `active_days` (above 0)."""
     if active_days:
         since = (as_of - timedelta(days=active_days)).date()

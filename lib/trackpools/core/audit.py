@@ -33,14 +33,20 @@ def audits(c: Candidates, picks: Picks, sampled: NDArray[np.bool_]) -> Any:
     at = np.minimum(np.searchsorted(chosen, wanted), max(len(chosen) - 1, 0))
     found = chosen[at] == wanted if len(chosen) else np.zeros(len(rows), bool)
     place = (order - picks.offsets[owner[order]] + 1)[at] if len(chosen) else np.zeros(len(rows), np.int64)
-    first = np.where(c.flags[rows] > 0, np.log2(np.maximum(c.flags[rows] & -c.flags[rows], 1)).astype(np.int64), -1)
+    first = np.where(
+        c.flags[rows] > 0, np.log2(np.maximum(c.flags[rows] & -c.flags[rows], 1)).astype(np.int64), -1
+    )
     parts = {
-        "recording": pa.array(c.recording[rows].astype(np.int32)), "source": pa.array(c.source[rows].astype(np.int8)),
-        "rank": pa.array(c.rank[rows].astype(np.int32)), "place": pa.array(place.astype(np.int16), mask=~found),
+        "recording": pa.array(c.recording[rows].astype(np.int32)),
+        "source": pa.array(c.source[rows].astype(np.int8)),
+        "rank": pa.array(c.rank[rows].astype(np.int32)),
+        "place": pa.array(place.astype(np.int16), mask=~found),
         "rule": pa.array(np.array(RULES, object)[first], pa.string(), mask=first < 0),
     }
     ends = np.searchsorted(c.user[rows], np.arange(c.users + 1)).astype(np.int32)
-    return pa.ListArray.from_arrays(pa.array(ends), pa.StructArray.from_arrays(list(parts.values()), list(parts)), mask=pa.array(~sampled))
+    return pa.ListArray.from_arrays(
+        pa.array(ends), pa.StructArray.from_arrays(list(parts.values()), list(parts)), mask=pa.array(~sampled)
+    )
 
 
 def _pairs(user: NDArray[np.int64], recording: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -25,7 +25,9 @@ def market_bars(cards: DataFrame) -> DataFrame:
     bits = F.struct(F.pmod("recording_idx", F.lit(STRIPE)).alias("place"), rules.bars().alias("bits"))
     rows = cards.groupBy("market", stripe.alias("stripe")).agg(F.collect_list(bits).alias("rows"))
     packed = rows.mapInArrow(_pack, "market string, stripe int, bytes binary")
-    stripes = packed.groupBy("market").agg(F.array_sort(F.collect_list(F.struct("stripe", "bytes"))).alias("bars"))
+    stripes = packed.groupBy("market").agg(
+        F.array_sort(F.collect_list(F.struct("stripe", "bytes"))).alias("bars")
+    )
     first = F.array(*(F.count_if(bound).cast("int") for bound in rules.barred_first()))
     return cards.groupBy("market").agg(first.alias("withheld")).join(stripes, "market")
 
@@ -38,7 +40,10 @@ def _pack(batches: Iterator[Any]) -> Iterator[Any]:
             table = np.full(STRIPE, rules.UNKNOWN, np.uint8)
             table[np.asarray(rows.field("place"))] = np.asarray(rows.field("bits"))
             packed.append(table.tobytes())
-        yield pa.RecordBatch.from_arrays([batch.column("market"), batch.column("stripe"), pa.array(packed, pa.binary())], ["market", "stripe", "bytes"])
+        yield pa.RecordBatch.from_arrays(
+            [batch.column("market"), batch.column("stripe"), pa.array(packed, pa.binary())],
+            ["market", "stripe", "bytes"],
+        )
 
 
 def table(stripes: Any) -> Bytes:
@@ -64,9 +69,17 @@ def of_cards(cards: Any) -> tuple[Bytes, NDArray[np.int64]]:
     """The bytes by recording idx and `withheld` of one market, from an Arrow table of its `track_cards`; the twin of `market_bars` without Spark."""
     idx = np.asarray(cards["recording_idx"], np.int64)
     bound = {"taken_down": ~np.asarray(cards["available"].cast(pa.int8())).astype(bool)}
-    bound |= {name: ~np.asarray(cards[column].is_valid()) for name, column in (("rights", "track_id"), ("explicit", "clean_track_id"))}
+    bound |= {
+        name: ~np.asarray(cards[column].is_valid())
+        for name, column in (("rights", "track_id"), ("explicit", "clean_track_id"))
+    }
     bits = np.add.reduce([bound[name].astype(np.int64) << rules.RULES.index(name) for name in rules.BARS])
     made = np.full(int(idx.max(initial=-1)) + 1, rules.UNKNOWN, np.uint8)
     made[idx] = bits
     lowest = bits & -bits
-    return made, np.array([np.count_nonzero(lowest == 1 << rule) if name in rules.BARS else 0 for rule, name in enumerate(rules.RULES)])
+    return made, np.array(
+        [
+            np.count_nonzero(lowest == 1 << rule) if name in rules.BARS else 0
+            for rule, name in enumerate(rules.RULES)
+        ]
+    )

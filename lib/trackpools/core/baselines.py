@@ -50,7 +50,9 @@ class ItemKnn:
             return
         from implicit.nearest_neighbours import BM25Recommender, CosineRecommender, TFIDFRecommender
 
-        model = {"cosine": CosineRecommender, "tfidf": TFIDFRecommender, "bm25": BM25Recommender}[weighting](K=neighbours + 1, num_threads=0)  # and itself
+        model = {"cosine": CosineRecommender, "tfidf": TFIDFRecommender, "bm25": BM25Recommender}[weighting](
+            K=neighbours + 1, num_threads=0
+        )  # and itself
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that it turns its own coordinates into rows
             model.fit(matrix.astype(np.float64), show_progress=False)
@@ -83,7 +85,9 @@ def asymmetric(matrix: Any, neighbours: int) -> Any:
         order = np.lexsort((column, -like, row))
         place = np.arange(len(order)) - np.searchsorted(row[order], row[order])
         best = order[place < neighbours]
-        parts.append(sparse.csr_matrix((like[best].astype(np.float32), (row[best], column[best])), (part.shape[0], n)))
+        parts.append(
+            sparse.csr_matrix((like[best].astype(np.float32), (row[best], column[best])), (part.shape[0], n))
+        )
     return sparse.vstack(parts, format="csr")
 
 
@@ -108,7 +112,9 @@ class Ease:
             held[start : start + BLOCK] = (across[start : start + BLOCK] @ matrix).toarray()
         held[np.diag_indices(n)] += reg
         if not swept(held):
-            raise InputError(f"EASE^R has no inverse at a regularisation of {reg:g} in float32; raise baselines.ease_reg")
+            raise InputError(
+                f"EASE^R has no inverse at a regularisation of {reg:g} in float32; raise baselines.ease_reg"
+            )
         for start in range(0, n, BLOCK):
             end = start + BLOCK
             held[:start, start:end] = held[start:end, :start].T
@@ -150,7 +156,10 @@ class Factors:
     """Inner products of factors [users, rank] and [items, rank]; of users without, zeros."""
 
     def __init__(self, users: Floats, items: Floats) -> None:
-        self._x, self._y = np.vstack([users, np.zeros((1, users.shape[1]), np.float32)]), np.ascontiguousarray(items.T)
+        self._x, self._y = (
+            np.vstack([users, np.zeros((1, users.shape[1]), np.float32)]),
+            np.ascontiguousarray(items.T),
+        )
 
     def scores(self, rows: Longs, history: Any) -> Floats:  # noqa: ARG002 - as Scorer
         return self._x[rows] @ self._y

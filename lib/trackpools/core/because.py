@@ -21,12 +21,19 @@ def carriers(seeds: Seeds, lists: Shelves, recordings: Any) -> dict[int, int]:
     """
     order = np.argsort(seeds.key, kind="stable")
     best: dict[int, tuple[float, int]] = {}
-    for key, weight, at in zip(seeds.key[order].tolist(), seeds.weight[order].tolist(), lists.find(seeds.key[order]).tolist(), strict=True):
+    for key, weight, at in zip(
+        seeds.key[order].tolist(),
+        seeds.weight[order].tolist(),
+        lists.find(seeds.key[order]).tolist(),
+        strict=True,
+    ):
         if at < 0:
             continue
         mine = slice(lists.ends[at], lists.ends[at + 1])
         there = np.isin(lists.recordings[mine], recordings)
-        for recording, score in zip(lists.recordings[mine][there].tolist(), lists.scores[mine][there].tolist(), strict=True):
+        for recording, score in zip(
+            lists.recordings[mine][there].tolist(), lists.scores[mine][there].tolist(), strict=True
+        ):
             if recording not in best or weight * score > best[recording][0]:
                 best[recording] = weight * score, key
     return {recording: key for recording, (_, key) in best.items()}

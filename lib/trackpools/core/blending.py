@@ -57,7 +57,10 @@ def blend(ends: Any, flat: Any, facts: Any, tastes: Any, s: Any, made: Any) -> i
         most = max(most, ends[u + 1] - ends[u])
     index, songs, artists, albums = empty_index(ends), empty_index(ends), empty_index(ends), empty_index(ends)
     longs = np.empty((5, most), np.int64)
-    fused, keys = Fused(longs[0], longs[1], np.empty(most), longs[2], longs[3], np.empty(most, np.bool_)), longs[4]
+    fused, keys = (
+        Fused(longs[0], longs[1], np.empty(most), longs[2], longs[3], np.empty(most, np.bool_)),
+        longs[4],
+    )
     line, best = room(most, min(most, s.k + s.reserve)), np.empty(len(index[0]))
     labels, at = empty_index(tastes.ends), 0
     mass = np.empty(len(labels[0]))
@@ -91,7 +94,18 @@ def drop(user: int, groups: int, flat: Any, fused: Any, drops: Any) -> None:
 
 
 @njit(nogil=True, cache=True)
-def choose(user: int, count: int, everybody: int, fused: Any, s: Any, line: Any, target: Any, mass: Any, made: Any, at: int) -> int:
+def choose(
+    user: int,
+    count: int,
+    everybody: int,
+    fused: Any,
+    s: Any,
+    line: Any,
+    target: Any,
+    mass: Any,
+    made: Any,
+    at: int,
+) -> int:
     """Choose pool and reserve and write them behind `at`; returns the position behind.
 
     The explored are chosen first, so that nothing but their rank and caps decides, and stand last.
@@ -111,15 +125,29 @@ def choose(user: int, count: int, everybody: int, fused: Any, s: Any, line: Any,
             chosen = take(line, mass, j, chosen)
     for j in range(everybody):
         if not line.taken[j]:
-            artist, album = line.full[0, line.artist[j]] >= s.artist_cap, line.full[1, line.album[j]] >= s.album_cap
+            artist, album = (
+                line.full[0, line.artist[j]] >= s.artist_cap,
+                line.full[1, line.album[j]] >= s.album_cap,
+            )
             made.drops[user, ARTIST_CAP if artist else ALBUM_CAP if album else BELOW_CUT] += 1
     made.size[user], size = chosen, chosen
     heap, chosen = follow(line, s, target, mass, heap, chosen, chosen + s.reserve)
     made.reserved[user] = chosen - size
     for place in range(chosen):
-        c = place + explored if place < ordinary else place - ordinary if place < explored + ordinary else place
+        c = (
+            place + explored
+            if place < ordinary
+            else place - ordinary
+            if place < explored + ordinary
+            else place
+        )
         g = line.recording[line.chosen[c]]
-        made.score[at], made.sources[at], made.entry[at], made.main[at] = fused.total[g], fused.bits[g], fused.entry[g], fused.lead[g]
+        made.score[at], made.sources[at], made.entry[at], made.main[at] = (
+            fused.total[g],
+            fused.bits[g],
+            fused.entry[g],
+            fused.lead[g],
+        )
         made.propensity[at] = (size - ordinary) / (everybody - count) if line.chosen[c] >= count else 1.0
         at += 1
     return at

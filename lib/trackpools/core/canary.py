@@ -20,22 +20,45 @@ def planted(plays: DataFrame, as_of: datetime) -> dict[str, DataFrame]:
     after, before = as_of + timedelta(hours=1), as_of - timedelta(days=2)
 
     def play(kind: str, at: datetime, received: datetime | None = None) -> DataFrame:
-        return some.select(_key(kind), "user_id", F.lit(f"{NAME}-{kind}").alias("track_id"), F.lit(at).alias("played_at"),
-                           F.lit(received).cast("timestamp").alias("received_at"), *_rest())
+        return some.select(
+            _key(kind),
+            "user_id",
+            F.lit(f"{NAME}-{kind}").alias("track_id"),
+            F.lit(at).alias("played_at"),
+            F.lit(received).cast("timestamp").alias("received_at"),
+            *_rest(),
+        )
 
     known = plays.select("track_id").distinct().orderBy("track_id").limit(USERS)
-    more = some.crossJoin(known).select(_key("more"), "user_id", "track_id", F.lit(after).alias("played_at"),
-                                        F.lit(None).cast("timestamp").alias("received_at"), *_rest())
-    likes = some.select("user_id", F.lit(f"{NAME}-liked").alias("track_id"), F.lit("like").alias("kind"), F.lit(after).alias("at"))
+    more = some.crossJoin(known).select(
+        _key("more"),
+        "user_id",
+        "track_id",
+        F.lit(after).alias("played_at"),
+        F.lit(None).cast("timestamp").alias("received_at"),
+        *_rest(),
+    )
+    likes = some.select(
+        "user_id",
+        F.lit(f"{NAME}-liked").alias("track_id"),
+        F.lit("like").alias("kind"),
+        F.lit(after).alias("at"),
+    )
     return {"plays": play("future", after).union(play("late", before, after)).union(more), "signals": likes}
 
 
 def _key(kind: str) -> Column:
-    return F.concat(F.lit(f"{NAME}-{kind}-"), F.monotonically_increasing_id().cast("string")).alias("play_key")
+    return F.concat(F.lit(f"{NAME}-{kind}-"), F.monotonically_increasing_id().cast("string")).alias(
+        "play_key"
+    )
 
 
 def _rest() -> list[Column]:
-    return [F.lit(240_000).cast("long").alias("ms_played"), F.lit("play").alias("kind"), F.lit(1).alias("plays")]
+    return [
+        F.lit(240_000).cast("long").alias("ms_played"),
+        F.lit("play").alias("kind"),
+        F.lit(1).alias("plays"),
+    ]
 
 
 def traces(made: Mapping[str, DataFrame], as_of: datetime) -> dict[str, DataFrame]:
@@ -51,7 +74,9 @@ def traces(made: Mapping[str, DataFrame], as_of: datetime) -> dict[str, DataFram
             day = "day" if name == "plays_daily" else "last_day"
             told[f"{name} knows a day after as_of"] = made[name].where(F.col(day) > F.lit(as_of.date()))
     if "recording_factors" in made:
-        told["it was trained on (recording_factors)"] = made["recording_factors"].join(numbered, F.col("idx") == F.col("recording_idx"), "left_semi")
+        told["it was trained on (recording_factors)"] = made["recording_factors"].join(
+            numbered, F.col("idx") == F.col("recording_idx"), "left_semi"
+        )
     if "pools" in made:
         offered = made["pools"].select(F.explode("candidates.recording").alias("recording_idx"))
         told["it is in a pool"] = offered.join(numbered, "recording_idx", "left_semi")

@@ -77,10 +77,23 @@ class Line(NamedTuple):
 def room(most: int, chosen: int) -> Line:
     """A line for so many candidates, of which so many are chosen."""
     return Line(
-        np.empty(most, np.int64), np.empty(most), np.empty(most, np.int32), np.empty(most, np.int32), np.empty((most, DIMENSIONS), np.uint8),
-        np.empty((most, AXES), np.float32), np.empty((most, TAGS), np.int32), np.empty(most), np.empty(most, np.float32), np.empty(most, np.int32),
-        np.empty(most), np.empty(most, np.bool_), np.empty(most, np.int32), np.empty((2, most), np.int32), np.empty(chosen, np.int32),
-        np.empty((chosen // LANES + 1, AXES, LANES), np.float32), np.empty(LANES, np.float32),
+        np.empty(most, np.int64),
+        np.empty(most),
+        np.empty(most, np.int32),
+        np.empty(most, np.int32),
+        np.empty((most, DIMENSIONS), np.uint8),
+        np.empty((most, AXES), np.float32),
+        np.empty((most, TAGS), np.int32),
+        np.empty(most),
+        np.empty(most, np.float32),
+        np.empty(most, np.int32),
+        np.empty(most),
+        np.empty(most, np.bool_),
+        np.empty(most, np.int32),
+        np.empty((2, most), np.int32),
+        np.empty(chosen, np.int32),
+        np.empty((chosen // LANES + 1, AXES, LANES), np.float32),
+        np.empty(LANES, np.float32),
     )
 
 
@@ -120,7 +133,9 @@ def worth(line: Any, s: Any, target: Any, mass: Any, j: int, chosen: int) -> Any
     for q in range(TAGS):
         t = line.tags[j, q]
         if t >= 0:
-            gain += target[t] * np.log1p(added / ((1 - SMOOTHING) * mass[t] + SMOOTHING * target[t] * (chosen + 1)))
+            gain += target[t] * np.log1p(
+                added / ((1 - SMOOTHING) * mass[t] + SMOOTHING * target[t] * (chosen + 1))
+            )
     return (1 - s.calibration) * value + s.calibration * gain
 
 
@@ -135,7 +150,12 @@ def likest(own: Any, picked: Any, first: int, end: int, most: Any, dots: Any) ->
             dots[c] = 0
         for q in range(0, AXES, 4):
             a, b, d, e = own[q], own[q + 1], own[q + 2], own[q + 3]
-            row, second, third, fourth = picked[block, q], picked[block, q + 1], picked[block, q + 2], picked[block, q + 3]
+            row, second, third, fourth = (
+                picked[block, q],
+                picked[block, q + 1],
+                picked[block, q + 2],
+                picked[block, q + 3],
+            )
             for c in range(LANES):
                 dots[c] += a * row[c] + b * second[c] + d * third[c] + e * fourth[c]
         for c in range(LANES):
@@ -164,7 +184,14 @@ def sink(heap: Any, bound: Any, at: int, size: int) -> None:
 @njit(nogil=True, cache=True)
 def start(line: Any, s: Any, target: Any, mass: Any, count: int, chosen: int) -> int:
     """Make the heap of the first `count` of the line; returns its size."""
-    sketch, picked, alike, dots, heap, bound = line.sketch, line.picked, line.alike, line.dots, line.heap, line.bound
+    sketch, picked, alike, dots, heap, bound = (
+        line.sketch,
+        line.picked,
+        line.alike,
+        line.dots,
+        line.heap,
+        line.bound,
+    )
     for j in range(count):
         heap[j], alike[j], line.seen[j] = j, 0, chosen
         if s.mmr > 0 and chosen > 0:
@@ -178,7 +205,16 @@ def start(line: Any, s: Any, target: Any, mass: Any, count: int, chosen: int) ->
 @njit(nogil=True, cache=True)
 def follow(line: Any, s: Any, target: Any, mass: Any, size: int, chosen: int, until: int) -> Any:
     """Choose until so many are chosen or nobody is left; returns the size of the heap and how many are chosen."""
-    sketch, picked, alike, dots, heap, bound, seen, taken = line.sketch, line.picked, line.alike, line.dots, line.heap, line.bound, line.seen, line.taken
+    sketch, picked, alike, dots, heap, bound, seen, taken = (
+        line.sketch,
+        line.picked,
+        line.alike,
+        line.dots,
+        line.heap,
+        line.bound,
+        line.seen,
+        line.taken,
+    )
     while size > 0 and chosen < until:
         j = heap[0]
         free = not taken[j] and not is_full(line, s, j)

@@ -28,18 +28,32 @@ def thin_hours(plays: DataFrame, users: DataFrame, as_of: datetime, asked: Compl
         users: `user_id, market`; unknown is `*`.
     """
     first, last, end = (F.lit(at) for at in window(as_of, asked.days))
-    there = plays.where((F.col("played_at") >= first) & (F.col("played_at") < end)).join(users.select("user_id", "market"), "user_id", "left")
-    market, at = F.coalesce("market", F.lit(EVERYWHERE)).alias("market"), F.date_trunc("hour", "played_at").alias("at")
+    there = plays.where((F.col("played_at") >= first) & (F.col("played_at") < end)).join(
+        users.select("user_id", "market"), "user_id", "left"
+    )
+    market, at = (
+        F.coalesce("market", F.lit(EVERYWHERE)).alias("market"),
+        F.date_trunc("hour", "played_at").alias("at"),
+    )
     counts = there.groupBy(market, at).agg(F.sum("plays").alias("n"))
     hours = counts.withColumn("hour", F.hour("at"))
-    before = hours.where(F.col("at") < last).groupBy("market", "hour").agg(F.percentile("n", 0.5).alias("usual"), F.count(F.lit(1)).alias("days"))
+    before = (
+        hours.where(F.col("at") < last)
+        .groupBy("market", "hour")
+        .agg(F.percentile("n", 0.5).alias("usual"), F.count(F.lit(1)).alias("days"))
+    )
     judged = before.where((F.col("days") * 2 > asked.days) & (F.col("usual") >= asked.least_plays))
     now = hours.where(F.col("at") >= last).select("market", "hour", F.col("n").alias("plays"))
     beside = judged.join(now, ["market", "hour"], "left").fillna(0, ["plays"])
-    return beside.where(F.col("plays") < F.lit(asked.least_share) * F.col("usual")).select("market", "hour", "plays", "usual")
+    return beside.where(F.col("plays") < F.lit(asked.least_share) * F.col("usual")).select(
+        "market", "hour", "plays", "usual"
+    )
 
 
 def filled(rows: DataFrame, columns: Iterable[str]) -> DataFrame:
     """One row: `rows`, and of each column the share in which it is not null (null of no rows)."""
     some = F.when(F.count(F.lit(1)) > 0, F.count(F.lit(1)))
-    return rows.agg(F.count(F.lit(1)).alias("rows"), *((F.count(F.col(f"`{name}`")) / some).alias(name) for name in columns))
+    return rows.agg(
+        F.count(F.lit(1)).alias("rows"),
+        *((F.count(F.col(f"`{name}`")) / some).alias(name) for name in columns),
+    )

@@ -8,7 +8,10 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 REASONS = {
-    "changed": "played, or said something", "new": "were not known before", "profile": "have another profile", "expired": "had a pool that is out of date",
+    "changed": "played, or said something",
+    "new": "were not known before",
+    "profile": "have another profile",
+    "expired": "had a pool that is out of date",
     "withdrawn": "had something in it that may not be played any more",
 }
 
@@ -25,7 +28,10 @@ def concerned(found: Mapping[str, DataFrame]) -> DataFrame:
     Args:
         found: reason → frame with `user_idx`.
     """
-    return reduce(DataFrame.unionByName, [users.select("user_idx", F.lit(reason).alias("reason")) for reason, users in found.items()]).distinct()
+    return reduce(
+        DataFrame.unionByName,
+        [users.select("user_idx", F.lit(reason).alias("reason")) for reason, users in found.items()],
+    ).distinct()
 
 
 def later_than(user_ids: DataFrame, known: int) -> DataFrame:
@@ -45,7 +51,9 @@ def expired(pools: DataFrame, as_of: datetime) -> DataFrame:
 
 def holders(pools: DataFrame, recordings: DataFrame) -> DataFrame:
     """`user_idx` of pools with any of the `recording_idx` in it or in its reserve."""
-    held = pools.select("user_idx", F.explode(F.concat("candidates.recording", "reserve.recording")).alias("recording_idx"))
+    held = pools.select(
+        "user_idx", F.explode(F.concat("candidates.recording", "reserve.recording")).alias("recording_idx")
+    )
     return held.join(F.broadcast(recordings), "recording_idx", "left_semi").select("user_idx").distinct()
 
 

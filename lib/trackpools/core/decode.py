@@ -9,12 +9,16 @@ from pyspark.sql import functions as F
 def named(dictionary: Mapping[str, str], kind: str) -> list[tuple[int, str]]:
     """Bits or codes of a release's dictionary with their texts, in order; kind is `source` or `reason`."""
     prefix = f"{kind}."
-    return sorted((int(key.removeprefix(prefix)), value) for key, value in dictionary.items() if key.startswith(prefix))
+    return sorted(
+        (int(key.removeprefix(prefix)), value) for key, value in dictionary.items() if key.startswith(prefix)
+    )
 
 
 def source_names(bitmap: Column, dictionary: Mapping[str, str]) -> Column:
     """Names of the set bits, in bit order."""
-    names = [F.when(bitmap.bitwiseAND(1 << bit) != 0, F.lit(name)) for bit, name in named(dictionary, "source")]
+    names = [
+        F.when(bitmap.bitwiseAND(1 << bit) != 0, F.lit(name)) for bit, name in named(dictionary, "source")
+    ]
     return F.array_compact(F.array(*names))
 
 
@@ -28,7 +32,9 @@ def _text(code: Column, dictionary: Mapping[str, str], kind: str) -> Column:
     return F.create_map(*(F.lit(word) for pair in named(dictionary, kind) for word in pair))[code.cast("int")]
 
 
-def pools_long(pools: DataFrame, listeners: DataFrame, cards: DataFrame, dictionary: Mapping[str, str]) -> DataFrame:
+def pools_long(
+    pools: DataFrame, listeners: DataFrame, cards: DataFrame, dictionary: Mapping[str, str]
+) -> DataFrame:
     """One row a user × candidate: the view `pools_long`.
 
     Args:
@@ -41,17 +47,29 @@ def pools_long(pools: DataFrame, listeners: DataFrame, cards: DataFrame, diction
         ordered by nothing.
     """
     one = F.col("candidate")
-    rows = pools.join(listeners, "user_idx").select("user_id", "market", "clean", F.posexplode("candidates").alias("_pos", "candidate"))
+    rows = pools.join(listeners, "user_idx").select(
+        "user_id", "market", "clean", F.posexplode("candidates").alias("_pos", "candidate")
+    )
     rows = rows.withColumn("recording_idx", one["recording"]).join(cards, ["recording_idx", "market"], "left")
     return rows.select(
-        "user_id", (F.col("_pos") + 1).alias("rank"), F.when(F.col("clean"), F.col("clean_track_id")).otherwise(F.col("track_id")).alias("track_id"),
-        "recording_id", "title", F.coalesce("artist_names", "artist_ids").alias("artists"), "original_year", one["score"].alias("score"),
-        source_names(one["sources"], dictionary).alias("sources"), reason_sentence(one["reason"], one["reason_arg"], dictionary).alias("reason"),
-        one["plays"].alias("plays"), F.date_from_unix_date(one["last_day"]).alias("last_day"),
+        "user_id",
+        (F.col("_pos") + 1).alias("rank"),
+        F.when(F.col("clean"), F.col("clean_track_id")).otherwise(F.col("track_id")).alias("track_id"),
+        "recording_id",
+        "title",
+        F.coalesce("artist_names", "artist_ids").alias("artists"),
+        "original_year",
+        one["score"].alias("score"),
+        source_names(one["sources"], dictionary).alias("sources"),
+        reason_sentence(one["reason"], one["reason_arg"], dictionary).alias("reason"),
+        one["plays"].alias("plays"),
+        F.date_from_unix_date(one["last_day"]).alias("last_day"),
     )
 
 
-def pools_audit(pools: DataFrame, listeners: DataFrame, cards: DataFrame, dictionary: Mapping[str, str]) -> DataFrame:
+def pools_audit(
+    pools: DataFrame, listeners: DataFrame, cards: DataFrame, dictionary: Mapping[str, str]
+) -> DataFrame:
     """One row a sampled user × recording × source: the view `pools_audit`; takes what `pools_long` takes.
 
     Returns:
@@ -60,6 +78,14 @@ def pools_audit(pools: DataFrame, listeners: DataFrame, cards: DataFrame, dictio
     """
     one = F.col("one")
     rows = pools.join(listeners, "user_idx").select("user_id", "market", F.explode("audit").alias("one"))
-    known = rows.withColumn("recording_idx", one["recording"]).join(cards, ["recording_idx", "market"], "left")
+    known = rows.withColumn("recording_idx", one["recording"]).join(
+        cards, ["recording_idx", "market"], "left"
+    )
     source = _text(one["source"], dictionary, "source").alias("source")
-    return known.select("user_id", "recording_id", "title", source, *(one[name].alias(name) for name in ("rank", "place", "rule")))
+    return known.select(
+        "user_id",
+        "recording_id",
+        "title",
+        source,
+        *(one[name].alias(name) for name in ("rank", "place", "rule")),
+    )

@@ -16,7 +16,10 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from scipy import stats
 
-WATCH, DRIFTED = 0.1, 0.25  # Siddiqi 2006: below the first nothing has changed that matters, above the second much has
+WATCH, DRIFTED = (
+    0.1,
+    0.25,
+)  # Siddiqi 2006: below the first nothing has changed that matters, above the second much has
 BINS = 10  # of quantiles
 UNKNOWN = -100  # the bin of nulls
 
@@ -47,7 +50,9 @@ def by_chance(old: Sequence[int], new: Sequence[int], level: float = 0.95) -> fl
 def by_octave(old: DataFrame, new: DataFrame, column: str) -> DataFrame:
     """`bin int, old long, new long`, a row a power of 2 (bin = ⌊log₂ x⌋; −1 below 1; `UNKNOWN` for null): some sixty at most."""
     value = F.col(column)
-    octave = F.when(value.isNull(), UNKNOWN).when(value < 1, -1).otherwise(F.floor(F.log2(value.cast("double"))))
+    octave = (
+        F.when(value.isNull(), UNKNOWN).when(value < 1, -1).otherwise(F.floor(F.log2(value.cast("double"))))
+    )
     return _both(*(frame.select(octave.cast("int").alias("bin")) for frame in (old, new)))
 
 
@@ -59,9 +64,19 @@ def by_quantile(old: DataFrame, new: DataFrame, column: str, bins: int = BINS) -
     at = [i / bins for i in range(1, bins)]
     cuts = F.broadcast(old.agg(F.array_distinct(F.percentile_approx(column, at, 10_000)).alias("_cuts")))
     # one comparison a cut: a function that takes a lambda is interpreted row by row
-    above = reduce(Column.__add__, (F.coalesce((F.try_element_at("_cuts", F.lit(i)) < F.col(column)).cast("int"), F.lit(0)) for i in range(1, bins)))
-    place = F.when(F.col(column).isNull(), UNKNOWN).when(F.col("_cuts").isNull(), 0).otherwise(above)  # no cuts: nobody was there
-    return _both(*(frame.select(column).crossJoin(cuts).select(place.cast("int").alias("bin")) for frame in (old, new)))
+    above = reduce(
+        Column.__add__,
+        (
+            F.coalesce((F.try_element_at("_cuts", F.lit(i)) < F.col(column)).cast("int"), F.lit(0))
+            for i in range(1, bins)
+        ),
+    )
+    place = (
+        F.when(F.col(column).isNull(), UNKNOWN).when(F.col("_cuts").isNull(), 0).otherwise(above)
+    )  # no cuts: nobody was there
+    return _both(
+        *(frame.select(column).crossJoin(cuts).select(place.cast("int").alias("bin")) for frame in (old, new))
+    )
 
 
 def _both(old: DataFrame, new: DataFrame) -> DataFrame:

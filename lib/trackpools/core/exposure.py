@@ -11,7 +11,11 @@ def exposures(pools: DataFrame) -> DataFrame:
 
     They are few: of S places in pools, fewer than √(2 S).
     """
-    offered = pools.select(F.explode("candidates.recording").alias("recording")).groupBy("recording").agg(F.count(F.lit(1)).alias("pools"))
+    offered = (
+        pools.select(F.explode("candidates.recording").alias("recording"))
+        .groupBy("recording")
+        .agg(F.count(F.lit(1)).alias("pools"))
+    )
     return offered.groupBy("pools").agg(F.count(F.lit(1)).alias("recordings"))
 
 

@@ -62,7 +62,9 @@ def lies_in(line: Any, numbers: Any, wanted: Any, j: int) -> Any:
 
 
 @njit(nogil=True, cache=True)
-def help_of(line: Any, numbers: Any, strides: Any, j: int, codes: Any, supply: Any, got: Any, floor: int) -> int:
+def help_of(
+    line: Any, numbers: Any, strides: Any, j: int, codes: Any, supply: Any, got: Any, floor: int
+) -> int:
     """How much a candidate helps cells that are to be completed, those more that lack less."""
     cells(line, numbers, strides, j, codes)
     told = 0
@@ -85,7 +87,11 @@ def complete(line: Any, s: Any, mass: Any, count: int, everybody: int, chosen: i
         count: how many of the line may be chosen.
         everybody: length of the line with those that are explored only, some of whom may have been chosen.
     """
-    numbers, codes, wanted = np.empty((DIMENSIONS, 256), np.int64), np.empty(SUBSETS, np.int64), np.empty(DIMENSIONS, np.int64)
+    numbers, codes, wanted = (
+        np.empty((DIMENSIONS, 256), np.int64),
+        np.empty(SUBSETS, np.int64),
+        np.empty(DIMENSIONS, np.int64),
+    )
     order = np.empty(count, np.int64)
     strides = number(line, everybody, numbers)
     supply, got = np.zeros(strides[0], np.int32), np.zeros(strides[0], np.int32)

@@ -24,7 +24,14 @@ EDITION = rf"\s*[\(\[\-]\s*[^\(\)\[\]\-]*\b({WORDS})\b[^\(\)\[\]]*[\)\]]?"
 
 
 def recording_facts(
-    tracks: DataFrame, recording_ids: DataFrame, *, cards: DataFrame, features: DataFrame, factors: DataFrame, functional: DataFrame, inflated: DataFrame,
+    tracks: DataFrame,
+    recording_ids: DataFrame,
+    *,
+    cards: DataFrame,
+    features: DataFrame,
+    factors: DataFrame,
+    functional: DataFrame,
+    inflated: DataFrame,
 ) -> DataFrame:
     """One row a recording; see `tables.RECORDING_FACTS`.
 
@@ -38,25 +45,49 @@ def recording_facts(
     known = preferred(tracks)
     begins = F.array_min(F.transform("rights", lambda right: right["from"]))
     told = recording_ids.join(known, "recording_id", "left").select(
-        "recording_idx", F.try_element_at("artist_ids", F.lit(1)).alias("artist_id"), "album_id", "original_year", "tempo", "title", "duration_ms",
-        F.coalesce("tags", F.array().cast("array<string>")).alias("tags"), "version_kind", begins.alias("begins"),
+        "recording_idx",
+        F.try_element_at("artist_ids", F.lit(1)).alias("artist_id"),
+        "album_id",
+        "original_year",
+        "tempo",
+        "title",
+        "duration_ms",
+        F.coalesce("tags", F.array().cast("array<string>")).alias("tags"),
+        "version_kind",
+        begins.alias("begins"),
     )
-    world = cards.where(F.col("market") == EVERYWHERE).select("recording_idx", "listeners", _popularity_band())
-    rows = told.join(world, "recording_idx", "left").fillna({"listeners": 0}).join(features.select("recording_idx", "first_day"), "recording_idx", "left")
+    world = cards.where(F.col("market") == EVERYWHERE).select(
+        "recording_idx", "listeners", _popularity_band()
+    )
+    rows = (
+        told.join(world, "recording_idx", "left")
+        .fillna({"listeners": 0})
+        .join(features.select("recording_idx", "first_day"), "recording_idx", "left")
+    )
     rows = _grouped(_songs(_numbered(rows)))
-    rows = rows.join(functional.select("recording_idx", F.col("kind").alias("functional")), "recording_idx", "left")
-    rows = rows.join(inflated.select("recording_idx", F.lit(True).alias("inflated")), "recording_idx", "left").fillna({"inflated": False})
+    rows = rows.join(
+        functional.select("recording_idx", F.col("kind").alias("functional")), "recording_idx", "left"
+    )
+    rows = rows.join(
+        inflated.select("recording_idx", F.lit(True).alias("inflated")), "recording_idx", "left"
+    ).fillna({"inflated": False})
     rows = rows.join(sketches(factors).withColumnRenamed("idx", "recording_idx"), "recording_idx", "left")
     tempo = F.when(F.col("tempo") < 100, 0).when(F.col("tempo") <= 130, 1).when(F.col("tempo").isNotNull(), 2)
-    return rows.withColumns({
-        "decade": (F.floor(F.col("original_year") / 10) * 10).cast("short"), "tempo_band": tempo.cast("byte"), "tags": F.slice("tags", 1, TAGS),
-        "released": _released(),
-    })
+    return rows.withColumns(
+        {
+            "decade": (F.floor(F.col("original_year") / 10) * 10).cast("short"),
+            "tempo_band": tempo.cast("byte"),
+            "tags": F.slice("tags", 1, TAGS),
+            "released": _released(),
+        }
+    )
 
 
 def _popularity_band() -> Column:
     """Deep cut, known or hit, as prompts ask; null where nobody listened."""
-    known, hit = (F.lit(least).cast("float") for least in (KNOWN, HIT))  # as the column is: 0.7 as a double is more
+    known, hit = (
+        F.lit(least).cast("float") for least in (KNOWN, HIT)
+    )  # as the column is: 0.7 as a double is more
     band = F.when(F.col("popularity") < known, 0).when(F.col("popularity") < hit, 1).otherwise(2)
     return F.when(F.col("listeners") > 0, band).cast("byte").alias("popularity_band")
 
@@ -83,20 +114,34 @@ def _songs(rows: DataFrame) -> DataFrame:
     name = F.when(known, F.concat_ws("\x00", F.lit("song"), "artist_id", words)).otherwise(own)
     by_length = Window.partitionBy("_name").orderBy("duration_ms", "recording_idx")
     gap = F.coalesce(F.col("duration_ms") - F.lag("duration_ms").over(by_length) > SAME_MS, F.lit(True))
-    parted = rows.withColumn("_name", name).withColumn("_gap", gap.cast("int")).withColumn("_part", F.sum("_gap").over(by_length))
+    parted = (
+        rows.withColumn("_name", name)
+        .withColumn("_gap", gap.cast("int"))
+        .withColumn("_part", F.sum("_gap").over(by_length))
+    )
     choice = F.struct(is_version().alias("v"), (-F.col("listeners")).alias("l"), "recording_idx")
-    return parted.withColumn("song", F.min(choice).over(Window.partitionBy("_name", "_part"))["recording_idx"]).drop("_name", "_gap", "_part")
+    return parted.withColumn(
+        "song", F.min(choice).over(Window.partitionBy("_name", "_part"))["recording_idx"]
+    ).drop("_name", "_gap", "_part")
 
 
 def _grouped(rows: DataFrame) -> DataFrame:
     """Add `tag_group` and `group_name`: the one of its tags that most recordings bear, if that is among the 31 that most bear."""
     counted = rows.select(F.explode("tags").alias("tag")).groupBy("tag").count()
     top = counted.orderBy(F.desc("count"), "tag").limit(GROUPS)
-    listed = top.groupBy().agg(F.array_sort(F.collect_list(F.struct((-F.col("count")).alias("n"), "tag"))).alias("_top"))
+    listed = top.groupBy().agg(
+        F.array_sort(F.collect_list(F.struct((-F.col("count")).alias("n"), "tag"))).alias("_top")
+    )
     names = F.transform("_top", lambda one: one["tag"])
     rows = rows.crossJoin(F.broadcast(listed.select(names.alias("_names"))))
-    place = F.array_min(F.filter(F.transform("tags", lambda tag: F.array_position("_names", tag)), lambda at: at > 0))
-    return rows.withColumn("tag_group", place.cast("byte")).withColumn("group_name", F.try_element_at("_names", place.cast("int"))).drop("_names")
+    place = F.array_min(
+        F.filter(F.transform("tags", lambda tag: F.array_position("_names", tag)), lambda at: at > 0)
+    )
+    return (
+        rows.withColumn("tag_group", place.cast("byte"))
+        .withColumn("group_name", F.try_element_at("_names", place.cast("int")))
+        .drop("_names")
+    )
 
 
 def sketches(factors: DataFrame) -> DataFrame:
@@ -130,7 +175,9 @@ def _axes(batches: Any) -> Any:
             _, vectors = np.linalg.eigh(flat.reshape(rank, rank))
             top = vectors[:, ::-1][:, :AXES]
             signs = np.sign(top[np.abs(top).argmax(axis=0), np.arange(top.shape[1])])
-            yield pa.RecordBatch.from_pydict({"axes": pa.array([np.ascontiguousarray(top * signs).tobytes()], pa.binary())})
+            yield pa.RecordBatch.from_pydict(
+                {"axes": pa.array([np.ascontiguousarray(top * signs).tobytes()], pa.binary())}
+            )
 
 
 def _project(batches: Any) -> Any:
@@ -142,8 +189,16 @@ def _project(batches: Any) -> Any:
         # einsum and not a GEMM, whose sums depend on how many rows there are
         near = np.einsum("ir,ra->ia", x, axes)
         # of unit length again: else what lies off the axes would seem unlike everything
-        found = np.rint(127 * near / np.maximum(np.sqrt((near * near).sum(axis=1, keepdims=True)), 1e-9)).astype(np.int8)
+        found = np.rint(
+            127 * near / np.maximum(np.sqrt((near * near).sum(axis=1, keepdims=True)), 1e-9)
+        ).astype(np.int8)
         made = np.zeros((len(x), AXES), np.int8)
         made[:, : found.shape[1]] = found
-        yield pa.RecordBatch.from_pydict({"idx": batch["idx"], "sketch": pa.FixedSizeBinaryArray.from_buffers(
-            pa.binary(AXES), len(made), [None, pa.py_buffer(made)]).cast(pa.binary())})
+        yield pa.RecordBatch.from_pydict(
+            {
+                "idx": batch["idx"],
+                "sketch": pa.FixedSizeBinaryArray.from_buffers(
+                    pa.binary(AXES), len(made), [None, pa.py_buffer(made)]
+                ).cast(pa.binary()),
+            }
+        )

@@ -6,7 +6,9 @@ import numpy as np
 
 from trackpools.core.compiled import njit
 
-AGREED = 2.0**-16  # what a further source adds to a place in the interleave: enough to win ties of float32, too little to win a place
+AGREED = (
+    2.0**-16
+)  # what a further source adds to a place in the interleave: enough to win ties of float32, too little to win a place
 
 
 @njit(nogil=True, cache=True)

@@ -9,7 +9,12 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 WEEKS = 4  # a day is compared with the same day of so many weeks before
-COLUMNS = ("ms_played", "received_at", "context_type", "reason_end")  # of plays: what a client sends or forgets to send
+COLUMNS = (
+    "ms_played",
+    "received_at",
+    "context_type",
+    "reason_end",
+)  # of plays: what a client sends or forgets to send
 
 
 @dataclass(frozen=True)
@@ -38,8 +43,14 @@ def daily(plays: DataFrame, as_of: datetime) -> DataFrame:
     """`ago int (0: the 24 hours before as_of), plays long, users long` of those 24 hours and of the same ones 7, 14, … days before."""
     end = F.lit(as_of)
     ago = F.floor((F.unix_micros(end) - 1 - F.unix_micros("played_at")) / F.lit(86_400_000_000)).cast("int")
-    there = plays.where((F.col("played_at") < end) & (F.col("played_at") >= F.lit(as_of - timedelta(days=7 * WEEKS + 1)))).withColumn("ago", ago)
-    return there.where(F.col("ago") % 7 == 0).groupBy("ago").agg(F.sum("plays").alias("plays"), F.count_distinct("user_id").alias("users"))
+    there = plays.where(
+        (F.col("played_at") < end) & (F.col("played_at") >= F.lit(as_of - timedelta(days=7 * WEEKS + 1)))
+    ).withColumn("ago", ago)
+    return (
+        there.where(F.col("ago") % 7 == 0)
+        .groupBy("ago")
+        .agg(F.sum("plays").alias("plays"), F.count_distinct("user_id").alias("users"))
+    )
 
 
 def usual(counts: dict[int, int]) -> float | None:
@@ -51,8 +62,12 @@ def usual(counts: dict[int, int]) -> float | None:
 def null_shares(plays: DataFrame, as_of: datetime) -> DataFrame:
     """`recent boolean`, and of each of `COLUMNS` the share that is null: in the 24 hours before as_of, and in the 28 days before those."""
     end, last, first = (F.lit(as_of - timedelta(days=days)) for days in (0, 1, 29))
-    there = plays.where((F.col("played_at") < end) & (F.col("played_at") >= first)).withColumn("recent", F.col("played_at") >= last)
-    return there.groupBy("recent").agg(*(F.avg(F.col(name).isNull().cast("double")).alias(name) for name in COLUMNS))
+    there = plays.where((F.col("played_at") < end) & (F.col("played_at") >= first)).withColumn(
+        "recent", F.col("played_at") >= last
+    )
+    return there.groupBy("recent").agg(
+        *(F.avg(F.col(name).isNull().cast("double")).alias(name) for name in COLUMNS)
+    )
 
 
 def turnover(before: DataFrame, now: DataFrame) -> DataFrame:
@@ -61,14 +76,22 @@ def turnover(before: DataFrame, now: DataFrame) -> DataFrame:
     Args:
         before, now: `recording_features` of two releases.
     """
-    old, new = (frame.where(F.col("plays_28d") > 0).select("recording_idx", F.lit(1).alias(name)) for frame, name in ((before, "_old"), (now, "_new")))
+    old, new = (
+        frame.where(F.col("plays_28d") > 0).select("recording_idx", F.lit(1).alias(name))
+        for frame, name in ((before, "_old"), (now, "_new"))
+    )
     both, there = old.join(new, "recording_idx", "full"), F.nullif(F.count("_old"), F.lit(0))
-    return both.agg((F.count_if(F.col("_new").isNull()) / there).alias("lost"), (F.count_if(F.col("_old").isNull()) / there).alias("new"))
+    return both.agg(
+        (F.count_if(F.col("_new").isNull()) / there).alias("lost"),
+        (F.count_if(F.col("_old").isNull()) / there).alias("new"),
+    )
 
 
 def fullness(pools: DataFrame, k: int) -> DataFrame:
     """`rule` (null: full), `users long, size double`: pools by the rule that left them short, and the mean share of k that they hold."""
-    return pools.groupBy(F.col("shortfall.rule").alias("rule")).agg(F.count(F.lit(1)).alias("users"), (F.avg(F.size("candidates.recording")) / k).alias("size"))
+    return pools.groupBy(F.col("shortfall.rule").alias("rule")).agg(
+        F.count(F.lit(1)).alias("users"), (F.avg(F.size("candidates.recording")) / k).alias("size")
+    )
 
 
 def within(psi: Sequence[tuple[str, float, float]], most: float) -> list[Check]:
@@ -77,7 +100,10 @@ def within(psi: Sequence[tuple[str, float, float]], most: float) -> list[Check]:
     Args:
         psi: what is spread, its index, and the index that chance stays below.
     """
-    return [Check("psi", f"of={name}", index, high=max(most, chance), usual=f"{chance:.3f} by chance") for name, index, chance in psi]
+    return [
+        Check("psi", f"of={name}", index, high=max(most, chance), usual=f"{chance:.3f} by chance")
+        for name, index, chance in psi
+    ]
 
 
 def is_timed() -> Column:

@@ -36,9 +36,13 @@ class Split:
         for mark, key in (("_user", PAIR[:1]), ("_recording", PAIR[1:]), ("_pair", PAIR)):
             rows = rows.join(train.select(*key).distinct().withColumn(mark, F.lit(1)), key, "left")
         told = rows.agg(
-            F.count(F.lit(1)).alias("test_rows"), F.count_distinct("user_idx").alias("test_users"), F.count_distinct("recording_idx").alias("test_recordings"),
+            F.count(F.lit(1)).alias("test_rows"),
+            F.count_distinct("user_idx").alias("test_users"),
+            F.count_distinct("recording_idx").alias("test_recordings"),
             F.count_distinct(F.when(F.col("_user").isNull(), F.col("user_idx"))).alias("cold_users"),
-            F.count_distinct(F.when(F.col("_recording").isNull(), F.col("recording_idx"))).alias("cold_recordings"),
+            F.count_distinct(F.when(F.col("_recording").isNull(), F.col("recording_idx"))).alias(
+                "cold_recordings"
+            ),
             F.count_distinct(F.when(F.col("_pair").isNotNull(), F.struct(*PAIR))).alias("repeats"),
         )
         return told.crossJoin(train.agg(F.count(F.lit(1)).alias("train_rows")))
@@ -63,7 +67,9 @@ def leave_one_out(rows: DataFrame, *, at: str = "at") -> Split:
     return last_n(rows, 1, at=at)
 
 
-def fraction(rows: DataFrame, share: float, seed: int, *, by: tuple[str, str] = ("user_idx", "recording_idx")) -> Split:
+def fraction(
+    rows: DataFrame, share: float, seed: int, *, by: tuple[str, str] = ("user_idx", "recording_idx")
+) -> Split:
     """The test is `share` of each user's rows, rounded down, drawn by a hash of user, recording and seed: the same rows whatever the partitions.
 
     Args:

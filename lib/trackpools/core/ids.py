@@ -26,23 +26,40 @@ def new_ids(seen: DataFrame, known: DataFrame, id_name: str, idx_name: str) -> D
         `id_name string, idx_name long` for the new ids only; long, so that an overflow can be seen and refused.
     """
     fresh = (
-        seen.select(id_name).where(F.col(id_name).isNotNull()).distinct()
+        seen.select(id_name)
+        .where(F.col(id_name).isNotNull())
+        .distinct()
         .join(known.select(id_name), id_name, "left_anti")
         .withColumn("_bucket", F.pmod(F.xxhash64(id_name), F.lit(BUCKETS)).cast("int"))
     )
-    sizes = fresh.groupBy("_bucket").count().agg(F.map_from_entries(F.collect_list(F.struct("_bucket", "count"))).alias("sizes"))
+    sizes = (
+        fresh.groupBy("_bucket")
+        .count()
+        .agg(F.map_from_entries(F.collect_list(F.struct("_bucket", "count"))).alias("sizes"))
+    )
     # one row, `first`: at each bucket the number of ids in the buckets before it, computed once and then only looked up
-    size = F.transform(F.sequence(F.lit(0), F.lit(BUCKETS - 1)), lambda bucket: F.coalesce(F.col("sizes")[bucket], F.lit(0).cast("long")))
+    size = F.transform(
+        F.sequence(F.lit(0), F.lit(BUCKETS - 1)),
+        lambda bucket: F.coalesce(F.col("sizes")[bucket], F.lit(0).cast("long")),
+    )
     first = sizes.select(size.alias("size")).select(_running_total("size").alias("first"))
     start = known.agg((F.coalesce(F.max(idx_name).cast("long"), F.lit(-1)) + 1).alias("start"))
-    numbered = fresh.groupBy("_bucket").agg(F.array_sort(F.collect_list(id_name)).alias("ids")).select("_bucket", F.posexplode("ids").alias("_n", id_name))
+    numbered = (
+        fresh.groupBy("_bucket")
+        .agg(F.array_sort(F.collect_list(id_name)).alias("ids"))
+        .select("_bucket", F.posexplode("ids").alias("_n", id_name))
+    )
     before = F.element_at("first", F.col("_bucket") + 1)
-    return numbered.crossJoin(F.broadcast(first.crossJoin(start))).select(id_name, (F.col("start") + before + F.col("_n")).alias(idx_name))
+    return numbered.crossJoin(F.broadcast(first.crossJoin(start))).select(
+        id_name, (F.col("start") + before + F.col("_n")).alias(idx_name)
+    )
 
 
 def _running_total(sizes: str) -> Column:
     """Sums of the elements before each one: [3, 0, 2] → [0, 3, 3]."""
     up_to = F.aggregate(
-        sizes, F.array(F.lit(0).cast("long")), lambda sums, size: F.concat(sums, F.array(F.element_at(sums, F.lit(-1)) + size)),
+        sizes,
+        F.array(F.lit(0).cast("long")),
+        lambda sums, size: F.concat(sums, F.array(F.element_at(sums, F.lit(-1)) + size)),
     )
     return F.slice(up_to, 1, BUCKETS)

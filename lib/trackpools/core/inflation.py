@@ -32,27 +32,42 @@ def inflated(interactions: DataFrame, taste: TasteConfig) -> DataFrame:
     judged = _with_fences(middle.withColumn("audience", F.floor(F.log2("listeners"))))
     far = {name: F.log(name) > F.col(f"_{name}") for name in MEASURES}
     heavy = far["plays"] & (F.col("plays") >= taste.inflated_plays)
-    thin, alone = far["share"] & (F.col("share") >= taste.inflated_share), far["lead"] & (F.col("lead") >= taste.inflated_lead)
+    thin, alone = (
+        far["share"] & (F.col("share") >= taste.inflated_share),
+        far["lead"] & (F.col("lead") >= taste.inflated_lead),
+    )
     return judged.where(heavy & (thin | alone)).select("recording_idx")
 
 
 def _medians(interactions: DataFrame) -> DataFrame:
     """One row a recording: `listeners`, and over them the medians of `plays`, `share` of all plays, and `lead`."""
-    heard = interactions.select("user_idx", "recording_idx", (F.col("plays").cast("long") + F.col("counted")).alias("plays")).where("plays > 0")
+    heard = interactions.select(
+        "user_idx", "recording_idx", (F.col("plays").cast("long") + F.col("counted")).alias("plays")
+    ).where("plays > 0")
     listener = Window.partitionBy("user_idx")
     best_first = listener.orderBy(F.desc("plays"), "recording_idx")
-    ranked = heard.withColumns({
-        "total": F.sum("plays").over(listener), "most": F.max("plays").over(listener),
-        "rank": F.row_number().over(best_first), "next": F.lead("plays").over(best_first),
-    })
-    rival = F.when(F.col("rank") == 1, F.coalesce("next", F.lit(1))).otherwise(F.col("most"))  # what it is played against
+    ranked = heard.withColumns(
+        {
+            "total": F.sum("plays").over(listener),
+            "most": F.max("plays").over(listener),
+            "rank": F.row_number().over(best_first),
+            "next": F.lead("plays").over(best_first),
+        }
+    )
+    rival = F.when(F.col("rank") == 1, F.coalesce("next", F.lit(1))).otherwise(
+        F.col("most")
+    )  # what it is played against
 
     def median(part: Column, whole: Column, unit: int, name: str) -> Column:
         # of whole numbers: few distinct ones, so exact medians are cheap
         return (F.percentile(F.floor(part * unit / whole), 0.5) / unit).alias(name)
 
     plays = F.col("plays")
-    medians = median(plays, F.lit(1), 1, "plays"), median(plays, F.col("total"), 1000, "share"), median(plays, rival, 10, "lead")
+    medians = (
+        median(plays, F.lit(1), 1, "plays"),
+        median(plays, F.col("total"), 1000, "share"),
+        median(plays, rival, 10, "lead"),
+    )
     return ranked.groupBy("recording_idx").agg(F.count(F.lit(1)).alias("listeners"), *medians)
 
 
@@ -64,9 +79,17 @@ def _with_fences(middle: DataFrame) -> DataFrame:
         return (at[1] + FENCE * F.greatest(at[1] - at[0], F.lit(LEAST))).alias(f"_{name}")
 
     fences = middle.rollup("audience").agg(F.count(F.lit(1)).alias("_like"), *map(fence, MEASURES))
-    whole = fences.where(F.col("audience").isNull()).select(*(F.col(f"_{name}").alias(f"_{name}_of_all") for name in MEASURES))
+    whole = fences.where(F.col("audience").isNull()).select(
+        *(F.col(f"_{name}").alias(f"_{name}_of_all") for name in MEASURES)
+    )
     own = fences.where(F.col("audience").isNotNull())  # a row a doubling of the audience
     chosen = own.crossJoin(whole).select(
-        "audience", *(F.when(F.col("_like") >= LIKE, F.col(f"_{name}")).otherwise(F.col(f"_{name}_of_all")).alias(f"_{name}") for name in MEASURES),
+        "audience",
+        *(
+            F.when(F.col("_like") >= LIKE, F.col(f"_{name}"))
+            .otherwise(F.col(f"_{name}_of_all"))
+            .alias(f"_{name}")
+            for name in MEASURES
+        ),
     )
     return middle.join(F.broadcast(chosen), "audience")

@@ -61,13 +61,31 @@ def records(frames: Mapping[str, DataFrame], buckets: int) -> DataFrame:
         frames: user_ids, users, interactions and pools, and of VECTORS those that the release has.
         buckets: into which users are divided, by the hash of pools.
     """
-    past = frames["interactions"].groupBy("user_idx").agg(F.array_sort(F.collect_list(F.struct(*PAST))).alias("past"))
-    made = frames["user_ids"].join(frames["users"].select("user_id", *PROFILE), "user_id", "left").join(past, "user_idx", "left")
+    past = (
+        frames["interactions"]
+        .groupBy("user_idx")
+        .agg(F.array_sort(F.collect_list(F.struct(*PAST))).alias("past"))
+    )
+    made = (
+        frames["user_ids"]
+        .join(frames["users"].select("user_id", *PROFILE), "user_id", "left")
+        .join(past, "user_idx", "left")
+    )
     made = made.join(frames["pools"].select("user_idx", *POOL), "user_idx", "left")
     for name in VECTORS:
-        own = frames[name].select(F.col("idx").alias("user_idx"), F.col("factors").alias(name)) if name in frames else None
-        made = made.withColumn(name, F.lit(None).cast("array<float>")) if own is None else made.join(own, "user_idx", "left")
-    return made.select(bucket_of(buckets).alias("bucket"), _key().alias("key"), F.col("user_idx").alias("idx"), *RECORD[1:])
+        own = (
+            frames[name].select(F.col("idx").alias("user_idx"), F.col("factors").alias(name))
+            if name in frames
+            else None
+        )
+        made = (
+            made.withColumn(name, F.lit(None).cast("array<float>"))
+            if own is None
+            else made.join(own, "user_idx", "left")
+        )
+    return made.select(
+        bucket_of(buckets).alias("bucket"), _key().alias("key"), F.col("user_idx").alias("idx"), *RECORD[1:]
+    )
 
 
 def encoded(batch: Any) -> Iterator[tuple[int, bytes, bytes]]:
@@ -79,7 +97,11 @@ def encoded(batch: Any) -> Iterator[tuple[int, bytes, bytes]]:
     buckets, keys = batch.column("bucket").to_pylist(), batch.column("key").to_pylist()
     for at, (bucket, key) in enumerate(zip(buckets, keys, strict=True)):
         whole = values.slice(at, 1).serialize()
-        yield bucket, key, whole.size.to_bytes(SIZE_BYTES, "little") + pa.compress(whole, codec=CODEC, asbytes=True)
+        yield (
+            bucket,
+            key,
+            whole.size.to_bytes(SIZE_BYTES, "little") + pa.compress(whole, codec=CODEC, asbytes=True),
+        )
 
 
 def schema_of(batch: Any) -> bytes:
@@ -98,13 +120,16 @@ def decoded(record: bytes, schema: Any) -> Known:
     """
     size = int.from_bytes(record[:SIZE_BYTES], "little")
     try:
-        row = pa.ipc.read_record_batch(pa.decompress(record[SIZE_BYTES:], decompressed_size=size, codec=CODEC), schema)
+        row = pa.ipc.read_record_batch(
+            pa.decompress(record[SIZE_BYTES:], decompressed_size=size, codec=CODEC), schema
+        )
     except OSError as error:  # of the codec
         raise pa.ArrowInvalid(str(error)) from None
     past = row.column("past").flatten()
     told = row.select([name for name in RECORD if name != "past"]).to_pylist()[0]
     return Known(
-        idx=told["idx"], profile={name: told[name] for name in PROFILE},
+        idx=told["idx"],
+        profile={name: told[name] for name in PROFILE},
         interactions=pa.Table.from_arrays(past.flatten(), names=[one.name for one in past.type]),
         vectors={name: np.array(told[name], np.float32) for name in VECTORS if told[name] is not None},
         pool=None if told["candidates"] is None else {name: told[name] for name in POOL},

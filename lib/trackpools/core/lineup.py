@@ -63,7 +63,9 @@ def is_explored(fused: Any, s: Any, g: int) -> Any:
 
 
 @njit(nogil=True, cache=True)
-def one_version(user: int, groups: int, flat: Any, fused: Any, facts: Any, s: Any, songs: Any, best: Any, drops: Any) -> None:
+def one_version(
+    user: int, groups: int, flat: Any, fused: Any, facts: Any, s: Any, songs: Any, best: Any, drops: Any
+) -> None:
     """Keep one recording of each song, with the greatest score of all.
 
     It is one that others than the explore source propose, then the original where it is wanted, then the best scored, then the lower idx.
@@ -121,7 +123,17 @@ def line_up(user: int, groups: int, flat: Any, fused: Any, s: Any, index: Any, k
 
 
 @njit(nogil=True, cache=True)
-def describe(user: int, everybody: int, flat: Any, fused: Any, facts: Any, line: Any, artists: Any, albums: Any, labels: Any) -> None:
+def describe(
+    user: int,
+    everybody: int,
+    flat: Any,
+    fused: Any,
+    facts: Any,
+    line: Any,
+    artists: Any,
+    albums: Any,
+    labels: Any,
+) -> None:
     """What the shelf knows of those in the line; one that is not on it is an artist and an album of its own, and all else unknown."""
     line.full[:, :everybody] = 0
     line.tags[:everybody], line.facets[:everybody], line.sketch[:everybody] = -1, 0, 0
@@ -130,13 +142,21 @@ def describe(user: int, everybody: int, flat: Any, fused: Any, facts: Any, line:
         head = fused.entry[line.recording[j]]
         recording = flat.recording[head]
         known = recording < len(facts.song)
-        artist, album = (np.int64(facts.artist[recording]), np.int64(facts.album[recording])) if known else (recording, recording)
+        artist, album = (
+            (np.int64(facts.artist[recording]), np.int64(facts.album[recording]))
+            if known
+            else (recording, recording)
+        )
         line.artist[j] = numbered(artists, user, artist, many, 0)
         line.album[j] = numbered(albums, user, album, many, 1)
         line.facets[j, 3] = 2 if flat.heard[head] else 1
         tags = 0
         if known:
-            line.facets[j, 0], line.facets[j, 1], line.facets[j, 2] = facts.decade[recording], facts.tempo[recording], facts.group[recording]
+            line.facets[j, 0], line.facets[j, 1], line.facets[j, 2] = (
+                facts.decade[recording],
+                facts.tempo[recording],
+                facts.group[recording],
+            )
             line.facets[j, 4] = facts.band[recording]
             line.sketch[j] = facts.sketch[recording]
             for q in range(TAGS):

@@ -40,7 +40,9 @@ def parse(name: str) -> tuple[str, int]:
     """
     found = re.fullmatch(r"([a-z]+)@([0-9]{1,6})", name)
     if found is None or found[1] not in NAMES or not 1 <= int(found[2]) <= LARGEST:
-        raise ConfigError(f"no metric is called {name!r:.40}; known: {', '.join(f'{one}@k' for one in NAMES)}, with k of 1 to {LARGEST:,}")
+        raise ConfigError(
+            f"no metric is called {name!r:.40}; known: {', '.join(f'{one}@k' for one in NAMES)}, with k of 1 to {LARGEST:,}"
+        )
     return found[1], int(found[2])
 
 
@@ -63,8 +65,16 @@ def metric(name: str, ranks: Column, relevant: Column, *, capped: bool = False) 
         "precision": lambda: count / F.lit(k),
         "hr": lambda: (count > 0).cast("double"),
         "mrr": lambda: F.coalesce(1.0 / F.get(within, F.lit(0)), F.lit(0.0)),
-        "ndcg": lambda: F.aggregate(within, F.lit(0.0), lambda total, rank: total + 1.0 / F.log2(rank + 1.0)) / ideal(k, most),
-        "map": lambda: F.aggregate(F.transform(within, lambda rank, i: (i + 1.0) / rank), F.lit(0.0), lambda total, x: total + x) / whole,
+        "ndcg": lambda: (
+            F.aggregate(within, F.lit(0.0), lambda total, rank: total + 1.0 / F.log2(rank + 1.0))
+            / ideal(k, most)
+        ),
+        "map": lambda: (
+            F.aggregate(
+                F.transform(within, lambda rank, i: (i + 1.0) / rank), F.lit(0.0), lambda total, x: total + x
+            )
+            / whole
+        ),
     }
     return F.when(relevant > 0, values[kind]())
 
@@ -78,6 +88,8 @@ def ideal(k: int, most: Column) -> Column:
     return F.get(F.lit(sums), most - 1)
 
 
-def all_metrics(names: Sequence[str], ranks: Column, relevant: Column, *, capped: bool = False) -> list[Column]:
+def all_metrics(
+    names: Sequence[str], ranks: Column, relevant: Column, *, capped: bool = False
+) -> list[Column]:
     """Each metric under its own name."""
     return [metric(name, ranks, relevant, capped=capped).alias(name) for name in names]

@@ -93,7 +93,10 @@ def sums(exposures: DataFrame, clip: float | None = None) -> DataFrame:
     r = F.col("reward").cast("double")
     return told.groupBy("user_idx").agg(
         *(F.count_if(one).cast("double").alias(name) for name, one in zip(COUNTS, counts, strict=True)),
-        total(r).alias("reward"), total(w).alias("weight"), total(w * r).alias("weighted"), total(w * w).alias("squares"),
+        total(r).alias("reward"),
+        total(w).alias("weight"),
+        total(w * r).alias("weighted"),
+        total(w * w).alias("squares"),
     )
 
 
@@ -104,14 +107,25 @@ def estimate(found: Resampled, level: float = 0.95) -> Estimate:
     all_ = {name: float(found.users[0] * value) for name, value in mean.items()}
 
     def both(above: str, below: str) -> tuple[float, Floats]:
-        return float(_ratio(np.array([mean[above]]), np.array([mean[below]]))[0]), _ratio(draws[above], draws[below])
+        return float(_ratio(np.array([mean[above]]), np.array([mean[below]]))[0]), _ratio(
+            draws[above], draws[below]
+        )
 
     ips, snips, logged = both("weighted", "used"), both("weighted", "weight"), both("reward", "used")
     used, refused, incomplete, certain, clipped = (round(all_[name]) for name in COUNTS)
     return Estimate(
-        ips=_told(*ips, level), snips=_told(*snips, level), logged=_told(*logged, level), gain=_told(snips[0] - logged[0], snips[1] - logged[1], level),
-        users=round(float(found.users[0])), used=used, refused=refused, incomplete=incomplete, certain=certain, clipped=clipped,
-        mean_weight=both("weight", "used")[0], effective=all_["weight"] ** 2 / all_["squares"] if all_["squares"] else 0.0,
+        ips=_told(*ips, level),
+        snips=_told(*snips, level),
+        logged=_told(*logged, level),
+        gain=_told(snips[0] - logged[0], snips[1] - logged[1], level),
+        users=round(float(found.users[0])),
+        used=used,
+        refused=refused,
+        incomplete=incomplete,
+        certain=certain,
+        clipped=clipped,
+        mean_weight=both("weight", "used")[0],
+        effective=all_["weight"] ** 2 / all_["squares"] if all_["squares"] else 0.0,
     )
 
 

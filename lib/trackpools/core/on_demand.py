@@ -25,7 +25,9 @@ from trackpools.core.sources.source import Source
 from trackpools.core.topk import Allowed, Catalogue, Ragged, best, exact_scores
 from trackpools.errors import ConfigError
 
-NO_LISTS = Shelves(np.empty(0, np.int64), np.zeros(1, np.int64), np.empty(0, np.int32), np.empty(0, np.float32))
+NO_LISTS = Shelves(
+    np.empty(0, np.int64), np.zeros(1, np.int64), np.empty(0, np.int32), np.empty(0, np.float32)
+)
 
 
 class Stripe(NamedTuple):
@@ -78,7 +80,9 @@ class Release:
         key = (market, clean, id(idx))
         if key not in self.masks:
             bars = look_up(self.markets[market].bars, idx.astype(np.int64))
-            self.masks[key] = (bars & (rules.UNKNOWN if clean else rules.UNKNOWN & ~rules.BIT["explicit"])) == 0
+            self.masks[key] = (
+                bars & (rules.UNKNOWN if clean else rules.UNKNOWN & ~rules.BIT["explicit"])
+            ) == 0
         return self.masks[key]
 
 
@@ -107,21 +111,40 @@ def listeners(person: Person, facts: Shelf, as_of: datetime) -> Listeners:
     past = person.past
     declared = np.array([code_of_tag(tag) for tag in person.declared], np.int64)
     return Listeners(
-        idx=np.array([person.idx], np.int32), market=np.array([code_of_market(person.market)]), clean=np.array([person.clean]),
-        declared=(np.array([0, len(declared)]), declared), ends=np.array([0, len(past.recording)]), recording=past.recording, plays=past.plays,
-        first_day=past.first_day, last_day=past.last_day, weight=taste_only(past.weight.astype(np.float64), facts), heard=past.heard,
-        closed=past.blocked | past.refused, facts=facts, today=day_number(as_of.date()),
+        idx=np.array([person.idx], np.int32),
+        market=np.array([code_of_market(person.market)]),
+        clean=np.array([person.clean]),
+        declared=(np.array([0, len(declared)]), declared),
+        ends=np.array([0, len(past.recording)]),
+        recording=past.recording,
+        plays=past.plays,
+        first_day=past.first_day,
+        last_day=past.last_day,
+        weight=taste_only(past.weight.astype(np.float64), facts),
+        heard=past.heard,
+        closed=past.blocked | past.refused,
+        facts=facts,
+        today=day_number(as_of.date()),
     )
 
 
 def proposals(release: Release, person: Person) -> dict[int, Proposed]:
     """What each source that is switched on proposes, by its bit; none of those that know nothing of the person."""
     one = listeners(person, release.shelf.at(person.past.recording), release.as_of)
-    vectors = {bit: (np.zeros(1, np.int64), vector[None].astype(np.float32)) for bit, vector in person.vectors.items()}
-    return {bit: found for bit, found in proposed(release, one, [person.market], vectors).items() if len(found.recordings)}
+    vectors = {
+        bit: (np.zeros(1, np.int64), vector[None].astype(np.float32))
+        for bit, vector in person.vectors.items()
+    }
+    return {
+        bit: found
+        for bit, found in proposed(release, one, [person.market], vectors).items()
+        if len(found.recordings)
+    }
 
 
-def proposed(release: Release, block: Listeners, markets: Sequence[str], vectors: Mapping[int, tuple[Any, Any]]) -> dict[int, Proposed]:
+def proposed(
+    release: Release, block: Listeners, markets: Sequence[str], vectors: Mapping[int, tuple[Any, Any]]
+) -> dict[int, Proposed]:
     """What each source that is switched on proposes to a block of listeners, by its bit.
 
     Args:
@@ -136,17 +159,28 @@ def proposed(release: Release, block: Listeners, markets: Sequence[str], vectors
             past = barred(block, new=source.emits == "new")
             asked = (by_user(seeds.user, block.users), seeds.key, seeds.weight)
             made[source.bit] = answered(
-                source, asked, release.lists.get(source.bit, NO_LISTS), past, users=block.idx, k=settings.k, today=block.today)
+                source,
+                asked,
+                release.lists.get(source.bit, NO_LISTS),
+                past,
+                users=block.idx,
+                k=settings.k,
+                today=block.today,
+            )
         elif source.offers is not None:
             made[source.bit] = offered(source, block, settings)
         elif source.bit not in release.spaces:
-            raise ConfigError(f"source {source.name} proposes in its own way, which pools on demand do not know; switch it off, or make it one of lists")
+            raise ConfigError(
+                f"source {source.name} proposes in its own way, which pools on demand do not know; switch it off, or make it one of lists"
+            )
         elif source.bit in vectors:
             made[source.bit] = ranked(release, block, markets, vectors[source.bit], source)
     return made
 
 
-def pool(release: Release, person: Person, unasked: Callable[[Shelf], Any] | None = None) -> dict[str, object]:
+def pool(
+    release: Release, person: Person, unasked: Callable[[Shelf], Any] | None = None
+) -> dict[str, object]:
     """The row of `tables.POOLS` that the batch would write, without what is the same for all; see `pools.build_pool`.
 
     Args:
@@ -156,16 +190,36 @@ def pool(release: Release, person: Person, unasked: Callable[[Shelf], Any] | Non
     offered = np.concatenate([np.empty(0, np.int32), *(one.recordings for one in found.values())])
     bits = rules.HEARD * past.heard + rules.BLOCKED * past.blocked + rules.REFUSED * past.refused
     given = {
-        "masked": [max((int(one.masked[0]) for one in found.values()), default=-1)], "offered_to": [0] * len(found), "source": list(found),
-        "length": [len(one.recordings) for one in found.values()], "offered": offered,
-        "past": [0, len(past.recording)], "recording_idx": past.recording, "plays": past.plays, "last_day": past.last_day, "bits": bits, "weight": past.weight,
+        "masked": [max((int(one.masked[0]) for one in found.values()), default=-1)],
+        "offered_to": [0] * len(found),
+        "source": list(found),
+        "length": [len(one.recordings) for one in found.values()],
+        "offered": offered,
+        "past": [0, len(past.recording)],
+        "recording_idx": past.recording,
+        "plays": past.plays,
+        "last_day": past.last_day,
+        "bits": bits,
+        "weight": past.weight,
     }
     typed = {name: np.asarray(given[name], kind) for name, kind in GIVEN.items()}
     market, by = release.markets[person.market], policy(release.config, release.as_of)
-    return build_pool(offered_to(typed, np.array([person.clean]), (market.bars, market.withheld), release.shelf, by, unasked=unasked), by.request)
+    return build_pool(
+        offered_to(
+            typed,
+            np.array([person.clean]),
+            (market.bars, market.withheld),
+            release.shelf,
+            by,
+            unasked=unasked,
+        ),
+        by.request,
+    )
 
 
-def ranked(release: Release, block: Listeners, markets: Sequence[str], vectors: tuple[Any, Any], source: Source) -> Proposed:
+def ranked(
+    release: Release, block: Listeners, markets: Sequence[str], vectors: tuple[Any, Any], source: Source
+) -> Proposed:
     """As `als.ranked`, of a block; arguments as `proposed` has them."""
     from trackpools.core.selection import unpack
 
@@ -173,23 +227,42 @@ def ranked(release: Release, block: Listeners, markets: Sequence[str], vectors: 
     k_new, k_heard = als.sizes(release.config, settings) if source.bit == als.BIT else (settings.k, 0)
     met, open_ = block.heard | block.closed, block.heard & ~block.closed  # what is refused was heard
     mask, listed = _lists(block, met).pick(rows), _lists(block, open_).pick(rows)
-    groups, group = np.unique([f"{clean:d}{markets[row]}" for row, clean in zip(rows, block.clean[rows], strict=True)], return_inverse=True)
+    groups, group = np.unique(
+        [f"{clean:d}{markets[row]}" for row, clean in zip(rows, block.clean[rows], strict=True)],
+        return_inverse=True,
+    )
     parts: list[list[Any]] = [[], []]
     for stripe in release.spaces[source.bit]:
         whole, y, idx, index = stripe
-        allowed = Allowed(group.astype(np.int32), np.stack([release.allowed(name[1:], name[0] == "1", idx) for name in groups.tolist()]))
+        allowed = Allowed(
+            group.astype(np.int32),
+            np.stack([release.allowed(name[1:], name[0] == "1", idx) for name in groups.tolist()]),
+        )
         effort = ann.Effort(topk.reach, topk.fetch)
-        new = ann.top_k(x, y, idx, mask, k_new, index=index, effort=effort, allowed=allowed, whole=whole) if k_new else None
+        new = (
+            ann.top_k(x, y, idx, mask, k_new, index=index, effort=effort, allowed=allowed, whole=whole)
+            if k_new
+            else None
+        )
         known = _listed(whole, x, listed, k_heard, allowed) if k_heard and len(idx) else None
         parts[0].append(keys_of(new, len(rows), k_new))
         parts[1].append(keys_of(known, len(rows), k_heard))
-    both = [np.sort(np.concatenate(found, axis=1), axis=1)[:, :k] for found, k in zip(parts, (k_new, k_heard), strict=True)]
+    both = [
+        np.sort(np.concatenate(found, axis=1), axis=1)[:, :k]
+        for found, k in zip(parts, (k_new, k_heard), strict=True)
+    ]
     keys = np.sort(np.concatenate(both, axis=1), axis=1)
-    row, idx, score = np.empty(keys.size, np.int64), np.empty(keys.size, np.int32), np.empty(keys.size, np.float32)
+    row, idx, score = (
+        np.empty(keys.size, np.int64),
+        np.empty(keys.size, np.int32),
+        np.empty(keys.size, np.float32),
+    )
     found = unpack(keys, keys.shape[1], 0, 0, row, idx, score)
     masked = np.zeros(block.users, np.int32)
     masked[rows] = np.diff(mask.offsets) - np.diff(listed.offsets)
-    return Proposed(np.searchsorted(rows[row[:found]], np.arange(block.users + 1)), idx[:found], score[:found], masked)
+    return Proposed(
+        np.searchsorted(rows[row[:found]], np.arange(block.users + 1)), idx[:found], score[:found], masked
+    )
 
 
 def _lists(block: Listeners, kept: Any) -> Ragged:

@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-PIECE = 2**25  # bytes of rows that a task packs at a time; more makes fewer, larger rows where users lie scattered
+PIECE = (
+    2**25
+)  # bytes of rows that a task packs at a time; more makes fewer, larger rows where users lie scattered
 HASHES = 2**31  # of an int32 idx
 FIBONACCI = 1_327_217_885  # odd, next to HASHES / golden ratio: neighbours end far from each other
 Longs = NDArray[np.int64]
@@ -42,7 +44,11 @@ class Blocks:
     @property
     def column(self) -> Column:
         """Of the column `user_idx`, long."""
-        place = F.col("user_idx") if self.few is None else F.col("user_idx").cast("long") * F.lit(FIBONACCI) % F.lit(HASHES)
+        place = (
+            F.col("user_idx")
+            if self.few is None
+            else F.col("user_idx").cast("long") * F.lit(FIBONACCI) % F.lit(HASHES)
+        )
         return F.floor(place / F.lit(self._width))
 
     def of(self, idx: NDArray[np.int32]) -> Longs:
@@ -117,7 +123,11 @@ def _bytes(name: str, column: Any, kind: Any, order: Longs | None, bounds: Longs
 
 def binaries(data: NDArray[Any], ends: Longs) -> Any:
     """An Arrow array of the bytes of `data` between `ends` [rows + 1]."""
-    return pa.BinaryArray.from_buffers(pa.binary(), len(ends) - 1, [None, pa.py_buffer(ends.astype(np.int32)), pa.py_buffer(np.ascontiguousarray(data))])
+    return pa.BinaryArray.from_buffers(
+        pa.binary(),
+        len(ends) - 1,
+        [None, pa.py_buffer(ends.astype(np.int32)), pa.py_buffer(np.ascontiguousarray(data))],
+    )
 
 
 def _flat(column: Any) -> tuple[NDArray[np.uint8], Longs]:

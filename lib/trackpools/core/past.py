@@ -14,8 +14,14 @@ from trackpools.core.weights import as_of_factor
 
 # columns of `interactions`, and what they are where there is nothing: NaN and NEVER stand for null
 BLANK: dict[str, tuple[Any, Any]] = {
-    "mass": (np.float64, 0.0), "counted": (np.int64, 0), "rated": (np.float64, np.nan), "plays": (np.int64, 0), "first_day": (np.int64, NEVER),
-    "last_day": (np.int64, NEVER), "likes": (np.int64, 0), "blocked": (np.bool_, False),
+    "mass": (np.float64, 0.0),
+    "counted": (np.int64, 0),
+    "rated": (np.float64, np.nan),
+    "plays": (np.int64, 0),
+    "first_day": (np.int64, NEVER),
+    "last_day": (np.int64, NEVER),
+    "likes": (np.int64, 0),
+    "blocked": (np.bool_, False),
 }
 
 
@@ -55,13 +61,21 @@ class Past:
         disliked = rows["likes"] < 0
         timed = np.log1p(rows["mass"] * as_of_factor(as_of, config.weights) / config.weights.saturation)
         liked = np.nan_to_num(rows["rated"]) + np.maximum(rows["likes"], 0)
-        weight = np.where(rows["blocked"] | disliked, 0.0, timed + np.log1p(rows["counted"].astype(np.float64)) + liked)
+        weight = np.where(
+            rows["blocked"] | disliked, 0.0, timed + np.log1p(rows["counted"].astype(np.float64)) + liked
+        )
         today = day_number(as_of.date())
         recently = (rows["last_day"] == NEVER) | (today - rows["last_day"] < config.rules.heard_days)
         refused = {"mark": False, "only": False, "exclude": True, "not_within": recently}[config.pools.heard]
         return Past(
-            recording=rows["recording"], plays=np.minimum(rows["plays"] + rows["counted"], SHORT_MAX), first_day=rows["first_day"], last_day=rows["last_day"],
-            weight=weight.astype(np.float32), heard=heard, blocked=rows["blocked"] | (disliked & config.rules.block_disliked), refused=heard & refused,
+            recording=rows["recording"],
+            plays=np.minimum(rows["plays"] + rows["counted"], SHORT_MAX),
+            first_day=rows["first_day"],
+            last_day=rows["last_day"],
+            weight=weight.astype(np.float32),
+            heard=heard,
+            blocked=rows["blocked"] | (disliked & config.rules.block_disliked),
+            refused=heard & refused,
         )
 
 
@@ -71,8 +85,12 @@ def _columns(interactions: Any) -> dict[str, Any]:
     for name, (kind, blank) in BLANK.items():
         column = rows[name]
         days = name in {"first_day", "last_day"}
-        numbers = (column.cast("int32") if days else column.cast("double") if name == "rated" else column).fill_null(blank)
-        made[name] = numbers.to_numpy(zero_copy_only=False).astype(kind) if len(numbers) else np.empty(0, kind)
+        numbers = (
+            column.cast("int32") if days else column.cast("double") if name == "rated" else column
+        ).fill_null(blank)
+        made[name] = (
+            numbers.to_numpy(zero_copy_only=False).astype(kind) if len(numbers) else np.empty(0, kind)
+        )
     return made
 
 
@@ -86,7 +104,9 @@ def _with(rows: dict[str, Any], events: Sequence[Event], config: Config) -> dict
     for event in events:
         at, day = int(np.searchsorted(rows["recording"], event.recording)), day_number(event.day)
         rows["plays"][at] += 1
-        rows["mass"][at] += event.completed * 2.0 ** ((event.day - config.weights.landmark).days / config.weights.half_life_days)
+        rows["mass"][at] += event.completed * 2.0 ** (
+            (event.day - config.weights.landmark).days / config.weights.half_life_days
+        )
         rows["last_day"][at] = max(rows["last_day"][at], day)
         rows["first_day"][at] = day if rows["first_day"][at] == NEVER else min(rows["first_day"][at], day)
     return rows

@@ -161,22 +161,47 @@ def build_pools(candidates: Candidates, request: PoolRequest) -> Pools:
     ends, quota = c.ends(), request.blend == "quota"
     share = np.asarray(request.weights)[c.source] / (c.rank if quota else request.rrf_k + c.rank)
     most = int(np.minimum(np.diff(ends), settings.k + settings.reserve).sum())
-    (score, propensity), (sources, first, main) = np.empty((2, most), np.float32), np.empty((3, most), np.int64)
+    (score, propensity), (sources, first, main) = (
+        np.empty((2, most), np.float32),
+        np.empty((3, most), np.int64),
+    )
     size, reserved, emitted = np.empty((3, users), np.int64)
-    made = Made(score, propensity, sources, first, main, size, reserved, emitted, np.zeros((users, len(RULES)), np.int64))
+    made = Made(
+        score,
+        propensity,
+        sources,
+        first,
+        main,
+        size,
+        reserved,
+        emitted,
+        np.zeros((users, len(RULES)), np.int64),
+    )
     facts = Facts(*(getattr(c.shelf, name) for name in Facts._fields))
-    count = blend(ends, Flat(c.recording, c.source, c.rank, share, c.flags, c.heard), facts, c.tastes, settings, made)
+    count = blend(
+        ends, Flat(c.recording, c.source, c.rank, share, c.flags, c.heard), facts, c.tastes, settings, made
+    )
     first, main = first[:count], main[:count]
     plays, carrier = c.plays[first], c.source[main]
     # what is new is explained by its rank in the source that carried it, what was heard by its plays: so do the sources' sentences
     played = c.heard[first] & (plays > 0)  # what is known by a rating alone has no plays to tell of
     both = Picks(
-        offsets=np.empty(0, np.int64), recording=c.recording[first], score=score[:count], sources=sources[:count], reason=2 * carrier + played,
-        reason_arg=np.where(played, plays, c.rank[main]), plays=plays, last_day=c.last_day[first], propensity=propensity[:count],
+        offsets=np.empty(0, np.int64),
+        recording=c.recording[first],
+        score=score[:count],
+        sources=sources[:count],
+        reason=2 * carrier + played,
+        reason_arg=np.where(played, plays, c.rank[main]),
+        plays=plays,
+        last_day=c.last_day[first],
+        propensity=propensity[:count],
     )
     in_pool = np.repeat(np.tile([True, False], users), np.stack([size, reserved], axis=1).ravel())
     return Pools(
-        picks=both.some(in_pool, size), reserve=both.some(~in_pool, reserved), emitted=emitted, drops=made.drops,
+        picks=both.some(in_pool, size),
+        reserve=both.some(~in_pool, reserved),
+        emitted=emitted,
+        drops=made.drops,
         shortfall=_shortfalls(size, made.drops, c, request.k),
     )
 
@@ -187,9 +212,18 @@ def _settings(request: PoolRequest) -> Any:
     bit, slots = request.explore or (-1, 0)
     floor_slots = int(request.k * request.floor_share) if request.floor > 0 else 0
     return Settings(
-        k=request.k, reserve=math.ceil(request.k * request.reserve), quota=request.blend == "quota", original=request.versions == "original",
-        mmr=float(request.mmr), calibration=float(request.calibration), floor=request.floor, floor_slots=floor_slots,
-        artist_cap=request.artist_cap, album_cap=request.album_cap, explore_bit=bit, explore_slots=slots,
+        k=request.k,
+        reserve=math.ceil(request.k * request.reserve),
+        quota=request.blend == "quota",
+        original=request.versions == "original",
+        mmr=float(request.mmr),
+        calibration=float(request.calibration),
+        floor=request.floor,
+        floor_slots=floor_slots,
+        artist_cap=request.artist_cap,
+        album_cap=request.album_cap,
+        explore_bit=bit,
+        explore_slots=slots,
     )
 
 
@@ -202,7 +236,13 @@ def _shortfalls(size: Ints, drops: Ints, c: Candidates, k: int) -> list[str]:
     names = []
     for row, got in zip(taken, size, strict=True):
         short = k - got
-        names.append("" if short <= 0 else RULES[int(row[:BELOW_CUT].argmax())] if row[:BELOW_CUT].sum() >= short else CATALOGUE)
+        names.append(
+            ""
+            if short <= 0
+            else RULES[int(row[:BELOW_CUT].argmax())]
+            if row[:BELOW_CUT].sum() >= short
+            else CATALOGUE
+        )
     return names
 
 
@@ -218,12 +258,21 @@ def build_pool(candidates: Candidates, request: PoolRequest) -> dict[str, object
     drops = {name: int(n) for name, n in zip(RULES, p.drops[0], strict=True) if n}
     pool = _rows(p.picks)
     shortfall = {"wanted": request.k, "got": len(pool), "rule": p.shortfall[0]} if p.shortfall[0] else None
-    return {"candidates": pool, "reserve": _rows(p.reserve), "drops": drops, "emitted": int(p.emitted[0]), "shortfall": shortfall}
+    return {
+        "candidates": pool,
+        "reserve": _rows(p.reserve),
+        "drops": drops,
+        "emitted": int(p.emitted[0]),
+        "shortfall": shortfall,
+    }
 
 
 def _rows(picks: Picks) -> list[dict[str, Any]]:
     names = [f.name for f in fields(picks)][1:]
-    rows = [dict(zip(names, values, strict=True)) for values in zip(*(getattr(picks, name).tolist() for name in names), strict=True)]
+    rows = [
+        dict(zip(names, values, strict=True))
+        for values in zip(*(getattr(picks, name).tolist() for name in names), strict=True)
+    ]
     for row in rows:
         row["last_day"] = None if row["last_day"] < 0 else row["last_day"]
     return rows

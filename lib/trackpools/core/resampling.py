@@ -54,7 +54,9 @@ def _mixed(users: Any, draws: int, seed: int) -> Any:
     """uint64 [draws, users], a hash of each pair: the finaliser of SplitMix64 (Steele et al. 2014)."""
     with np.errstate(over="ignore"):
         z = np.asarray(users).astype(np.uint64)[None] * np.uint64(0x9E3779B97F4A7C15)
-        z = z + (np.arange(draws, dtype=np.uint64)[:, None] + np.uint64(seed) * np.uint64(1_000_003)) * np.uint64(0xD1B54A32D192ED03)
+        z = z + (
+            np.arange(draws, dtype=np.uint64)[:, None] + np.uint64(seed) * np.uint64(1_000_003)
+        ) * np.uint64(0xD1B54A32D192ED03)
         z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
         return z ^ (z >> np.uint64(31))
@@ -64,17 +66,26 @@ def drawn(users: Any, draws: int, seed: int) -> tuple[Floats, Floats]:
     """([draws, users] Poisson(1) weights, as many signs): of two bits apart of one hash."""
     z = _mixed(users, draws, seed)
     share = (z >> np.uint64(11)).astype(np.float64) * 2.0**-53
-    return np.searchsorted(LADDER, share, side="right").astype(np.float64), np.where(z & np.uint64(1), 1.0, -1.0)
+    return np.searchsorted(LADDER, share, side="right").astype(np.float64), np.where(
+        z & np.uint64(1), 1.0, -1.0
+    )
 
 
-def resampled(values: DataFrame, columns: Sequence[str], *, draws: int = DRAWS, seed: int = SEED) -> DataFrame:
+def resampled(
+    values: DataFrame, columns: Sequence[str], *, draws: int = DRAWS, seed: int = SEED
+) -> DataFrame:
     """Partial sums, a row a partition, for `total`.
 
     Args:
         values: `user_idx` and a double a column, a row a user; a null counts as no user in that column.
     """
-    schema = values.select(F.col("user_idx").cast("long").alias("user_idx"), *(F.col(name).cast("double").alias(name) for name in columns))
-    return schema.mapInArrow(_summed(list(columns), draws, seed), ", ".join(f"{name} binary" for name in SUMS))
+    schema = values.select(
+        F.col("user_idx").cast("long").alias("user_idx"),
+        *(F.col(name).cast("double").alias(name) for name in columns),
+    )
+    return schema.mapInArrow(
+        _summed(list(columns), draws, seed), ", ".join(f"{name} binary" for name in SUMS)
+    )
 
 
 def _sums(users: Any, values: Floats, draws: int, seed: int) -> tuple[Floats, Floats, Floats, Floats]:
@@ -94,15 +105,21 @@ def _summed(columns: list[str], draws: int, seed: int) -> Callable[[Iterator[Any
                 told = np.stack([part[name].to_numpy(zero_copy_only=False) for name in columns], axis=1)
                 more = _sums(part["user_idx"].to_numpy(), told, draws, seed)
                 parts = [one + other for one, other in zip(parts, more, strict=True)]
-        yield pa.RecordBatch.from_pydict({name: pa.array([data.tobytes()], pa.binary()) for name, data in zip(SUMS, parts, strict=True)})
+        yield pa.RecordBatch.from_pydict(
+            {name: pa.array([data.tobytes()], pa.binary()) for name, data in zip(SUMS, parts, strict=True)}
+        )
 
     return run
 
 
 def total(parts: Any, columns: int) -> Resampled:
     """Of the collected Arrow table of `resampled`."""
+
     def added(name: str) -> Floats:
-        sums: Floats = np.sum([np.frombuffer(one.as_buffer()).reshape(-1, columns) for one in parts[name].combine_chunks()], axis=0)
+        sums: Floats = np.sum(
+            [np.frombuffer(one.as_buffer()).reshape(-1, columns) for one in parts[name].combine_chunks()],
+            axis=0,
+        )
         return sums
 
     return _means(*(added(name) for name in SUMS))

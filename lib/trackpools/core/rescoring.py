@@ -16,7 +16,18 @@ def beyond(z: Any) -> Any:
 
 
 @njit(nogil=True, cache=True)
-def rescore(x: Any, y: Any, found: Any, offsets: Any, masked: Any, met: Any, seen: Any, columns: Any, best: Any, missed: Any) -> None:
+def rescore(
+    x: Any,
+    y: Any,
+    found: Any,
+    offsets: Any,
+    masked: Any,
+    met: Any,
+    seen: Any,
+    columns: Any,
+    best: Any,
+    missed: Any,
+) -> None:
     """The best of the columns found for each row that are not masked, by exact score, ties to the lower column.
 
     Args:
@@ -52,5 +63,7 @@ def rescore(x: Any, y: Any, found: Any, offsets: Any, masked: Any, met: Any, see
         if got == k and found[u, -1] >= 0:
             mean = total / many
             error = np.sqrt(max(squares / many - mean * mean, 0.0)) + 1e-30
-            near = np.sum(seen[u] <= seen[u, -1] + error)  # what was not found lies at least as densely below the last as these above it
+            near = np.sum(
+                seen[u] <= seen[u, -1] + error
+            )  # what was not found lies at least as densely below the last as these above it
             missed[u] = near * beyond((best[u, k - 1] - seen[u, -1] - mean) / error) / k

@@ -15,8 +15,19 @@ from trackpools.core.weights import positive_weight
 # position is the bit in `flags` and so the order, which is published. `flags` binds those before `duplicate`; the rest depends on what else
 # a user is offered, and the blend binds it
 RULES = (
-    "taken_down", "rights", "explicit", "blocked", "heard", "request", "few_listeners", "bot_inflated", "functional",
-    "duplicate", "artist_cap", "album_cap", "below_cut",
+    "taken_down",
+    "rights",
+    "explicit",
+    "blocked",
+    "heard",
+    "request",
+    "few_listeners",
+    "bot_inflated",
+    "functional",
+    "duplicate",
+    "artist_cap",
+    "album_cap",
+    "below_cut",
 )
 BIT = {name: 1 << bit for bit, name in enumerate(RULES)}
 BELOW_CUT = len(RULES) - 1
@@ -52,7 +63,9 @@ def is_heard() -> Column:
     return (F.col("plays") > 0) | (F.col("counted") > 0) | F.col("rated").isNotNull()
 
 
-def history(interactions: DataFrame, *, heard: str, rules: RulesConfig, weights: WeightsConfig, as_of: datetime) -> DataFrame:
+def history(
+    interactions: DataFrame, *, heard: str, rules: RulesConfig, weights: WeightsConfig, as_of: datetime
+) -> DataFrame:
     """What the rules and the blend need to know of user × recording.
 
     Returns:
@@ -60,26 +73,39 @@ def history(interactions: DataFrame, *, heard: str, rules: RulesConfig, weights:
         refused boolean`; refused is the verdict of the heard policy on a recording that was heard.
     """
     recently = F.coalesce(F.datediff(F.lit(as_of.date()), F.col("last_day")) < rules.heard_days, F.lit(True))
-    refused = {"mark": F.lit(False), "only": F.lit(False), "exclude": F.lit(True), "not_within": recently}[heard]
+    refused = {"mark": F.lit(False), "only": F.lit(False), "exclude": F.lit(True), "not_within": recently}[
+        heard
+    ]
     disliked = F.lit(rules.block_disliked) & (F.col("likes") < 0)
     return interactions.select(
-        "user_idx", "recording_idx",
+        "user_idx",
+        "recording_idx",
         F.least(F.col("plays") + F.col("counted"), F.lit(SHORT_MAX)).cast("short").alias("plays"),
-        F.unix_date("first_day").alias("first_day"), F.unix_date("last_day").alias("last_day"),
+        F.unix_date("first_day").alias("first_day"),
+        F.unix_date("last_day").alias("last_day"),
         positive_weight(as_of, weights).cast("float").alias("weight"),
-        is_heard().alias("heard"), (F.col("blocked") | disliked).alias("blocked"), (is_heard() & refused).alias("refused"),
+        is_heard().alias("heard"),
+        (F.col("blocked") | disliked).alias("blocked"),
+        (is_heard() & refused).alias("refused"),
     )
 
 
 def history_bits() -> Column:
     """HEARD, BLOCKED and REFUSED of a row of `history`, as a byte."""
-    heard, blocked, refused = (F.when(F.col(name), bit).otherwise(0) for name, bit in (("heard", HEARD), ("blocked", BLOCKED), ("refused", REFUSED)))
+    heard, blocked, refused = (
+        F.when(F.col(name), bit).otherwise(0)
+        for name, bit in (("heard", HEARD), ("blocked", BLOCKED), ("refused", REFUSED))
+    )
     return (heard + blocked + refused).cast("byte")
 
 
 def bars() -> Column:
     """Bitmap int of what bars a card from everybody in its market, bits as in RULES; `explicit` for who wants clean tracks only."""
-    bound = {"taken_down": ~F.col("available"), "rights": F.col("track_id").isNull(), "explicit": F.col("clean_track_id").isNull()}
+    bound = {
+        "taken_down": ~F.col("available"),
+        "rights": F.col("track_id").isNull(),
+        "explicit": F.col("clean_track_id").isNull(),
+    }
     bits = [F.when(bound[name], 1 << RULES.index(name)).otherwise(0) for name in BARS]
     return sum(bits[1:], bits[0])
 
@@ -90,7 +116,9 @@ def barred_first() -> list[Column]:
     return [(lowest == (1 << bit)) if name in BARS else F.lit(False) for bit, name in enumerate(RULES)]
 
 
-def flags(barred: Bytes, clean: Flags, past: Bytes, below: Longs, *, heard: str, unasked: Flags | None = None) -> Longs:
+def flags(
+    barred: Bytes, clean: Flags, past: Bytes, below: Longs, *, heard: str, unasked: Flags | None = None
+) -> Longs:
     """Bitmap of the rules that bind, for each candidate.
 
     A rule that needs what is unknown binds: a candidate without a card in the market has no rights there.
@@ -120,7 +148,11 @@ def below_standard(shelf: Shelf, recordings: Longs, past: Bytes, standards: Stan
     marks = shelf.marks[recordings[on]]
     on, marks = on[marks & KNOWN > 0], marks[marks & KNOWN > 0]
     one = recordings[on]
-    few = (shelf.listeners[one] < standards.min_listeners) & (past[on] & HEARD == 0) & (shelf.released[one] <= standards.new_after)
+    few = (
+        (shelf.listeners[one] < standards.min_listeners)
+        & (past[on] & HEARD == 0)
+        & (shelf.released[one] <= standards.new_after)
+    )
     found[on] = few * BIT["few_listeners"] | (marks & INFLATED > 0) * BIT["bot_inflated"]
     if not standards.functional:
         found[on] |= (marks & FUNCTIONAL > 0) * BIT["functional"]

@@ -128,7 +128,9 @@ def tighten(values: Any, columns: Any, count: Any, width: int) -> Any:
 
 
 @njit(nogil=True, cache=True, fastmath={"nnan", "nsz"})  # else a maximum is a branch
-def keep(scores: Any, hidden: Any, first: int, width: int, cuts: Any, counts: Any, values: Any, columns: Any) -> None:
+def keep(
+    scores: Any, hidden: Any, first: int, width: int, cuts: Any, counts: Any, values: Any, columns: Any
+) -> None:
     """Add the scores of a tile that reach the cut of their row to what the row kept.
 
     Args:
@@ -144,7 +146,13 @@ def keep(scores: Any, hidden: Any, first: int, width: int, cuts: Any, counts: An
         flat[hidden[f]] = MASKED
     maxima, reaching = np.empty(LANES, np.float32), np.empty(LANES + 1, np.uint64)
     for u in range(len(scores)):
-        row, cut, count, own_values, own_columns = scores[u], cuts[u], np.uint64(counts[u]), values[u], columns[u]
+        row, cut, count, own_values, own_columns = (
+            scores[u],
+            cuts[u],
+            np.uint64(counts[u]),
+            values[u],
+            columns[u],
+        )
         for c in range(LANES):
             best = row[c]
             for i in range(1, TILE // LANES):
@@ -171,7 +179,9 @@ def keep(scores: Any, hidden: Any, first: int, width: int, cuts: Any, counts: An
 
 
 @njit(nogil=True, cache=True)
-def rescore(x: Any, y: Any, names: Any, width: int, cuts: Any, counts: Any, values: Any, columns: Any, keys: Any) -> int:
+def rescore(
+    x: Any, y: Any, names: Any, width: int, cuts: Any, counts: Any, values: Any, columns: Any, keys: Any
+) -> int:
     """`exact_keys` of what each row kept, once more tightened, to `keys` int64 [rows, width + SPARE]; returns the most a row has."""
     most = 0
     for u in range(len(x)):

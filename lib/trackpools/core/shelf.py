@@ -20,11 +20,35 @@ MOST_TAGS = 2**31 - 1001  # what is above is for other charts, see sources/keys.
 Array = NDArray[Any]
 # numbers a recording: type, and how many
 COLUMNS: Mapping[str, tuple[Any, int]] = {
-    "song": (np.int32, 1), "artist": (np.int32, 1), "album": (np.int32, 1), "listeners": (np.int32, 1), "released": (np.int32, 1), "tags": (np.int32, TAGS),
-    "decade": (np.uint8, 1), "tempo": (np.uint8, 1), "group": (np.uint8, 1), "band": (np.uint8, 1), "marks": (np.uint8, 1), "sketch": (np.int8, AXES),
+    "song": (np.int32, 1),
+    "artist": (np.int32, 1),
+    "album": (np.int32, 1),
+    "listeners": (np.int32, 1),
+    "released": (np.int32, 1),
+    "tags": (np.int32, TAGS),
+    "decade": (np.uint8, 1),
+    "tempo": (np.uint8, 1),
+    "group": (np.uint8, 1),
+    "band": (np.uint8, 1),
+    "marks": (np.uint8, 1),
+    "sketch": (np.int8, AXES),
 }
-FACTS = ("recording_idx", "song", "artist", "album", "listeners", "released", "tags", "decade", "tempo_band", "tag_group", "popularity_band",
-         "inflated", "functional", "sketch")
+FACTS = (
+    "recording_idx",
+    "song",
+    "artist",
+    "album",
+    "listeners",
+    "released",
+    "tags",
+    "decade",
+    "tempo_band",
+    "tag_group",
+    "popularity_band",
+    "inflated",
+    "functional",
+    "sketch",
+)
 INFLATED, FUNCTIONAL, KNOWN = 1, 2, 4  # marks
 OWN = ("song", "artist", "album")  # of a recording that nobody knows: its own number
 UNRELEASED = -(2**31)  # day of release that nobody knows
@@ -63,8 +87,13 @@ class Shelf:
     @staticmethod
     def blank(size: int) -> "Shelf":
         """Of so many recordings that nobody knows."""
-        made = {name: np.zeros((size, width) if width > 1 else size, kind) for name, (kind, width) in COLUMNS.items()}
-        made |= {name: np.arange(size, dtype=np.int32) for name in OWN} | {"released": np.full(size, UNRELEASED, np.int32)}
+        made = {
+            name: np.zeros((size, width) if width > 1 else size, kind)
+            for name, (kind, width) in COLUMNS.items()
+        }
+        made |= {name: np.arange(size, dtype=np.int32) for name in OWN} | {
+            "released": np.full(size, UNRELEASED, np.int32)
+        }
         return Shelf(**made)
 
     @staticmethod
@@ -93,7 +122,11 @@ class Shelf:
         beyond = recordings >= len(self)
         if not beyond.any():
             return Shelf(**{f.name: getattr(self, f.name)[recordings] for f in fields(self)})
-        known = Shelf(**{f.name: getattr(self, f.name)[np.where(beyond, 0, recordings)] for f in fields(self)}) if len(self) else Shelf.blank(len(recordings))
+        known = (
+            Shelf(**{f.name: getattr(self, f.name)[np.where(beyond, 0, recordings)] for f in fields(self)})
+            if len(self)
+            else Shelf.blank(len(recordings))
+        )
         blank = Shelf.blank(len(recordings))
         for f in fields(self):
             getattr(known, f.name)[beyond] = getattr(blank, f.name)[beyond]
@@ -107,7 +140,9 @@ def packed_shelf(facts: DataFrame) -> DataFrame:
     stripe = F.floor(F.col("recording_idx") / STRIPE).cast("int").alias("stripe")
     schema = ", ".join(["stripe int", "place binary", *(f"{name} binary" for name in COLUMNS)])
     packed = facts.select(stripe, *FACTS).groupBy("stripe").applyInArrow(_pack, schema)
-    return packed.groupBy().agg(F.array_sort(F.collect_list(F.struct("stripe", "place", *COLUMNS))).alias("shelf"))
+    return packed.groupBy().agg(
+        F.array_sort(F.collect_list(F.struct("stripe", "place", *COLUMNS))).alias("shelf")
+    )
 
 
 def tag_code(tag: Column) -> Column:
@@ -122,17 +157,27 @@ def code_of_tag(tag: str) -> int:
 
 def codes(facts: Any) -> dict[str, Array]:
     """The columns of COLUMNS from an Arrow table of `recording_facts`, in its order."""
+
     def numbers(name: str, blank: int) -> Any:
         if name not in facts.schema.names:  # of a release that was made before there was such a column
             return np.full(len(facts), blank)
         return np.asarray(facts[name].fill_null(blank), np.int64)
 
     decade = numbers("decade", 0)
-    marks = KNOWN + INFLATED * np.asarray(facts["inflated"].cast(pa.int8())) + FUNCTIONAL * np.asarray(facts["functional"].is_valid().cast(pa.int8()))
+    marks = (
+        KNOWN
+        + INFLATED * np.asarray(facts["inflated"].cast(pa.int8()))
+        + FUNCTIONAL * np.asarray(facts["functional"].is_valid().cast(pa.int8()))
+    )
     made = {name: np.asarray(facts[name]) for name in ("song", "artist", "album", "listeners")} | {
-        "released": np.asarray(facts["released"].cast(pa.int32()).fill_null(UNRELEASED)), "tags": _tags(facts["tags"]),
-        "decade": np.where((decade >= 1900) & (decade <= 2150), (decade - 1900) // 10 + 1, 0), "tempo": numbers("tempo_band", -1) + 1,
-        "group": numbers("tag_group", 0), "band": numbers("popularity_band", -1) + 1, "marks": marks, "sketch": _sketches(facts["sketch"]),
+        "released": np.asarray(facts["released"].cast(pa.int32()).fill_null(UNRELEASED)),
+        "tags": _tags(facts["tags"]),
+        "decade": np.where((decade >= 1900) & (decade <= 2150), (decade - 1900) // 10 + 1, 0),
+        "tempo": numbers("tempo_band", -1) + 1,
+        "group": numbers("tag_group", 0),
+        "band": numbers("popularity_band", -1) + 1,
+        "marks": marks,
+        "sketch": _sketches(facts["sketch"]),
     }
     return {name: made[name].astype(kind) for name, (kind, _) in COLUMNS.items()}
 
@@ -143,7 +188,10 @@ def _tags(column: Any) -> Array:
     sizes = np.asarray(lists.value_lengths().fill_null(0), np.int64)
     told = lists.flatten().dictionary_encode()
     names = np.array([code_of_tag(tag) for tag in told.dictionary.to_pylist()], np.int32)
-    row, place = np.repeat(np.arange(len(sizes)), sizes), np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    row, place = (
+        np.repeat(np.arange(len(sizes)), sizes),
+        np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes),
+    )
     made = np.zeros((len(sizes), TAGS), np.int32)
     some = place < TAGS
     made[row[some], place[some]] = names[np.asarray(told.indices)[some]]
@@ -160,7 +208,10 @@ def _sketches(column: Any) -> Array:
 def _pack(rows: Any) -> Any:
     made = {"place": np.asarray(rows["recording_idx"]) % STRIPE} | codes(rows)
     kinds = {"place": np.int32} | {name: kind for name, (kind, _) in COLUMNS.items()}
-    return pa.table({"stripe": rows["stripe"][:1]} | {name: pa.array([data.astype(kinds[name]).tobytes()], pa.binary()) for name, data in made.items()})
+    return pa.table(
+        {"stripe": rows["stripe"][:1]}
+        | {name: pa.array([data.astype(kinds[name]).tobytes()], pa.binary()) for name, data in made.items()}
+    )
 
 
 def with_shelf(rows: DataFrame, shelf: DataFrame) -> DataFrame:
@@ -190,5 +241,7 @@ class Reader:
         if told.null_count == 0:
             self._shelf = Shelf.of(told.flatten())
         if self._shelf is None:
-            raise ValueError("the first row of a task brought no shelf; nothing may move rows between with_shelf and mapInArrow")
+            raise ValueError(
+                "the first row of a task brought no shelf; nothing may move rows between with_shelf and mapInArrow"
+            )
         return self._shelf

@@ -12,7 +12,11 @@ from trackpools.core.selection import key, score_of
 @njit(nogil=True, cache=True)
 def lot(user: int, recording: int, day: int) -> Any:
     """A number in (0, 1) that is drawn for a user, a recording and a day; the mixing steps of SplitMix64 (Steele et al. 2014)."""
-    z = np.uint64(user) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(recording) * np.uint64(0xD1B54A32D192ED03) + np.uint64(day)
+    z = (
+        np.uint64(user) * np.uint64(0x9E3779B97F4A7C15)
+        + np.uint64(recording) * np.uint64(0xD1B54A32D192ED03)
+        + np.uint64(day)
+    )
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     z ^= z >> np.uint64(31)

@@ -10,8 +10,13 @@ from trackpools.core.decode import named
 from trackpools.errors import ConfigError, StoppedError
 
 KINDS = {
-    "all": "everything", "market": "a market group, as in track_cards", "model": "a model_version, as in releases", "source": "a candidate source",
-    "label": "a label of tracks", "artist": "an artist id or name of tracks", "track": "a track id",
+    "all": "everything",
+    "market": "a market group, as in track_cards",
+    "model": "a model_version, as in releases",
+    "source": "a candidate source",
+    "label": "a label of tracks",
+    "artist": "an artist id or name of tracks",
+    "track": "a track id",
 }
 ALL = "*"  # the value of `all`
 RULE = "switched_off"  # in drops and shortfalls, as the rules of a pool
@@ -24,9 +29,13 @@ def require_known(kind: str, value: str) -> None:
         ConfigError: for a kind that nobody knows, or a value that is empty, or any of `all`.
     """
     if kind not in KINDS:
-        raise ConfigError(f"no switch is of kind {kind!r:.40}; there are: {', '.join(f'{name} ({what})' for name, what in KINDS.items())}")
+        raise ConfigError(
+            f"no switch is of kind {kind!r:.40}; there are: {', '.join(f'{name} ({what})' for name, what in KINDS.items())}"
+        )
     if not value.strip() or (kind == "all" and value != ALL):
-        raise ConfigError(f"a switch of kind {kind} needs {'no value' if kind == 'all' else 'the value that it is about'}; got {value!r:.40}")
+        raise ConfigError(
+            f"a switch of kind {kind} needs {'no value' if kind == 'all' else 'the value that it is about'}; got {value!r:.40}"
+        )
 
 
 @dataclass(frozen=True)
@@ -50,9 +59,16 @@ class Off:
         Raises:
             StoppedError: naming the switch.
         """
-        bound = [f"{kind} {value}" for kind, value in (("all", ALL), ("model", model_version), ("market", market)) if (kind, value) in self.pairs]
+        bound = [
+            f"{kind} {value}"
+            for kind, value in (("all", ALL), ("model", model_version), ("market", market))
+            if (kind, value) in self.pairs
+        ]
         if bound:
-            raise StoppedError("serving is switched off; `trackpools switch list` says since when and why, `trackpools switch on …` lifts it", bound)
+            raise StoppedError(
+                "serving is switched off; `trackpools switch list` says since when and why, `trackpools switch on …` lifts it",
+                bound,
+            )
 
     def sources(self, dictionary: Mapping[str, str]) -> int:
         """Bitmap of the sources that are off, in a release's bits."""
@@ -68,15 +84,32 @@ def withheld(cards: DataFrame, tracks: DataFrame, off: Off) -> DataFrame:
     """
     if "label" not in tracks.columns:  # of an older trackpools
         tracks = tracks.withColumn("label", F.lit(None).cast("string"))
-    artists, theirs = F.array(*(F.lit(one) for one in off["artist"])).cast("array<string>"), F.coalesce("artist_ids", F.array().cast("array<string>"))
-    named = F.coalesce("artist_names", F.array().cast("array<string>"))  # an id made of a name is told nowhere
-    bound = tracks.where(F.arrays_overlap(theirs, artists) | F.arrays_overlap(named, artists) | F.coalesce(F.col("label").isin(*off["label"]), F.lit(False)))
-    played = cards.select("market", "recording_idx", F.explode(F.array("track_id", "clean_track_id")).alias("track_id"))
+    artists, theirs = (
+        F.array(*(F.lit(one) for one in off["artist"])).cast("array<string>"),
+        F.coalesce("artist_ids", F.array().cast("array<string>")),
+    )
+    named = F.coalesce(
+        "artist_names", F.array().cast("array<string>")
+    )  # an id made of a name is told nowhere
+    bound = tracks.where(
+        F.arrays_overlap(theirs, artists)
+        | F.arrays_overlap(named, artists)
+        | F.coalesce(F.col("label").isin(*off["label"]), F.lit(False))
+    )
+    played = cards.select(
+        "market", "recording_idx", F.explode(F.array("track_id", "clean_track_id")).alias("track_id")
+    )
     known = played.join(F.broadcast(bound.select("track_id", F.lit(True).alias("_off"))), "track_id", "left")
-    return known.where(F.col("_off") | F.col("track_id").isin(*off["track"])).groupBy("market").agg(F.collect_set("recording_idx").alias("gone"))
+    return (
+        known.where(F.col("_off") | F.col("track_id").isin(*off["track"]))
+        .groupBy("market")
+        .agg(F.collect_set("recording_idx").alias("gone"))
+    )
 
 
-def served(pools: DataFrame, listeners: DataFrame, gone: DataFrame, off: Off, dictionary: Mapping[str, str]) -> DataFrame:
+def served(
+    pools: DataFrame, listeners: DataFrame, gone: DataFrame, off: Off, dictionary: Mapping[str, str]
+) -> DataFrame:
     """The pools without what is off, filled from their reserves as far as these reach, and short by `RULE` beyond; users of a market that is off have none.
 
     Args:
@@ -91,15 +124,26 @@ def served(pools: DataFrame, listeners: DataFrame, gone: DataFrame, off: Off, di
     def stays(one: Column) -> Column:
         return ~F.array_contains(out, one["recording"]) & (one["sources"].bitwiseAND(F.lit(~bits)) != 0)
 
-    left, spare = F.filter("candidates", stays), F.filter(F.coalesce("reserve", F.slice("candidates", 1, 0)), stays)
+    left, spare = (
+        F.filter("candidates", stays),
+        F.filter(F.coalesce("reserve", F.slice("candidates", 1, 0)), stays),
+    )
     before, lost = F.size("candidates"), F.size("candidates") - F.size(left)
     filled = F.least(lost, F.size(spare))
     told = rows.withColumns({"_lost": lost, "_filled": filled, "_k": before - lost + filled})
-    short = F.struct(F.coalesce("shortfall.wanted", before).alias("wanted"), F.col("_k").alias("got"), F.lit(RULE).alias("rule"))
-    return told.withColumns({
-        "candidates": F.slice(F.concat(left, spare), 1, before), "reserve": F.slice(spare, filled + 1, F.size(spare) + 1),
-        "drops": _drops(), "shortfall": F.when(F.col("_filled") < F.col("_lost"), short).otherwise(F.col("shortfall")),
-    }).select(*pools.columns)
+    short = F.struct(
+        F.coalesce("shortfall.wanted", before).alias("wanted"),
+        F.col("_k").alias("got"),
+        F.lit(RULE).alias("rule"),
+    )
+    return told.withColumns(
+        {
+            "candidates": F.slice(F.concat(left, spare), 1, before),
+            "reserve": F.slice(spare, filled + 1, F.size(spare) + 1),
+            "drops": _drops(),
+            "shortfall": F.when(F.col("_filled") < F.col("_lost"), short).otherwise(F.col("shortfall")),
+        }
+    ).select(*pools.columns)
 
 
 def _drops() -> Column:

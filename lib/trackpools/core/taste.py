@@ -14,7 +14,10 @@ KINDS = ("sleep", "kids", "noise", "functional")
 
 def excluded_in(taste: TasteConfig) -> dict[str, Column]:
     """Excluded context → was the play in it?"""
-    return {context: F.coalesce(F.col("context_type") == context, F.lit(False)) for context in taste.exclude_contexts}
+    return {
+        context: F.coalesce(F.col("context_type") == context, F.lit(False))
+        for context in taste.exclude_contexts
+    }
 
 
 def masked(taste: TasteConfig) -> Column:
@@ -46,18 +49,36 @@ def not_taste(days: DataFrame, facts: DataFrame, taste: TasteConfig) -> DataFram
         facts: `recording_idx, tags`: what catalogues say of a recording.
     """
     heard = days.groupBy("recording_idx").agg(F.count(F.lit(1)).alias("_days"))
-    odd = days.where(F.col("masked_as").isNotNull()).groupBy("recording_idx").agg(
-        F.count(F.lit(1)).alias("_odd"), F.count_distinct("user_idx").alias("_users"), F.mode("masked_as", deterministic=True).alias("_as"),
+    odd = (
+        days.where(F.col("masked_as").isNotNull())
+        .groupBy("recording_idx")
+        .agg(
+            F.count(F.lit(1)).alias("_odd"),
+            F.count_distinct("user_idx").alias("_users"),
+            F.mode("masked_as", deterministic=True).alias("_as"),
+        )
     )
-    told = facts.select("recording_idx", _kind_by_tag(taste).alias("_tagged")).where(F.col("_tagged").isNotNull())
+    told = facts.select("recording_idx", _kind_by_tag(taste).alias("_tagged")).where(
+        F.col("_tagged").isNotNull()
+    )
     share = F.coalesce("_odd", F.lit(0)) / F.col("_days")
     by_pattern = F.coalesce((F.col("_users") >= taste.min_users) & (share >= taste.share), F.lit(False))
-    kind = F.when(F.col("_as") == LOOP, "noise").when(F.col("_as").isin(*KINDS), F.col("_as")).otherwise("functional")
+    kind = (
+        F.when(F.col("_as") == LOOP, "noise")
+        .when(F.col("_as").isin(*KINDS), F.col("_as"))
+        .otherwise("functional")
+    )
     return (
-        heard.join(odd, "recording_idx", "left").join(told, "recording_idx", "full").where(by_pattern | F.col("_tagged").isNotNull())
+        heard.join(odd, "recording_idx", "left")
+        .join(told, "recording_idx", "full")
+        .where(by_pattern | F.col("_tagged").isNotNull())
         .select(
-            "recording_idx", F.coalesce("_tagged", kind).alias("kind"),
-            F.when(F.col("_tagged").isNotNull(), "tag").when(F.col("_as") == LOOP, "loop").otherwise("context").alias("why"),
+            "recording_idx",
+            F.coalesce("_tagged", kind).alias("kind"),
+            F.when(F.col("_tagged").isNotNull(), "tag")
+            .when(F.col("_as") == LOOP, "loop")
+            .otherwise("context")
+            .alias("why"),
             share.cast("float").alias("share"),
         )
     )
@@ -67,12 +88,25 @@ def _kind_by_tag(taste: TasteConfig) -> Column:
     """The first kind of which the recording has a tag; null for none."""
     tags = F.transform("tags", F.lower)
     named = [(kind, getattr(taste.tags, kind)) for kind in KINDS]
-    return F.coalesce(*(F.when(F.arrays_overlap(tags, F.array(*map(F.lit, words))), kind) for kind, words in named if words), F.lit(None).cast("string"))
+    return F.coalesce(
+        *(
+            F.when(F.arrays_overlap(tags, F.array(*map(F.lit, words))), kind)
+            for kind, words in named
+            if words
+        ),
+        F.lit(None).cast("string"),
+    )
 
 
 def of_taste(interactions: DataFrame, not_taste: DataFrame) -> DataFrame:
     """The rows that charts count: of recordings that may be a taste, and not such whose every play was masked."""
-    masked_only = (F.col("plays") > 0) & (F.col("mass") == 0) & (F.col("skips") == 0) & (F.col("counted") == 0) & F.col("rated").isNull()
+    masked_only = (
+        (F.col("plays") > 0)
+        & (F.col("mass") == 0)
+        & (F.col("skips") == 0)
+        & (F.col("counted") == 0)
+        & F.col("rated").isNull()
+    )
     return without(interactions, not_taste).where(~masked_only)
 
 

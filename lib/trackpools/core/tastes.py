@@ -14,7 +14,9 @@ POINT = 2.0**20  # weights are summed as whole numbers of 2⁻²⁰: equal in an
 EVEN = 12  # can be shared among 1, 2, 3 or 4 tags without rest
 
 
-def tastes(past_ends: NDArray[np.int64], past: NDArray[np.int64], weight: NDArray[np.float32], shelf: Shelf) -> Tastes:
+def tastes(
+    past_ends: NDArray[np.int64], past: NDArray[np.int64], weight: NDArray[np.float32], shelf: Shelf
+) -> Tastes:
     """From histories: each weight spread evenly over the tags of its recording; functional audio is no taste.
 
     Args:
@@ -23,16 +25,26 @@ def tastes(past_ends: NDArray[np.int64], past: NDArray[np.int64], weight: NDArra
         weight: float32, w⁺ of each.
     """
     users = len(past_ends) - 1
-    ends, tag, share = np.zeros(users + 1, np.int64), np.empty(TAGS * len(past), np.int64), np.empty(TAGS * len(past))
+    ends, tag, share = (
+        np.zeros(users + 1, np.int64),
+        np.empty(TAGS * len(past), np.int64),
+        np.empty(TAGS * len(past)),
+    )
     points = np.rint(weight.astype(np.float64) * POINT).astype(np.int64)
     _add_up(past_ends, past, points, shelf.tags, shelf.marks, ends, tag, share)
     return Tastes(ends, tag[: ends[-1]].copy(), share[: ends[-1]].copy())
 
 
 @njit(nogil=True, cache=True)
-def _add_up(past_ends: Any, past: Any, points: Any, tags: Any, marks: Any, ends: Any, tag: Any, share: Any) -> None:
+def _add_up(
+    past_ends: Any, past: Any, points: Any, tags: Any, marks: Any, ends: Any, tag: Any, share: Any
+) -> None:
     table = empty_table(past_ends * TAGS)
-    place, mass, own = np.empty(len(table), np.int64), np.empty(len(table), np.int64), np.zeros(TAGS, np.int64)
+    place, mass, own = (
+        np.empty(len(table), np.int64),
+        np.empty(len(table), np.int64),
+        np.zeros(TAGS, np.int64),
+    )
     made = 0
     for u in range(len(past_ends) - 1):
         count, total = 0, 0

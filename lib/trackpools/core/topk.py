@@ -97,12 +97,16 @@ def positions(idx: Ints, values: Ints) -> tuple[NDArray[np.bool_], Longs]:
     return there, where[there]
 
 
-def top_k(x: Floats, y: Floats, idx: Ints, masked: Ragged, k: int, *, allowed: Allowed | None = None) -> Scored:
+def top_k(
+    x: Floats, y: Floats, idx: Ints, masked: Ragged, k: int, *, allowed: Allowed | None = None
+) -> Scored:
     """`best_of` a catalogue that is asked once: recording factors `y` [recordings, rank], and the recording idx of its rows, ascending."""
     return best_of(Catalogue.of(y, idx), x, masked, k, allowed=allowed)
 
 
-def best_of(catalogue: "Catalogue", x: Floats, masked: Ragged, k: int, *, allowed: Allowed | None = None) -> Scored:
+def best_of(
+    catalogue: "Catalogue", x: Floats, masked: Ragged, k: int, *, allowed: Allowed | None = None
+) -> Scored:
     """The k recordings of largest inner product for each user, of those allowed and not masked.
 
     A user with fewer than k left gets fewer; a heavy listener costs only himself.
@@ -121,16 +125,27 @@ def best_of(catalogue: "Catalogue", x: Floats, masked: Ragged, k: int, *, allowe
     k, masks, numbers = min(k, len(catalogue.idx)), catalogue.masks(allowed), np.finfo(np.float32)
     lengths = _lengths(x)
     if not float(lengths.max(initial=0)) * catalogue.longest < float(numbers.max) / 2:
-        raise ModelError("factors hold NaN, infinite or enormous numbers; train again and look at the loss curve")
+        raise ModelError(
+            "factors hold NaN, infinite or enormous numbers; train again and look at the loss curve"
+        )
     error = x.shape[1] * (2 * numbers.eps * catalogue.longest * lengths + numbers.tiny)
-    made = Scored(np.empty(len(x) * k, np.int64), np.empty(len(x) * k, np.int32), np.empty(len(x) * k, np.float32))
+    made = Scored(
+        np.empty(len(x) * k, np.int64), np.empty(len(x) * k, np.int32), np.empty(len(x) * k, np.float32)
+    )
     found = 0
     for start in range(0, len(x), CHUNK):
         part = slice(start, min(start + CHUNK, len(x)))
         rows, values = masked.of(part.start, part.stop)
         there, columns = positions(catalogue.known, values)
         group = None if allowed is None else allowed.group[part]
-        keys = _best_keys(x[part], catalogue, (rows[there], catalogue.place[columns]), (group, *masks), k=k, error=error[part])
+        keys = _best_keys(
+            x[part],
+            catalogue,
+            (rows[there], catalogue.place[columns]),
+            (group, *masks),
+            k=k,
+            error=error[part],
+        )
         found = unpack(keys, k, start, found, made.row, made.idx, made.score)
     return Scored(made.row[:found], made.idx[:found], made.score[:found])
 
@@ -165,11 +180,17 @@ class Catalogue:
         order = np.argsort(-lengths, kind="stable")
         ordered = y[order]
         tiles = [np.ascontiguousarray(ordered[first : first + TILE].T) for first in range(0, len(y), TILE)]
-        return Catalogue(float(lengths.max(initial=0)), idx, idx[order], order, np.argsort(order), ordered, tiles)
+        return Catalogue(
+            float(lengths.max(initial=0)), idx, idx[order], order, np.argsort(order), ordered, tiles
+        )
 
     def masks(self, allowed: Allowed | None) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """What groups may get, by place, and of each group whether that is everything."""
-        masks = np.ones((1, len(self.idx)), np.bool_) if allowed is None else np.ascontiguousarray(allowed.masks[:, self.order])
+        masks = (
+            np.ones((1, len(self.idx)), np.bool_)
+            if allowed is None
+            else np.ascontiguousarray(allowed.masks[:, self.order])
+        )
         return masks, np.asarray(masks.all(axis=1))
 
 
@@ -178,7 +199,15 @@ def _lengths(factors: Floats) -> NDArray[np.float64]:
     return np.sqrt(squares)
 
 
-def _best_keys(x: Floats, catalogue: Catalogue, hidden: tuple[Longs, Longs], allowed: tuple[Ints | None, Any, Any], *, k: int, error: Any) -> Longs:
+def _best_keys(
+    x: Floats,
+    catalogue: Catalogue,
+    hidden: tuple[Longs, Longs],
+    allowed: tuple[Ints | None, Any, Any],
+    *,
+    k: int,
+    error: Any,
+) -> Longs:
     """Keys of each user's best, k at least where he has as many, best first.
 
     Args:
@@ -195,14 +224,25 @@ def _best_keys(x: Floats, catalogue: Catalogue, hidden: tuple[Longs, Longs], all
     group, masks, whole = allowed
     scores = np.empty((users, of.TILE), np.float32)
     cuts, counts = np.full(users, of.LOWEST), np.zeros(users, np.int64)
-    values, columns = (np.empty((users, width + of.SPARE + of.TILE + 1), kind) for kind in (np.float32, np.int32))
+    values, columns = (
+        np.empty((users, width + of.SPARE + of.TILE + 1), kind) for kind in (np.float32, np.int32)
+    )
     starts, flat = of.by_tile(*hidden, len(catalogue.tiles))
     for number, tile in enumerate(catalogue.tiles):
         np.matmul(x, tile, out=scores[:, : tile.shape[1]])
         scores[:, tile.shape[1] :] = -np.inf
         if group is not None:
             of.forbid(scores, number * of.TILE, group, masks, whole)
-        of.keep(scores, flat[starts[number] : starts[number + 1]], number * of.TILE, width, cuts, counts, values, columns)
+        of.keep(
+            scores,
+            flat[starts[number] : starts[number + 1]],
+            number * of.TILE,
+            width,
+            cuts,
+            counts,
+            values,
+            columns,
+        )
     keys = np.empty((users, width + of.SPARE), np.int64)
     most = of.rescore(wide, catalogue.y, catalogue.idx, width, cuts, counts, values, columns, keys)
     keys[:, :most].sort(axis=1)
@@ -215,15 +255,21 @@ def _best_keys(x: Floats, catalogue: Catalogue, hidden: tuple[Longs, Longs], all
     return keys
 
 
-def top_listed(x: Floats, y: Floats, idx: Ints, listed: Ragged, k: int, *, allowed: Allowed | None = None) -> Scored:
+def top_listed(
+    x: Floats, y: Floats, idx: Ints, listed: Ragged, k: int, *, allowed: Allowed | None = None
+) -> Scored:
     """The k best of each user's own list (what they heard) that are allowed, scored exactly; what `idx` does not hold is passed over."""
     parts: list[Scored] = list(_listed(x, y, idx, listed, k, allowed=allowed))
     if not parts:
         return Scored(np.empty(0, np.int64), np.empty(0, np.int32), np.empty(0, np.float32))
-    return Scored(*(np.concatenate(columns) for columns in zip(*((p.row, p.idx, p.score) for p in parts), strict=True)))
+    return Scored(
+        *(np.concatenate(columns) for columns in zip(*((p.row, p.idx, p.score) for p in parts), strict=True))
+    )
 
 
-def _listed(x: Floats, y: Floats, idx: Ints, listed: Ragged, k: int, *, allowed: Allowed | None) -> Iterator[Scored]:
+def _listed(
+    x: Floats, y: Floats, idx: Ints, listed: Ragged, k: int, *, allowed: Allowed | None
+) -> Iterator[Scored]:
     for start in range(0, len(x), CHUNK):
         end = min(start + CHUNK, len(x))
         rows, values = listed.of(start, end)

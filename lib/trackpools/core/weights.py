@@ -42,7 +42,9 @@ def positive_weight(as_of: datetime, weights: WeightsConfig) -> Column:
     """
     timed = F.log1p(F.col("mass") * F.lit(as_of_factor(as_of, weights)) / F.lit(weights.saturation))
     liked = F.coalesce("rated", F.lit(0)).cast("double") + F.greatest("likes", F.lit(0)).cast("double")
-    return F.when(F.col("blocked") | (F.col("likes") < 0), 0.0).otherwise(timed + F.log1p(F.col("counted").cast("double")) + liked)
+    return F.when(F.col("blocked") | (F.col("likes") < 0), 0.0).otherwise(
+        timed + F.log1p(F.col("counted").cast("double")) + liked
+    )
 
 
 def negative_weight(as_of: datetime, weights: WeightsConfig) -> Column:

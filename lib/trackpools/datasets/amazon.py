@@ -17,12 +17,20 @@ def read(spark: SparkSession, path: str, config: Config) -> Imported:  # noqa: A
     Raises:
         InputError: where no file starts with a line of four fields.
     """
-    files = pick(list_files(spark, path), r"(?!(readme|licen[cs]e)).*\.(txt|csv|dat)(\.gz)?", "ratings file", path)
+    files = pick(
+        list_files(spark, path), r"(?!(readme|licen[cs]e)).*\.(txt|csv|dat)(\.gz)?", "ratings file", path
+    )
     heads = {file: first_text_line(spark, file).strip() for file in files}
     commas = any("," in head for head in heads.values())
     pattern = SEPARATORS["," if commas else " "]
-    wrong = [f"{name_of(file)} starts with {head[:60]!r}" for file, head in heads.items() if len(head.replace(",", " ").split()) != 4]
+    wrong = [
+        f"{name_of(file)} starts with {head[:60]!r}"
+        for file, head in heads.items()
+        if len(head.replace(",", " ").split()) != 4
+    ]
     if wrong:
         raise InputError(f"{path} is not `user item rating unixtime`; name the ratings file itself", wrong)
-    raw = split_lines(spark, files, "amazon", columns=("user_id", "track_id", "rating", "played_at"), pattern=pattern)
+    raw = split_lines(
+        spark, files, "amazon", columns=("user_id", "track_id", "rating", "played_at"), pattern=pattern
+    )
     return Imported(raw.withColumn("kind", F.lit("rating")))

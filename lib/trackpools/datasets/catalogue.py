@@ -17,7 +17,9 @@ def name_id(*names: Column) -> Column:
     The same artist and title give the same id in every importer, so their logs can be joined.
     """
     parts = [normalised(name) for name in names]
-    return F.when(F.concat(*parts) != "", F.concat(F.lit("name:"), F.sha2(F.concat_ws(SEPARATOR, *parts), 256)))
+    return F.when(
+        F.concat(*parts) != "", F.concat(F.lit("name:"), F.sha2(F.concat_ws(SEPARATOR, *parts), 256))
+    )
 
 
 def one(value: Column) -> Column:

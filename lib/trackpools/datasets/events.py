@@ -13,17 +13,40 @@ from pyspark.sql import types as T
 from trackpools.config import Config, IngestConfig
 from trackpools.datasets import Imported
 from trackpools.datasets.catalogue import artist_ids, one
-from trackpools.datasets.files import BROKEN, ignored, list_files, name_of, quoted, read_csv, source, unreadable
+from trackpools.datasets.files import (
+    BROKEN,
+    ignored,
+    list_files,
+    name_of,
+    quoted,
+    read_csv,
+    source,
+    unreadable,
+)
 from trackpools.datasets.reading import INTEGERS, TEXT
 from trackpools.errors import InputError
 
-ENDINGS = {"csv": (".csv", ".csv.gz", ".tsv", ".tsv.gz"), "json": (".json", ".jsonl", ".ndjson", ".json.gz", ".jsonl.gz"), "parquet": (".parquet",)}
+ENDINGS = {
+    "csv": (".csv", ".csv.gz", ".tsv", ".tsv.gz"),
+    "json": (".json", ".jsonl", ".ndjson", ".json.gz", ".jsonl.gz"),
+    "parquet": (".parquet",),
+}
 IDS = ("event_id", "user_id", "profile_id", "track_id", "artist_id")
 TEXTS = ("reason_start", "reason_end", "context_type", "content_type", "title", "artist")
 TIMES = ("played_at", "received_at")
 NUMBERS = ("ms_played", "plays", "rating")
 OURS = (*IDS, *TEXTS, *TIMES, *NUMBERS, "private")
-LATER = ("event_id", "profile_id", "received_at", "ms_played", "reason_start", "reason_end", "context_type", "content_type", "private")
+LATER = (
+    "event_id",
+    "profile_id",
+    "received_at",
+    "ms_played",
+    "reason_start",
+    "reason_end",
+    "context_type",
+    "content_type",
+    "private",
+)
 PEEKED_LINES = 200  # JSON lines looked at for names and types; the rest is judged row by row
 
 
@@ -47,15 +70,21 @@ def read(spark: SparkSession, path: str, config: Config) -> Imported:
     check_types({name: types[theirs] for name, theirs in mapping.items() if theirs in types}, mapping)
     notes = ignored(types, mapping.values())
     # a JSON line may hold what none of the first ones did
-    later = {name: name for name in LATER if kind == "json" and name not in mapping and name not in ingest.columns}
+    later = {
+        name: name for name in LATER if kind == "json" and name not in mapping and name not in ingest.columns
+    }
     return Imported(_raw(frame, mapping | later), notes=notes)
 
 
-def _read(spark: SparkSession, path: str, kind: str, ingest: IngestConfig) -> tuple[DataFrame, dict[str, T.DataType | None]]:
+def _read(
+    spark: SparkSession, path: str, kind: str, ingest: IngestConfig
+) -> tuple[DataFrame, dict[str, T.DataType | None]]:
     """Columns `row` (a struct of the file's), row_text, source, broken; and the types of the file's columns (None: unknown)."""
     if kind == "csv":
         files = data_files(list_files(spark, path), "csv")
-        separator = "\t" if ingest.separator == "," and ".tsv" in name_of(files[0]).lower() else ingest.separator
+        separator = (
+            "\t" if ingest.separator == "," and ".tsv" in name_of(files[0]).lower() else ingest.separator
+        )
         frame, names = read_csv(spark, files, "events", separator=separator)
         return frame, dict.fromkeys(names, T.StringType())
     if kind == "json":
@@ -64,7 +93,12 @@ def _read(spark: SparkSession, path: str, kind: str, ingest: IngestConfig) -> tu
     typed: dict[str, T.DataType | None] = {f.name: f.dataType for f in frame.schema}
     row = F.struct(*(F.col(quoted(name)) for name in frame.columns))
     text = F.to_json(row, {"ignoreNullFields": "false"})
-    return frame.select(row.alias("row"), text.alias("row_text"), source("events").alias("source"), F.lit(False).alias("broken")), typed
+    return frame.select(
+        row.alias("row"),
+        text.alias("row_text"),
+        source("events").alias("source"),
+        F.lit(False).alias("broken"),
+    ), typed
 
 
 def data_files(files: Sequence[str], kind: str) -> list[str]:
@@ -87,22 +121,42 @@ def detect_format(spark: SparkSession, path: str) -> str:
     names = [name_of(file).lower() for file in list_files(spark, path)]
     kinds = sorted(kind for kind, endings in ENDINGS.items() if any(name.endswith(endings) for name in names))
     if len(kinds) != 1:
-        got = f"files of formats {', '.join(kinds)}" if kinds else f"endings of {', '.join(sorted(names)[:5])}"
-        raise InputError(f"the format of {path} is not clear from {got}; set ingest.format to csv, json, parquet or delta, or name one file")
+        got = (
+            f"files of formats {', '.join(kinds)}" if kinds else f"endings of {', '.join(sorted(names)[:5])}"
+        )
+        raise InputError(
+            f"the format of {path} is not clear from {got}; set ingest.format to csv, json, parquet or delta, or name one file"
+        )
     return kinds[0]
 
 
-def _read_json(spark: SparkSession, files: list[str], ingest: IngestConfig, path: str) -> tuple[DataFrame, dict[str, T.DataType | None]]:
+def _read_json(
+    spark: SparkSession, files: list[str], ingest: IngestConfig, path: str
+) -> tuple[DataFrame, dict[str, T.DataType | None]]:
     """One JSON object a line; a value of a wrong shape (object, list) inside an id makes the line broken."""
-    head = [row[0].removeprefix("\ufeff") for row in spark.read.text(files).where(F.trim("value") != "").limit(PEEKED_LINES).collect()]
+    head = [
+        row[0].removeprefix("\ufeff")
+        for row in spark.read.text(files).where(F.trim("value") != "").limit(PEEKED_LINES).collect()
+    ]
     types = peek_json(head)
     if head and not types:
-        raise InputError(f'{path} holds no JSON lines; each line must be one object such as {{"user_id": "u"}}, not a list over lines', [head[0][:120]])
-    wanted = sorted({ingest.columns.get(name, name) for name in OURS} | ({ingest.rating_column} if ingest.rating_column else set()))
+        raise InputError(
+            f'{path} holds no JSON lines; each line must be one object such as {{"user_id": "u"}}, not a list over lines',
+            [head[0][:120]],
+        )
+    wanted = sorted(
+        {ingest.columns.get(name, name) for name in OURS}
+        | ({ingest.rating_column} if ingest.rating_column else set())
+    )
     schema = T.StructType([T.StructField(name, T.StringType()) for name in (*wanted, BROKEN)])
-    lines = spark.read.text(files).select(F.regexp_replace("value", r"\A\x{FEFF}", "").alias("row_text"), source("events").alias("source"))
+    lines = spark.read.text(files).select(
+        F.regexp_replace("value", r"\A\x{FEFF}", "").alias("row_text"), source("events").alias("source")
+    )
     parsed = lines.where(F.trim("row_text") != "").select(
-        "*", F.from_json("row_text", schema, {"mode": "PERMISSIVE", "columnNameOfCorruptRecord": BROKEN}).alias("json"),
+        "*",
+        F.from_json("row_text", schema, {"mode": "PERMISSIVE", "columnNameOfCorruptRecord": BROKEN}).alias(
+            "json"
+        ),
     )
     fields = [F.col("json").getField(name) for name in wanted]
     nested = F.lit(False)
@@ -136,12 +190,22 @@ def peek_json(lines: Sequence[str]) -> dict[str, T.DataType | None]:
             for name, item in value.items():
                 kinds.setdefault(name, set()).add(type(item))
     known: dict[type, T.DataType] = {
-        dict: T.MapType(T.StringType(), T.StringType()), list: T.ArrayType(T.StringType()), bool: T.BooleanType(), int: T.LongType(), float: T.DoubleType(),
+        dict: T.MapType(T.StringType(), T.StringType()),
+        list: T.ArrayType(T.StringType()),
+        bool: T.BooleanType(),
+        int: T.LongType(),
+        float: T.DoubleType(),
     }
     types: dict[str, T.DataType | None] = {}
     for name, seen in kinds.items():
         real = seen - {type(None)}
-        types[name] = None if not real else known.get(next(iter(real)), T.StringType()) if len(real) == 1 else T.StringType()
+        types[name] = (
+            None
+            if not real
+            else known.get(next(iter(real)), T.StringType())
+            if len(real) == 1
+            else T.StringType()
+        )
     return types
 
 
@@ -152,22 +216,44 @@ def map_columns(types: Mapping[str, T.DataType | None], ingest: IngestConfig, pa
         InputError: listing every required column that is missing and every mapping that leads nowhere.
     """
     astray = [(ours, theirs) for ours, theirs in sorted(ingest.columns.items()) if theirs not in types]
-    problems = [f"ingest.columns maps {ours} to {theirs!r}, which the input does not have" for ours, theirs in astray]
-    strange = [(ours, theirs) for ours, theirs in sorted(ingest.columns.items()) if theirs in types and ours not in OURS]
-    problems += [f"ingest.columns maps {ours} to {theirs!r}; a log of plays has no {ours}, it has {', '.join(OURS)}" for ours, theirs in strange]
-    mapping = {name: ingest.columns.get(name, name) for name in OURS if name != "rating" and ingest.columns.get(name, name) in types}
+    problems = [
+        f"ingest.columns maps {ours} to {theirs!r}, which the input does not have" for ours, theirs in astray
+    ]
+    strange = [
+        (ours, theirs)
+        for ours, theirs in sorted(ingest.columns.items())
+        if theirs in types and ours not in OURS
+    ]
+    problems += [
+        f"ingest.columns maps {ours} to {theirs!r}; a log of plays has no {ours}, it has {', '.join(OURS)}"
+        for ours, theirs in strange
+    ]
+    mapping = {
+        name: ingest.columns.get(name, name)
+        for name in OURS
+        if name != "rating" and ingest.columns.get(name, name) in types
+    }
     if ingest.rating_column is not None:
         if ingest.rating_column in types:
             mapping["rating"] = ingest.rating_column
         else:
-            problems.append(f"ingest.rating_column is {ingest.rating_column!r}, which the input does not have")
-    problems += [f"column {name} is missing" for name in ("user_id", "track_id") if name not in mapping and name not in ingest.columns]
+            problems.append(
+                f"ingest.rating_column is {ingest.rating_column!r}, which the input does not have"
+            )
+    problems += [
+        f"column {name} is missing"
+        for name in ("user_id", "track_id")
+        if name not in mapping and name not in ingest.columns
+    ]
     # a log without times must say how much instead of when
     if not {"played_at", "plays", "rating"} & set(mapping) and "played_at" not in ingest.columns:
         problems.append("column played_at is missing (or plays, for a log that holds only counts)")
     if problems:
         has = ", ".join(sorted(types)) or "none"
-        raise InputError(f"{path} lacks columns; it has {has}. Map yours, for example --set ingest.columns.user_id=YOURS", problems)
+        raise InputError(
+            f"{path} lacks columns; it has {has}. Map yours, for example --set ingest.columns.user_id=YOURS",
+            problems,
+        )
     return mapping
 
 
@@ -177,6 +263,7 @@ def check_types(types: Mapping[str, T.DataType | None], mapping: Mapping[str, st
     Raises:
         InputError: listing every such column with its type and what fits.
     """
+
     def fits(name: str, kind: T.DataType) -> str | None:
         text = isinstance(kind, (*TEXT, T.NullType))
         if name in IDS:
@@ -184,15 +271,25 @@ def check_types(types: Mapping[str, T.DataType | None], mapping: Mapping[str, st
         if name in TEXTS:
             return None if text else "a string"
         if name in TIMES:
-            return None if text or isinstance(kind, (T.TimestampType, T.TimestampNTZType, T.NumericType)) else "a time, a number or a string"
+            return (
+                None
+                if text or isinstance(kind, (T.TimestampType, T.TimestampNTZType, T.NumericType))
+                else "a time, a number or a string"
+            )
         if name in NUMBERS:
             return None if text or isinstance(kind, T.NumericType) else "a number"
         return None if text or isinstance(kind, (T.BooleanType, *INTEGERS)) else "true or false"
 
     wrong = [(name, kind, fits(name, kind)) for name, kind in types.items() if kind is not None]
-    problems = [f"{name} (column {mapping[name]!r}) is {kind.simpleString()}; it must be {need}" for name, kind, need in wrong if need]
+    problems = [
+        f"{name} (column {mapping[name]!r}) is {kind.simpleString()}; it must be {need}"
+        for name, kind, need in wrong
+        if need
+    ]
     if problems:
-        raise InputError("the input has columns of a wrong type; convert them, or map other columns", problems)
+        raise InputError(
+            "the input has columns of a wrong type; convert them, or map other columns", problems
+        )
 
 
 def _raw(frame: DataFrame, mapping: Mapping[str, str]) -> DataFrame:
@@ -203,7 +300,18 @@ def _raw(frame: DataFrame, mapping: Mapping[str, str]) -> DataFrame:
     if catalogue:
         artist, identity = catalogue.get("artist", F.lit(None).cast("string")), catalogue.get("artist_id")
         given = None if identity is None else identity.cast("string")
-        track = [F.struct(
-            catalogue.get("title", F.lit(None).cast("string")).alias("title"), artist_ids(given, artist).alias("artist_ids"), one(artist).alias("artist_names"),
-        ).alias("track")]
-    return frame.select(*(column.alias(name) for name, column in theirs.items()), F.lit(kind).alias("kind"), "row_text", "source", "broken", *track)
+        track = [
+            F.struct(
+                catalogue.get("title", F.lit(None).cast("string")).alias("title"),
+                artist_ids(given, artist).alias("artist_ids"),
+                one(artist).alias("artist_names"),
+            ).alias("track")
+        ]
+    return frame.select(
+        *(column.alias(name) for name, column in theirs.items()),
+        F.lit(kind).alias("kind"),
+        "row_text",
+        "source",
+        "broken",
+        *track,
+    )

@@ -43,9 +43,17 @@ def list_files(spark: SparkSession, path: str) -> list[str]:
     """
     try:
         # only names are read: the bytes are pruned from the scan
-        found = spark.read.format("binaryFile").option("recursiveFileLookup", "true").load(path).select("path").collect()
+        found = (
+            spark.read.format("binaryFile")
+            .option("recursiveFileLookup", "true")
+            .load(path)
+            .select("path")
+            .collect()
+        )
     except (PySparkException, Py4JJavaError) as error:
-        raise InputError(f"no input at {path}; give an existing file or folder that Spark can read", [first_line(error)]) from error
+        raise InputError(
+            f"no input at {path}; give an existing file or folder that Spark can read", [first_line(error)]
+        ) from error
     if not found:
         raise InputError(f"no files in {path}; give a file, or a folder that holds some")
     return sorted(row["path"] for row in found)
@@ -53,14 +61,22 @@ def list_files(spark: SparkSession, path: str) -> list[str]:
 
 def unreadable(path: str, kind: str, error: Exception) -> InputError:
     """What to say of a file that Spark cannot read as a format, with the cure where one is known."""
-    cure = "write its times in microseconds (pandas: coerce_timestamps='us')" if "NANOS" in str(error) else "check the file, or set ingest.format"
+    cure = (
+        "write its times in microseconds (pandas: coerce_timestamps='us')"
+        if "NANOS" in str(error)
+        else "check the file, or set ingest.format"
+    )
     return InputError(f"{path} cannot be read as {kind}; {cure}", [first_line(error)])
 
 
 def ignored(theirs: Iterable[str], meant: Iterable[str]) -> tuple[str, ...]:
     """A note on the columns of a file that nothing was made of; none where there are none."""
     extra = sorted(set(theirs) - set(meant))
-    return (f"ignored {len(extra)} extra column{'s' * (len(extra) != 1)}: {', '.join(extra[:20])}",) if extra else ()
+    return (
+        (f"ignored {len(extra)} extra column{'s' * (len(extra) != 1)}: {', '.join(extra[:20])}",)
+        if extra
+        else ()
+    )
 
 
 def quoted(name: str) -> str:
@@ -81,7 +97,9 @@ def pick(files: Sequence[str], pattern: str, what: str, path: str) -> list[str]:
     chosen = [file for file in files if re.fullmatch(pattern, name_of(file), re.IGNORECASE)]
     if not chosen:
         names = sorted({name_of(file) for file in files})
-        raise InputError(f"no {what} in {path}; looked for a name like {pattern}", [f"found {name}" for name in names[:10]])
+        raise InputError(
+            f"no {what} in {path}; looked for a name like {pattern}", [f"found {name}" for name in names[:10]]
+        )
     return chosen
 
 
@@ -97,7 +115,13 @@ def source(importer: str) -> Column:
 
 
 def split_lines(
-    spark: SparkSession, files: Sequence[str], importer: str, *, columns: Sequence[str], pattern: str, is_header: Callable[[Column], Column] | None = None,
+    spark: SparkSession,
+    files: Sequence[str],
+    importer: str,
+    *,
+    columns: Sequence[str],
+    pattern: str,
+    is_header: Callable[[Column], Column] | None = None,
 ) -> DataFrame:
     """Lines split into string columns; a line with another number of fields is `broken`.
 
@@ -112,14 +136,20 @@ def split_lines(
         is_header: a rule on the line; header lines are left out.
     """
     text = F.regexp_replace("value", r"\A\x{FEFF}|\r\z", "")
-    lines = spark.read.text(list(files)).select(text.alias("row_text"), source(importer).alias("source")).where(F.trim("row_text") != "")
+    lines = (
+        spark.read.text(list(files))
+        .select(text.alias("row_text"), source(importer).alias("source"))
+        .where(F.trim("row_text") != "")
+    )
     if is_header is not None:
         lines = lines.where(~is_header(F.col("row_text")))
     fields = F.split("row_text", pattern, -1)
     cut = lines.select("*", fields.alias("fields"))
     return cut.select(
         *(F.nullif(F.get("fields", F.lit(at)), F.lit("")).alias(name) for at, name in enumerate(columns)),
-        "row_text", "source", (F.size("fields") != len(columns)).alias("broken"),
+        "row_text",
+        "source",
+        (F.size("fields") != len(columns)).alias("broken"),
     )
 
 
@@ -129,18 +159,26 @@ def csv_header(spark: SparkSession, files: Sequence[str], separator: str) -> lis
     Raises:
         InputError: where there is no header, or a name is empty or stands twice.
     """
-    file, line = next(((file, line) for file in files if (line := first_text_line(spark, file))), (files[0], ""))
+    file, line = next(
+        ((file, line) for file in files if (line := first_text_line(spark, file))), (files[0], "")
+    )
     names = next(csv.reader([line], delimiter=separator), [])
     twice = sorted({name for name in names if [other.lower() for other in names].count(name.lower()) > 1})
-    problems = [f"column {name!r} stands more than once" for name in twice] + (["a column has no name"] if names and not all(n.strip() for n in names) else [])
+    problems = [f"column {name!r} stands more than once" for name in twice] + (
+        ["a column has no name"] if names and not all(n.strip() for n in names) else []
+    )
     if not names:
         problems = ["the file is empty"]
     if problems:
-        raise InputError(f"{name_of(file)} has no usable header line; the first line must name every column once", problems)
+        raise InputError(
+            f"{name_of(file)} has no usable header line; the first line must name every column once", problems
+        )
     return names
 
 
-def read_csv(spark: SparkSession, files: Sequence[str], importer: str, *, separator: str = ",", encoding: str = "UTF-8") -> tuple[DataFrame, list[str]]:
+def read_csv(
+    spark: SparkSession, files: Sequence[str], importer: str, *, separator: str = ",", encoding: str = "UTF-8"
+) -> tuple[DataFrame, list[str]]:
     """CSV with a header; columns `row` (a struct of strings), row_text, source, broken; and the header's names.
 
     Every file must have the first file's header: Spark checks it while reading. Quotes are doubled inside quotes (RFC 4180);
@@ -149,9 +187,22 @@ def read_csv(spark: SparkSession, files: Sequence[str], importer: str, *, separa
     names = csv_header(spark, files, separator)
     schema = T.StructType([T.StructField(name, T.StringType()) for name in (*names, BROKEN)])
     frame = spark.read.csv(
-        list(files), schema=schema, sep=separator, header=True, enforceSchema=False, encoding=encoding, escape='"', mode="PERMISSIVE",
-        columnNameOfCorruptRecord=BROKEN, maxColumns=MAX_CSV_COLUMNS,
+        list(files),
+        schema=schema,
+        sep=separator,
+        header=True,
+        enforceSchema=False,
+        encoding=encoding,
+        escape='"',
+        mode="PERMISSIVE",
+        columnNameOfCorruptRecord=BROKEN,
+        maxColumns=MAX_CSV_COLUMNS,
     )
     row = F.struct(*(F.col(quoted(name)) for name in names))
     text = F.coalesce(F.col(BROKEN), F.to_csv(row, {"sep": separator}))
-    return frame.select(row.alias("row"), text.alias("row_text"), source(importer).alias("source"), F.col(BROKEN).isNotNull().alias("broken")), names
+    return frame.select(
+        row.alias("row"),
+        text.alias("row_text"),
+        source(importer).alias("source"),
+        F.col(BROKEN).isNotNull().alias("broken"),
+    ), names

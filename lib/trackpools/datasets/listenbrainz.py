@@ -33,29 +33,48 @@ def read(spark: SparkSession, path: str, config: Config) -> Imported:  # noqa: A
     try:
         listens = spark.read.parquet(*(dumps or files))
     except (PySparkException, Py4JJavaError) as error:
-        raise InputError(f"the Parquet files in {path} cannot be read together; name one dump folder", [first_line(error)]) from error
+        raise InputError(
+            f"the Parquet files in {path} cannot be read together; name one dump folder", [first_line(error)]
+        ) from error
     missing = [f"column {name} is missing" for name in NEEDED if name not in listens.columns]
     if missing:
         has = ", ".join(listens.columns)
-        raise InputError(f"{path} holds no ListenBrainz listens; it has columns {has}. Give a dump folder, or use the events importer", missing)
+        raise InputError(
+            f"{path} holds no ListenBrainz listens; it has columns {has}. Give a dump folder, or use the events importer",
+            missing,
+        )
     checked = {
-        "played_at": "listened_at", "received_at": "created", "user_id": "user_id", "track_id": "recording_mbid",
-        "artist": "artist_name", "title": "recording_name",
+        "played_at": "listened_at",
+        "received_at": "created",
+        "user_id": "user_id",
+        "track_id": "recording_mbid",
+        "artist": "artist_name",
+        "title": "recording_name",
     }
     kinds = {f.name: f.dataType for f in listens.schema}
     check_types({ours: kinds[theirs] for ours, theirs in checked.items() if theirs in kinds}, checked)
-    optional = {name: F.col(name) if name in kinds else F.lit(None).cast(kind) for name, kind in OPTIONAL.items()}
+    optional = {
+        name: F.col(name) if name in kinds else F.lit(None).cast(kind) for name, kind in OPTIONAL.items()
+    }
     artist, title = F.col("artist_name"), F.col("recording_name")
     mbids = F.when(F.size(optional["artist_credit_mbids"]) > 0, optional["artist_credit_mbids"])
     track = F.struct(
-        title.alias("title"), F.coalesce(mbids, artist_ids(None, artist)).alias("artist_ids"),
+        title.alias("title"),
+        F.coalesce(mbids, artist_ids(None, artist)).alias("artist_ids"),
         # a credit is one name for all its artists
-        one(artist).alias("artist_names"), optional["release_mbid"].alias("album_id"),
+        one(artist).alias("artist_names"),
+        optional["release_mbid"].alias("album_id"),
     )
     plays = listens.select(
-        "user_id", F.coalesce("recording_mbid", name_id(artist, title)).alias("track_id"), F.col("listened_at").alias("played_at"),
-        optional["created"].alias("received_at"), F.lit("play").alias("kind"), F.lit(False).alias("broken"),
-        F.to_json(F.struct(*listens.columns), {"ignoreNullFields": "false"}).alias("row_text"), source("listenbrainz").alias("source"), track.alias("track"),
+        "user_id",
+        F.coalesce("recording_mbid", name_id(artist, title)).alias("track_id"),
+        F.col("listened_at").alias("played_at"),
+        optional["created"].alias("received_at"),
+        F.lit("play").alias("kind"),
+        F.lit(False).alias("broken"),
+        F.to_json(F.struct(*listens.columns), {"ignoreNullFields": "false"}).alias("row_text"),
+        source("listenbrainz").alias("source"),
+        track.alias("track"),
     )
     extra = len(dumps) and len(files) - len(dumps)
     return Imported(plays, notes=(f"left out {extra} Parquet files outside dump folders",) if extra else ())

@@ -29,9 +29,18 @@ def read(spark: SparkSession, path: str, config: Config) -> Imported:  # noqa: A
         raw, names = read_csv(spark, ratings, "movielens")
         missing = [f"column {name} is missing" for name in RATINGS if name not in names]
         if missing:
-            raise InputError(f"ratings.csv in {path} lacks columns; it has {', '.join(names)}. Use the events importer for another layout", missing)
+            raise InputError(
+                f"ratings.csv in {path} lacks columns; it has {', '.join(names)}. Use the events importer for another layout",
+                missing,
+            )
         raw = raw.select("row.*", "row_text", "source", "broken")
-    plays = raw.select(*(F.col(theirs).alias(ours) for theirs, ours in RATINGS.items()), F.lit("rating").alias("kind"), "row_text", "source", "broken")
+    plays = raw.select(
+        *(F.col(theirs).alias(ours) for theirs, ours in RATINGS.items()),
+        F.lit("rating").alias("kind"),
+        "row_text",
+        "source",
+        "broken",
+    )
     if not movies:
         return Imported(plays, notes=("no movies file: films have no titles",))
     return Imported(plays, _tracks(spark, movies))
@@ -46,4 +55,6 @@ def _tracks(spark: SparkSession, movies: list[str]) -> DataFrame:
         found = read_csv(spark, movies, "movielens")[0].where("NOT broken").select("row.*")
     genres = F.filter(F.split(F.lower("genres"), r"\|"), lambda genre: ~genre.isin("", "(no genres listed)"))
     year = F.nullif(F.regexp_extract("title", r"\((\d{4})\)\s*$", 1), F.lit("")).try_cast("int")
-    return found.where("movieId IS NOT NULL").select(F.col("movieId").alias("track_id"), "title", year.alias("original_year"), genres.alias("tags"))
+    return found.where("movieId IS NOT NULL").select(
+        F.col("movieId").alias("track_id"), "title", year.alias("original_year"), genres.alias("tags")
+    )

@@ -12,7 +12,10 @@ from trackpools.datasets.catalogue import one, year_of
 from trackpools.datasets.files import quoted
 
 LIST = ";"  # between several values in a text: tags, artists, countries
-TEXT, INTEGERS = (T.StringType, T.VarcharType, T.CharType), (T.ByteType, T.ShortType, T.IntegerType, T.LongType)
+TEXT, INTEGERS = (
+    (T.StringType, T.VarcharType, T.CharType),
+    (T.ByteType, T.ShortType, T.IntegerType, T.LongType),
+)
 DAYS = (T.DateType, T.TimestampType, T.TimestampNTZType)
 # who may hear what, and when somebody said so: no default can stand for what cannot be read
 FORMS = {
@@ -23,7 +26,12 @@ FORMS = {
     "kind": "like, dislike, save, block or undo",
     "at": "a time: a timestamp, ISO 8601, or a number since 1970 in ingest.time_unit",
 }
-ELSE: dict[type[T.DataType], str] = {T.IntegerType: "a whole number", T.LongType: "a whole number", T.FloatType: "a number", T.BooleanType: "true or false"}
+ELSE: dict[type[T.DataType], str] = {
+    T.IntegerType: "a whole number",
+    T.LongType: "a whole number",
+    T.FloatType: "a number",
+    T.BooleanType: "true or false",
+}
 Special = Callable[[Column, T.DataType], Column | None]
 
 
@@ -36,7 +44,11 @@ class Read(NamedTuple):
 
 def form(name: str, wanted: T.DataType) -> str:
     """How values of a column of ours may look, for people."""
-    return FORMS.get(name) or ELSE.get(type(wanted)) or ("a text, or a list of texts" if isinstance(wanted, T.ArrayType) else "a text")
+    return (
+        FORMS.get(name)
+        or ELSE.get(type(wanted))
+        or ("a text, or a list of texts" if isinstance(wanted, T.ArrayType) else "a text")
+    )
 
 
 def read_as(frame: DataFrame, column: str, name: str, wanted: T.DataType, unit: str) -> Read | None:
@@ -47,7 +59,13 @@ def read_as(frame: DataFrame, column: str, name: str, wanted: T.DataType, unit: 
     """
     given, told = frame.schema[column].dataType, F.col(quoted(column))
     special = _SPECIAL.get(name)
-    value = _time(column, given, unit) if name == "at" else special(told, given) if special else _plain(told, given, wanted)
+    value = (
+        _time(column, given, unit)
+        if name == "at"
+        else special(told, given)
+        if special
+        else _plain(told, given, wanted)
+    )
     if value is None:
         return None
     there = told.isNotNull() & (F.trim(told) != "") if isinstance(given, TEXT) else told.isNotNull()
@@ -62,9 +80,17 @@ def _plain(told: Column, given: T.DataType, wanted: T.DataType) -> Column | None
         if isinstance(given, TEXT):
             return _split(told)
         if isinstance(given, T.ArrayType):
-            return told.try_cast(wanted) if isinstance(given.elementType, (*TEXT, *INTEGERS, T.NullType)) else None
+            return (
+                told.try_cast(wanted)
+                if isinstance(given.elementType, (*TEXT, *INTEGERS, T.NullType))
+                else None
+            )
         return one(told.cast("string")) if isinstance(given, INTEGERS) else None
-    fit = (*TEXT, T.NumericType, T.NullType) if isinstance(wanted, T.NumericType) else (*TEXT, *INTEGERS, T.BooleanType, T.NullType)
+    fit = (
+        (*TEXT, T.NumericType, T.NullType)
+        if isinstance(wanted, T.NumericType)
+        else (*TEXT, *INTEGERS, T.BooleanType, T.NullType)
+    )
     return told.try_cast(wanted) if isinstance(given, fit) else None
 
 
@@ -83,12 +109,18 @@ def _year(told: Column, given: T.DataType) -> Column | None:
     if isinstance(given, DAYS):
         return F.year(told)
     whole = _plain(told, given, T.IntegerType())
-    return F.coalesce(whole, year_of(F.trim(told))) if whole is not None and isinstance(given, TEXT) else whole
+    return (
+        F.coalesce(whole, year_of(F.trim(told))) if whole is not None and isinstance(given, TEXT) else whole
+    )
 
 
 def _fields(given: T.ArrayType) -> dict[str, T.DataType]:
     """Type by field of the structs of an array; none where it holds no structs."""
-    return {field.name: field.dataType for field in given.elementType} if isinstance(given.elementType, T.StructType) else {}
+    return (
+        {field.name: field.dataType for field in given.elementType}
+        if isinstance(given.elementType, T.StructType)
+        else {}
+    )
 
 
 def _rights(told: Column, given: T.DataType) -> Column | None:
@@ -98,11 +130,22 @@ def _rights(told: Column, given: T.DataType) -> Column | None:
         return None
     fields = _fields(given)
     if not fields:
-        return F.transform(told, lambda country: _right(country, None, None)) if isinstance(given.elementType, TEXT) else None
+        return (
+            F.transform(told, lambda country: _right(country, None, None))
+            if isinstance(given.elementType, TEXT)
+            else None
+        )
     days = [fields.get(day, T.DateType()) for day in ("from", "until")]
-    if not isinstance(fields.get("market"), TEXT) or not all(isinstance(day, (*TEXT, *DAYS, T.NullType)) for day in days):
+    if not isinstance(fields.get("market"), TEXT) or not all(
+        isinstance(day, (*TEXT, *DAYS, T.NullType)) for day in days
+    ):
         return None
-    return F.transform(told, lambda each: _right(each["market"], *(each[day] if day in fields else None for day in ("from", "until"))))
+    return F.transform(
+        told,
+        lambda each: _right(
+            each["market"], *(each[day] if day in fields else None for day in ("from", "until"))
+        ),
+    )
 
 
 def _right(market: Column, start: Column | None, end: Column | None) -> Column:
@@ -131,6 +174,9 @@ def _band(told: Column, given: T.DataType) -> Column | None:
 
 
 _SPECIAL: dict[str, Special] = {
-    "original_year": _year, "rights": _rights, "birth_band": _band,
-    "explicit_policy": _one_of("allow", "clean"), "kind": _one_of("like", "dislike", "save", "block", "undo"),
+    "original_year": _year,
+    "rights": _rights,
+    "birth_band": _band,
+    "explicit_policy": _one_of("allow", "clean"),
+    "kind": _one_of("like", "dislike", "save", "block", "undo"),
 }

@@ -94,7 +94,10 @@ def _rated(line: str) -> list[tuple[str, str]] | None:
 
 # format → how a line is read, and what it is
 FORMATS: dict[str, tuple[Callable[[str], list[tuple[str, str]] | None], str]] = {
-    "lightgcn": (_lightgcn, "user item item …"), "ncf": (_rated, "user⇥item⇥rating⇥time"), "pairs": (_comma, "user,item"), "vae": (_comma, "user,item"),
+    "lightgcn": (_lightgcn, "user item item …"),
+    "ncf": (_rated, "user⇥item⇥rating⇥time"),
+    "pairs": (_comma, "user,item"),
+    "vae": (_comma, "user,item"),
 }
 NEGATIVES = "(user,item)⇥negative⇥negative…"
 
@@ -117,7 +120,9 @@ def trained_on(pairs: Pairs) -> tuple[Interactions, list[str]]:
     rows, columns = ([of[name] for name in names] for of, names in zip((users, items), pairs, strict=True))
     matrix = _binary(rows, columns, (len(users), len(items)))
     twice = len(rows) - matrix.nnz
-    return Interactions(users, items, matrix), [f"train: {twice:,} pairs stand there more than once and count once"] if twice else []
+    return Interactions(users, items, matrix), [
+        f"train: {twice:,} pairs stand there more than once and count once"
+    ] if twice else []
 
 
 def _binary(rows: Any, columns: Any, shape: tuple[int, int]) -> Any:
@@ -127,7 +132,9 @@ def _binary(rows: Any, columns: Any, shape: tuple[int, int]) -> Any:
     return made
 
 
-def asked_of(train: Interactions, test: Pairs, *, negatives: Path | None = None, fold_in: Pairs | None = None) -> Asked:
+def asked_of(
+    train: Interactions, test: Pairs, *, negatives: Path | None = None, fold_in: Pairs | None = None
+) -> Asked:
     """What the test asks of who was trained.
 
     Args:
@@ -139,34 +146,58 @@ def asked_of(train: Interactions, test: Pairs, *, negatives: Path | None = None,
     who = {name: i for i, name in enumerate(dict.fromkeys(test[0]))}
     new = [name for name in dict.fromkeys(test[1]) if name not in items]
     items |= {name: len(items) + i for i, name in enumerate(new)}
-    rows = np.array([train.users.get(name, -1) if fold_in is None else i for name, i in who.items()], np.int64)
+    rows = np.array(
+        [train.users.get(name, -1) if fold_in is None else i for name, i in who.items()], np.int64
+    )
     history = _history(train, who, rows, fold_in, notes)
     wanted: list[set[int]] = [set() for _ in who]
     for user, item in zip(*test, strict=True):
         wanted[who[user]].add(items[item])
-    known = [set(history.indices[history.indptr[u] : history.indptr[u + 1]].tolist()) for u in range(len(who))]
+    known = [
+        set(history.indices[history.indptr[u] : history.indptr[u + 1]].tolist()) for u in range(len(who))
+    ]
     counts = {
         "test pairs stand there more than once and count once": len(test[0]) - sum(map(len, wanted)),
-        "test pairs are history too: nobody is offered what he has, so they are left out": sum(len(a & b) for a, b in zip(wanted, known, strict=True)),
+        "test pairs are history too: nobody is offered what he has, so they are left out": sum(
+            len(a & b) for a, b in zip(wanted, known, strict=True)
+        ),
         "test items are unknown to train: they count as missed": len(new),
         "test users have no history: they count as missed": int((np.diff(history.indptr) == 0).sum()),
     }
     notes += [f"{n:,} {what}" for what, n in counts.items() if n]
     relevant = [np.array(sorted(a - b), np.int64) for a, b in zip(wanted, known, strict=True)]
     if empty := sum(not len(one) for one in relevant):
-        notes.append(f"{empty:,} test users have nothing left that is relevant: they have no value and are in no mean")
-    return Asked(rows, history, relevant, None if negatives is None else _negatives(negatives, who, items, relevant), notes)
+        notes.append(
+            f"{empty:,} test users have nothing left that is relevant: they have no value and are in no mean"
+        )
+    return Asked(
+        rows,
+        history,
+        relevant,
+        None if negatives is None else _negatives(negatives, who, items, relevant),
+        notes,
+    )
 
 
-def _history(train: Interactions, who: dict[str, int], rows: Longs, fold_in: Pairs | None, notes: list[str]) -> Any:
+def _history(
+    train: Interactions, who: dict[str, int], rows: Longs, fold_in: Pairs | None, notes: list[str]
+) -> Any:
     shape = len(who), len(train.items)
     if fold_in is None:
         known = np.flatnonzero(rows >= 0)
-        picked = sparse.csr_matrix((np.ones(len(known), np.float32), (known, rows[known])), (shape[0], len(train.users)))
+        picked = sparse.csr_matrix(
+            (np.ones(len(known), np.float32), (known, rows[known])), (shape[0], len(train.users))
+        )
         return picked @ train.matrix
-    kept = [(who[user], train.items[item]) for user, item in zip(*fold_in, strict=True) if user in who and item in train.items]
+    kept = [
+        (who[user], train.items[item])
+        for user, item in zip(*fold_in, strict=True)
+        if user in who and item in train.items
+    ]
     if left := len(fold_in[0]) - len(kept):
-        notes.append(f"fold-in: {left:,} pairs are of users not in the test or of items not in train, and are left out")
+        notes.append(
+            f"fold-in: {left:,} pairs are of users not in the test or of items not in train, and are left out"
+        )
     return _binary([u for u, _ in kept], [i for _, i in kept], shape)
 
 
@@ -182,7 +213,9 @@ def _negatives(path: Path, who: dict[str, int], items: dict[str, int], relevant:
         elif pair[1] not in who:
             problems.append(f"line {number}: user {pair[1][:40]!r} is not in the test")
         elif [items.get(pair[2])] != relevant[who[pair[1]]].tolist():
-            problems.append(f"line {number}: the test's one item of user {pair[1][:40]!r} is not {pair[2][:40]!r}")
+            problems.append(
+                f"line {number}: the test's one item of user {pair[1][:40]!r} is not {pair[2][:40]!r}"
+            )
         else:
             found[who[pair[1]]] = [items.setdefault(name, len(items)) for name in names]
     if missing := len(who) - len(found):

@@ -18,7 +18,14 @@ BOT_PLAYS = 1500  # on each of about three days
 SLOTS = 8  # library slots a user may have an opinion on; the last two are of tracks met elsewhere
 LEAN_BACK = ("radio", "autoplay", "playlist")
 LEAN_FORWARD = ("album", "search", "library")
-START_REASONS = {"radio": "autoplay", "autoplay": "autoplay", "playlist": "trackdone", "album": "trackdone", "search": "clickrow", "library": "clickrow"}
+START_REASONS = {
+    "radio": "autoplay",
+    "autoplay": "autoplay",
+    "playlist": "trackdone",
+    "album": "trackdone",
+    "search": "clickrow",
+    "library": "clickrow",
+}
 
 
 @dataclass(frozen=True)
@@ -48,8 +55,11 @@ def world(spark: SparkSession, config: SyntheticConfig, *, partitions: int | Non
     """
     laws = Laws(config)
     return World(
-        plays=_plays(spark, laws, partitions), tracks=tracks(spark, laws, partitions), users=users(spark, laws, partitions),
-        signals=_signals(spark, laws, partitions), affinities=affinities(spark, laws, partitions),
+        plays=_plays(spark, laws, partitions),
+        tracks=tracks(spark, laws, partitions),
+        users=users(spark, laws, partitions),
+        signals=_signals(spark, laws, partitions),
+        affinities=affinities(spark, laws, partitions),
     )
 
 
@@ -76,30 +86,42 @@ def _choose(df: DataFrame, laws: Laws) -> DataFrame:
     r = laws.u("taste", *ids) * total
     wanders = laws.u("wander", *ids) < F.col("wander")
     loved = F.when(r < 1.0, F.col("g1")).when(r < 1.0 + F.col("a2"), F.col("g2")).otherwise(F.col("g3"))
-    drawn = df.withColumns({
-        "genre": F.when(wanders, laws.any_genre(laws.u("any genre", *ids))).otherwise(loved),
-        "layer": laws.zipf(laws.layers, laws.u("layer", *ids)), "in_scene": ~wanders & (laws.u("in scene", *ids) < 0.6),
-        "place": F.least(laws.zipf(GROUP + 2, laws.u("place", *ids)), F.lit(GROUP - 1)),
-    })
+    drawn = df.withColumns(
+        {
+            "genre": F.when(wanders, laws.any_genre(laws.u("any genre", *ids))).otherwise(loved),
+            "layer": laws.zipf(laws.layers, laws.u("layer", *ids)),
+            "in_scene": ~wanders & (laws.u("in scene", *ids) < 0.6),
+            "place": F.least(laws.zipf(GROUP + 2, laws.u("place", *ids)), F.lit(GROUP - 1)),
+        }
+    )
     own = F.col("layer") - F.col("layer") % laws.scenes + laws.scene(F.col("user"), F.col("genre"))
-    number = (F.when(F.col("in_scene"), own).otherwise(F.col("layer")) * laws.genres + F.col("genre")) * GROUP + F.col("place")
+    number = (
+        F.when(F.col("in_scene"), own).otherwise(F.col("layer")) * laws.genres + F.col("genre")
+    ) * GROUP + F.col("place")
     w, above = F.col("wished"), F.col("number") - GROUP * laws.genres * laws.scenes
     # the last layer may be partial: then the same genre and scene, one round up
-    numbered = drawn.withColumn("number", number).withColumn("wished", F.when(F.col("number") < laws.config.tracks, F.col("number")).otherwise(above))
+    numbered = drawn.withColumn("number", number).withColumn(
+        "wished", F.when(F.col("number") < laws.config.tracks, F.col("number")).otherwise(above)
+    )
     out = _fence(numbered).withColumns({"wished_role": laws.role(w), "restricted": laws.restricted(w)})
     new = F.col("wished_role") == "new"
     unreleased = new & (laws.release_day(w) > F.col("utc_day"))
     expired = ~new & (F.coalesce(laws.until_day(w), F.lit(laws.end_day + 1)) <= F.col("utc_day"))
     barred = unreleased | (F.col("restricted") & (expired | ~laws.licensed(w, F.col("market_no"))))
-    return out.withColumn("barred", barred).withColumns({
-        "t": F.when(F.col("barred"), laws.base(w)).otherwise(w), "role": F.when(F.col("barred"), "original").otherwise(F.col("wished_role")),
-    })
+    return out.withColumn("barred", barred).withColumns(
+        {
+            "t": F.when(F.col("barred"), laws.base(w)).otherwise(w),
+            "role": F.when(F.col("barred"), "original").otherwise(F.col("wished_role")),
+        }
+    )
 
 
 def _true_affinity(laws: Laws) -> Column:
     """Affinity of `user` for the artist of `t`, who is at home in one or two cells."""
     user, t = F.col("user"), F.col("t")
-    return F.greatest(laws.affinity(user, laws.cell(t)), laws.affinity(user, laws.second_cell(laws.artist(t))))
+    return F.greatest(
+        laws.affinity(user, laws.cell(t)), laws.affinity(user, laws.second_cell(laws.artist(t)))
+    )
 
 
 # --- plays --------------------------------------------------------------------------------------------------------
@@ -111,94 +133,179 @@ def _plays(spark: SparkSession, laws: Laws, partitions: int | None) -> DataFrame
     wishes = _fence(_wishes(sessions, laws))
     heard = _fence(_heard(_fence(_choose(wishes, laws)), laws))
     row = F.struct(
-        F.concat_ws("-", F.lit("e"), F.col("user"), F.col("day"), F.col("i")).alias("event_id"), user_id(F.col("user")).alias("user_id"),
+        F.concat_ws("-", F.lit("e"), F.col("user"), F.col("day"), F.col("i")).alias("event_id"),
+        user_id(F.col("user")).alias("user_id"),
         laws.track_id(F.col("t")).alias("track_id"),
-        F.timestamp_millis(F.col("at_ms")).alias("played_at"), F.timestamp_millis(F.col("received_ms")).alias("received_at"),
-        F.col("ms_played"), F.col("reason_start"), F.col("reason_end"), F.col("context_type"), F.col("private"),
+        F.timestamp_millis(F.col("at_ms")).alias("played_at"),
+        F.timestamp_millis(F.col("received_ms")).alias("received_at"),
+        F.col("ms_played"),
+        F.col("reason_start"),
+        F.col("reason_end"),
+        F.col("context_type"),
+        F.col("private"),
     )
     # one generator gives every column, so no filter of a reader can be pushed below it, where each layer would be computed again
     rows = heard.select(F.inline(F.array_repeat(row, F.col("copies"))))
-    text = F.concat_ws(",", "event_id", "user_id", "track_id", F.unix_millis("played_at").cast("string"), F.col("ms_played").cast("string"))
-    return rows.withColumns({
-        "content_type": F.lit("music"), "kind": F.lit("play"), "plays": F.lit(1), "row_text": text, "source": F.lit("synthetic"),
-    })
+    text = F.concat_ws(
+        ",",
+        "event_id",
+        "user_id",
+        "track_id",
+        F.unix_millis("played_at").cast("string"),
+        F.col("ms_played").cast("string"),
+    )
+    return rows.withColumns(
+        {
+            "content_type": F.lit("music"),
+            "kind": F.lit("play"),
+            "plays": F.lit(1),
+            "row_text": text,
+            "source": F.lit("synthetic"),
+        }
+    )
 
 
 def _sessions(user_days: DataFrame, laws: Laws) -> DataFrame:
     """One row a play, numbered `i` within the user's local day: log-normal users, most plays in one evening session, some by day."""
     users, user, day, ids = laws.config.users, F.col("user"), F.col("day"), ("user", "day")
     # the local day before the log begins reaches into its first UTC day
-    numbered = user_days.select((F.col("id") % users).alias("user"), (F.floor(F.col("id") / users) + laws.first_day - 1).alias("day"))
+    numbered = user_days.select(
+        (F.col("id") % users).alias("user"), (F.floor(F.col("id") / users) + laws.first_day - 1).alias("day")
+    )
     sigma = 1.0
     normal = (sum((laws.u(f"activity {k}", user) for k in range(4)), F.lit(0.0)) - 2.0) * 3**0.5
     rate = laws.config.plays_per_user_day * F.exp(sigma * normal - sigma**2 / 2)
     zone = pick(MARKETS.values(), laws.market(user))
     evening = 18 * 3600 + F.floor(laws.u("evening start", *ids) * 4 * 3600)
     morning = 7 * 3600 + F.floor(laws.u("day start", *ids) * 9 * 3600)
-    people = numbered.withColumns({
-        "rate": rate, "bot": laws.bot(user), "cold": laws.cold(user), "market_no": laws.market(user), "clean": laws.clean(user), **laws.loves(user),
-        "slots": 20 + F.floor(280 * F.pow(laws.u("library", user), F.lit(2.0))),
-        "offset": day * DAY_S - F.unix_seconds(F.to_utc_timestamp(F.timestamp_seconds(day * DAY_S + 12 * 3600), zone)) + 12 * 3600,
-    })
+    people = numbered.withColumns(
+        {
+            "rate": rate,
+            "bot": laws.bot(user),
+            "cold": laws.cold(user),
+            "market_no": laws.market(user),
+            "clean": laws.clean(user),
+            **laws.loves(user),
+            "slots": 20 + F.floor(280 * F.pow(laws.u("library", user), F.lit(2.0))),
+            "offset": day * DAY_S
+            - F.unix_seconds(F.to_utc_timestamp(F.timestamp_seconds(day * DAY_S + 12 * 3600), zone))
+            + 12 * 3600,
+        }
+    )
     # days without music are common: an active day has rate + 4 plays on average, exponentially spread
     active = laws.u("active", *ids) < F.col("rate") / (F.col("rate") + 4.0)
     drawn = F.floor(laws.u("rounding", *ids) - (F.col("rate") + 4.0) * F.log(1.0 - laws.u("plays", *ids)))
     bot_day = (day + laws.die(1000, "bot day", user)) % max(1, laws.config.days // 3) == 0
-    n = F.when(F.col("bot"), F.when(bot_day, BOT_PLAYS)).when(~F.col("cold") & active, F.least(drawn, F.lit(5000))).cast("long")
-    days = _fence(people).withColumns({
-        "n": n, "evening_at": day * DAY_S - F.col("offset") + evening, "morning_at": day * DAY_S - F.col("offset") + morning,
-    }).withColumn("n1", F.floor(F.col("n") * (1.0 - 0.45 * laws.u("split", *ids))))
-    return days.select("*", F.explode(F.when(F.col("n") > 0, F.sequence(F.lit(0).cast("long"), F.col("n") - 1))).alias("i"))
+    n = (
+        F.when(F.col("bot"), F.when(bot_day, BOT_PLAYS))
+        .when(~F.col("cold") & active, F.least(drawn, F.lit(5000)))
+        .cast("long")
+    )
+    days = (
+        _fence(people)
+        .withColumns(
+            {
+                "n": n,
+                "evening_at": day * DAY_S - F.col("offset") + evening,
+                "morning_at": day * DAY_S - F.col("offset") + morning,
+            }
+        )
+        .withColumn("n1", F.floor(F.col("n") * (1.0 - 0.45 * laws.u("split", *ids))))
+    )
+    return days.select(
+        "*", F.explode(F.when(F.col("n") > 0, F.sequence(F.lit(0).cast("long"), F.col("n") - 1))).alias("i")
+    )
 
 
 def _wishes(plays: DataFrame, laws: Laws) -> DataFrame:
     """Add time, context and wish: a Zipf slot of the own library, or a discovery."""
     ids, session = ("user", "day", "i"), ("user", "day", "sitting")
     bot, forward, evening = F.col("bot"), F.col("forward"), F.col("evening")
-    seated = plays.withColumns({"evening": F.col("i") < F.col("n1"), "sitting": (F.col("i") < F.col("n1")).cast("long")})
+    seated = plays.withColumns(
+        {"evening": F.col("i") < F.col("n1"), "sitting": (F.col("i") < F.col("n1")).cast("long")}
+    )
     seat = F.when(evening, F.col("i")).otherwise(F.col("i") - F.col("n1"))
     size = F.greatest(F.when(evening, F.col("n1")).otherwise(F.col("n") - F.col("n1")), F.lit(1))
     begins = F.when(evening, F.col("evening_at")).otherwise(F.col("morning_at"))
-    at = F.when(bot, F.col("day") * DAY_S + F.col("i") * (DAY_S / BOT_PLAYS)).otherwise(begins + seat * F.least(F.lit(STEP_S), SESSION_S / size))
-    timed = seated.withColumns({
-        "at_ms": F.floor((at + 4.0 * laws.u("jitter", *ids)) * 1000).cast("long"), "forward": ~bot & (laws.u("forward", *session) < 0.45),
-        "context": laws.die(3, "context", *session), "private": laws.u("private", *session) < 0.02,
-    })
+    at = F.when(bot, F.col("day") * DAY_S + F.col("i") * (DAY_S / BOT_PLAYS)).otherwise(
+        begins + seat * F.least(F.lit(STEP_S), SESSION_S / size)
+    )
+    timed = seated.withColumns(
+        {
+            "at_ms": F.floor((at + 4.0 * laws.u("jitter", *ids)) * 1000).cast("long"),
+            "forward": ~bot & (laws.u("forward", *session) < 0.45),
+            "context": laws.die(3, "context", *session),
+            "private": laws.u("private", *session) < 0.02,
+        }
+    )
     slot = F.floor(F.exp(laws.u("slot", *ids) * F.log(F.col("slots") + 1.0))) - 1
     repeats = laws.u("repeats", *ids) < F.when(forward, 0.85).otherwise(0.5)
     discovery = F.shiftright(F.xxhash64("user", "day", F.col("i").cast("int")), 8) + 2**56
-    context = F.when(forward, pick(LEAN_FORWARD, F.col("context"))).otherwise(pick(LEAN_BACK, F.col("context")))
-    return timed.withColumns({
-        "utc_day": F.floor(F.col("at_ms") / (DAY_S * 1000)), "context_type": context,
-        "wish": F.when(bot, F.col("i") % 3).when(repeats, slot).otherwise(discovery), "wander": F.when(repeats, 0.03).when(forward, 0.15).otherwise(0.4),
-    })
+    context = F.when(forward, pick(LEAN_FORWARD, F.col("context"))).otherwise(
+        pick(LEAN_BACK, F.col("context"))
+    )
+    return timed.withColumns(
+        {
+            "utc_day": F.floor(F.col("at_ms") / (DAY_S * 1000)),
+            "context_type": context,
+            "wish": F.when(bot, F.col("i") % 3).when(repeats, slot).otherwise(discovery),
+            "wander": F.when(repeats, 0.03).when(forward, 0.15).otherwise(0.4),
+        }
+    )
 
 
 def _heard(plays: DataFrame, laws: Laws) -> DataFrame:
     """Add how much was heard, when the service learned of it, and in how many `copies` the row stands in the log."""
     ids, recording = ("user", "day", "i"), F.col("recording")
-    known = plays.withColumn("recording", laws.recording(F.col("t"), F.col("role"))).withColumns({
-        "affinity": _true_affinity(laws), "duration_ms": laws.duration_ms(recording),
-        "refused": F.col("clean") & F.coalesce(laws.explicit(recording, F.col("role")), F.lit(True)),
-    })
+    known = plays.withColumn("recording", laws.recording(F.col("t"), F.col("role"))).withColumns(
+        {
+            "affinity": _true_affinity(laws),
+            "duration_ms": laws.duration_ms(recording),
+            "refused": F.col("clean") & F.coalesce(laws.explicit(recording, F.col("role")), F.lit(True)),
+        }
+    )
     # a person who did not choose the track leaves it the sooner, the less it fits
-    tired = (0.04 + 0.6 * F.pow(1.0 - F.col("affinity"), F.lit(1.5))) * F.when(F.col("forward"), 0.25).otherwise(1.0)
-    end = F.when(F.col("bot"), "bot").when(laws.u("skip", *ids) < tired, "skip").when(laws.u("stop", *ids) < 0.06, "stop").otherwise("done")
+    tired = (0.04 + 0.6 * F.pow(1.0 - F.col("affinity"), F.lit(1.5))) * F.when(
+        F.col("forward"), 0.25
+    ).otherwise(1.0)
+    end = (
+        F.when(F.col("bot"), "bot")
+        .when(laws.u("skip", *ids) < tired, "skip")
+        .when(laws.u("stop", *ids) < 0.06, "stop")
+        .otherwise("done")
+    )
     ended = _fence(known).withColumn("end", end)
     part = laws.u("part", *ids)
-    listened = ended.withColumns({
-        "ms_played": (
-            F.when(F.col("end") == "bot", 31_000 + F.floor(part * 3000)).when(F.col("end") == "skip", 1500 + F.floor(part * 26_000))
-            .when(F.col("end") == "stop", F.floor(F.col("duration_ms") * (0.4 + 0.6 * part))).otherwise(F.col("duration_ms"))
-        ).cast("long"),
-        "reason_start": F.element_at(F.create_map(*(F.lit(word) for pair in START_REASONS.items() for word in pair)), F.col("context_type")),
-        "reason_end": F.when(F.col("end") == "skip", "fwdbtn").when(F.col("end") == "done", "trackdone").otherwise("endplay"),
-        "delay_s": F.when(laws.u("late", *ids) < 0.01, DAY_S * (1.0 + 20.0 * laws.u("how late", *ids))).otherwise(1.0 + 5.0 * laws.u("delay", *ids)),
-    })
-    received = listened.withColumn("received_ms", F.col("at_ms") + F.col("ms_played") + F.floor(F.col("delay_s") * 1000))
+    listened = ended.withColumns(
+        {
+            "ms_played": (
+                F.when(F.col("end") == "bot", 31_000 + F.floor(part * 3000))
+                .when(F.col("end") == "skip", 1500 + F.floor(part * 26_000))
+                .when(F.col("end") == "stop", F.floor(F.col("duration_ms") * (0.4 + 0.6 * part)))
+                .otherwise(F.col("duration_ms"))
+            ).cast("long"),
+            "reason_start": F.element_at(
+                F.create_map(*(F.lit(word) for pair in START_REASONS.items() for word in pair)),
+                F.col("context_type"),
+            ),
+            "reason_end": F.when(F.col("end") == "skip", "fwdbtn")
+            .when(F.col("end") == "done", "trackdone")
+            .otherwise("endplay"),
+            "delay_s": F.when(
+                laws.u("late", *ids) < 0.01, DAY_S * (1.0 + 20.0 * laws.u("how late", *ids))
+            ).otherwise(1.0 + 5.0 * laws.u("delay", *ids)),
+        }
+    )
+    received = listened.withColumn(
+        "received_ms", F.col("at_ms") + F.col("ms_played") + F.floor(F.col("delay_s") * 1000)
+    )
     # the log is what had arrived when it was cut; clean listeners are not played what may be explicit
-    outside = (F.col("at_ms") < laws.first_day * DAY_S * 1000) | (F.col("received_ms") >= laws.end_day * DAY_S * 1000)
-    return received.withColumn("copies", F.when(outside | F.col("refused"), 0).when(laws.u("twice", *ids) < 0.005, 2).otherwise(1))
+    outside = (F.col("at_ms") < laws.first_day * DAY_S * 1000) | (
+        F.col("received_ms") >= laws.end_day * DAY_S * 1000
+    )
+    return received.withColumn(
+        "copies", F.when(outside | F.col("refused"), 0).when(laws.u("twice", *ids) < 0.005, 2).otherwise(1)
+    )
 
 
 # --- signals ------------------------------------------------------------------------------------------------------
@@ -207,25 +314,42 @@ def _heard(plays: DataFrame, laws: Laws) -> DataFrame:
 def _signals(spark: SparkSession, laws: Laws, partitions: int | None) -> DataFrame:
     """Likes and saves of loved library tracks, dislikes and blocks of what fits badly, and second thoughts; none by bots or by who never played."""
     user, i, ids = F.col("user"), F.col("i"), ("user", "i")
-    rows = spark.range(0, laws.config.users * SLOTS, 1, partitions).select(F.floor(F.col("id") / SLOTS).alias("user"), (F.col("id") % SLOTS).alias("i"))
+    rows = spark.range(0, laws.config.users * SLOTS, 1, partitions).select(
+        F.floor(F.col("id") / SLOTS).alias("user"), (F.col("id") % SLOTS).alias("i")
+    )
     minding = i >= SLOTS - 2
     # not in the last two days: there is time for an undo
     at = laws.first_day * DAY_S + F.floor(laws.u("signal at", *ids) * max(1, laws.config.days - 2) * DAY_S)
-    wishes = rows.withColumns({
-        "at": at, "utc_day": F.floor(at / DAY_S), "market_no": laws.market(user), **laws.loves(user),
-        "wish": F.when(minding, 1000 + i).otherwise(i), "wander": F.when(minding, 1.0).otherwise(0.03),
-    })
+    wishes = rows.withColumns(
+        {
+            "at": at,
+            "utc_day": F.floor(at / DAY_S),
+            "market_no": laws.market(user),
+            **laws.loves(user),
+            "wish": F.when(minding, 1000 + i).otherwise(i),
+            "wander": F.when(minding, 1.0).otherwise(0.03),
+        }
+    )
     minds = F.when(i == SLOTS - 2, F.when(laws.u("dislike", *ids) < 0.3, "dislike")).when(
-        laws.u("block", *ids) < 0.12, F.when(laws.u("whole artist", *ids) < 0.5, "block artist").otherwise("block"))
+        laws.u("block", *ids) < 0.12,
+        F.when(laws.u("whole artist", *ids) < 0.5, "block artist").otherwise("block"),
+    )
     likes = F.when(laws.u("like", *ids) < 0.5, F.when(laws.u("save", *ids) < 0.3, "save").otherwise("like"))
-    kind = F.when(minding & (F.col("affinity") < 0.5), minds).when(~minding & (F.col("affinity") > 0.4), likes)
+    kind = F.when(minding & (F.col("affinity") < 0.5), minds).when(
+        ~minding & (F.col("affinity") > 0.4), likes
+    )
     chosen = _choose(wishes, laws).withColumn("affinity", _true_affinity(laws))
     said = chosen.withColumn("said", F.when(~laws.bot(user) & ~laws.cold(user), kind))
     whole_artist = F.concat(F.lit("artist:"), artist_id(laws.artist(F.col("t"))))
     target = F.when(F.col("said") == "block artist", whole_artist).otherwise(laws.track_id(F.col("t")))
 
     def signal(name: Column, when: Column) -> Column:
-        return F.struct(user_id(user).alias("user_id"), target.alias("track_id"), name.alias("kind"), F.timestamp_seconds(when).alias("at"))
+        return F.struct(
+            user_id(user).alias("user_id"),
+            target.alias("track_id"),
+            name.alias("kind"),
+            F.timestamp_seconds(when).alias("at"),
+        )
 
     act = signal(F.regexp_replace("said", " artist$", ""), F.col("at"))
     undo = signal(F.lit("undo"), F.col("at") + 60 + F.floor(laws.u("undo at", *ids) * DAY_S))

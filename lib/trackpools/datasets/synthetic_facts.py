@@ -18,13 +18,27 @@ from trackpools.config import SyntheticConfig
 
 # genre: beats per minute, energy, share of explicit recordings, share sung
 GENRES = {
-    "pop": (116, 0.70, 0.10, 1.0), "hip hop": (94, 0.68, 0.42, 1.0), "rock": (124, 0.78, 0.08, 1.0), "electronic": (126, 0.82, 0.04, 0.5),
-    "latin": (100, 0.74, 0.14, 1.0), "r&b": (92, 0.52, 0.22, 1.0), "country": (112, 0.60, 0.04, 1.0), "metal": (138, 0.94, 0.18, 1.0),
-    "jazz": (110, 0.36, 0.0, 0.3), "folk": (104, 0.34, 0.02, 1.0), "punk": (164, 0.92, 0.24, 1.0), "classical": (88, 0.20, 0.0, 0.0),
+    "pop": (116, 0.70, 0.10, 1.0),
+    "hip hop": (94, 0.68, 0.42, 1.0),
+    "rock": (124, 0.78, 0.08, 1.0),
+    "electronic": (126, 0.82, 0.04, 0.5),
+    "latin": (100, 0.74, 0.14, 1.0),
+    "r&b": (92, 0.52, 0.22, 1.0),
+    "country": (112, 0.60, 0.04, 1.0),
+    "metal": (138, 0.94, 0.18, 1.0),
+    "jazz": (110, 0.36, 0.0, 0.3),
+    "folk": (104, 0.34, 0.02, 1.0),
+    "punk": (164, 0.92, 0.24, 1.0),
+    "classical": (88, 0.20, 0.0, 0.0),
 }
 SCENES = ("classic", "indie", "dream")
 MARKETS = {
-    "US": "America/New_York", "GB": "Europe/London", "DE": "Europe/Berlin", "BR": "America/Sao_Paulo", "JP": "Asia/Tokyo", "MX": "America/Mexico_City",
+    "US": "America/New_York",
+    "GB": "Europe/London",
+    "DE": "Europe/Berlin",
+    "BR": "America/Sao_Paulo",
+    "JP": "Asia/Tokyo",
+    "MX": "America/Mexico_City",
 }
 GROUP = 4
 BOTS_EVERY = 200  # one listener in so many is a bot
@@ -42,7 +56,9 @@ def pick(values: Iterable[object], index: Column) -> Column:
 
 
 def pick_number(values: Iterable[float], index: Column) -> Column:
-    return F.element_at(F.split(F.lit("\x1f".join(map(str, values))), "\x1f").cast("array<double>"), (index + 1).cast("int"))
+    return F.element_at(
+        F.split(F.lit("\x1f".join(map(str, values))), "\x1f").cast("array<double>"), (index + 1).cast("int")
+    )
 
 
 def public(prefix: str, number: Column) -> Column:
@@ -89,7 +105,11 @@ class Laws:
     def u(self, purpose: str, *ids: Column | str) -> Column:
         """Uniform in [0, 1), fixed by seed, purpose and ids; numbers must be long, for an int of the same value hashes to something else."""
         # a number, not the text: hashing a string once a play and purpose would be half of all the work
-        salt = int.from_bytes(hashlib.blake2b(f"{self.config.seed}/{purpose}".encode(), digest_size=8).digest(), "big", signed=True)
+        salt = int.from_bytes(
+            hashlib.blake2b(f"{self.config.seed}/{purpose}".encode(), digest_size=8).digest(),
+            "big",
+            signed=True,
+        )
         return unit(F.xxhash64(F.lit(salt), *ids))
 
     def die(self, sides: int, purpose: str, *ids: Column | str) -> Column:
@@ -129,7 +149,9 @@ class Laws:
     def second_cell(self, artist: Column) -> Column:
         """One artist in four is also at home in a second cell; the own one for the others."""
         cells = self.genres * self.scenes
-        return F.when(self.u("two homes", artist) < 0.25, self.die(cells, "second home", artist)).otherwise(artist % cells)
+        return F.when(self.u("two homes", artist) < 0.25, self.die(cells, "second home", artist)).otherwise(
+            artist % cells
+        )
 
     def rude(self, recording: Column) -> Column:
         shares = [genre[2] for genre in GENRES.values()]
@@ -141,7 +163,11 @@ class Laws:
         return (
             F.when(t % GROUP == 0, "original")
             .when((t % GROUP == GROUP - 1) & self.rude(self.base(t)) & (self.u("clean", t) < 0.5), "clean")
-            .when(r < 0.16, "remaster").when(r < 0.28, "single").when(r < 0.38, "live").when(r < 0.48, "new").otherwise("original")
+            .when(r < 0.16, "remaster")
+            .when(r < 0.28, "single")
+            .when(r < 0.38, "live")
+            .when(r < 0.48, "new")
+            .otherwise("original")
         )
 
     def song(self, t: Column, role: Column) -> Column:
@@ -156,7 +182,9 @@ class Laws:
         return F.when(role == "clean", F.lit(False)).otherwise(told)
 
     def duration_ms(self, recording: Column) -> Column:
-        return (90_000 + F.floor((self.u("long", recording) + self.u("longer", recording)) * 102_000)).cast("long")
+        return (90_000 + F.floor((self.u("long", recording) + self.u("longer", recording)) * 102_000)).cast(
+            "long"
+        )
 
     def release_day(self, t: Column) -> Column:
         """Day of release of a track whose role is new."""
@@ -182,7 +210,9 @@ class Laws:
         return (self.u("cold", user) < COLD) & ~self.bot(user)
 
     def market(self, user: Column) -> Column:
-        return F.least(F.floor(F.pow(self.u("market", user), F.lit(1.5)) * len(MARKETS)), F.lit(len(MARKETS) - 1))
+        return F.least(
+            F.floor(F.pow(self.u("market", user), F.lit(1.5)) * len(MARKETS)), F.lit(len(MARKETS) - 1)
+        )
 
     def clean(self, user: Column) -> Column:
         return (self.u("policy", user) < 0.08) & ~self.bot(user)
@@ -194,8 +224,11 @@ class Laws:
         second = (first + 1 + self.die(g - 1, "g2", user)) % g
         third = (second + 1 + self.die(max(g - 2, 1), "g3", user)) % g
         return {
-            "g1": first, "g2": second, "g3": F.when(third == first, (third + 1) % g).otherwise(third),
-            "a2": 0.5 + 0.3 * self.u("a2", user), "a3": 0.25 + 0.2 * self.u("a3", user),
+            "g1": first,
+            "g2": second,
+            "g3": F.when(third == first, (third + 1) % g).otherwise(third),
+            "a2": 0.5 + 0.3 * self.u("a2", user),
+            "a3": 0.25 + 0.2 * self.u("a3", user),
         }
 
     def any_genre(self, u: Column) -> Column:
@@ -208,11 +241,17 @@ class Laws:
     def affinity(self, user: Column, cell: Column) -> Column:
         """The truth, 0 to 1: love of the genre, less than half of it outside the listener's own scene. Needs the columns of `loves`."""
         genre = F.floor(cell / self.scenes)
-        love = F.when(genre == F.col("g1"), F.lit(1.0)).when(genre == F.col("g2"), F.col("a2")).when(genre == F.col("g3"), F.col("a3"))
+        love = (
+            F.when(genre == F.col("g1"), F.lit(1.0))
+            .when(genre == F.col("g2"), F.col("a2"))
+            .when(genre == F.col("g3"), F.col("a3"))
+        )
         love = F.coalesce(love, 0.05 + 0.05 * self.u("love", user, genre))
         return love * F.when(self.scene(user, genre) == cell % self.scenes, 1.0).otherwise(0.45)
 
     def tag(self, cell: Column) -> Column:
         """Name of a cell, e.g. `indie rock`."""
-        tags = [f"{scene} {genre}" for genre in list(GENRES)[: self.genres] for scene in SCENES[: self.scenes]]
+        tags = [
+            f"{scene} {genre}" for genre in list(GENRES)[: self.genres] for scene in SCENES[: self.scenes]
+        ]
         return pick(tags, cell)

@@ -4,15 +4,58 @@ import re
 
 from trackpools.fill.constraints import MOST_DAYS
 
-UNITS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen",
-         "sixteen", "seventeen", "eighteen", "nineteen")
-TENS = {word: 10 * (place + 2) for place, word in enumerate(("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"))}
+UNITS = (
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+    "thirteen",
+    "fourteen",
+    "fifteen",
+    "sixteen",
+    "seventeen",
+    "eighteen",
+    "nineteen",
+)
+TENS = {
+    word: 10 * (place + 2)
+    for place, word in enumerate(
+        ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
+    )
+}
 WORDS = {
-    "a": 1, "an": 1, "a single": 1, "a couple of": 2, "a couple": 2, "a few": 3, "a handful of": 5, "half a dozen": 6, "a dozen": 12,
-    "two dozen": 24, "a hundred": 100,
-    **{word: place + 1 for place, word in enumerate(UNITS)}, **TENS,
-    **{f"{ten}{dash}{unit}": value + place + 1 for dash in "- " for ten, value in TENS.items() for place, unit in enumerate(UNITS[:9])},
-    "one hundred": 100, "two hundred": 200, "a hundred and fifty": 150, "one hundred and fifty": 150, "a hundred and twenty": 120,
+    "a": 1,
+    "an": 1,
+    "a single": 1,
+    "a couple of": 2,
+    "a couple": 2,
+    "a few": 3,
+    "a handful of": 5,
+    "half a dozen": 6,
+    "a dozen": 12,
+    "two dozen": 24,
+    "a hundred": 100,
+    **{word: place + 1 for place, word in enumerate(UNITS)},
+    **TENS,
+    **{
+        f"{ten}{dash}{unit}": value + place + 1
+        for dash in "- "
+        for ten, value in TENS.items()
+        for place, unit in enumerate(UNITS[:9])
+    },
+    "one hundred": 100,
+    "two hundred": 200,
+    "a hundred and fifty": 150,
+    "one hundred and fifty": 150,
+    "a hundred and twenty": 120,
     "one hundred and twenty": 120,
 }
 # longest first, so that "a couple of" is not read as "a"
@@ -48,7 +91,11 @@ def ends(found: re.Match[str]) -> tuple[float, float]:
 
 
 def _told(found: re.Match[str], prefix: str) -> dict[str, str]:
-    return {name.removeprefix(prefix): value for name, value in found.groupdict().items() if name.startswith(prefix) and value is not None}
+    return {
+        name.removeprefix(prefix): value
+        for name, value in found.groupdict().items()
+        if name.startswith(prefix) and value is not None
+    }
 
 
 def seconds(found: re.Match[str]) -> int:
@@ -61,7 +108,14 @@ def seconds(found: re.Match[str]) -> int:
         return int(told["dh"]) * 3600 + int(told["dm"]) * 60
     if "hm" in told:
         return round(number(told["h"]) * 3600 + number(told["hm"]) * 60)
-    for name, scale, more in (("hhalf", 3600, 1800), ("halfh", 3600, 1800), ("hours", 3600, 0), ("minutes", 60, 0), ("ah", 3600, 0), ("am", 60, 0)):
+    for name, scale, more in (
+        ("hhalf", 3600, 1800),
+        ("halfh", 3600, 1800),
+        ("hours", 3600, 0),
+        ("minutes", 60, 0),
+        ("ah", 3600, 0),
+        ("am", 60, 0),
+    ):
         if name in told:
             return round(number(told[name]) * scale) + more
     raise ValueError(f"no length in {found[0]!r}")

@@ -45,8 +45,22 @@ def spread(order: Array, artist: Array) -> Array:
     counts = dict(zip(*(each.tolist() for each in np.unique(artist, return_counts=True)), strict=True))
     while left:
         last = int(artist[made[-1]]) if made else None
-        needed = next((one for one, count in counts.items() if count > (len(left)) // 2 and 2 * count == len(left) + 1 and one != last), None)
-        at = next((place for place, row in enumerate(left) if (int(artist[row]) == needed if needed is not None else int(artist[row]) != last)), 0)
+        needed = next(
+            (
+                one
+                for one, count in counts.items()
+                if count > (len(left)) // 2 and 2 * count == len(left) + 1 and one != last
+            ),
+            None,
+        )
+        at = next(
+            (
+                place
+                for place, row in enumerate(left)
+                if (int(artist[row]) == needed if needed is not None else int(artist[row]) != last)
+            ),
+            0,
+        )
         row = left.pop(at)
         counts[int(artist[row])] -= 1
         made.append(row)

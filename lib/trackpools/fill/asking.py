@@ -62,11 +62,17 @@ def ask(model: Model, pack: Pack, wanted: int, *, seconds: float) -> Asked:
         if len(best.places) >= min(ENOUGH * wanted, len(pack.rows)):
             trouble = ""
             break
-        trouble = f"the model chose {len(best.places)} of {wanted} tracks" if best.places else "the model's answer could not be read"
+        trouble = (
+            f"the model chose {len(best.places)} of {wanted} tracks"
+            if best.places
+            else "the model's answer could not be read"
+        )
         if until - time.monotonic() < LEAST_S:
             break
         messages = (*pack.messages, {"role": "user", "content": _again(reply, len(pack.rows), wanted)})
-    return Asked(_rows(pack, best), best.places, len(pack.rows), tuple(said), dict(dropped), trouble, tokens, cost)
+    return Asked(
+        _rows(pack, best), best.places, len(pack.rows), tuple(said), dict(dropped), trouble, tokens, cost
+    )
 
 
 def _rows(pack: Pack, reply: Reply) -> tuple[int, ...]:
@@ -78,4 +84,6 @@ def _again(reply: Reply, count: int, wanted: int) -> str:
     """What to do otherwise, of numbers alone: nothing that the model or anybody else wrote is said again."""
     wrong = ", ".join(f"{number} {what}" for what, number in sorted(reply.dropped.items())) or "too few"
     due = f"about {min(wanted, count)} different whole numbers from 1 to {count}"
-    return f'Your last answer was of no use: {wrong}. Answer with {{"tracks": [...]}} and nothing else: {due}.'
+    return (
+        f'Your last answer was of no use: {wrong}. Answer with {{"tracks": [...]}} and nothing else: {due}.'
+    )

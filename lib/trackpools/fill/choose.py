@@ -55,7 +55,12 @@ class Ask:
     def some(self, rows: Array) -> "Ask":
         """Of these candidates only."""
         columns = {name: getattr(self, name)[rows] for name in ("value", "seconds", "artist", "album")}
-        return replace(self, **columns, parts=tuple((of[rows], share) for of, share in self.parts), must=None if self.must is None else self.must[rows])
+        return replace(
+            self,
+            **columns,
+            parts=tuple((of[rows], share) for of, share in self.parts),
+            must=None if self.must is None else self.must[rows],
+        )
 
     def artists(self, count: int) -> int:
         """Of one artist at most, in a list of so many."""
@@ -65,10 +70,15 @@ class Ask:
 def holds(ask: Ask, rows: Array) -> bool:
     """Whether these rows, none twice, are what is asked; the one definition that the ways to choose are tested against."""
     count = len(rows)
-    most = [np.unique(column[rows], return_counts=True)[1].max(initial=0) for column in (ask.artist, ask.album)]
+    most = [
+        np.unique(column[rows], return_counts=True)[1].max(initial=0) for column in (ask.artist, ask.album)
+    ]
     return bool(
-        len(np.unique(rows)) == count > 0 and (ask.tracks is None or count == ask.tracks) and ask.musts[rows].sum() == ask.musts.sum()
-        and most[0] <= ask.artists(count) and (ask.album_cap is None or most[1] <= ask.album_cap)
+        len(np.unique(rows)) == count > 0
+        and (ask.tracks is None or count == ask.tracks)
+        and ask.musts[rows].sum() == ask.musts.sum()
+        and most[0] <= ask.artists(count)
+        and (ask.album_cap is None or most[1] <= ask.album_cap)
         and (ask.span is None or ask.span[0] - EPS <= ask.seconds[rows].sum() <= ask.span[1] + EPS)
         and all(of[rows].sum() >= share * count - EPS for of, share in ask.parts),
     )
@@ -125,7 +135,11 @@ def _take(ask: Ask, order: Array, count: int) -> Array | None:
             if missing <= 0 or len(chosen) >= count:
                 return
             artist, album = int(ask.artist[row]), int(ask.album[row])
-            if there[row] or by_artist.get(artist, 0) >= most or by_album.get(album, 0) >= (ask.album_cap or count):
+            if (
+                there[row]
+                or by_artist.get(artist, 0) >= most
+                or by_album.get(album, 0) >= (ask.album_cap or count)
+            ):
                 continue
             by_artist[artist], by_album[album] = by_artist.get(artist, 0) + 1, by_album.get(album, 0) + 1
             there[row] = True
@@ -150,7 +164,11 @@ def _fit(ask: Ask, rows: Array) -> Array | None:
         if low <= total <= high:
             return rows
         others = np.setdiff1d(np.arange(len(ask)), rows)
-        fits = (signature[rows][:, None] == signature[others]) & ~ask.musts[rows][:, None] & _leaves_room(ask, rows, others)
+        fits = (
+            (signature[rows][:, None] == signature[others])
+            & ~ask.musts[rows][:, None]
+            & _leaves_room(ask, rows, others)
+        )
         after = total - ask.seconds[rows][:, None] + ask.seconds[others]
         off = np.maximum(np.maximum(low - after, after - high), 0.0)
         cost = np.where(fits, off * 1e3 + ask.value[rows][:, None] - ask.value[others], np.inf)
@@ -178,7 +196,11 @@ def exactly(ask: Ask, seconds: float = 2.0) -> Array | None:
     """The rows of greatest value that are what is asked, or None where there are none such; of many candidates some of the best, then all."""
     if len(ask) > NEAR:
         order = np.lexsort((np.arange(len(ask)), -ask.value))
-        near = [order[:NEAR // 2], np.flatnonzero(ask.musts), *(order[of[order]][: NEAR // 2 // len(ask.parts)] for of, _ in ask.parts)]
+        near = [
+            order[: NEAR // 2],
+            np.flatnonzero(ask.musts),
+            *(order[of[order]][: NEAR // 2 // len(ask.parts)] for of, _ in ask.parts),
+        ]
         some = np.unique(np.concatenate(near))
         found = _solve(ask.some(some), seconds / 2)
         if found is not None:
@@ -203,17 +225,28 @@ def _solve(ask: Ask, seconds: float) -> Array | None:
     for column, most in ((ask.artist, ask.artist_cap), (ask.album, ask.album_cap)):
         if most is not None:
             table = _groups(column, most)
-            tables, bounds = [*tables, table], [*bounds, ([-np.inf] * table.shape[0], [float(most)] * table.shape[0])]
+            tables, bounds = (
+                [*tables, table],
+                [*bounds, ([-np.inf] * table.shape[0], [float(most)] * table.shape[0])],
+            )
     if ask.apart:  # 2 Σ of an artist ≤ Σ + 1
         table = _groups(ask.artist, 1)
-        tables, bounds = [*tables, coo_array(2 * table.toarray() - 1)], [*bounds, ([-np.inf] * table.shape[0], [1.0] * table.shape[0])]
+        tables, bounds = (
+            [*tables, coo_array(2 * table.toarray() - 1)],
+            [*bounds, ([-np.inf] * table.shape[0], [1.0] * table.shape[0])],
+        )
     low, high = (np.concatenate([one[side] for one in bounds]) for side in (0, 1))
-    value = ask.value - ask.value.min() if ask.tracks is None else ask.value  # where their number is free, none is worth less than nothing
+    value = (
+        ask.value - ask.value.min() if ask.tracks is None else ask.value
+    )  # where their number is free, none is worth less than nothing
     # in a span a long track must not win over two short ones
     worth = value * ask.seconds / 240 if ask.tracks is None and ask.span is not None else value
     found = milp(
-        -worth, integrality=np.ones(count), bounds=Bounds(ask.musts.astype(float), np.ones(count)),
-        constraints=LinearConstraint(vstack(tables).tocsr(), low, high), options={"time_limit": seconds, "mip_rel_gap": 0.05},
+        -worth,
+        integrality=np.ones(count),
+        bounds=Bounds(ask.musts.astype(float), np.ones(count)),
+        constraints=LinearConstraint(vstack(tables).tocsr(), low, high),
+        options={"time_limit": seconds, "mip_rel_gap": 0.05},
     )
     if found.x is None:
         return None
@@ -230,4 +263,6 @@ def _groups(column: Array, most: int) -> Any:
     row = np.full(len(names), -1)
     row[many] = np.arange(len(many))
     some = row[place] >= 0
-    return coo_array((np.ones(int(some.sum())), (row[place][some], np.flatnonzero(some))), shape=(len(many), len(column)))
+    return coo_array(
+        (np.ones(int(some.sum())), (row[place][some], np.flatnonzero(some))), shape=(len(many), len(column))
+    )

@@ -17,7 +17,16 @@ from trackpools.fill.spoken import spoken
 SIDE = 0.4  # of "jazz and Air" each
 SONGS = re.compile(r"\b(?:songs?|tracks?|music|playlist|mix)\b")
 # what is refused is refused everywhere
-EVERY = ("no_artists", "no_tags", "no_titles", "no_languages", "no_versions", "no_years", "clean", "quiet_days")
+EVERY = (
+    "no_artists",
+    "no_tags",
+    "no_titles",
+    "no_languages",
+    "no_versions",
+    "no_years",
+    "clean",
+    "quiet_days",
+)
 
 
 def read_clauses(text: str, draft: Draft, known: Known, numbered: tuple[Phrase, ...]) -> None:
@@ -28,7 +37,11 @@ def read_clauses(text: str, draft: Draft, known: Known, numbered: tuple[Phrase, 
         if numbers and denial(numbers[0].ahead).scope == "far":
             numbers[0] = replace(numbers[0], text=f" doubtful{numbers[0].text}")
         told += [numbers[0].ahead, *numbers] if numbers and numbers[0].ahead.strip() else numbers or [clause]
-    numbers = [one for one in told if isinstance(one, Counted) and (one.count is None or 1 <= one.count <= MOST_TRACKS)]
+    numbers = [
+        one
+        for one in told
+        if isinstance(one, Counted) and (one.count is None or 1 <= one.count <= MOST_TRACKS)
+    ]
     parts: list[tuple[Counted, dict[str, Any]]] = []
     for each in told:
         if isinstance(each, str):
@@ -60,7 +73,13 @@ def _counts(told: list[tuple[Counted, dict[str, Any]]], draft: Draft) -> None:
     """Numbers of tracks, each of something: parts; one of nothing that is no less than the others together is the number of all."""
     (first, of_all), others = told[0], [one for one, _ in told[1:]]
     rest = sum(one.count or 0 for one in others)
-    if first.sure and others and others[0].limit != "more" and not any(one.sure for one in others) and (first.count or 0) >= rest:
+    if (
+        first.sure
+        and others
+        and others[0].limit != "more"
+        and not any(one.sure for one in others)
+        and (first.count or 0) >= rest
+    ):
         _over(of_all, draft, tuple(of_all))  # "20 rock songs, 5 of them from the 80s"
     bare = [round(one.count) for one, own in told if not own and one.count is not None]
     on_top = any(one.limit == "more" for one, own in told if not own)

@@ -37,7 +37,10 @@ class Candidates:
 def favoured(found: Candidates, rows: Sequence[int]) -> Candidates:
     """The candidates with those of a model before all others, in its order; what is no candidate stays none."""
     place = {row: at for at, row in enumerate(rows)}
-    value = [FAVOUR - at / len(place) if (at := place.get(row)) is not None else worth for row, worth in zip(found.rows.tolist(), found.value, strict=True)]
+    value = [
+        FAVOUR - at / len(place) if (at := place.get(row)) is not None else worth
+        for row, worth in zip(found.rows.tolist(), found.value, strict=True)
+    ]
     return Candidates(found.rows, np.array(value), found.allowed)
 
 
@@ -51,7 +54,14 @@ class Composed:
 
 
 def compose(
-    tracks: Tracks, found: Candidates, wanted: Constraints, who: Listener, seeds: Mapping[str, int | None], *, house: FillConfig, relax: bool,
+    tracks: Tracks,
+    found: Candidates,
+    wanted: Constraints,
+    who: Listener,
+    seeds: Mapping[str, int | None],
+    *,
+    house: FillConfig,
+    relax: bool,
 ) -> Composed:
     """A playlist that is as asked for, where there is one; else as near as its hard constraints let it.
 
@@ -69,23 +79,39 @@ def compose(
             return Composed(_ordered(tracks, rows[chosen], attempt, house), taken)
     ask, rows = asked(tracks, found, full, who, seeds)
     in_vain = ("nothing that may be loosened helps; tried: " + "; ".join(taken),) if relax and taken else ()
-    return Composed(_ordered(tracks, rows[_most(ask, house.solver_s)], full, house), in_vain, binding(tracks, found, full, who))
+    return Composed(
+        _ordered(tracks, rows[_most(ask, house.solver_s)], full, house),
+        in_vain,
+        binding(tracks, found, full, who),
+    )
 
 
 def _sized(wanted: Constraints, house: FillConfig) -> Constraints:
-    return wanted if wanted.tracks is not None or wanted.seconds is not None else wanted.model_copy(update={"tracks": house.tracks})
+    return (
+        wanted
+        if wanted.tracks is not None or wanted.seconds is not None
+        else wanted.model_copy(update={"tracks": house.tracks})
+    )
 
 
 def may_exist(tracks: Tracks, allowed: Array, wanted: Constraints, who: Listener, house: FillConfig) -> bool:
     """Whether a playlist of the allowed rows may be as asked for, as far as that can be told without a solver."""
-    ask, _ = asked(tracks, Candidates(allowed, np.zeros(len(allowed)), allowed), _sized(wanted, house), who, {})
+    ask, _ = asked(
+        tracks, Candidates(allowed, np.zeros(len(allowed)), allowed), _sized(wanted, house), who, {}
+    )
     return not hopeless(ask)
 
 
-def _attempts(full: Constraints, house: FillConfig, *, relax: bool) -> Iterator[tuple[Constraints, tuple[str, ...]]]:
+def _attempts(
+    full: Constraints, house: FillConfig, *, relax: bool
+) -> Iterator[tuple[Constraints, tuple[str, ...]]]:
     """What is tried in turn: with the rules of the house, without them, then loosened; and what is said of it."""
     named = any(of.artists or of.top for of in (full.every, *(part.of for part in full.parts)))
-    capped = full if named or full.artist_cap is not None else full.model_copy(update={"artist_cap": house.artist_cap})
+    capped = (
+        full
+        if named or full.artist_cap is not None
+        else full.model_copy(update={"artist_cap": house.artist_cap})
+    )
     own = capped.model_copy(update={"apart": capped.apart or house.apart})
     tried: list[tuple[Constraints, tuple[str, ...]]] = [(own, ())]
     for looser, said in ((capped, ()), (full, ("an artist may have more tracks than usual",))):
@@ -96,7 +122,13 @@ def _attempts(full: Constraints, house: FillConfig, *, relax: bool) -> Iterator[
         yield from relaxed(full)
 
 
-def asked(tracks: Tracks, found: Candidates, wanted: Constraints, listener: Listener, seeds: Mapping[str, int | None]) -> tuple[Ask, Array]:
+def asked(
+    tracks: Tracks,
+    found: Candidates,
+    wanted: Constraints,
+    listener: Listener,
+    seeds: Mapping[str, int | None],
+) -> tuple[Ask, Array]:
     """The question for `choose`, and the rows of the catalogue that it is about: those that pass what every track must be."""
     inside = passing(tracks, wanted.every, listener)
     parts = [passing(tracks, part.of, listener) for part in wanted.parts]
@@ -112,9 +144,17 @@ def asked(tracks: Tracks, found: Candidates, wanted: Constraints, listener: List
     one = _one_version(tracks.song[rows], value, must)
     rows, value, must = rows[one], value[one], must[one]
     ask = Ask(
-        value, np.nan_to_num(tracks.number["seconds"][rows]), tracks.artist[rows], tracks.album[rows],
-        tuple((of[rows], part.share) for of, part in zip(parts, wanted.parts, strict=True)), must, wanted.tracks,
-        None if wanted.seconds is None else wanted.span, wanted.artist_cap, wanted.album_cap, wanted.apart,
+        value,
+        np.nan_to_num(tracks.number["seconds"][rows]),
+        tracks.artist[rows],
+        tracks.album[rows],
+        tuple((of[rows], part.share) for of, part in zip(parts, wanted.parts, strict=True)),
+        must,
+        wanted.tracks,
+        None if wanted.seconds is None else wanted.span,
+        wanted.artist_cap,
+        wanted.album_cap,
+        wanted.apart,
     )
     return ask, rows
 
@@ -137,7 +177,9 @@ def hopeless(ask: Ask) -> bool:
     most = int(np.minimum(counts, ask.artist_cap or len(ask)).sum())
     if ask.span is not None and np.sort(ask.seconds)[::-1][:most].sum() < ask.span[0]:
         return True
-    return most < max(ask.tracks or 1, int(ask.musts.sum())) or any(of.sum() < share * (ask.tracks or 1) - 1e-9 for of, share in ask.parts)
+    return most < max(ask.tracks or 1, int(ask.musts.sum())) or any(
+        of.sum() < share * (ask.tracks or 1) - 1e-9 for of, share in ask.parts
+    )
 
 
 def _most(ask: Ask, seconds: float) -> Array:
@@ -155,7 +197,11 @@ def _most(ask: Ask, seconds: float) -> Array:
 
 def _ordered(tracks: Tracks, rows: Array, wanted: Constraints, house: FillConfig) -> Array:
     apart = house.apart or wanted.apart
-    return rows[arranged(tracks.artist[rows], level(tracks, rows), wanted.arc, apart=apart)] if len(rows) else rows
+    return (
+        rows[arranged(tracks.artist[rows], level(tracks, rows), wanted.arc, apart=apart)]
+        if len(rows)
+        else rows
+    )
 
 
 def binding(tracks: Tracks, found: Candidates, wanted: Constraints, listener: Listener) -> str:
@@ -169,9 +215,16 @@ def binding(tracks: Tracks, found: Candidates, wanted: Constraints, listener: Li
     passes = {name: one[rows] for name, (one, _) in told.items()}
     everyone = np.ones(len(rows), bool)
     whole = int(np.logical_and.reduce([everyone, *passes.values()]).sum())
-    without = {name: int(np.logical_and.reduce([everyone, *(one for other, one in passes.items() if other != name)]).sum()) for name in passes}
+    without = {
+        name: int(
+            np.logical_and.reduce([everyone, *(one for other, one in passes.items() if other != name)]).sum()
+        )
+        for name in passes
+    }
     if not without or max(without.values()) == whole:
         return f"{whole:,} of {len(rows):,} tracks pass; caps, shares or lengths leave no more"
     name = max(without, key=lambda one: without[one])
     unknown = int(told[name][1][rows].sum())
-    return f"{name}: {whole:,} tracks pass, {without[name]:,} without it" + (f"; of {unknown:,} of {len(rows):,} it is unknown" if unknown else "")
+    return f"{name}: {whole:,} tracks pass, {without[name]:,} without it" + (
+        f"; of {unknown:,} of {len(rows):,} it is unknown" if unknown else ""
+    )

@@ -103,4 +103,10 @@ class Playlist(Strict):
 
 def schemas() -> str:
     """The JSON Schemas of requests and playlists, as one JSON object a text."""
-    return json.dumps({"FillRequest": FillRequest.model_json_schema(), "Playlist": Playlist.model_json_schema()}, indent=2) + "\n"
+    return (
+        json.dumps(
+            {"FillRequest": FillRequest.model_json_schema(), "Playlist": Playlist.model_json_schema()},
+            indent=2,
+        )
+        + "\n"
+    )

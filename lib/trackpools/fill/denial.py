@@ -20,31 +20,117 @@ def any_of(words: tuple[str, ...]) -> str:
 # words after which what follows is not wanted; "not", "isn't" deny the next word alone ("not too fast jazz" is jazz), the others all that follows
 ADVERBS = ("not", "isn't", "aren't")
 REFUSALS = (
-    "no", "nothing", "nor", "neither", "never", "without", "avoid", "skip", "exclude", "excluding", "except", "minus", "hate", "hates", "dislike", "dislikes",
-    "loathe", "despise", "don't", "doesn't", "won't",
+    "no",
+    "nothing",
+    "nor",
+    "neither",
+    "never",
+    "without",
+    "avoid",
+    "skip",
+    "exclude",
+    "excluding",
+    "except",
+    "minus",
+    "hate",
+    "hates",
+    "dislike",
+    "dislikes",
+    "loathe",
+    "despise",
+    "don't",
+    "doesn't",
+    "won't",
 )
 PHRASES = ("none", "do not")  # the same before phrases alone: names are told apart word by word
 # words that deny in some way or other: what is wanted behind them nobody can tell. The prompts are English; "kein Jazz" is no wish for jazz all the same
 DOUBTS = (
-    "doubtful", "didn't", "can't", "cannot", "haven't", "hasn't", "wasn't", "wouldn't", "shouldn't", "mustn't", "ain't", "hardly", "rarely", "barely",
-    "less", "fewer", "little", "instead", "anti", "none", "nobody", "unless", "if",
+    "doubtful",
+    "didn't",
+    "can't",
+    "cannot",
+    "haven't",
+    "hasn't",
+    "wasn't",
+    "wouldn't",
+    "shouldn't",
+    "mustn't",
+    "ain't",
+    "hardly",
+    "rarely",
+    "barely",
+    "less",
+    "fewer",
+    "little",
+    "instead",
+    "anti",
+    "none",
+    "nobody",
+    "unless",
+    "if",
 )
 FOREIGN = (
-    "kein", "keine", "keinen", "keiner", "nicht", "nie", "ohne", "sin", "nada", "nunca", "tampoco", "sans", "pas", "jamais", "aucun", "aucune", "senza",
-    "niente", "sem", "não", "nao", "nenhum", "geen", "niet", "zonder", "nooit", "ikke", "ingen", "inga", "inte", "utan", "uden", "uten", "aldrig", "aldri",
-    "ilman", "bez", "nie", "żaden", "не", "нет", "без", "никакой",
+    "kein",
+    "keine",
+    "keinen",
+    "keiner",
+    "nicht",
+    "nie",
+    "ohne",
+    "sin",
+    "nada",
+    "nunca",
+    "tampoco",
+    "sans",
+    "pas",
+    "jamais",
+    "aucun",
+    "aucune",
+    "senza",
+    "niente",
+    "sem",
+    "não",
+    "nao",
+    "nenhum",
+    "geen",
+    "niet",
+    "zonder",
+    "nooit",
+    "ikke",
+    "ingen",
+    "inga",
+    "inte",
+    "utan",
+    "uden",
+    "uten",
+    "aldrig",
+    "aldri",
+    "ilman",
+    "bez",
+    "nie",
+    "żaden",
+    "не",
+    "нет",
+    "без",
+    "никакой",
 )
 BETWEEN = (
     r"too|so|that|very|really|much|many|more|any|anything|something|the|a|an|want|wanna|like|play|me|give|need|include|add|have|put|hear|listen|to|of|in|for|"
     r"from|by|is|are|be|with|songs?|tracks?|music|stuff|¦(?= +(?:or|nor) )|or|nor"
 )
-NEAR = re.compile(rf"(?:^|(?<= ))(?:(?P<adverb>{any_of(ADVERBS)})|{any_of((*REFUSALS, *PHRASES))})(?: +(?:{BETWEEN}))* *$")
+NEAR = re.compile(
+    rf"(?:^|(?<= ))(?:(?P<adverb>{any_of(ADVERBS)})|{any_of((*REFUSALS, *PHRASES))})(?: +(?:{BETWEEN}))* *$"
+)
 ANY = re.compile(rf"(?<![\w'-])(?:{any_of((*ADVERBS, *REFUSALS, *PHRASES, *DOUBTS, *FOREIGN))})(?![\w'-])")
 END = re.compile(r"[,.;:!?()]+(?: |$)| but ")  # of a clause
 DEGREE = re.compile(r"(?<![\w'-])(?:too|so|that|very|really|much|many)(?![\w'-])")
-EXCEPTIONS = frozenset(("except", "without", "minus", "excluding"))  # behind what is refused: "no pop except by Queen"
+EXCEPTIONS = frozenset(
+    ("except", "without", "minus", "excluding")
+)  # behind what is refused: "no pop except by Queen"
 NARROWS = re.compile(r"(?:no|nothing|without|avoid|skip|exclude|excluding|except|minus|hates?|dislikes?)\b")
-NARROWED = re.compile(r"(?: (?:songs?|tracks?|music|ones?|stuff))? (?:from|by|of|in|before|after|since|that|which) ")
+NARROWED = re.compile(
+    r"(?: (?:songs?|tracks?|music|ones?|stuff))? (?:from|by|of|in|before|after|since|that|which) "
+)
 TURNED = {"years": "no_years", "languages": "no_languages"}
 
 
@@ -74,7 +160,9 @@ def denial(before: str) -> Denial:
     if found is None:
         return Denial("far" if ANY.search(_clause(before)) else "", before)
     ahead = before[: found.start()]
-    twice = ANY.search(_clause(ahead)) and not ahead.endswith((" and ", " or "))  # "not without fast songs" means what nobody can tell
+    twice = ANY.search(_clause(ahead)) and not ahead.endswith(
+        (" and ", " or ")
+    )  # "not without fast songs" means what nobody can tell
     return Denial("far" if twice else "near", ahead if found["adverb"] else before, found[0])
 
 

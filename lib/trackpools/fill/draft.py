@@ -11,7 +11,9 @@ from trackpools.fill.names import Ended, Left, names_one
 from trackpools.fill.parts import TIMED
 from trackpools.fill.words import Words, plain
 
-NEW = re.compile(r"new (?:songs?|tracks?|tunes?|music|stuff|things?|ones?)$")  # denied, it may mean what is old or what is known
+NEW = re.compile(
+    r"new (?:songs?|tracks?|tunes?|music|stuff|things?|ones?)$"
+)  # denied, it may mean what is old or what is known
 
 
 @dataclass
@@ -55,7 +57,9 @@ class Draft:
                 self.leave(said)
 
 
-def cut(text: str, phrases: tuple[Phrase, ...], into: dict[str, Any], draft: Draft, *, turns: bool = True) -> str:
+def cut(
+    text: str, phrases: tuple[Phrase, ...], into: dict[str, Any], draft: Draft, *, turns: bool = True
+) -> str:
     """Read every phrase as often as it stands there; returns the rest. What is a tag of the catalogue is left to be read as one.
 
     Args:
@@ -63,11 +67,18 @@ def cut(text: str, phrases: tuple[Phrase, ...], into: dict[str, Any], draft: Dra
     """
     for phrase in phrases:
         while (found := phrase.find(text)) and plain(found[0]) not in draft.words.tags:
-            before, rest, kept = text[: found.start()], text[found.end():], found.groupdict().get("kept") or ""
+            before, rest, kept = (
+                text[: found.start()],
+                text[found.end() :],
+                found.groupdict().get("kept") or "",
+            )
             denied, told = denial(before), phrase.means(found)
             scope = "" if denied.scope == "far" and ANY.match(found[0]) else denied.scope  # it brings its own
             if scope == "near":
-                before, told = denied.before, turned(told or {}, denied.said) if turns and not NEW.match(found[0]) else None
+                before, told = (
+                    denied.before,
+                    turned(told or {}, denied.said) if turns and not NEW.match(found[0]) else None,
+                )
             in_part = bool(denied.narrows or NARROWS.match(found[0])) and draft.is_narrowed(rest)
             narrowed = in_part and told != {"clean": True}  # which is held of all, whatever it was said of
             if scope == "far" or told is None or narrowed:

@@ -62,7 +62,13 @@ class _Stage:
     @staticmethod
     def of(given: Given, rows: Array) -> "_Stage | None":
         """None where the playlist does not hold all that was asked for."""
-        ask, passing = asked(given.tracks, given.candidates, given.wanted.model_copy(update={"tracks": len(rows)}), given.listener, given.seeds)
+        ask, passing = asked(
+            given.tracks,
+            given.candidates,
+            given.wanted.model_copy(update={"tracks": len(rows)}),
+            given.listener,
+            given.seeds,
+        )
         at = {row: place for place, row in enumerate(passing.tolist())}
         if any(row not in at for row in rows.tolist()):
             return None
@@ -83,7 +89,8 @@ class _Stage:
     def _holds(self, rows: Array) -> bool:
         tracks, arc = self.given.tracks, self.given.wanted.arc
         return (
-            holds(self.ask, np.array([self.at[row] for row in rows.tolist()])) and (not self.apart or is_apart(tracks.artist[rows]))
+            holds(self.ask, np.array([self.at[row] for row in rows.tolist()]))
+            and (not self.apart or is_apart(tracks.artist[rows]))
             and (arc is None or follows(level(tracks, rows), arc))
         )
 

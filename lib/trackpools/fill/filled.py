@@ -51,7 +51,11 @@ class Filled:
     @property
     def chosen_by_model(self) -> float:
         """Share of the tracks."""
-        return float(np.isin(self.made.rows, self.asked.rows).mean()) if self.asked.rows and len(self.made.rows) else 0.0
+        return (
+            float(np.isin(self.made.rows, self.asked.rows).mean())
+            if self.asked.rows and len(self.made.rows)
+            else 0.0
+        )
 
 
 def filled(given: Given, request: FillRequest, model: Model | None, clock: Clock) -> Filled:
@@ -70,12 +74,22 @@ def filled(given: Given, request: FillRequest, model: Model | None, clock: Clock
         rows, chances = explored(given, request, made.rows)
     made = replace(made, rows=rows)
     judgement = judged(given.tracks, made.rows, given.wanted, given.listener, given.seeds)
-    with_why = tuple(one if one.met or not made.why else one.model_copy(update={"why": made.why}) for one in judgement)
+    with_why = tuple(
+        one if one.met or not made.why else one.model_copy(update={"why": made.why}) for one in judgement
+    )
     return Filled(made, with_why, told, degraded, chances)
 
 
 def _composed(given: Given, candidates: Candidates, request: FillRequest) -> Composed:
-    return compose(given.tracks, candidates, given.wanted, given.listener, given.seeds, house=given.house, relax=request.relax)
+    return compose(
+        given.tracks,
+        candidates,
+        given.wanted,
+        given.listener,
+        given.seeds,
+        house=given.house,
+        relax=request.relax,
+    )
 
 
 def _asked(given: Given, request: FillRequest, model: Model, wanted: int, clock: Clock) -> Asked:
@@ -83,10 +97,25 @@ def _asked(given: Given, request: FillRequest, model: Model, wanted: int, clock:
     shown = asked(given.tracks, given.candidates, given.wanted, given.listener, given.seeds)
     llm = given.llm
     told = given.instructions.text
-    pack = packed(given.tracks, shown, given.wanted, given.listener, request.prompt, seed=request.seed, most=llm.shown, tokens=llm.pack_tokens, system=told)
+    pack = packed(
+        given.tracks,
+        shown,
+        given.wanted,
+        given.listener,
+        request.prompt,
+        seed=request.seed,
+        most=llm.shown,
+        tokens=llm.pack_tokens,
+        system=told,
+    )
     if not len(pack.rows):
         return Asked(trouble="no candidate could be shown to the model")
-    return ask(model, pack, wanted, seconds=request.deadline_s - clock.seconds - 2 * clock.steps["compose"] / 1000 - SPARE_S)
+    return ask(
+        model,
+        pack,
+        wanted,
+        seconds=request.deadline_s - clock.seconds - 2 * clock.steps["compose"] / 1000 - SPARE_S,
+    )
 
 
 def _degraded(told: Asked, made: Composed) -> str:

@@ -11,7 +11,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from trackpools.fill.amounts import WORDS as NUMERALS
-from trackpools.fill.constraints import MOST_DAYS, MOST_LETTERS, MOST_SECONDS, MOST_TRACKS, Band, Constraints, Filter
+from trackpools.fill.constraints import (
+    MOST_DAYS,
+    MOST_LETTERS,
+    MOST_SECONDS,
+    MOST_TRACKS,
+    Band,
+    Constraints,
+    Filter,
+)
 from trackpools.fill.grammar import LANGUAGES
 from trackpools.fill.names import MOST_NAMES, Left
 from trackpools.fill.quoting import quoted
@@ -23,13 +31,21 @@ NAMES = ("tags", "no_tags", "artists", "no_artists", "languages", "no_languages"
 REFUSED = ("no_tags", "no_artists", "no_languages")
 AMOUNTS = {"tracks": MOST_TRACKS, "minutes": MOST_SECONDS // 60, "quiet_days": MOST_DAYS}
 BANDS = {  # least, most, and how much around it a single number stands for
-    "years": (1500.0, 2100.0, 0.0), "tempo": (20.0, 400.0, 5.0), "energy": (0.0, 1.0, 0.1), "popularity": (0.0, 1.0, 0.1),
+    "years": (1500.0, 2100.0, 0.0),
+    "tempo": (20.0, 400.0, 5.0),
+    "energy": (0.0, 1.0, 0.1),
+    "popularity": (0.0, 1.0, 0.1),
 }
 FLAGS = {"clean": ("clean", True), "heard": ("heard", True), "not_heard": ("heard", False)}
 ARCS = ("rising", "falling", "peak")
 FIELDS = (*NAMES, *AMOUNTS, *BANDS, *FLAGS, "arc")
 LENGTH = frozenset(("tracks", "seconds"))  # one thing: how long a playlist is
-COUNTED = frozenset(word for word in NUMERALS if " " not in word) - {"a", "an"} | {"dozen", "hundred", "couple", "half"}
+COUNTED = frozenset(word for word in NUMERALS if " " not in word) - {"a", "an"} | {
+    "dozen",
+    "hundred",
+    "couple",
+    "half",
+}
 IMPOSSIBLE = "no such playlist"
 
 
@@ -117,7 +133,9 @@ class Draft:
     _read: set[int] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self._spoken = [(word, one.denied, run) for run, one in enumerate(self.left) for word in one.words.split()]
+        self._spoken = [
+            (word, one.denied, run) for run, one in enumerate(self.left) for word in one.words.split()
+        ]
 
     def take(self, one: Any) -> None:
         """Add a finding, or count it as dropped."""
@@ -159,7 +177,11 @@ class Draft:
             raise Wrong("words not left over")
         spoken = [word for word, _, _ in self._spoken]
         needle = [one for one in plain(words[:1000]).split() if one in spoken or one not in FILLER | NOT]
-        starts = [at for at in range(len(spoken) - len(needle) + 1) if spoken[at : at + len(needle)] == needle] if needle else []
+        starts = (
+            [at for at in range(len(spoken) - len(needle) + 1) if spoken[at : at + len(needle)] == needle]
+            if needle
+            else []
+        )
         if not starts:
             raise Wrong("words not left over")
         return needle, {at + step for at in starts for step in range(len(needle))}
@@ -175,12 +197,22 @@ class Draft:
         if name in LENGTH | {"arc"}:
             return "whole"
         explicit = name in {"years", "tempo"} and counted
-        return "every" if name in REFUSED or name in {"clean", "quiet_days"} or explicit or (name == "heard" and True in denied) else "prefer"
+        return (
+            "every"
+            if name in REFUSED
+            or name in {"clean", "quiet_days"}
+            or explicit
+            or (name == "heard" and True in denied)
+            else "prefer"
+        )
 
     def _is_told(self, where: str, name: str, value: Any, into: Mapping[str, Any]) -> bool:
         """Whether something is known of it already, or is against it."""
         if where == "whole":
-            return any(one in self.known.model_fields_set or one in self.whole for one in (LENGTH if name in LENGTH else {name}))
+            return any(
+                one in self.known.model_fields_set or one in self.whole
+                for one in (LENGTH if name in LENGTH else {name})
+            )
         filters = (self.known.every, *(part.of for part in self.known.parts), self.known.prefer)
         if name in NAMES:
             other = name.removeprefix("no_") if name in REFUSED else f"no_{name}"

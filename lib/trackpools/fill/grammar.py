@@ -13,17 +13,63 @@ from trackpools.fill.amounts import HOURS, LENGTH, MINUTES, NUMBER, WINDOW
 
 CUT = " ¦ "  # stands where a phrase was read: nothing is read across it
 LANGUAGES = {
-    "english": "en", "spanish": "es", "french": "fr", "german": "de", "italian": "it", "portuguese": "pt", "dutch": "nl", "swedish": "sv", "norwegian": "no",
-    "danish": "da", "finnish": "fi", "icelandic": "is", "polish": "pl", "czech": "cs", "hungarian": "hu", "greek": "el", "turkish": "tr", "russian": "ru",
-    "ukrainian": "uk", "arabic": "ar", "hebrew": "he", "hindi": "hi", "tamil": "ta", "punjabi": "pa", "japanese": "ja", "korean": "ko", "chinese": "zh",
-    "mandarin": "zh", "cantonese": "yue", "vietnamese": "vi", "thai": "th", "indonesian": "id", "swahili": "sw", "yoruba": "yo", "zulu": "zu", "catalan": "ca",
-    "basque": "eu", "welsh": "cy", "irish": "ga", "romanian": "ro",
+    "english": "en",
+    "spanish": "es",
+    "french": "fr",
+    "german": "de",
+    "italian": "it",
+    "portuguese": "pt",
+    "dutch": "nl",
+    "swedish": "sv",
+    "norwegian": "no",
+    "danish": "da",
+    "finnish": "fi",
+    "icelandic": "is",
+    "polish": "pl",
+    "czech": "cs",
+    "hungarian": "hu",
+    "greek": "el",
+    "turkish": "tr",
+    "russian": "ru",
+    "ukrainian": "uk",
+    "arabic": "ar",
+    "hebrew": "he",
+    "hindi": "hi",
+    "tamil": "ta",
+    "punjabi": "pa",
+    "japanese": "ja",
+    "korean": "ko",
+    "chinese": "zh",
+    "mandarin": "zh",
+    "cantonese": "yue",
+    "vietnamese": "vi",
+    "thai": "th",
+    "indonesian": "id",
+    "swahili": "sw",
+    "yoruba": "yo",
+    "zulu": "zu",
+    "catalan": "ca",
+    "basque": "eu",
+    "welsh": "cy",
+    "irish": "ga",
+    "romanian": "ro",
 }
 VERSIONS = {
-    "live": "live", "remix": "remix", "remixe": "remix", "remixed": "remix", "remaster": "remaster", "remastered": "remaster", "cover": "cover",
+    "live": "live",
+    "remix": "remix",
+    "remixe": "remix",
+    "remixed": "remix",
+    "remaster": "remaster",
+    "remastered": "remaster",
+    "cover": "cover",
     "karaoke": "karaoke",
-    "acoustic": "acoustic", "instrumental": "instrumental", "demo": "demo", "sped up": "sped_up", "sped-up": "sped_up",
-    "radio edit": "edit", "edit": "edit",
+    "acoustic": "acoustic",
+    "instrumental": "instrumental",
+    "demo": "demo",
+    "sped up": "sped_up",
+    "sped-up": "sped_up",
+    "radio edit": "edit",
+    "edit": "edit",
 }
 DECADE = r"(?:(?P<dec>(?:19|20)\d0|'?[02-9]0)'?s|(?P<decword>twenties|thirties|forties|fifties|sixties|seventies|eighties|nineties|noughties|two-thousands))"
 
@@ -34,37 +80,52 @@ def either(words: Mapping[str, str] | tuple[str, ...]) -> str:
 
 
 SLOTS = {
-    "n": rf"(?P<n>{NUMBER})", "m": rf"(?P<m>{NUMBER})", "length": LENGTH, "window": WINDOW, "decade": DECADE,
-    "year": r"(?P<year>(?:19|20)\d\d)", "year2": r"(?P<year2>(?:19|20)\d\d)", "language": rf"(?P<language>{either(LANGUAGES)})",
+    "n": rf"(?P<n>{NUMBER})",
+    "m": rf"(?P<m>{NUMBER})",
+    "length": LENGTH,
+    "window": WINDOW,
+    "decade": DECADE,
+    "year": r"(?P<year>(?:19|20)\d\d)",
+    "year2": r"(?P<year2>(?:19|20)\d\d)",
+    "language": rf"(?P<language>{either(LANGUAGES)})",
     "version": rf"(?P<version>{either(VERSIONS)})",
     "song": r"(?:songs?|tracks?|tunes?|titles?|music|stuff|things?|ones?|numbers?)",
     "no": r"(?:no|without|not|never|skip|avoid|exclude|excluding|nothing|none of|but not|(?:don't|do not) (?:want|play|include)|except(?: for)?|minus)"
-          r"(?: any| the)?",
+    r"(?: any| the)?",
     "met": r"(?:heard|played|listened to|been listening to|know|knew|known)",
     "any": r"[\w']+",
     "had": r"(?:heard|played|listened to|been listening to)",
     "never": r"(?:haven't|have not|'ve not|have never|'ve never|never|didn't|did not|don't|do not)",
     "about": r"(?P<about>exactly|about|around|roughly|approximately|nearly|almost|circa|some)",
     "amount": r"(?:exactly|about|around|roughly|approximately|nearly|almost|circa|some|(?P<most_of>(?:at most|(?:no|not) more than|up to|max|maximum))"
-              r"|(?P<least_of>(?:at least|(?:no|not) (?:less|fewer) than))|(?P<more>more than|over)|(?P<less>less than|fewer than|under)"
-              r"|(?:between )?\d{1,3} (?:to|or|and))",
+    r"|(?P<least_of>(?:at least|(?:no|not) (?:less|fewer) than))|(?P<more>more than|over)|(?P<less>less than|fewer than|under)"
+    r"|(?:between )?\d{1,3} (?:to|or|and))",
     "kept_song": r"(?P<kept>songs?|tracks?|tunes?|titles?|music|stuff|things?|ones?|numbers?)",
-    "length_of": r"(?:(?P<mm>\d{1,2}):(?P<ss>[0-5]\d)|(?P<n>" + NUMBER + r")(?P<half> and a half)?[ -]?(?:minutes?|mins?)|(?P<seconds>\d{1,4}) seconds)",
-    "dash": r" ?(?:-|to) ?", "till": r"(?:to|until|till|through|up to|-)", "now": r"(?:today|now|the present|this day)",
+    "length_of": r"(?:(?P<mm>\d{1,2}):(?P<ss>[0-5]\d)|(?P<n>"
+    + NUMBER
+    + r")(?P<half> and a half)?[ -]?(?:minutes?|mins?)|(?P<seconds>\d{1,4}) seconds)",
+    "dash": r" ?(?:-|to) ?",
+    "till": r"(?:to|until|till|through|up to|-)",
+    "now": r"(?:today|now|the present|this day)",
     "decade2": DECADE.replace("<dec>", "<dec2>").replace("<decword>", "<decword2>"),
-    "partof": r"(?P<part>first half|second half|beginning|start|end|middle)", "language2": rf"(?P<language2>{either(LANGUAGES)})",
+    "partof": r"(?P<part>first half|second half|beginning|start|end|middle)",
+    "language2": rf"(?P<language2>{either(LANGUAGES)})",
     "calm": r"(?:slow|gentle|calm|mellow|chill|chilled|quiet|soft|low|low energy|easy|relaxed)",
     "wild": r"(?:fast|energetic|high|high energy|loud|upbeat|intense|hard|lively)",
     "most": r"(?P<most>at most|no more than|not more than|no longer than|not longer than|less than|under|up to|max|maximum)",
     "least": r"(?P<least>at least|no less than|not less than|no shorter than|not shorter than|more than|over|min|minimum)",
-    "since": r"(?P<since>since)", "onwards": r"(?P<since>on|onwards|onward|and later|and newer|or newer|or later|and up)",
-    "upto": r"(?P<since>(?:to|until|till|up to|through) (?:today|now|the present))", "one": r"(?P<one>year)", "last": r"(?P<last>last year)",
+    "since": r"(?P<since>since)",
+    "onwards": r"(?P<since>on|onwards|onward|and later|and newer|or newer|or later|and up)",
+    "upto": r"(?P<since>(?:to|until|till|up to|through) (?:today|now|the present))",
+    "one": r"(?P<one>year)",
+    "last": r"(?P<last>last year)",
     "named": r"(?P<kept>deep cuts|hidden gems|hits|favourites|favorites|anthems|rarities|discoveries)",
     "more": r"(?<!no )(?<!not )(?:more than|at least|over|min|minimum|(?:not|no) (?:less|fewer) than)",
     "below": r"(?:under|below|shorter than|less than|up to|(?:no|not) (?:longer|more) than|not over)",
     "unit": r"(?P<unit>minutes?|mins?|hours?|hrs?)",
     "bpm": r"(?:bpm|beats per minute|beats a minute)",
-    "to": r" ?(?:-|to|and) ?", "count": rf"(?!an? (?!couple|few|handful|dozen|hundred))(?P<n>{NUMBER})",
+    "to": r" ?(?:-|to|and) ?",
+    "count": rf"(?!an? (?!couple|few|handful|dozen|hundred))(?P<n>{NUMBER})",
     "kept": rf"(?P<kept>(?:(?!(?:of|for|from|with|by|per|and|playlist|mix|to|{MINUTES}|{HOURS})\b)[\w&/'-]+ ){{0,4}})",
     "part": r"(?P<part>early|mid|late)",
     "of": r"(?P<of>artist|band|album)",
@@ -91,7 +152,11 @@ class Phrase:
         return next((found for pattern in self.says if (found := pattern.search(text))), None)
 
 
-def phrase(means: Callable[[re.Match[str]], dict[str, Any] | None] | dict[str, Any] | None, *templates: str, examples: tuple[str, ...] = ()) -> Phrase:
+def phrase(
+    means: Callable[[re.Match[str]], dict[str, Any] | None] | dict[str, Any] | None,
+    *templates: str,
+    examples: tuple[str, ...] = (),
+) -> Phrase:
     """A phrase of templates; without examples the templates are their own."""
     told = means if callable(means) else lambda _: means
     return Phrase(told, tuple(pattern_of(one) for one in templates), templates, examples or templates)
@@ -102,7 +167,9 @@ def pattern_of(template: str) -> re.Pattern[str]:
     words = _words(template)
     lead = next(place for place, word in enumerate(words) if not _is_optional(word))
     said = "".join(rf"(?:{_inside(word)} )?" for word in words[:lead]) + _inside(words[lead])
-    said += "".join(rf"(?: {_inside(word)})?" if _is_optional(word) else f" {_inside(word)}" for word in words[lead + 1:])
+    said += "".join(
+        rf"(?: {_inside(word)})?" if _is_optional(word) else f" {_inside(word)}" for word in words[lead + 1 :]
+    )
     return re.compile(r"(?<![\w'-])" + said + r"(?![\w'])")
 
 

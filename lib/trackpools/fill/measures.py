@@ -81,11 +81,18 @@ def measures(outcomes: Sequence[Outcome]) -> list[Measure]:
         possible = [one for one in some if one.possible["catalogue"]]
         made.append(_share("satisfied_of_possible", of, (one.met for one in possible)))
         made.append(_share("understood", of, (one.understood for one in some)))
-        made += [_share(f"possible_{where}", of, (one.possible[where] for one in some)) for where in ("pool", "retrieval", "catalogue")]
+        made += [
+            _share(f"possible_{where}", of, (one.possible[where] for one in some))
+            for where in ("pool", "retrieval", "catalogue")
+        ]
     made += [_mean(name, outcomes, told) for name, told in MEANS.items()]
     made.append(_share("degraded", "all", (bool(one.degraded) for one in outcomes)))
     times = [one.milliseconds for one in outcomes]
-    made += [Measure(f"milliseconds_p{q}", "all", float(np.percentile(times, q)), math.nan, math.nan, len(times)) for q in (50, 99) if times]
+    made += [
+        Measure(f"milliseconds_p{q}", "all", float(np.percentile(times, q)), math.nan, math.nan, len(times))
+        for q in (50, 99)
+        if times
+    ]
     by_kind: dict[str, list[bool]] = defaultdict(list)
     for outcome in outcomes:
         for said in outcome.told:
@@ -95,8 +102,11 @@ def measures(outcomes: Sequence[Outcome]) -> list[Measure]:
 
 
 MEANS: Mapping[str, Callable[[Outcome], float]] = {
-    "chosen_by_model": lambda one: one.by_model, "moved": lambda one: one.moved, "artists_a_track": lambda one: one.artists,
-    "tokens": lambda one: float(one.tokens), "cost": lambda one: one.cost,
+    "chosen_by_model": lambda one: one.by_model,
+    "moved": lambda one: one.moved,
+    "artists_a_track": lambda one: one.artists,
+    "tokens": lambda one: float(one.tokens),
+    "cost": lambda one: one.cost,
 }
 
 
@@ -115,7 +125,9 @@ def mean(name: str, of: str, told: Sequence[float]) -> Measure:
     if not len(values):
         return Measure(name, of, math.nan, math.nan, math.nan, 0)
     half = Z * float(values.std(ddof=1)) / math.sqrt(len(values)) if len(values) > 1 else math.inf
-    return Measure(name, of, float(values.mean()), float(values.mean()) - half, float(values.mean()) + half, len(values))
+    return Measure(
+        name, of, float(values.mean()), float(values.mean()) - half, float(values.mean()) + half, len(values)
+    )
 
 
 @dataclass(frozen=True)
@@ -144,7 +156,11 @@ def audited(orders: Sequence[Sequence[tuple[frozenset[int], Sequence[int], int]]
     """
     means, shared, chances = [], [], []
     for request in orders:
-        told = [np.mean([(place + 0.5) / shown for place in places]) for _, places, shown in request if len(places)]
+        told = [
+            np.mean([(place + 0.5) / shown for place in places])
+            for _, places, shown in request
+            if len(places)
+        ]
         if told:
             means.append(float(np.mean(told)))
         for at, (chosen, _, shown) in enumerate(request):
@@ -152,4 +168,8 @@ def audited(orders: Sequence[Sequence[tuple[frozenset[int], Sequence[int], int]]
                 if chosen and other:
                     shared.append(len(chosen & other) / min(len(chosen), len(other)))
                     chances.append(max(len(chosen), len(other)) / shown)
-    return Audit(mean("place", "all", means), float(np.mean(shared)) if shared else math.nan, float(np.mean(chances)) if chances else math.nan)
+    return Audit(
+        mean("place", "all", means),
+        float(np.mean(shared)) if shared else math.nan,
+        float(np.mean(chances)) if chances else math.nan,
+    )

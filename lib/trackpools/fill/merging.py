@@ -11,9 +11,19 @@ LEAST = frozenset(("artist_cap", "album_cap"))  # of two the less
 def said_twice(name: str, old: Any, new: Any) -> Any:
     """What is said twice of a field: all of names, the common part of bands, the stricter number; None where no track or playlist can be both."""
     if name == "years" and any(_is_open(band) for band in (*old, *new)):  # "after 2000 but before 2010"
-        return tuple(band for one in old for other in new if (band := _common(one, other, touching=True)) is not None)[:MOST_BANDS] or None
+        return (
+            tuple(
+                band
+                for one in old
+                for other in new
+                if (band := _common(one, other, touching=True)) is not None
+            )[:MOST_BANDS]
+            or None
+        )
     if isinstance(old, tuple):
-        return (*old, *(one for one in new if one not in old))[: MOST_BANDS if isinstance(old[0], Band) else MOST_NAMES]
+        return (*old, *(one for one in new if one not in old))[
+            : MOST_BANDS if isinstance(old[0], Band) else MOST_NAMES
+        ]
     if isinstance(old, Band):
         return old if old == new else _common(old, new)
     if name == "seconds":
@@ -25,9 +35,16 @@ def said_twice(name: str, old: Any, new: Any) -> Any:
 
 def _common(one: Band, other: Band, *, touching: bool = False) -> Band | None:
     """What lies in both; None where nothing does, or, unless `touching`, but a point."""
-    lows, highs = [x for x in (one.low, other.low) if x is not None], [x for x in (one.high, other.high) if x is not None]
+    lows, highs = (
+        [x for x in (one.low, other.low) if x is not None],
+        [x for x in (one.high, other.high) if x is not None],
+    )
     low, high = max(lows, default=None), min(highs, default=None)
-    return None if low is not None and high is not None and (low > high or (low == high and not touching)) else Band(low=low, high=high)
+    return (
+        None
+        if low is not None and high is not None and (low > high or (low == high and not touching))
+        else Band(low=low, high=high)
+    )
 
 
 def _is_open(band: Band) -> bool:

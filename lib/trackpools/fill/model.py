@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 Message = Mapping[str, str]  # role and content, as chat completions have them
-Kind = Literal["unreachable", "timeout", "refused", "overloaded", "rejected", "unreadable", "budget", "circuit open"]
+Kind = Literal[
+    "unreachable", "timeout", "refused", "overloaded", "rejected", "unreadable", "budget", "circuit open"
+]
 
 
 @dataclass(frozen=True)

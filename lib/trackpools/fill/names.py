@@ -5,7 +5,21 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from trackpools.fill.denial import EXCEPTIONS
-from trackpools.fill.vocabulary import AGAINST, ALONE, AND, COMMON, DEGREES, FILLER, LAST, LIST, NOT, NOUNS, ONLY, PARTLY, WISHES
+from trackpools.fill.vocabulary import (
+    AGAINST,
+    ALONE,
+    AND,
+    COMMON,
+    DEGREES,
+    FILLER,
+    LAST,
+    LIST,
+    NOT,
+    NOUNS,
+    ONLY,
+    PARTLY,
+    WISHES,
+)
 from trackpools.fill.words import MOST_WORDS, Words, plain
 
 MOST_NAMES = 50
@@ -33,7 +47,11 @@ class Known:
     def name(self, token: str) -> str:
         """What a token or several stand for."""
         number = token.removeprefix(HELD)
-        return self.held[int(number)] if token.startswith(HELD) and number.isdigit() and int(number) < len(self.held) else token
+        return (
+            self.held[int(number)]
+            if token.startswith(HELD) and number.isdigit() and int(number) < len(self.held)
+            else token
+        )
 
 
 def names_one(word: str, words: Words) -> bool:
@@ -43,13 +61,25 @@ def names_one(word: str, words: Words) -> bool:
 
 def held_back(text: str, words: Words) -> tuple[str, list[str]]:
     """The text with the catalogue's names of several words held back, so that no phrase reads into them: "The Sleeping Kingdoms" is nobody's sleep."""
-    spoken, made, held, at = OWNED.sub(lambda found: _owned(found[1], words), text).split(), list[str](), list[str](), 0
+    spoken, made, held, at = (
+        OWNED.sub(lambda found: _owned(found[1], words), text).split(),
+        list[str](),
+        list[str](),
+        0,
+    )
     while at < len(spoken):
-        size = next((size for size in range(min(MOST_WORDS, len(spoken) - at), 1, -1) if _is_name(spoken[at:at + size], words)), 0)
+        size = next(
+            (
+                size
+                for size in range(min(MOST_WORDS, len(spoken) - at), 1, -1)
+                if _is_name(spoken[at : at + size], words)
+            ),
+            0,
+        )
         if size:
             tail = TAIL.search(spoken[at + size - 1])
             made.append(f"{HELD}{len(held)}{tail[0] if tail else ''}")
-            held.append(_name(spoken[at:at + size], words))
+            held.append(_name(spoken[at : at + size], words))
         else:
             made.append(spoken[at])
         at += size or 1
@@ -112,7 +142,11 @@ class _Reader:
     def name(self, kind: str, name: str) -> None:
         """A name; "in the style of" one asks for others."""
         chained, self.chain = self.chain, False
-        if self.doubt or (self.akin and kind == "artists") or (self.refused and (self.narrowed or (self.listed and self.before not in LIST))):
+        if (
+            self.doubt
+            or (self.akin and kind == "artists")
+            or (self.refused and (self.narrowed or (self.listed and self.before not in LIST)))
+        ):
             self.doubt, self.named = self.doubt or self.refused, False
             self.unread.append(name)
             return
@@ -153,7 +187,9 @@ class _Reader:
 
     def _deny(self, word: str) -> None:
         """One denial refuses; two before one thing, or one of another kind, mean what nobody can tell."""
-        again = (self.refused and not (self.named or self.before in AND)) or (self.refused and word in EXCEPTIONS)
+        again = (self.refused and not (self.named or self.before in AND)) or (
+            self.refused and word in EXCEPTIONS
+        )
         if word not in NOT or self.doubt or again:
             self.refused, self.doubt = False, True
         else:
@@ -168,7 +204,9 @@ class _Reader:
             self.unread = []
 
 
-def read_names(text: str, own: dict[str, Any], known: Known, *, after: Ended = "", narrowed: bool = False) -> tuple[list[Left], Ended, bool]:
+def read_names(
+    text: str, own: dict[str, Any], known: Known, *, after: Ended = "", narrowed: bool = False
+) -> tuple[list[Left], Ended, bool]:
     """Read names of the catalogue into a filter.
 
     A name of several words counts anywhere, a tag too; an artist of one word only after a word such as by, from or without, before
@@ -185,7 +223,9 @@ def read_names(text: str, own: dict[str, Any], known: Known, *, after: Ended = "
     bare = "¦" not in text and _is_bare(spoken, known, LIST)
     if after and bare:
         reader.chain, reader.denied = True, after == "refused"
-        reader.refused, reader.doubt = (after == "refused" and said for said in (not LAST.isdisjoint(spoken), LAST.isdisjoint(spoken)))
+        reader.refused, reader.doubt = (
+            after == "refused" and said for said in (not LAST.isdisjoint(spoken), LAST.isdisjoint(spoken))
+        )
     for place, run in enumerate(text.split("¦")):
         if place:
             reader.listed, reader.before, reader.named, reader.chain = reader.refused, "", False, False
@@ -225,7 +265,7 @@ def _is_bare(tokens: list[str], known: Known, between: frozenset[str]) -> bool:
 def _longest(tokens: list[str], at: int, known: Known) -> tuple[int, str | None, str]:
     """How many words from a place are a name, of what, and the name; (1, None, …) where none is."""
     for size in range(min(MOST_WORDS, len(tokens) - at), 0, -1):
-        name = " ".join(known.name(token) for token in tokens[at:at + size])
+        name = " ".join(known.name(token) for token in tokens[at : at + size])
         if kind := known.words.kind(name):
             return size, kind, name
     return 1, None, tokens[at]

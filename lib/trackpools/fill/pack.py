@@ -57,7 +57,12 @@ def schema_of(shown: int, wanted: int) -> Mapping[str, Any]:
     """What an answer is, as strict structured output takes it: every property required, no other; so many whole numbers of those shown."""
     number = {"type": "integer", "minimum": 1, "maximum": shown}
     tracks = {"type": "array", "items": number, "minItems": 1, "maxItems": max(min(wanted, shown), 1)}
-    return {"type": "object", "properties": {"tracks": tracks}, "required": ["tracks"], "additionalProperties": False}
+    return {
+        "type": "object",
+        "properties": {"tracks": tracks},
+        "required": ["tracks"],
+        "additionalProperties": False,
+    }
 
 
 def tokens_of(text: str) -> int:
@@ -66,7 +71,16 @@ def tokens_of(text: str) -> int:
 
 
 def packed(
-    tracks: Tracks, asked: tuple[Ask, Array], wanted: Constraints, listener: Listener, prompt: str, *, seed: int, most: int, tokens: int, system: str = SYSTEM,
+    tracks: Tracks,
+    asked: tuple[Ask, Array],
+    wanted: Constraints,
+    listener: Listener,
+    prompt: str,
+    *,
+    seed: int,
+    most: int,
+    tokens: int,
+    system: str = SYSTEM,
 ) -> Pack:
     """At most so many candidates within so many tokens, best first by their parts' turns, shown in an order drawn by the seed.
 
@@ -91,7 +105,10 @@ def packed(
     random.Random(seed).shuffle(order)  # noqa: S311 - no secret: the same request has the same order
     shown = "\n".join(f"{number} {lines[at]}" for number, at in enumerate(order, 1))
     user = f"{CANDIDATES.format(candidates=shown)}\n\n{want}"
-    return Pack(({"role": "system", "content": system}, {"role": "user", "content": user}), rows[np.array(chosen, np.int64)[order]] if chosen else rows[:0])
+    return Pack(
+        ({"role": "system", "content": system}, {"role": "user", "content": user}),
+        rows[np.array(chosen, np.int64)[order]] if chosen else rows[:0],
+    )
 
 
 def _by_turns(ask: Ask) -> list[int]:
@@ -117,11 +134,23 @@ def _line(tracks: Tracks, row: int, listener: Listener) -> str:
         return "?" if np.isnan(value) else clock(value) if name == "seconds" else format(value, shape)
 
     at = np.searchsorted(listener.recording, tracks.recording[row])
-    met = at < len(listener.recording) and listener.recording[at] == tracks.recording[row] and bool(listener.heard[at])
+    met = (
+        at < len(listener.recording)
+        and listener.recording[at] == tracks.recording[row]
+        and bool(listener.heard[at])
+    )
     heard = f"heard {int(listener.plays[at])}x" if met else "new"
     facts = [number("years", ".0f"), number("seconds", ""), number("tempo", ".0f"), number("energy", ".2f")]
     tags = ",".join(clean(tag, 30) for tag in (card["tags"] or ())[:4]) or "?"
-    return " ".join([quoted(card["title"]), quoted(", ".join((card["artist_names"] or ())[:3])), *facts, quoted(tags), heard])
+    return " ".join(
+        [
+            quoted(card["title"]),
+            quoted(", ".join((card["artist_names"] or ())[:3])),
+            *facts,
+            quoted(tags),
+            heard,
+        ]
+    )
 
 
 def _wanted(wanted: Constraints, prompt: str) -> str:
@@ -134,4 +163,6 @@ def _wanted(wanted: Constraints, prompt: str) -> str:
     told += [spoken(wanted.every)] if wanted.every.asked else []
     told += [f"at least {part.share:.0%} {spoken(part.of)}" for part in wanted.parts]
     told += [f"energy {wanted.arc}"] if wanted.arc else []
-    return WANTED.format(understood=quoted("; ".join(told) or "nothing in particular", 600), words=quoted(prompt, PROMPT))
+    return WANTED.format(
+        understood=quoted("; ".join(told) or "nothing in particular", 600), words=quoted(prompt, PROMPT)
+    )

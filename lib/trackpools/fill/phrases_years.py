@@ -7,11 +7,29 @@ from trackpools.fill.amounts import number
 from trackpools.fill.constraints import Band
 from trackpools.fill.grammar import phrase
 
-DECADES = {"twenties": 1920, "thirties": 1930, "forties": 1940, "fifties": 1950, "sixties": 1960, "seventies": 1970, "eighties": 1980, "nineties": 1990,
-           "noughties": 2000, "two-thousands": 2000}
+DECADES = {
+    "twenties": 1920,
+    "thirties": 1930,
+    "forties": 1940,
+    "fifties": 1950,
+    "sixties": 1960,
+    "seventies": 1970,
+    "eighties": 1980,
+    "nineties": 1990,
+    "noughties": 2000,
+    "two-thousands": 2000,
+}
 PARTS = {
-    "early": (0, 4), "mid": (3, 6), "late": (5, 9), None: (0, 9), "first half": (0, 4), "second half": (5, 9), "beginning": (0, 3), "start": (0, 3),
-    "middle": (3, 6), "end": (7, 9),
+    "early": (0, 4),
+    "mid": (3, 6),
+    "late": (5, 9),
+    None: (0, 9),
+    "first half": (0, 4),
+    "second half": (5, 9),
+    "beginning": (0, 3),
+    "start": (0, 3),
+    "middle": (3, 6),
+    "end": (7, 9),
 }
 Found = re.Match[str]
 Told = dict[str, Any]
@@ -84,12 +102,17 @@ YEARS = (
     ),
     phrase(
         _decades,
-        "[from|between] [the] <decade> (to|until|till|through|up to) [the] <decade2>", "between [the] <decade> and [the] <decade2>", "<decade><dash><decade2>",
+        "[from|between] [the] <decade> (to|until|till|through|up to) [the] <decade2>",
+        "between [the] <decade> and [the] <decade2>",
+        "<decade><dash><decade2>",
         examples=("from the 70s to the 90s", "between the 70s and the 90s"),
     ),
     phrase(
         _after_decade,
-        "<since> [the] <decade>", "[from] [the] <decade> <onwards>", "[from] [the] <decade> <upto>", "(after|later than|newer than|post) [the] <decade>",
+        "<since> [the] <decade>",
+        "[from] [the] <decade> <onwards>",
+        "[from] [the] <decade> <upto>",
+        "(after|later than|newer than|post) [the] <decade>",
         examples=("since the 90s", "80s to today", "from the 80s onwards", "after the seventies"),
     ),
     phrase(
@@ -99,43 +122,76 @@ YEARS = (
     ),
     phrase(
         _before_decade,
-        "[from] (before|pre|prior to|older than) [the] <decade>", "pre-<decade>",
+        "[from] (before|pre|prior to|older than) [the] <decade>",
+        "pre-<decade>",
         examples=("before the 80s", "pre-90s"),
     ),
     phrase(
         _decade,
-        "[from] [the] <partof> of the <decade>", "[from|of|in] [the] [<part>] <decade>",
+        "[from] [the] <partof> of the <decade>",
+        "[from|of|in] [the] [<part>] <decade>",
         examples=("80s", "the nineties", "from the late 1960s", "'70s", "early 2000s", "2010s"),
     ),
-    phrase(_old, "(more than|over|at least) <n> years old", "(?<!no )older than <n> years", examples=("more than 10 years old", "older than 20 years")),
+    phrase(
+        _old,
+        "(more than|over|at least) <n> years old",
+        "(?<!no )older than <n> years",
+        examples=("more than 10 years old", "older than 20 years"),
+    ),
     phrase(
         _recent,
-        "<no> [<song>] older than <n> (years|year)", "(not|less than|under|at most) <n> years old", "(newer|younger) than <n> years",
+        "<no> [<song>] older than <n> (years|year)",
+        "(not|less than|under|at most) <n> years old",
+        "(newer|younger) than <n> years",
         "(from|of|released in|released within|released during) [the] (last|past) <n> (years|year)",
         "(from|of|released in|released within) [the] past <one>",
-        "(from|of|released) this year", "this year's [<song>]", "(from|of|released) <last>", "(new|recent|latest) releases", "recently released",
-        examples=("no older than 5 years", "from the last ten years", "released this year", "new releases", "from last year"),
+        "(from|of|released) this year",
+        "this year's [<song>]",
+        "(from|of|released) <last>",
+        "(new|recent|latest) releases",
+        "recently released",
+        examples=(
+            "no older than 5 years",
+            "from the last ten years",
+            "released this year",
+            "new releases",
+            "from last year",
+        ),
     ),
     phrase(
         _between,
-        "[released] between <year> (and|to|-) <year2>", "[released] from <year> (to|until|till|through|-) <year2>", "<year><dash><year2>",
+        "[released] between <year> (and|to|-) <year2>",
+        "[released] from <year> (to|until|till|through|-) <year2>",
+        "<year><dash><year2>",
         examples=("between 1985 and 1992", "from 1999 to 2004", "1970-1979"),
     ),
     phrase(
-        lambda found: {"years": tuple(Band(low=int(found[one]), high=int(found[one])) for one in ("year", "year2"))},
+        lambda found: {
+            "years": tuple(Band(low=int(found[one]), high=int(found[one])) for one in ("year", "year2"))
+        },
         "[released] (from|in|of) <year> (and|or) <year2>",
         examples=("from 2024 and 2025", "from 1990 or 1995"),
     ),
     phrase(
         lambda found: {"years": (Band(low=int(found["year"])),)},
         "<no> [songs|tracks|music] (before|older than|from before) <year>",
-        "[released] (since|from) <year> (on|onwards|onward|and later|or later)", "[released] since <year>", "<year> (or|and) (newer|later)",
+        "[released] (since|from) <year> (on|onwards|onward|and later|or later)",
+        "[released] since <year>",
+        "<year> (or|and) (newer|later)",
         "[released] [from|since] [the year] <year> <till> <now>",
-        examples=("since 2015", "from 1990 to now", "nothing before 1990", "from 2000 onwards", "2018 or later"),
+        examples=(
+            "since 2015",
+            "from 1990 to now",
+            "nothing before 1990",
+            "from 2000 onwards",
+            "2018 or later",
+        ),
     ),
     phrase(
         lambda found: {"years": (Band(high=int(found["year"])),)},
-        "<no> [songs|tracks|music] (after|newer than|past) <year>", "[released] (until|till|up to) <year>", "<year> (or|and) (older|earlier)",
+        "<no> [songs|tracks|music] (after|newer than|past) <year>",
+        "[released] (until|till|up to) <year>",
+        "<year> (or|and) (older|earlier)",
         examples=("nothing after 1985", "until 1999", "1990 or older"),
     ),
     phrase(
@@ -145,7 +201,8 @@ YEARS = (
     ),
     phrase(
         lambda found: {"years": (Band(high=int(found["year"]) - 1),)},
-        "[released] [from|older than] (before|pre|prior to|older than) <year>", "pre-<year>",
+        "[released] [from|older than] (before|pre|prior to|older than) <year>",
+        "pre-<year>",
         examples=("before 1970", "older than 1990", "pre-2000"),
     ),
     phrase(

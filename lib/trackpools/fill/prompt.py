@@ -47,11 +47,22 @@ def read(prompt: str, words: Words | None = None, *, year: int) -> Read:
     read_clauses(text, draft, known, COUNTS if times is None else TIMES)
     if times is not None and (minutes := draft.whole.pop("tracks", None)) is not None:
         draft.whole["seconds"] = min(max(60 * minutes, 60), MOST_SECONDS)
-    every, parts = Filter(**draft.every), tuple(Part(of=Filter(**of), share=share) for of, share in draft.parts if of)
+    every, parts = (
+        Filter(**draft.every),
+        tuple(Part(of=Filter(**of), share=share) for of, share in draft.parts if of),
+    )
     for part in parts[MOST_PARTS:]:
         draft.leave(spoken(part.of))
-    made = Constraints(**draft.whole, every=every, parts=parts[:MOST_PARTS], closed=draft.closed and len(parts) > 1, prefer=Filter(**draft.prefer))
-    spoken_ = (Left(" ".join(map(known.name, one.words.split())), one.denied) for one in draft.left if one.words)
+    made = Constraints(
+        **draft.whole,
+        every=every,
+        parts=parts[:MOST_PARTS],
+        closed=draft.closed and len(parts) > 1,
+        prefer=Filter(**draft.prefer),
+    )
+    spoken_ = (
+        Left(" ".join(map(known.name, one.words.split())), one.denied) for one in draft.left if one.words
+    )
     left = tuple(dict.fromkeys(spoken_))
     told = [one.words for one in left]
     if len(prompt) > MOST_CHARACTERS:

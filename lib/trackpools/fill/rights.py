@@ -12,13 +12,19 @@ from numpy.typing import NDArray
 
 def ended(tracks: Any, since: date, today: date) -> Any:
     """Rows of an Arrow table or batch of `track_id, rights` with a right that ended after one day and by another; `until` is exclusive."""
-    rights = tracks["rights"].combine_chunks() if isinstance(tracks["rights"], pa.ChunkedArray) else tracks["rights"]
+    rights = (
+        tracks["rights"].combine_chunks()
+        if isinstance(tracks["rights"], pa.ChunkedArray)
+        else tracks["rights"]
+    )
     until = pc.struct_field(pc.list_flatten(rights), "until")
     gone = pc.and_(pc.greater(until, pa.scalar(since)), pc.less_equal(until, pa.scalar(today)))
     return tracks.take(pc.unique(pc.list_parent_indices(rights).filter(pc.fill_null(gone, False))))
 
 
-def lapsed(tracks: Sequence[Mapping[str, Any]], market: str, groups: Mapping[str, str], today: date) -> frozenset[str]:
+def lapsed(
+    tracks: Sequence[Mapping[str, Any]], market: str, groups: Mapping[str, str], today: date
+) -> frozenset[str]:
     """Track ids of these that have rights, and none in the market today.
 
     Args:
@@ -28,9 +34,15 @@ def lapsed(tracks: Sequence[Mapping[str, Any]], market: str, groups: Mapping[str
 
     def holds(right: Mapping[str, Any]) -> bool:
         told = right["market"]
-        return groups.get(told, told) == market and (right["from"] is None or right["from"] <= today) and (right["until"] is None or right["until"] > today)
+        return (
+            groups.get(told, told) == market
+            and (right["from"] is None or right["from"] <= today)
+            and (right["until"] is None or right["until"] > today)
+        )
 
-    return frozenset(one["track_id"] for one in tracks if one["rights"] and not any(map(holds, one["rights"])))
+    return frozenset(
+        one["track_id"] for one in tracks if one["rights"] and not any(map(holds, one["rights"]))
+    )
 
 
 def playable(ids: Any, gone: frozenset[str]) -> NDArray[np.bool_]:

@@ -48,10 +48,21 @@ class Found:
 def schema() -> Mapping[str, Any]:
     """What an answer is, as strict structured output takes it: flat findings, every property required, no other."""
     name, number = {"type": ["string", "null"]}, {"type": ["number", "null"]}
-    parts = {"words": {"type": "string"}, "field": {"type": "string", "enum": list(FIELDS)}, "name": name, "low": number, "high": number}
+    parts = {
+        "words": {"type": "string"},
+        "field": {"type": "string", "enum": list(FIELDS)},
+        "name": name,
+        "low": number,
+        "high": number,
+    }
     one = {"type": "object", "properties": parts, "required": list(parts), "additionalProperties": False}
     findings = {"type": "array", "items": one, "maxItems": MOST_FINDINGS}
-    return {"type": "object", "properties": {"findings": findings}, "required": ["findings"], "additionalProperties": False}
+    return {
+        "type": "object",
+        "properties": {"findings": findings},
+        "required": ["findings"],
+        "additionalProperties": False,
+    }
 
 
 def asked_about(left: Sequence[Left]) -> tuple[Left, ...]:
@@ -66,12 +77,16 @@ def asked_about(left: Sequence[Left]) -> tuple[Left, ...]:
 
 def question(prompt: str, left: Sequence[Left], tags: Sequence[str]) -> tuple[Message, ...]:
     """The messages: the prompt for its context, the words of it that are asked about, and tags of the catalogue; all quoted as data."""
-    words, genres = (", ".join(quoted(one, MOST_LEFT) for one in some) for some in ([one.words for one in left], tags))
+    words, genres = (
+        ", ".join(quoted(one, MOST_LEFT) for one in some) for some in ([one.words for one in left], tags)
+    )
     user = f"The listener's words: {quoted(prompt, PROMPT)}\nGenres: {genres or 'none are known'}\nNot understood: {words}\nRead what is not understood."
     return {"role": "system", "content": SYSTEM}, {"role": "user", "content": user}
 
 
-def found(text: str, known: Constraints, left: Sequence[Left], words: Words, *, holds: bool = True) -> Found | None:
+def found(
+    text: str, known: Constraints, left: Sequence[Left], words: Words, *, holds: bool = True
+) -> Found | None:
     """What an answer adds to what is known; None where it is no answer.
 
     Args:
@@ -89,12 +104,25 @@ def found(text: str, known: Constraints, left: Sequence[Left], words: Words, *, 
     if len(findings) > MOST_FINDINGS:
         draft.dropped["too many"] += len(findings) - MOST_FINDINGS
     more = Constraints(**draft.whole, every=Filter(**draft.every), prefer=Filter(**draft.prefer))
-    return Found(more, tuple(dict.fromkeys(draft.notes)), tuple(dict.fromkeys(draft.rest())), dict(draft.dropped))
+    return Found(
+        more, tuple(dict.fromkeys(draft.notes)), tuple(dict.fromkeys(draft.rest())), dict(draft.dropped)
+    )
 
 
 def added(known: Constraints, more: Constraints) -> Constraints:
     """What is known, and what was found beside it: what is known stays as it is, and what either refuses is refused."""
-    every = {name: (*mine, *(one for one in getattr(more.every, name) if one not in mine))[:MOST_NAMES]
-             for name in REFUSED if (mine := getattr(known.every, name))}
+    every = {
+        name: (*mine, *(one for one in getattr(more.every, name) if one not in mine))[:MOST_NAMES]
+        for name in REFUSED
+        if (mine := getattr(known.every, name))
+    }
     prefer = {name: getattr(known.prefer, name) for name in known.prefer.asked}
-    return both(more, known.model_copy(update={"every": known.every.model_copy(update=every), "prefer": more.prefer.model_copy(update=prefer)}))
+    return both(
+        more,
+        known.model_copy(
+            update={
+                "every": known.every.model_copy(update=every),
+                "prefer": more.prefer.model_copy(update=prefer),
+            }
+        ),
+    )

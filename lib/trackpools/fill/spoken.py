@@ -5,7 +5,8 @@ from typing import Any
 from trackpools.fill.constraints import Filter
 
 FLAGS = {
-    "heard": {True: "heard before", False: "never heard"}, "clean": {True: "without explicit words"},
+    "heard": {True: "heard before", False: "never heard"},
+    "clean": {True: "without explicit words"},
     "artist_heard": {True: "by artists heard before", False: "by artists never heard"},
 }
 
@@ -18,11 +19,19 @@ def spoken(wanted: Filter) -> str:
 def _said(name: str, value: Any) -> str:
     def band(one: Any, unit: str = "") -> str:
         ends = [None if end is None else f"{end:g}{unit}" for end in (one.low, one.high)]
-        return f"{ends[0]} to {ends[1]}" if all(ends) else f"from {ends[0]}" if ends[0] else f"up to {ends[1]}"
+        return (
+            f"{ends[0]} to {ends[1]}" if all(ends) else f"from {ends[0]}" if ends[0] else f"up to {ends[1]}"
+        )
 
     lists = {
-        "artists": "by {}", "no_artists": "not by {}", "tags": "tagged {}", "no_tags": "not tagged {}", "languages": "in {}",
-        "no_languages": "not in {}", "no_versions": "no version {}", "no_titles": "not titled {}",
+        "artists": "by {}",
+        "no_artists": "not by {}",
+        "tags": "tagged {}",
+        "no_tags": "not tagged {}",
+        "languages": "in {}",
+        "no_languages": "not in {}",
+        "no_versions": "no version {}",
+        "no_titles": "not titled {}",
     }
     if name in lists:
         return lists[name].format(" or ".join(value))

@@ -62,7 +62,9 @@ def load(path: Path | None = None) -> Suite:
         raise InputError(f"{where} cannot be read as YAML", [str(error)[:300]]) from None
     except ValidationError as error:
         problems = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()[:50]]
-        raise InputError(f"{where} is no suite of prompts; `trackpools eval-fill --schema` prints what fits", problems) from None
+        raise InputError(
+            f"{where} is no suite of prompts; `trackpools eval-fill --schema` prints what fits", problems
+        ) from None
 
 
 def cases(suite: Suite, tracks: Tracks, may: Flags) -> tuple[list[Case], list[str]]:
@@ -82,7 +84,9 @@ def cases(suite: Suite, tracks: Tracks, may: Flags) -> tuple[list[Case], list[st
         name = f"{one.family}-{number:03}"
         try:
             said = _with(one.prompt, {key: spoken for key, (spoken, _) in names.items()})
-            wants = Constraints.model_validate(_with(one.wants, {key: meant for key, (_, meant) in names.items()}))
+            wants = Constraints.model_validate(
+                _with(one.wants, {key: meant for key, (_, meant) in names.items()})
+            )
         except KeyError as missing:
             left.append(f"{name}: the catalogue has no {missing.args[0]}")
         except ValidationError as error:
@@ -113,11 +117,20 @@ def _names(tracks: Tracks, may: Flags) -> Iterator[tuple[str, tuple[str, str]]]:
     titles = Counter(title for title in cards["title"].to_pylist() if title and '"' not in title)
     known = tracks.words
     # names of several words, for one alone is read only behind words such as by
-    whole = [name for name, count in artists.most_common() if count >= LEAST and " " in plain(name) and known.kind(plain(name)) == "artists"]
+    whole = [
+        name
+        for name, count in artists.most_common()
+        if count >= LEAST and " " in plain(name) and known.kind(plain(name)) == "artists"
+    ]
     for kind, found in (("tag", [tag for tag, _ in tags.most_common(10) if tag]), ("artist", whole[:10])):
         yield from ((f"{kind}{place}", (name, plain(name))) for place, name in enumerate(found))
-    yield from ((f"title{place}", (title, title)) for place, title in enumerate(sorted(title for title, count in titles.items() if count == 1)[:10]))
-    yield from ((f"language{place}", (SPOKEN[code], code)) for place, (code, _) in enumerate(languages.most_common(5)))
+    yield from (
+        (f"title{place}", (title, title))
+        for place, title in enumerate(sorted(title for title, count in titles.items() if count == 1)[:10])
+    )
+    yield from (
+        (f"language{place}", (SPOKEN[code], code)) for place, (code, _) in enumerate(languages.most_common(5))
+    )
 
 
 def _with(told: Any, names: Mapping[str, str]) -> Any:

@@ -14,7 +14,8 @@ LIKE = re.compile(r" (?:akin|like|as|to) $")  # "songs like" a title are others
 MUST_NOT = re.compile(r" (?:must|should|may|can)(?:n't| not) ")
 BEFORE_TITLE = re.compile(
     r"(?:includ(?:e|ing)|(?:start|begin)(?:n?ing)? with|with|must (?:have|include|contain)|has to have|featuring|add|play)"
-    r"(?: the)?(?: (?:song|track|title)s?)? +(?=¦)")
+    r"(?: the)?(?: (?:song|track|title)s?)? +(?=¦)"
+)
 
 
 @dataclass(frozen=True)
@@ -48,8 +49,10 @@ def read_titles(text: str, held: list[str]) -> tuple[str, Titles]:
         if int(found[1]) >= len(held):
             return found[0]
         before = TITLE.sub(CUT, text[: found.start()])
-        scope = "near" if MUST_NOT.match(text[found.end():]) else denial(before).scope
-        told["doubtful" if scope == "far" or LIKE.search(before) else "refused" if scope else "wanted"].append(held[int(found[1])])
+        scope = "near" if MUST_NOT.match(text[found.end() :]) else denial(before).scope
+        told[
+            "doubtful" if scope == "far" or LIKE.search(before) else "refused" if scope else "wanted"
+        ].append(held[int(found[1])])
         return CUT
 
     bare = BEFORE_TITLE.sub("", TITLE.sub(one, text))

@@ -17,9 +17,21 @@ from trackpools.fill.words import Words, plain
 BEHIND = re.compile(r"\s*(?:[(\[].*|\s-\s.*)$")  # "(Live at …)", "- 2011 Remaster"
 Array = NDArray[Any]
 Flags = NDArray[np.bool_]
-NUMBERS = {"years": "original_year", "seconds": "duration_ms"} | {name: name for name in ("tempo", "energy", "popularity", "artist_rank")}
+NUMBERS = {"years": "original_year", "seconds": "duration_ms"} | {
+    name: name for name in ("tempo", "energy", "popularity", "artist_rank")
+}
 CARDS = (
-    "recording_idx", "track_id", "clean_track_id", "recording_id", "title", "artist_ids", "artist_names", "language", "version_kind", "tags", *NUMBERS.values(),
+    "recording_idx",
+    "track_id",
+    "clean_track_id",
+    "recording_id",
+    "title",
+    "artist_ids",
+    "artist_names",
+    "language",
+    "version_kind",
+    "tags",
+    *NUMBERS.values(),
 )
 
 
@@ -44,7 +56,10 @@ class Names:
         told = flat.dictionary_encode()
         codes = np.asarray(told.indices.fill_null(-1), np.int64)
         names: dict[str, int] = {}
-        same = np.array([names.setdefault(plain(name), len(names)) for name in told.dictionary.to_pylist()] or [0], np.int64)
+        same = np.array(
+            [names.setdefault(plain(name), len(names)) for name in told.dictionary.to_pylist()] or [0],
+            np.int64,
+        )
         row, codes = row[codes >= 0], same[codes[codes >= 0]]
         order = np.argsort(codes, kind="stable")
         known = np.zeros(len(whole), bool)
@@ -57,7 +72,7 @@ class Names:
         for name in wanted:
             code = self.code.get(plain(name))
             if code is not None:
-                found[self.rows[self.ends[code]:self.ends[code + 1]]] = True
+                found[self.rows[self.ends[code] : self.ends[code + 1]]] = True
         return found
 
 
@@ -97,20 +112,41 @@ class Tracks:
         rows = cards.select(list(CARDS)).sort_by("recording_idx").combine_chunks()
         idx = np.asarray(rows["recording_idx"], np.int64)
         # a float32 of 0.7 is below 0.7: six digits are what was meant
-        number = {name: np.asarray(rows[column].cast(pa.float64()).fill_null(np.nan), np.float64).round(6) for name, column in NUMBERS.items()}
-        names = {"artists": rows["artist_names"], "tags": rows["tags"], "languages": rows["language"], "versions": rows["version_kind"]}
+        number = {
+            name: np.asarray(rows[column].cast(pa.float64()).fill_null(np.nan), np.float64).round(6)
+            for name, column in NUMBERS.items()
+        }
+        names = {
+            "artists": rows["artist_names"],
+            "tags": rows["tags"],
+            "languages": rows["language"],
+            "versions": rows["version_kind"],
+        }
         names["titles"] = rows["title"]
-        own = [np.where(idx < len(by), by[np.minimum(idx, max(len(by) - 1, 0))] if len(by) else idx, idx) for by in (artist, album)]
+        own = [
+            np.where(idx < len(by), by[np.minimum(idx, max(len(by) - 1, 0))] if len(by) else idx, idx)
+            for by in (artist, album)
+        ]
         return Tracks(
-            idx, number | {"seconds": number["seconds"] / 1000}, own[0], own[1], _songs(rows["title"], own[0], idx),
+            idx,
+            number | {"seconds": number["seconds"] / 1000},
+            own[0],
+            own[1],
+            _songs(rows["title"], own[0], idx),
             np.asarray(rows["clean_track_id"].is_valid()).astype(bool),
-            {name: Names.of(column) for name, column in names.items()}, rows,
+            {name: Names.of(column) for name, column in names.items()},
+            rows,
         )
 
     @cached_property
     def words(self) -> Words:
         """The names that prompts may use."""
-        return Words(*(frozenset(one for one in self.names[name].code if 0 < len(one) <= MOST_LETTERS) for name in ("artists", "tags", "languages")))
+        return Words(
+            *(
+                frozenset(one for one in self.names[name].code if 0 < len(one) <= MOST_LETTERS)
+                for name in ("artists", "tags", "languages")
+            )
+        )
 
     @cached_property
     def fame(self) -> Array:
@@ -122,7 +158,11 @@ class Tracks:
         key = id(recordings)
         if key not in self._aligned:
             at, there = self.rows(recordings.astype(np.int64))
-            self._aligned[key] = (recordings, at, np.flatnonzero(there))  # the array too, so that nobody else gets its id
+            self._aligned[key] = (
+                recordings,
+                at,
+                np.flatnonzero(there),
+            )  # the array too, so that nobody else gets its id
         return self._aligned[key][1:]
 
     def rows(self, recordings: Array) -> tuple[Array, Array]:
@@ -157,7 +197,11 @@ class Listener:
         for window, names in sorted(self.top.items()):
             if days is not None and days <= window and count <= len(names):
                 return tracks.names["artists"].having(names[:count])
-        inside = self.heard if days is None else self.heard & (self.last_day != NEVER) & (self.today - self.last_day < days)
+        inside = (
+            self.heard
+            if days is None
+            else self.heard & (self.last_day != NEVER) & (self.today - self.last_day < days)
+        )
         at, there = tracks.rows(self.recording[inside])
         artists, place = np.unique(tracks.artist[at], return_inverse=True)
         plays = np.bincount(place, self.plays[inside][there], len(artists))
@@ -167,13 +211,29 @@ class Listener:
 
 def _songs(titles: Any, artist: Array, idx: Array) -> Array:
     """The least recording of one artist and title, whatever stands behind the title in brackets or after a dash."""
-    told = titles.combine_chunks().dictionary_encode() if isinstance(titles, pa.ChunkedArray) else titles.dictionary_encode()
+    told = (
+        titles.combine_chunks().dictionary_encode()
+        if isinstance(titles, pa.ChunkedArray)
+        else titles.dictionary_encode()
+    )
     bases: dict[str, int] = {}
-    base = np.array([bases.setdefault(plain(BEHIND.sub("", title)), len(bases)) for title in told.dictionary.to_pylist()] or [0], np.int64)
-    code = np.where(np.asarray(told.indices.is_valid()).astype(bool), base[np.asarray(told.indices.fill_null(0), np.int64)], -1)
+    base = np.array(
+        [bases.setdefault(plain(BEHIND.sub("", title)), len(bases)) for title in told.dictionary.to_pylist()]
+        or [0],
+        np.int64,
+    )
+    code = np.where(
+        np.asarray(told.indices.is_valid()).astype(bool),
+        base[np.asarray(told.indices.fill_null(0), np.int64)],
+        -1,
+    )
     nameless = (code < 0) | (code == bases.get("", -2))
     order = np.lexsort((idx, code, artist))
-    first = np.append(True, (artist[order][1:] != artist[order][:-1]) | (code[order][1:] != code[order][:-1])) if len(order) else np.empty(0, bool)
+    first = (
+        np.append(True, (artist[order][1:] != artist[order][:-1]) | (code[order][1:] != code[order][:-1]))
+        if len(order)
+        else np.empty(0, bool)
+    )
     made = np.empty(len(idx), np.int64)
     made[order] = idx[order][np.maximum.accumulate(np.where(first, np.arange(len(order)), 0))]
     return np.where(nameless, idx, made)
@@ -218,7 +278,9 @@ def passing(tracks: Tracks, wanted: Filter, listener: Listener) -> Flags:
 def _within(numbers: Array, bands: tuple[Band, ...], *, none: bool = False) -> Flags:
     found = np.zeros(len(numbers), bool)
     for band in bands:
-        found |= (numbers >= (-np.inf if band.low is None else band.low)) & (numbers <= (np.inf if band.high is None else band.high))
+        found |= (numbers >= (-np.inf if band.low is None else band.low)) & (
+            numbers <= (np.inf if band.high is None else band.high)
+        )
     return ~np.isnan(numbers) & (~found if none else found)
 
 

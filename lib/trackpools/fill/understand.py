@@ -47,7 +47,14 @@ class Understood:
 
 
 def understood(
-    request: FillRequest, tracks: Tracks, model: Model | None, llm: LlmConfig, clock: Clock, *, year: int, may_exist: Callable[[Constraints], bool],
+    request: FillRequest,
+    tracks: Tracks,
+    model: Model | None,
+    llm: LlmConfig,
+    clock: Clock,
+    *,
+    year: int,
+    may_exist: Callable[[Constraints], bool],
 ) -> Understood:
     """What is wanted. A model is asked once, about words that no rule read, and adds to what the rules read; whatever it does, that stays.
 
@@ -58,16 +65,26 @@ def understood(
     with clock.step("understand"):
         told = read(request.prompt, tracks.words, year=year)
     notes = tuple(_given(told.constraints, request, tracks.words))
-    by_rules = Understood(both(told.constraints, request.constraints), told.constraints, told.not_applied, notes)
+    by_rules = Understood(
+        both(told.constraints, request.constraints), told.constraints, told.not_applied, notes
+    )
     about = asked_about(told.left)
     seconds = SHARE * (request.deadline_s - clock.seconds)
     if model is None or not llm.parse or not about or seconds < LEAST_S:
         return by_rules
     with clock.step("read by model"):
         try:
-            answer = model.answer(question(request.prompt, about, tags_for(about, tracks)), schema(), seconds=seconds)
+            answer = model.answer(
+                question(request.prompt, about, tags_for(about, tracks)), schema(), seconds=seconds
+            )
         except ModelFailed as failed:
-            return replace(by_rules, notes=(*notes, f"{ASKED} did not answer ({failed})",))
+            return replace(
+                by_rules,
+                notes=(
+                    *notes,
+                    f"{ASKED} did not answer ({failed})",
+                ),
+            )
         made = _with(by_rules, answer, about, tracks.words)
         if made.wanted != by_rules.wanted and not may_exist(made.wanted) and may_exist(by_rules.wanted):
             return _with(by_rules, answer, about, tracks.words, holds=False)
@@ -81,8 +98,16 @@ def _given(read: Constraints, request: FillRequest, words: Words) -> Iterator[st
     given = request.constraints
     if given is None:
         return
-    own = [name for name in given.model_fields_set & read.model_fields_set - {"every"} if getattr(given, name) != getattr(read, name)]
-    own += [name for name in given.every.asked if name in read.every.asked and getattr(given.every, name) != getattr(read.every, name)]
+    own = [
+        name
+        for name in given.model_fields_set & read.model_fields_set - {"every"}
+        if getattr(given, name) != getattr(read, name)
+    ]
+    own += [
+        name
+        for name in given.every.asked
+        if name in read.every.asked and getattr(given.every, name) != getattr(read.every, name)
+    ]
     if own:
         yield f"the request's constraints go before the prompt's: {', '.join(sorted(own))}"
     filters = (given.every, given.prefer, *(part.of for part in given.parts))
@@ -92,17 +117,32 @@ def _given(read: Constraints, request: FillRequest, words: Words) -> Iterator[st
             yield f"the catalogue has nothing of {kind[:-1]} {quoted(name)}"
 
 
-def _with(first: Understood, answer: Answer, about: tuple[Left, ...], words: Words, *, holds: bool = True) -> Understood:
+def _with(
+    first: Understood, answer: Answer, about: tuple[Left, ...], words: Words, *, holds: bool = True
+) -> Understood:
     """What was understood, and what an answer adds to it."""
-    paid = replace(first, said=answer.text, tokens=max(answer.tokens_in, 0) + max(answer.tokens_out, 0), cost=answer.cost)
+    paid = replace(
+        first, said=answer.text, tokens=max(answer.tokens_in, 0) + max(answer.tokens_out, 0), cost=answer.cost
+    )
     told = found(answer.text, first.wanted, about, words, holds=holds)
     if told is None:
-        return replace(paid, notes=(*first.notes, f"{ASKED} gave no answer that can be read",), dropped={"reading: unreadable": 1})
+        return replace(
+            paid,
+            notes=(
+                *first.notes,
+                f"{ASKED} gave no answer that can be read",
+            ),
+            dropped={"reading: unreadable": 1},
+        )
     spoken = {one.words for one in about}
     left = tuple(dict.fromkeys((*told.left, *(one for one in first.not_applied if one not in spoken))))
     wanted, both_read = (added(one, told.more) for one in (first.wanted, first.read))
     dropped = {f"reading: {what}": count for what, count in told.dropped.items()}
-    notes = (*first.notes, *told.notes) if holds else (*first.notes, *told.notes, f"{ASKED} read of it what leaves no such playlist")
+    notes = (
+        (*first.notes, *told.notes)
+        if holds
+        else (*first.notes, *told.notes, f"{ASKED} read of it what leaves no such playlist")
+    )
     return replace(paid, wanted=wanted, read=both_read, not_applied=left, notes=notes, dropped=dropped)
 
 

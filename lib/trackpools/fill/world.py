@@ -17,7 +17,9 @@ from trackpools.fill.constraints import Constraints
 from trackpools.fill.tracks import Flags, Listener, Tracks, passing
 
 Array = NDArray[Any]
-OF_ARTIST = 40  # of what is retrieved at most: a playlist has other artists too, unless one alone was asked for
+OF_ARTIST = (
+    40  # of what is retrieved at most: a playlist has other artists too, unless one alone was asked for
+)
 PICKED = 8  # scores of fewer than one in so many rows are computed for these alone
 POOL, RETRIEVAL, EXPLORE = 0, 1, 2
 
@@ -40,15 +42,22 @@ def allowed(release: Release, person: Person, tracks: Tracks, fresh: Flags) -> F
     """Rows that the rules let this listener have: those of `unmet`, and of what was met what is neither blocked nor refused by the heard policy."""
     past, may = person.past, fresh.copy()
     at, there = tracks.rows(past.recording)
-    met = (rules.HEARD * past.heard + rules.BLOCKED * past.blocked + rules.REFUSED * past.refused)[there].astype(np.uint8)
+    met = (rules.HEARD * past.heard + rules.BLOCKED * past.blocked + rules.REFUSED * past.refused)[
+        there
+    ].astype(np.uint8)
     may[at] = _lawful(release, person.market, tracks.recording[at], met, clean=person.clean)
     return may
 
 
 def _lawful(release: Release, market: str, recordings: Array, met: Array, *, clean: bool) -> Flags:
     barred = look_up(release.markets[market].bars, recordings)
-    below = rules.below_standard(release.shelf, recordings, met, rules.Standards.of(release.config.rules, release.as_of))
-    return np.asarray(rules.flags(barred, np.full(len(recordings), clean), met, below, heard=release.config.pools.heard) == 0)
+    below = rules.below_standard(
+        release.shelf, recordings, met, rules.Standards.of(release.config.rules, release.as_of)
+    )
+    return np.asarray(
+        rules.flags(barred, np.full(len(recordings), clean), met, below, heard=release.config.pools.heard)
+        == 0
+    )
 
 
 def scores(release: Release, person: Person, tracks: Tracks, wanted: Flags) -> Array:
@@ -61,7 +70,9 @@ def scores(release: Release, person: Person, tracks: Tracks, wanted: Flags) -> A
         at, there = tracks.aligned(stripe.idx)
         some = np.flatnonzero(wanted[at])
         # rows picked out are copied: it pays where they are few
-        worth[at[some]] = stripe.y[there[some]] @ x if PICKED * len(some) < len(at) else (stripe.y @ x)[there[some]]
+        worth[at[some]] = (
+            stripe.y[there[some]] @ x if PICKED * len(some) < len(at) else (stripe.y @ x)[there[some]]
+        )
     return worth
 
 
@@ -100,9 +111,15 @@ def world(who: Asker, tracks: Tracks, pool: tuple[Array, Flags], wanted: Constra
     both = np.concatenate([rows, found])
     song = release.shelf.at(tracks.recording[both]).song
     first = np.sort(np.unique(song, return_index=True)[1])
-    value = np.concatenate([np.linspace(1.0, 0.5, len(rows), endpoint=False), np.linspace(0.5, 0.0, len(found), endpoint=False)])
+    value = np.concatenate(
+        [np.linspace(1.0, 0.5, len(rows), endpoint=False), np.linspace(0.5, 0.0, len(found), endpoint=False)]
+    )
     origin = np.concatenate([np.where(explored, EXPLORE, POOL), np.full(len(found), RETRIEVAL)])
-    return World(Candidates(both[first], value[first], np.flatnonzero(may)), origin[first], np.concatenate([place, np.full(len(found), -1)])[first])
+    return World(
+        Candidates(both[first], value[first], np.flatnonzero(may)),
+        origin[first],
+        np.concatenate([place, np.full(len(found), -1)])[first],
+    )
 
 
 def _best(score: Array, inside: Flags, artist: Array, most: int, of_one: int) -> Array:
@@ -110,7 +127,9 @@ def _best(score: Array, inside: Flags, artist: Array, most: int, of_one: int) ->
     rows = np.flatnonzero(inside)
     near = rows[np.argpartition(-score[rows], 20 * most)[: 20 * most]] if 0 < 20 * most < len(rows) else rows
     found = _capped(near, score, artist, of_one)[:most]
-    return found if len(found) == most or len(near) == len(rows) else _capped(rows, score, artist, of_one)[:most]
+    return (
+        found if len(found) == most or len(near) == len(rows) else _capped(rows, score, artist, of_one)[:most]
+    )
 
 
 def _capped(rows: Array, score: Array, artist: Array, of_one: int) -> Array:
@@ -124,14 +143,28 @@ def _capped(rows: Array, score: Array, artist: Array, of_one: int) -> Array:
     return rows[place < of_one]
 
 
-def seeded(found: World, tracks: Tracks, wanted: Sequence[str], may: Flags) -> tuple[World, dict[str, int | None]]:
+def seeded(
+    found: World, tracks: Tracks, wanted: Sequence[str], may: Flags
+) -> tuple[World, dict[str, int | None]]:
     """The world with what must be in it, and of each title or track id the row that is meant: of many the most heard; None where none may be had."""
     meant: dict[str, int | None] = {}
     fame = tracks.fame
     for name in wanted:
-        named = tracks.names["titles"].having((name,)) | np.asarray(pc.fill_null(pc.equal(tracks.cards["track_id"], name), False))
+        named = tracks.names["titles"].having((name,)) | np.asarray(
+            pc.fill_null(pc.equal(tracks.cards["track_id"], name), False)
+        )
         rows = np.flatnonzero(named & may)
         meant[name] = int(rows[np.lexsort((rows, -fame[rows]))[0]]) if len(rows) else None
-    new = np.setdiff1d(np.array([row for row in meant.values() if row is not None], np.int64), found.candidates.rows)
-    more = Candidates(np.append(found.candidates.rows, new), np.append(found.candidates.value, np.zeros(len(new))), found.candidates.allowed)
-    return World(more, np.append(found.origin, np.full(len(new), RETRIEVAL)), np.append(found.place, np.full(len(new), -1))), meant
+    new = np.setdiff1d(
+        np.array([row for row in meant.values() if row is not None], np.int64), found.candidates.rows
+    )
+    more = Candidates(
+        np.append(found.candidates.rows, new),
+        np.append(found.candidates.value, np.zeros(len(new))),
+        found.candidates.allowed,
+    )
+    return World(
+        more,
+        np.append(found.origin, np.full(len(new), RETRIEVAL)),
+        np.append(found.place, np.full(len(new), -1)),
+    ), meant

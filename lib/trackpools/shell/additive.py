@@ -26,7 +26,9 @@ class Change:
     came: DataFrame | None = None
 
 
-def after(changes: Sequence[Change], promises: Mapping[str, Mapping[str, Column]] | None = None) -> list[Stats]:
+def after(
+    changes: Sequence[Change], promises: Mapping[str, Mapping[str, Column]] | None = None
+) -> list[Stats]:
     """Rows and hashes of the tables at their later versions, in one query.
 
     Args:
@@ -35,20 +37,35 @@ def after(changes: Sequence[Change], promises: Mapping[str, Mapping[str, Column]
     Raises:
         ContractError: where one is broken.
     """
-    signed = [(change, sign, frame) for change in changes for sign, frame in ((-1, change.gone), (1, change.came)) if frame is not None]
-    parts = [_told(change.before.name, sign, frame, (promises or {}).get(change.before.name, {}) if sign > 0 else {}) for change, sign, frame in signed]
+    signed = [
+        (change, sign, frame)
+        for change in changes
+        for sign, frame in ((-1, change.gone), (1, change.came))
+        if frame is not None
+    ]
+    parts = [
+        _told(
+            change.before.name, sign, frame, (promises or {}).get(change.before.name, {}) if sign > 0 else {}
+        )
+        for change, sign, frame in signed
+    ]
     sums = {change.before.name: _split(change.before.hash) for change in changes}
     for row in reduce(DataFrame.unionByName, parts).collect() if parts else ():
         require_none(row["name"], row["broken"])
         (rows, total), (more, other) = sums[row["name"]], _split(row["hash"])
         sums[row["name"]] = rows + row["sign"] * more, total + row["sign"] * other
-    return [Stats(name, change.version, rows, f"{rows}:{total}") for change, (name, (rows, total)) in zip(changes, sums.items(), strict=True)]
+    return [
+        Stats(name, change.version, rows, f"{rows}:{total}")
+        for change, (name, (rows, total)) in zip(changes, sums.items(), strict=True)
+    ]
 
 
 def _told(name: str, sign: int, frame: DataFrame, promises: Mapping[str, Column]) -> DataFrame:
     broken = [part for what, count in promises.items() for part in (F.lit(what), count)]
     counts = (F.create_map(*broken) if broken else F.create_map()).cast("map<string,long>").alias("broken")
-    return content_hash(frame, TABLES[name], counts).select(F.lit(name).alias("name"), F.lit(sign).alias("sign"), "hash", "broken")
+    return content_hash(frame, TABLES[name], counts).select(
+        F.lit(name).alias("name"), F.lit(sign).alias("sign"), "hash", "broken"
+    )
 
 
 def _split(told: str) -> tuple[int, int]:
@@ -61,4 +78,10 @@ def by_feed(store: Store, before: Stats, version: int) -> Change | None:
     if before.version == version:
         return Change(before, version)
     feed = store.changes(before.name, before.version, version)
-    return None if feed is None else Change(before, version, *(feed.where(F.col("_change_type").isin(*kinds)) for kinds in (GONE, CAME)))
+    return (
+        None
+        if feed is None
+        else Change(
+            before, version, *(feed.where(F.col("_change_type").isin(*kinds)) for kinds in (GONE, CAME))
+        )
+    )

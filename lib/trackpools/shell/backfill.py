@@ -26,11 +26,15 @@ def moments(start: str, end: str, every: int) -> list[datetime]:
         raise ConfigError(f"--to must not lie before --from; got {start!r:.40} to {end!r:.40}")
     count = (last - first) // timedelta(days=every) + 1
     if count > MOST:
-        raise ConfigError(f"{count:,} releases are too many for one call (at most {MOST:,}); raise --every or shorten the time")
+        raise ConfigError(
+            f"{count:,} releases are too many for one call (at most {MOST:,}); raise --every or shorten the time"
+        )
     return [first + timedelta(days=every * i) for i in range(count)]
 
 
-def backfill(config: Config, options: Options, start: str, end: str, every: int, *, budget: float | None = None) -> Answer:
+def backfill(
+    config: Config, options: Options, start: str, end: str, every: int, *, budget: float | None = None
+) -> Answer:
     """The whole flow as of each moment, knowing what was known then; the release that readers follow stays as it is.
 
     Args:
@@ -42,10 +46,24 @@ def backfill(config: Config, options: Options, start: str, end: str, every: int,
         with opened(config, options, "backfill", 1) as flow:
             costs.require_within(flow, budget, [stage.name for stage in STAGES], len(days))
     for at in days:
-        answer = run_stages(config, options, "run", STAGES, publish=True, as_of=at.isoformat(), known_as_of=None, channel=BACKFILL)
+        answer = run_stages(
+            config,
+            options,
+            "run",
+            STAGES,
+            publish=True,
+            as_of=at.isoformat(),
+            known_as_of=None,
+            channel=BACKFILL,
+        )
         lines.append(f"as of {at:%Y-%m-%d %H:%M}: release {answer.release_id}")
         made.append({"as_of": at.isoformat(), "release_id": answer.release_id, "tables": answer.tables})
         warnings += answer.warnings
     where = f" --root {options.root}" if options.root else ""
     said = f"{len(days)} releases on the channel backfill; readers follow what they did"
-    return Answer(release_id=None, warnings=warnings, lines=[*lines, said, f"next: trackpools releases{where}"], more={"backfill": made})
+    return Answer(
+        release_id=None,
+        warnings=warnings,
+        lines=[*lines, said, f"next: trackpools releases{where}"],
+        more={"backfill": made},
+    )

@@ -22,21 +22,39 @@ from trackpools.shell.side import last_moment
 
 def judged(flow: Flow, force: Release, bird: Release) -> list[Gate]:
     """The guardrails, on the listeners who follow the canary: its pools against those they would have, and what they then heard where the log tells."""
-    store, config, follows = flow.store, flow.config, follows_canary(bird.share or 1.0, flow.config.pools.buckets)
-    pools = {who: releases.released(store, of, t.POOLS.name).where(follows) for who, of in (("champion", force), ("challenger", bird))}
+    store, config, follows = (
+        flow.store,
+        flow.config,
+        follows_canary(bird.share or 1.0, flow.config.pools.buckets),
+    )
+    pools = {
+        who: releases.released(store, of, t.POOLS.name).where(follows)
+        for who, of in (("champion", force), ("challenger", bird))
+    }
     moment = max(force.as_of, bird.as_of)
     knows = bird if bird.as_of >= force.as_of else force
     days = min(config.holdout.days, (last_moment(store, None) - moment).days)
     past = Past(lambda name: releases.view(store, knows, name), moment, config, (max(1, days),))
     told = of_lists(past, pools) | _fullness(pools)
-    return guardrails(config.canary, config.promote, told, heard_later(store, past, pools, days)[0] if days >= 1 else None)
+    return guardrails(
+        config.canary, config.promote, told, heard_later(store, past, pools, days)[0] if days >= 1 else None
+    )
 
 
 def _fullness(pools: dict[str, DataFrame]) -> dict[str, float]:
-    size, short = F.avg(F.size("candidates")).alias("size"), F.avg(F.col("shortfall").isNotNull().cast("double")).alias("short")
+    size, short = (
+        F.avg(F.size("candidates")).alias("size"),
+        F.avg(F.col("shortfall").isNotNull().cast("double")).alias("short"),
+    )
     found = {who: frame.agg(size, short).first() for who, frame in pools.items()}
-    sizes, shorts = ({who: float((row[name] if row else None) or 0.0) for who, row in found.items()} for name in ("size", "short"))
-    return {"fill_ratio": sizes["challenger"] / sizes["champion"] if sizes["champion"] else 1.0, "more_short": shorts["challenger"] - shorts["champion"]}
+    sizes, shorts = (
+        {who: float((row[name] if row else None) or 0.0) for who, row in found.items()}
+        for name in ("size", "short")
+    )
+    return {
+        "fill_ratio": sizes["challenger"] / sizes["champion"] if sizes["champion"] else 1.0,
+        "more_short": shorts["challenger"] - shorts["champion"],
+    }
 
 
 def watch(flow: Flow) -> list[str]:
@@ -55,7 +73,12 @@ def watch(flow: Flow) -> list[str]:
     broken = [f"{gate.name}: {gate.said}" for gate in gates if not gate.passed]
     if broken:
         end(flow, force)
-        flow.tracker.tag({"trackpools.canary": f"release {bird.seq} rolled back", **{f"trackpools.canary.{gate.name}": gate.said for gate in gates}})
+        flow.tracker.tag(
+            {
+                "trackpools.canary": f"release {bird.seq} rolled back",
+                **{f"trackpools.canary.{gate.name}": gate.said for gate in gates},
+            }
+        )
     return broken
 
 
@@ -82,7 +105,10 @@ def canary(config: Config, options: Options, *, stop: bool) -> Answer:
             return Answer(release_id=row.release_id, lines=[said, f"next: trackpools releases{where}"])
         require_kept(flow, bird)
         said = f"release {bird.seq} holds on its {bird.share:.0%} of the buckets"
-        return Answer(release_id=bird.release_id, lines=[said, f"next: trackpools promote{where}, or trackpools canary --stop{where}"])
+        return Answer(
+            release_id=bird.release_id,
+            lines=[said, f"next: trackpools promote{where}, or trackpools canary --stop{where}"],
+        )
 
 
 def require_kept(flow: Flow, bird: Release) -> None:
@@ -93,4 +119,7 @@ def require_kept(flow: Flow, bird: Release) -> None:
     """
     broken = watch(flow)
     if broken:
-        raise ModelError(f"canary release {bird.seq} was rolled back: its readers follow the release in force again", broken)
+        raise ModelError(
+            f"canary release {bird.seq} was rolled back: its readers follow the release in force again",
+            broken,
+        )

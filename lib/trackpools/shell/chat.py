@@ -17,7 +17,9 @@ from trackpools.fill.model import Answer, Kind, Message, ModelFailed
 from trackpools.shell.breaker import Breaker
 from trackpools.shell.hurry import TooLong, within
 
-AGAIN: frozenset[int] = frozenset({408, 409, 429, 500, 502, 503, 504, 529})  # what may be otherwise a moment later
+AGAIN: frozenset[int] = frozenset(
+    {408, 409, 429, 500, 502, 503, 504, 529}
+)  # what may be otherwise a moment later
 LEAST_S = 0.2  # with less left nobody is asked
 
 
@@ -56,13 +58,22 @@ class ChatModel:
         Raises:
             ConfigError: where the extra or the key is missing.
         """
-        openai = extras.library("openai", "a model is asked by the package openai; install it: pip install 'trackpools[llm]'")
+        openai = extras.library(
+            "openai", "a model is asked by the package openai; install it: pip install 'trackpools[llm]'"
+        )
         from trackpools.shell.guarded import guarded_client
 
         key = os.environ.get(self.config.key_env or "", "") if self.config.key_env else "none"
         if not key:
-            raise ConfigError(f"the environment has no {self.config.key_env}, which llm.key_env names as the key's place")
-        return openai.OpenAI(api_key=key, base_url=self.config.base_url, http_client=guarded_client(private=self.config.private), max_retries=0)
+            raise ConfigError(
+                f"the environment has no {self.config.key_env}, which llm.key_env names as the key's place"
+            )
+        return openai.OpenAI(
+            api_key=key,
+            base_url=self.config.base_url,
+            http_client=guarded_client(private=self.config.private),
+            max_retries=0,
+        )
 
     def answer(self, messages: Sequence[Message], schema: Mapping[str, Any], *, seconds: float) -> Answer:
         """See `fill.model.Model`."""
@@ -77,7 +88,11 @@ class ChatModel:
             except _Failed as failed:
                 self.breaker.told(well=False)
                 wait = failed.wait if failed.wait is not None else random.uniform(0, 0.5 * 2**attempt)  # noqa: S311 - jitter, no secret
-                if not failed.again or attempt == self.config.retries or time.monotonic() + wait + LEAST_S > until:
+                if (
+                    not failed.again
+                    or attempt == self.config.retries
+                    or time.monotonic() + wait + LEAST_S > until
+                ):
                     raise ModelFailed(failed.kind, failed.detail) from None
                 time.sleep(wait)
                 continue
@@ -89,7 +104,9 @@ class ChatModel:
         if self.config.budget is not None and self.spent >= self.config.budget:
             raise ModelFailed("budget", f"{self.spent:.4f} of {self.config.budget:g} spent")
 
-    def _once(self, client: Any, messages: Sequence[Message], schema: Mapping[str, Any], until: float) -> Answer:
+    def _once(
+        self, client: Any, messages: Sequence[Message], schema: Mapping[str, Any], until: float
+    ) -> Answer:
         """One request, in a thread that is left behind where it is late.
 
         Raises:
@@ -101,9 +118,15 @@ class ChatModel:
         if left < LEAST_S:
             raise _Failed("timeout", "no time left")
         asked = {
-            "model": self.config.model, "messages": list(messages), "temperature": self.config.temperature, "max_tokens": self.config.max_tokens,
+            "model": self.config.model,
+            "messages": list(messages),
+            "temperature": self.config.temperature,
+            "max_tokens": self.config.max_tokens,
             "timeout": left,
-            "response_format": {"type": "json_schema", "json_schema": {"name": "playlist", "strict": True, "schema": dict(schema)}},
+            "response_format": {
+                "type": "json_schema",
+                "json_schema": {"name": "playlist", "strict": True, "schema": dict(schema)},
+            },
         }
         UNTIL.set(until)
         try:
@@ -118,7 +141,9 @@ class ChatModel:
     def _read(self, said: Any) -> Answer:
         """The text of an answer; what it cost is spent whether or not it is of use."""
         usage = getattr(said, "usage", None)
-        tokens_in, tokens_out = (_number(getattr(usage, name, None)) for name in ("prompt_tokens", "completion_tokens"))
+        tokens_in, tokens_out = (
+            _number(getattr(usage, name, None)) for name in ("prompt_tokens", "completion_tokens")
+        )
         cost = (max(tokens_in, 0) * self.config.price_in + max(tokens_out, 0) * self.config.price_out) / 1e6
         with self._lock:
             self.spent += cost
@@ -151,13 +176,22 @@ def _told(error: Exception) -> _Failed:
     blocked = next((one for one in causes if isinstance(one, Blocked)), None)
     if blocked is not None:
         return _Failed("rejected", str(blocked))
-    if isinstance(error, openai.APITimeoutError) or any(isinstance(one, httpcore2.TimeoutException) for one in causes):
+    if isinstance(error, openai.APITimeoutError) or any(
+        isinstance(one, httpcore2.TimeoutException) for one in causes
+    ):
         return _Failed("timeout", "no answer in time")
     if isinstance(error, openai.APIStatusError):
         status = error.status_code
         kind: Kind = "overloaded" if status in {429, 503, 529} else "rejected"
-        return _Failed(kind, f"HTTP {status}", again=status in AGAIN, wait=retry_after(error.response.headers.get("retry-after")))
-    if isinstance(error, openai.APIConnectionError) or any(isinstance(one, (httpcore2.NetworkError, httpcore2.ProtocolError)) for one in causes):
+        return _Failed(
+            kind,
+            f"HTTP {status}",
+            again=status in AGAIN,
+            wait=retry_after(error.response.headers.get("retry-after")),
+        )
+    if isinstance(error, openai.APIConnectionError) or any(
+        isinstance(one, (httpcore2.NetworkError, httpcore2.ProtocolError)) for one in causes
+    ):
         return _Failed("unreachable", type(causes[-1]).__name__, again=True)
     return _Failed("unreadable", type(error).__name__)
 
@@ -167,7 +201,9 @@ def retry_after(told: str | None, now: Callable[[], float] = time.time) -> float
     if told is None:
         return None
     try:
-        return max(float(told), 0.0) if told.strip().lower() not in {"nan", "inf", "-inf", "infinity"} else None
+        return (
+            max(float(told), 0.0) if told.strip().lower() not in {"nan", "inf", "-inf", "infinity"} else None
+        )
     except ValueError:
         pass
     try:

@@ -20,7 +20,9 @@ def require_classic(spark: SparkSession, *engines: str) -> None:
         ConfigError: on Connect and serverless, for mllib: its lineage is cut in a folder that only a SparkContext can set.
     """
     if "mllib" in engines and not is_classic(spark):
-        raise ConfigError("engine mllib needs a classic Spark session and this one is Spark Connect; take another (train.engine=implicit or blocked)")
+        raise ConfigError(
+            "engine mllib needs a classic Spark session and this one is Spark Connect; take another (train.engine=implicit or blocked)"
+        )
 
 
 def set_checkpoint_dir(spark: SparkSession, folder: str) -> None:
@@ -62,10 +64,14 @@ class Usage:
         while executors.hasNext():
             one = executors.next().info()
             told.append((one.totalDuration(), one.totalInputBytes(), one.totalShuffleWrite()))
-        run_ms, read, shuffled = (float(sum(one[i] for one in told)) for i in range(3))  # at first Spark may know of no executor, not even its driver
+        run_ms, read, shuffled = (
+            float(sum(one[i] for one in told)) for i in range(3)
+        )  # at first Spark may know of no executor, not even its driver
         return run_ms / 1000, read, shuffled
 
     def totals(self) -> dict[str, float]:
         """`core_seconds, input_bytes, shuffle_bytes` since."""
         names = ("core_seconds", "input_bytes", "shuffle_bytes")
-        return {name: now - before for name, now, before in zip(names, self._so_far(), self._before, strict=True)}
+        return {
+            name: now - before for name, now, before in zip(names, self._so_far(), self._before, strict=True)
+        }

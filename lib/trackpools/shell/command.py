@@ -15,7 +15,14 @@ from typing import Any
 from uuid import uuid4
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
 
 from trackpools.config import Config
 from trackpools.errors import ConfigError, TrackpoolsError
@@ -23,7 +30,9 @@ from trackpools.shell.settings import load_config
 
 STDERR = Console(stderr=True)
 WIDE = 200  # columns where no terminal says how many: a file has room
-RAISES: ContextVar[bool] = ContextVar("raises", default=False)  # a failure is raised once it is told, for runners that take every exit for one
+RAISES: ContextVar[bool] = ContextVar(
+    "raises", default=False
+)  # a failure is raised once it is told, for runners that take every exit for one
 
 
 @dataclass(frozen=True)
@@ -62,7 +71,13 @@ class Teller:
         self.bar = None
         self._told: tuple[str, float] | None = None
         if STDERR.is_terminal and not self.silent:
-            columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+            columns = (
+                SpinnerColumn(),
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeElapsedColumn(),
+            )
             self.bar = Progress(*columns, console=STDERR, transient=True)
             self.task = self.bar.add_task("starting Spark", total=total)
             self.bar.start()
@@ -79,7 +94,9 @@ class Teller:
     def _close(self) -> None:
         if self._told is not None and self.bar is not None:
             text, began = self._told
-            self.bar.console.print(f"  {text.split(':', maxsplit=1)[0]:<14}{time.monotonic() - began:6.1f} s", style="dim")
+            self.bar.console.print(
+                f"  {text.split(':', maxsplit=1)[0]:<14}{time.monotonic() - began:6.1f} s", style="dim"
+            )
             self.bar.advance(self.task)
         self._told = None
 
@@ -104,13 +121,17 @@ def flow_id(name: str) -> str:
     return f"{name}-{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid4().hex[:8]}"
 
 
-def perform(command: str, options: Options, work: Callable[[Config], Answer], *, lines_only: bool = False) -> int:
+def perform(
+    command: str, options: Options, work: Callable[[Config], Answer], *, lines_only: bool = False
+) -> int:
     """Run a command, print its one answer, and return its exit code.
 
     With --json: one object on standard output, whatever happens; logs and progress are on standard error. `lines_only` is
     for answers that are objects of their own, one a line; only a failure gets the common object then.
     """
-    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s"
+    )
     began = time.monotonic()
     answer, failure = Answer(), None
     try:
@@ -120,16 +141,30 @@ def perform(command: str, options: Options, work: Callable[[Config], Answer], *,
     except KeyboardInterrupt:
         failure = TrackpoolsError("interrupted; what was published before still stands")
     except Exception as error:
-        if isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] in {"pyspark", "delta"}:
-            failure = ConfigError(f"the package {error.name} is missing; on a machine of your own type: pip install 'trackpools[local]'")
+        if isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] in {
+            "pyspark",
+            "delta",
+        }:
+            failure = ConfigError(
+                f"the package {error.name} is missing; on a machine of your own type: pip install 'trackpools[local]'"
+            )
         else:
             traceback.print_exc(file=sys.stderr)
-            failure = TrackpoolsError(f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}; the trace is on standard error")
+            failure = TrackpoolsError(
+                f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}; the trace is on standard error"
+            )
     if options.json and not (lines_only and failure is None):
         said = {
-            "ok": failure is None, "command": command, "release_id": answer.release_id, "tables": answer.tables, "mlflow_run_id": answer.mlflow_run_id,
-            "seconds": round(time.monotonic() - began, 3), "warnings": answer.warnings,
-            "error": None if failure is None else {"code": failure.code, "message": failure.message, "problems": failure.problems},
+            "ok": failure is None,
+            "command": command,
+            "release_id": answer.release_id,
+            "tables": answer.tables,
+            "mlflow_run_id": answer.mlflow_run_id,
+            "seconds": round(time.monotonic() - began, 3),
+            "warnings": answer.warnings,
+            "error": None
+            if failure is None
+            else {"code": failure.code, "message": failure.message, "problems": failure.problems},
         }
         print(json.dumps(said | answer.more, default=str, ensure_ascii=False))  # noqa: T201
     else:
@@ -153,7 +188,13 @@ def _print(answer: Answer, failure: TrackpoolsError | None, options: Options) ->
         else:
             console.print(line)
     if failure is not None:
-        STDERR.print(f"error ({failure.code}): {failure.message}", style="bold red", markup=False, highlight=False, soft_wrap=True)
+        STDERR.print(
+            f"error ({failure.code}): {failure.message}",
+            style="bold red",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
         for problem in failure.problems:
             STDERR.print(f"  - {problem}", markup=False, highlight=False, soft_wrap=True)
 

@@ -38,8 +38,14 @@ def commit_of(name: str, history: DataFrame) -> Commit:
     Raises:
         InputError: where it is empty.
     """
-    row = history.select("version", "userMetadata", "timestamp", "operationMetrics", "operationParameters").first()
+    row = history.select(
+        "version", "userMetadata", "timestamp", "operationMetrics", "operationParameters"
+    ).first()
     if row is None:
         raise InputError(f"the log of table {name} does not hold this version any more")
-    told = row["userMetadata"] or json.loads((row["operationParameters"] or {}).get("properties") or "{}").get(WORK, "{}")
-    return Commit(int(row["version"]), json.loads(told), row["timestamp"].timestamp(), row["operationMetrics"] or {})
+    told = row["userMetadata"] or json.loads(
+        (row["operationParameters"] or {}).get("properties") or "{}"
+    ).get(WORK, "{}")
+    return Commit(
+        int(row["version"]), json.loads(told), row["timestamp"].timestamp(), row["operationMetrics"] or {}
+    )

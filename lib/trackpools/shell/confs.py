@@ -25,7 +25,11 @@ def few_rows(cores: int) -> dict[str, str]:
 
 def unset(spark: SparkSession, values: Mapping[str, str]) -> list[str]:
     """`key=value` of what `confs` will not set and the session does not have."""
-    return [] if is_ours(spark) else [f"{key}={value}" for key, value in values.items() if spark.conf.get(key, None) != value]
+    return (
+        []
+        if is_ours(spark)
+        else [f"{key}={value}" for key, value in values.items() if spark.conf.get(key, None) != value]
+    )
 
 
 @contextlib.contextmanager

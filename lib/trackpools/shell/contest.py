@@ -50,14 +50,21 @@ def ground(flow: Flow, past: Past, relevant: DataFrame) -> Ground:
         InputError: where nobody heard anything new, or where the log is too large for one machine's baselines.
     """
     c = flow.context(stages.BY_NAME["train"])
-    training = stages.training_set({name: flow.store.read(name, version) for name, version in c.versions.items()}, c)
+    training = stages.training_set(
+        {name: flow.store.read(name, version) for name, version in c.versions.items()}, c
+    )
     pairs = training.where("positive > 0")
     if (n := pairs.count()) > (most := flow.config.train.implicit_max_interactions):
-        raise InputError(f"{n:,} pairs are too many for the driver (train.implicit_max_interactions={most:,}); measure pools alone: --engine {BLEND}")
+        raise InputError(
+            f"{n:,} pairs are too many for the driver (train.implicit_max_interactions={most:,}); measure pools alone: --engine {BLEND}"
+        )
     rows = relevant.where(F.size("relevant") > 0).orderBy("user_idx").toArrow()
     if not rows.num_rows:
         raise InputError("nobody heard anything for the first time after the cut; choose an earlier one")
-    users, wanted = rows["user_idx"].to_numpy().astype(np.int64), [np.array(one, np.int64) for one in rows["relevant"].to_pylist()]
+    users, wanted = (
+        rows["user_idx"].to_numpy().astype(np.int64),
+        [np.array(one, np.int64) for one in rows["relevant"].to_pylist()],
+    )
     shape = tuple(past.read(name).count() for name in ("user_ids", "recording_ids"))
     matrix, heard = (_binary(frame, shape) for frame in (pairs, past.heard))
     known = np.where((users >= 0) & (np.diff(matrix.indptr, append=0)[np.maximum(users, 0)] > 0), users, -1)
@@ -76,7 +83,12 @@ def _binary(pairs: DataFrame, shape: tuple[int, ...]) -> Any:
 def _rows(matrix: Any, users: Any) -> Any:
     """Of each user the row; an empty one of who has no number."""
     known = np.flatnonzero(users >= 0)
-    return sparse.csr_matrix((np.ones(len(known), np.float32), (known, users[known])), (len(users), matrix.shape[0])) @ matrix
+    return (
+        sparse.csr_matrix(
+            (np.ones(len(known), np.float32), (known, users[known])), (len(users), matrix.shape[0])
+        )
+        @ matrix
+    )
 
 
 def lists(of: Ground, engine: str, longest: int) -> DataFrame:
@@ -93,7 +105,10 @@ def _scorer(of: Ground, engine: str) -> Scorer:
     if engine not in ENGINES:
         return published.baseline(config, of.matrix, engine)
     if engine == config.train.engine:
-        x, y = of.read["user_factors"].select("idx", "factors"), of.read["recording_factors"].select("idx", "factors")
+        x, y = (
+            of.read["user_factors"].select("idx", "factors"),
+            of.read["recording_factors"].select("idx", "factors"),
+        )
     else:
         fit = engines.train(of.training, as_told(config, engine))
         x, y = fit.users, fit.recordings
@@ -110,7 +125,9 @@ def _blended(of: Ground, longest: int) -> DataFrame:
     """Pools as they would be if only the new were wanted."""
     config = of.context.config
     pools = config.pools.model_copy(update={"heard": "exclude", "k": max(longest, config.pools.k)})
-    inputs = stages.source_inputs(of.read, replace(of.context, config=config.model_copy(update={"pools": pools})))
+    inputs = stages.source_inputs(
+        of.read, replace(of.context, config=config.model_copy(update={"pools": pools}))
+    )
     made = assemble.pools(inputs, assemble.candidates(inputs), inputs.as_of, BLEND)
     return made.select("user_idx", F.slice(F.col("candidates.recording"), 1, longest).alias("ranked"))
 
@@ -122,5 +139,7 @@ def chosen(names: Sequence[str]) -> list[str]:
         ConfigError: for one that nobody knows.
     """
     if unknown := [name for name in names if name not in ALL_ENGINES]:
-        raise ConfigError(f"no engine is called {', '.join(map(repr, unknown))}; known: {', '.join(ALL_ENGINES)}")
+        raise ConfigError(
+            f"no engine is called {', '.join(map(repr, unknown))}; known: {', '.join(ALL_ENGINES)}"
+        )
     return [name for name in ALL_ENGINES if name in names] if names else list(ALL_ENGINES)

@@ -38,12 +38,22 @@ def contracts(folder: str) -> list[Contract]:
         except (ConfigError, OSError, UnicodeDecodeError) as error:
             problems.append(f"{file.name}: {str(error).replace(chr(10), ' ')[:300]}")
     names = [one.table for one in found]
-    problems += [f"two contracts of table {name}" for name in sorted({name for name in names if names.count(name) > 1})]
-    problems += [f"{one.table}.filled: no column {name}" for one in found for name in one.filled if name not in TABLES[one.table].schema.names]
+    problems += [
+        f"two contracts of table {name}" for name in sorted({name for name in names if names.count(name) > 1})
+    ]
+    problems += [
+        f"{one.table}.filled: no column {name}"
+        for one in found
+        for name in one.filled
+        if name not in TABLES[one.table].schema.names
+    ]
     if not files:
         problems.append(f"no file *.yml in {folder}")
     if problems:
-        raise ConfigError("the contracts of the inputs cannot be used; mend these, or set contracts.folder to null", problems)
+        raise ConfigError(
+            "the contracts of the inputs cannot be used; mend these, or set contracts.folder to null",
+            problems,
+        )
     return sorted(found, key=lambda one: one.table)
 
 
@@ -59,9 +69,16 @@ def require_kept(store: Store, config: Config, as_of: datetime | None) -> None:
     if config.contracts.folder is None:
         return
     now = as_of or datetime.now(UTC)
-    breaches = [f"{one.table} (owner: {one.owner}): {what}" for one in contracts(config.contracts.folder) for what in _breaches(store, one, now)]
+    breaches = [
+        f"{one.table} (owner: {one.owner}): {what}"
+        for one in contracts(config.contracts.folder)
+        for what in _breaches(store, one, now)
+    ]
     if breaches:
-        raise QualityError("inputs break their contracts: nothing was run, the last release stays in force; ask the owners, or change the contract", breaches)
+        raise QualityError(
+            "inputs break their contracts: nothing was run, the last release stays in force; ask the owners, or change the contract",
+            breaches,
+        )
 
 
 def _breaches(store: Store, one: Contract, now: datetime) -> Iterator[str]:
@@ -76,11 +93,17 @@ def _breaches(store: Store, one: Contract, now: datetime) -> Iterator[str]:
     if time is not None:
         rows = rows.where(F.col(time) < F.lit(now))
     if one.fresh_hours is not None:
-        newest = rows.agg(F.max(time).alias("at")).collect()[0]["at"] if time else datetime.fromtimestamp(last.at, UTC)
+        newest = (
+            rows.agg(F.max(time).alias("at")).collect()[0]["at"]
+            if time
+            else datetime.fromtimestamp(last.at, UTC)
+        )
         if newest is None or newest.astimezone(UTC) < now - timedelta(hours=one.fresh_hours):
             said = f"{newest.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if newest else "none at all"
             yield f"the latest of it is {said}, more than {one.fresh_hours:g} hours before {now:%Y-%m-%d %H:%M} UTC"
-    yield from _unfilled(one, rows if time is None else rows.where(F.col(time) >= F.lit(now - timedelta(days=RECENT))))
+    yield from _unfilled(
+        one, rows if time is None else rows.where(F.col(time) >= F.lit(now - timedelta(days=RECENT)))
+    )
     if one.complete is not None:
         yield from _missing(completeness.thin_hours(rows, store.read(t.USERS.name), now, one.complete))
 

@@ -12,8 +12,14 @@ from pyspark.daemon import manager
 
 # Spark's side of a task; those that the tasks of stages are made in, and the kernels that these import when they run
 OF_TASKS = (
-    "pyspark.worker", "pyspark.sql.pandas.serializers", "trackpools.core.assemble", "trackpools.core.als.foldin",
-    *(f"trackpools.core.{name}" for name in ("als.kernels", "blending", "fusing", "lineup", "selection", "spreading", "tastes")),
+    "pyspark.worker",
+    "pyspark.sql.pandas.serializers",
+    "trackpools.core.assemble",
+    "trackpools.core.als.foldin",
+    *(
+        f"trackpools.core.{name}"
+        for name in ("als.kernels", "blending", "fusing", "lineup", "selection", "spreading", "tastes")
+    ),
 )
 
 

@@ -65,7 +65,9 @@ class Place(ABC):
         """Make an older version the latest again."""
 
     @abstractmethod
-    def merge(self, source: DataFrame, table: Table, within: Span | None, *, update: bool, delete: bool = False) -> None:
+    def merge(
+        self, source: DataFrame, table: Table, within: Span | None, *, update: bool, delete: bool = False
+    ) -> None:
         """Insert the rows whose key is new; with `update`, also bring those that changed up to date, and with `delete` remove those that are not there."""
 
     @property
@@ -92,15 +94,27 @@ class ByApi(Place):
     """Delta's Python API: every classic session."""
 
     def _table(self) -> DeltaTable:
-        return DeltaTable.forName(self.spark, self.where) if self.by_name else DeltaTable.forPath(self.spark, self.where)
+        return (
+            DeltaTable.forName(self.spark, self.where)
+            if self.by_name
+            else DeltaTable.forPath(self.spark, self.where)
+        )
 
     def exists(self) -> bool:
-        return bool(self.spark.catalog.tableExists(self.where) if self.by_name else DeltaTable.isDeltaTable(self.spark, self.where))
+        return bool(
+            self.spark.catalog.tableExists(self.where)
+            if self.by_name
+            else DeltaTable.isDeltaTable(self.spark, self.where)
+        )
 
     def declare(self, table: Table, properties: Mapping[str, str], *, replace: bool) -> None:
         builder = DeltaTable.replace(self.spark) if replace else DeltaTable.createIfNotExists(self.spark)
         # outside Databricks this builder knows the session catalog alone, and only without its name
-        builder = builder.tableName(self.where.removeprefix("spark_catalog.")) if self.by_name else builder.location(self.where)
+        builder = (
+            builder.tableName(self.where.removeprefix("spark_catalog."))
+            if self.by_name
+            else builder.location(self.where)
+        )
         builder = builder.addColumns(table.schema).comment(table.grain)
         if table.partitioned_by:
             builder = builder.partitionedBy(*table.partitioned_by)
@@ -124,7 +138,9 @@ class ByApi(Place):
     def restore(self, version: int) -> None:
         self._table().restoreToVersion(version)
 
-    def merge(self, source: DataFrame, table: Table, within: Span | None, *, update: bool, delete: bool = False) -> None:
+    def merge(
+        self, source: DataFrame, table: Table, within: Span | None, *, update: bool, delete: bool = False
+    ) -> None:
         merge = self._table().alias("t").merge(source.alias("s"), _same(table, within, "t.", "s."))
         if update:
             merge = merge.whenMatchedUpdateAll(condition=_changed(table, "t.", "s."))
@@ -154,7 +170,9 @@ class BySpark(Place):
     def restore(self, version: int) -> None:
         statements.restore(self.spark, self.name, version)
 
-    def merge(self, source: DataFrame, table: Table, within: Span | None, *, update: bool, delete: bool = False) -> None:
+    def merge(
+        self, source: DataFrame, table: Table, within: Span | None, *, update: bool, delete: bool = False
+    ) -> None:
         # a target by its path takes no alias, so the source's names are made other ones
         named = {name: F.col(f"s__{name}") for name in table.schema.names}
         renamed = source.select(*(F.col(name).alias(f"s__{name}") for name in named))

@@ -26,13 +26,23 @@ JAVA = (17, 21)
 PYTHON: tuple[Version, Version] = ((3, 11), (3, 14))
 # (first that fits, first that no longer does), as in pyproject.toml
 PACKAGES: dict[str, tuple[Version, Version]] = {
-    "pyspark": ((4, 0, 1), (4, 2, 1)), "delta-spark": ((4, 0, 1), (4, 4, 1)), "pandas": ((2, 2), (3,)), "mlflow": ((3, 8), (3, 18)),
-    "pyarrow": ((18,), (26,)), "numpy": ((1, 26), (3,)), "implicit": ((0, 7, 3), (1,)), "numba": ((0, 60), (1,)),
+    "pyspark": ((4, 0, 1), (4, 2, 1)),
+    "delta-spark": ((4, 0, 1), (4, 4, 1)),
+    "pandas": ((2, 2), (3,)),
+    "mlflow": ((3, 8), (3, 18)),
+    "pyarrow": ((18,), (26,)),
+    "numpy": ((1, 26), (3,)),
+    "implicit": ((0, 7, 3), (1,)),
+    "numba": ((0, 60), (1,)),
 }
 LOCAL_ONLY = {"pyspark", "delta-spark"}
 # delta-spark's line → the pyspark it is built for
 DELTA_NEEDS: dict[Version, tuple[Version, Version]] = {
-    (4, 0): ((4, 0, 1), (4, 1)), (4, 1): ((4, 0, 1), (4, 2)), (4, 2): ((4, 0, 1), (4, 2)), (4, 3): ((4, 0, 1), (4, 2)), (4, 4): ((4, 0, 1), (4, 2, 1)),
+    (4, 0): ((4, 0, 1), (4, 1)),
+    (4, 1): ((4, 0, 1), (4, 2)),
+    (4, 2): ((4, 0, 1), (4, 2)),
+    (4, 3): ((4, 0, 1), (4, 2)),
+    (4, 4): ((4, 0, 1), (4, 2, 1)),
 }
 MIN_FREE_GB = 5
 GB = 1 << 30
@@ -60,8 +70,14 @@ def text(version: Version) -> str:
 
 def _managed() -> str | None:
     """Who brings Spark, Java and Delta, where it is not us."""
-    for variable, name in (("DATABRICKS_RUNTIME_VERSION", "Databricks runtime"), ("SPARK_REMOTE", "Spark Connect"), ("PYSPARK_GATEWAY_PORT", "spark-submit")):
-        if os.environ.get(variable) and not (variable == "SPARK_REMOTE" and os.environ[variable].startswith("local")):
+    for variable, name in (
+        ("DATABRICKS_RUNTIME_VERSION", "Databricks runtime"),
+        ("SPARK_REMOTE", "Spark Connect"),
+        ("PYSPARK_GATEWAY_PORT", "spark-submit"),
+    ):
+        if os.environ.get(variable) and not (
+            variable == "SPARK_REMOTE" and os.environ[variable].startswith("local")
+        ):
             return name
     return None
 
@@ -89,13 +105,20 @@ def _java(_: Config) -> Iterator[Check]:
     except (OSError, subprocess.TimeoutExpired) as error:
         yield Check("Java", False, f"{java} does not run ({type(error).__name__})", fix)
         return
-    yield Check("Java", version[:1] in {(one,) for one in JAVA}, f"{text(version) or 'unknown version'} ({java})", fix)
+    yield Check(
+        "Java", version[:1] in {(one,) for one in JAVA}, f"{text(version) or 'unknown version'} ({java})", fix
+    )
 
 
 def _python(_: Config) -> Iterator[Check]:
     low, high = PYTHON
     ok = low <= sys.version_info[:2] < high
-    yield Check("Python", ok, f"{sys.version.split()[0]} ({sys.executable})", "make a virtual environment with Python 3.11, 3.12 or 3.13")
+    yield Check(
+        "Python",
+        ok,
+        f"{sys.version.split()[0]} ({sys.executable})",
+        "make a virtual environment with Python 3.11, 3.12 or 3.13",
+    )
 
 
 def installed(name: str) -> str | None:
@@ -113,7 +136,9 @@ def package(name: str, version: str | None, managed: str | None) -> Check:
     if managed and name in LOCAL_ONLY:
         return Check(name, True, f"{version or 'not installed'}; brought by the {managed}")
     if version is None:
-        return Check(name, False, "not installed", "pip install 'trackpools[local]'" if name in LOCAL_ONLY else fix)
+        return Check(
+            name, False, "not installed", "pip install 'trackpools[local]'" if name in LOCAL_ONLY else fix
+        )
     return Check(name, low <= parse(version) < high, version, fix)
 
 
@@ -121,7 +146,9 @@ def fit(spark: str, delta: str) -> Check:
     """Whether delta-spark is built for this pyspark."""
     low, high = DELTA_NEEDS.get(parse(delta)[:2], ((), ()))
     ok = bool(low) and low <= parse(spark) < high
-    return Check("pyspark and delta-spark", ok, f"{spark} and {delta}", "pip install pyspark==4.2.0 delta-spark==4.4.0")
+    return Check(
+        "pyspark and delta-spark", ok, f"{spark} and {delta}", "pip install pyspark==4.2.0 delta-spark==4.4.0"
+    )
 
 
 def _packages(_: Config) -> Iterator[Check]:
@@ -147,11 +174,23 @@ def _delta_jars(_: Config) -> Iterator[Check]:
     bad = [name for name in wanted if (where / name).exists() and not jars.verified(where / name)]
     missing = [name for name in wanted if not (where / name).exists()]
     if bad:
-        yield Check("Delta jars", False, f"wrong SHA-256 in {where}: {', '.join(bad)}", "rm " + " ".join(str(where / name) for name in bad))
+        yield Check(
+            "Delta jars",
+            False,
+            f"wrong SHA-256 in {where}: {', '.join(bad)}",
+            "rm " + " ".join(str(where / name) for name in bad),
+        )
     elif missing and folder:
-        yield Check("Delta jars", False, f"TRACKPOOLS_JARS={folder} lacks {', '.join(missing)}", f"cp {' '.join(missing)} {folder}/ (or unset TRACKPOOLS_JARS)")
+        yield Check(
+            "Delta jars",
+            False,
+            f"TRACKPOOLS_JARS={folder} lacks {', '.join(missing)}",
+            f"cp {' '.join(missing)} {folder}/ (or unset TRACKPOOLS_JARS)",
+        )
     elif missing:
-        yield Check("Delta jars", True, f"not in {where} yet; the first run fetches them (needs the network once)")
+        yield Check(
+            "Delta jars", True, f"not in {where} yet; the first run fetches them (needs the network once)"
+        )
     else:
         yield Check("Delta jars", True, f"{len(wanted)} verified in {where}")
 
@@ -161,9 +200,16 @@ def _arrow(_: Config) -> Iterator[Check]:
         import pyarrow as pa
 
         ok = pa.repeat(1, 3).nbytes == 24  # not array(): that would import pandas, which takes seconds
-        yield Check("Arrow", ok, f"pyarrow {pa.__version__} works", "pip install --force-reinstall 'pyarrow>=18,<26'")
+        yield Check(
+            "Arrow", ok, f"pyarrow {pa.__version__} works", "pip install --force-reinstall 'pyarrow>=18,<26'"
+        )
     except ImportError as error:
-        yield Check("Arrow", False, f"pyarrow does not import: {error}", "pip install --force-reinstall 'pyarrow>=18,<26'")
+        yield Check(
+            "Arrow",
+            False,
+            f"pyarrow does not import: {error}",
+            "pip install --force-reinstall 'pyarrow>=18,<26'",
+        )
 
 
 def _mlflow(config: Config) -> Iterator[Check]:
@@ -180,11 +226,25 @@ def _blas(_: Config) -> Iterator[Check]:
     import numpy as np  # noqa: F401 - loads its BLAS, which is what is looked at
     from threadpoolctl import threadpool_info
 
-    found = [f"{one.get('internal_api')} {one.get('version') or ''}".strip() for one in threadpool_info() if one.get("user_api") == "blas"]
-    yield Check("BLAS of numpy", bool(found), ", ".join(sorted(set(found))) or "none found", "pip install --force-reinstall numpy")
+    found = [
+        f"{one.get('internal_api')} {one.get('version') or ''}".strip()
+        for one in threadpool_info()
+        if one.get("user_api") == "blas"
+    ]
+    yield Check(
+        "BLAS of numpy",
+        bool(found),
+        ", ".join(sorted(set(found))) or "none found",
+        "pip install --force-reinstall numpy",
+    )
     native = ctypes.util.find_library("openblas") or ctypes.util.find_library("blas")
     plain = "none; engine mllib computes in plain Java, slower but right"
-    yield Check("BLAS of the JVM", True, native or plain, "" if native else "apt-get install libopenblas-dev makes it faster")
+    yield Check(
+        "BLAS of the JVM",
+        True,
+        native or plain,
+        "" if native else "apt-get install libopenblas-dev makes it faster",
+    )
 
 
 def _existing(folder: Path) -> Path:
@@ -196,8 +256,15 @@ def _existing(folder: Path) -> Path:
 def _root(config: Config) -> Iterator[Check]:
     folder = local_path(config.store.root)
     if folder is None:
-        where = config.store.root or (f"catalog {config.store.catalog}.{config.store.schema_}" if config.store.catalog else "")
-        yield Check("root", bool(where), f"{where} (checked when it is written)" if where else "not given", "give --root FOLDER")
+        where = config.store.root or (
+            f"catalog {config.store.catalog}.{config.store.schema_}" if config.store.catalog else ""
+        )
+        yield Check(
+            "root",
+            bool(where),
+            f"{where} (checked when it is written)" if where else "not given",
+            "give --root FOLDER",
+        )
         return
     there = _existing(folder)
     try:
@@ -205,9 +272,19 @@ def _root(config: Config) -> Iterator[Check]:
             ok = there.is_dir()
     except OSError:
         ok = False
-    yield Check("root", ok, f"{folder} {'can' if ok else 'cannot'} be written", f"choose another --root, or: chmod u+rwx {there}")
+    yield Check(
+        "root",
+        ok,
+        f"{folder} {'can' if ok else 'cannot'} be written",
+        f"choose another --root, or: chmod u+rwx {there}",
+    )
     free = shutil.disk_usage(there).free / GB
-    yield Check("free disk", free >= MIN_FREE_GB, f"{free:.1f} GB at {there}", f"free {MIN_FREE_GB} GB there, or choose another --root")
+    yield Check(
+        "free disk",
+        free >= MIN_FREE_GB,
+        f"{free:.1f} GB at {there}",
+        f"free {MIN_FREE_GB} GB there, or choose another --root",
+    )
 
 
 def _memory_gb() -> float:
@@ -224,10 +301,25 @@ def _memory(config: Config) -> Iterator[Check]:
     have = _memory_gb()
     # Python, Arrow and the engines live beside the heap
     ok = bool(_managed()) or have >= heap + 1
-    yield Check("memory", ok, f"{have:.1f} GB; session.memory={config.session.memory}", f"--set session.memory={max(int(have / 2), 1)}g")
+    yield Check(
+        "memory",
+        ok,
+        f"{have:.1f} GB; session.memory={config.session.memory}",
+        f"--set session.memory={max(int(have / 2), 1)}g",
+    )
 
 
-CHECKS: tuple[Callable[[Config], Iterator[Check]], ...] = (_java, _python, _packages, _delta_jars, _arrow, _mlflow, _blas, _root, _memory)
+CHECKS: tuple[Callable[[Config], Iterator[Check]], ...] = (
+    _java,
+    _python,
+    _packages,
+    _delta_jars,
+    _arrow,
+    _mlflow,
+    _blas,
+    _root,
+    _memory,
+)
 
 
 def checks(config: Config) -> list[Check]:
@@ -243,5 +335,10 @@ def render(found: list[Check]) -> Table:
     for check in found:
         mark = Text("ok", "green") if check.ok else Text("no", "bold red")
         # a hint may stand beside an ok line; what is found is untrusted text, never markup
-        table.add_row(mark, Text(check.name), Text(check.found), Text(check.fix if not check.ok or check.name == "BLAS of the JVM" else ""))
+        table.add_row(
+            mark,
+            Text(check.name),
+            Text(check.found),
+            Text(check.fix if not check.ok or check.name == "BLAS of the JVM" else ""),
+        )
     return table

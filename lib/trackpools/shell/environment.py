@@ -23,7 +23,17 @@ from packaging.utils import canonicalize_name
 
 OF_JOBS = ("ann", "local", "text", "tune")  # extras that a job imports from; `serve` is of services
 OF_THE_CLUSTER = "pyspark"  # of `local`: Delta's Python comes along, Spark and its own does not
-NOT_ON_A_NODE = {"__pycache__", "site-packages", "dist-packages", "test", "idlelib", "tkinter", "turtledemo", "lib2to3", "ensurepip"}
+NOT_ON_A_NODE = {
+    "__pycache__",
+    "site-packages",
+    "dist-packages",
+    "test",
+    "idlelib",
+    "tkinter",
+    "turtledemo",
+    "lib2to3",
+    "ensurepip",
+}
 LEVEL = 1  # of gzip: what is large is machine code, which higher ones hardly make smaller
 PYTHON = f"python{sys.version_info.major}.{sys.version_info.minor}"
 # the interpreter's own library is looked for beside it; packages of a node's users stay out
@@ -61,7 +71,11 @@ def cannot() -> str | None:
 def contents() -> Contents:
     """What an archive of this Python holds."""
     required, absent = _required()
-    return Contents(dict(_interpreter()) | dict(one for dist in required.values() for one in _files(dist)), sorted(required), sorted(absent))
+    return Contents(
+        dict(_interpreter()) | dict(one for dist in required.values() for one in _files(dist)),
+        sorted(required),
+        sorted(absent),
+    )
 
 
 def _required() -> tuple[dict[str, metadata.Distribution], set[str]]:
@@ -84,7 +98,11 @@ def _required() -> tuple[dict[str, metadata.Distribution], set[str]]:
             absent.add(name)
         else:
             found[name] = dist
-        wanted = [one for one in map(Requirement, dist.requires or ()) if one.marker is None or one.marker.evaluate({"extra": extra})]
+        wanted = [
+            one
+            for one in map(Requirement, dist.requires or ())
+            if one.marker is None or one.marker.evaluate({"extra": extra})
+        ]
         ahead += [(canonicalize_name(one.name), of) for one in wanted for of in ("", *one.extras)]
     return {name: dist for name, dist in found.items() if name != "trackpools"}, absent - {"trackpools"}
 
@@ -100,7 +118,12 @@ def _files(dist: metadata.Distribution) -> Iterator[tuple[str, Path]]:
 @cache
 def _of_packages() -> str:
     """Where the interpreter looks for packages, from its prefix: not the same on Debian as elsewhere, and a venv does not tell."""
-    command = [str(_executable()), "-I", "-c", "import site, sys; print(sys.prefix, site.getsitepackages()[-1], sep='\\n')"]
+    command = [
+        str(_executable()),
+        "-I",
+        "-c",
+        "import site, sys; print(sys.prefix, site.getsitepackages()[-1], sep='\\n')",
+    ]
     prefix, folder = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()  # noqa: S603 - this interpreter and fixed words
     return Path(folder).relative_to(prefix).as_posix()
 
@@ -118,15 +141,32 @@ def _interpreter() -> Iterator[tuple[str, Path]]:
         yield f"lib/{library.name}", library
     prefix = Path(sys.base_prefix)
     for kind in ("stdlib", "platstdlib"):  # two folders on some systems
-        top = Path(sysconfig.get_path(kind, vars={"base": sys.base_prefix, "platbase": sys.base_prefix, "installed_base": sys.base_prefix}))
+        top = Path(
+            sysconfig.get_path(
+                kind,
+                vars={
+                    "base": sys.base_prefix,
+                    "platbase": sys.base_prefix,
+                    "installed_base": sys.base_prefix,
+                },
+            )
+        )
         for folder, inner, names in os.walk(top):
             inner[:] = [one for one in inner if one not in NOT_ON_A_NODE and not one.startswith("config-")]
-            yield from ((path.relative_to(prefix).as_posix(), path) for path in (Path(folder, name) for name in names) if path.is_file())
+            yield from (
+                (path.relative_to(prefix).as_posix(), path)
+                for path in (Path(folder, name) for name in names)
+                if path.is_file()
+            )
 
 
 def pack(what: Contents, target: Path) -> None:
     """Write the archive; the same contents give the same bytes. Links become the files that they point to."""
-    with target.open("wb") as out, gzip.GzipFile("", "wb", LEVEL, out, mtime=0) as zipped, tarfile.open(fileobj=zipped, mode="w", dereference=True) as tar:
+    with (
+        target.open("wb") as out,
+        gzip.GzipFile("", "wb", LEVEL, out, mtime=0) as zipped,
+        tarfile.open(fileobj=zipped, mode="w", dereference=True) as tar,
+    ):
         for name in ("bin/python", "bin/python3"):
             launcher = _plain(tarfile.TarInfo(name))
             launcher.size, launcher.mode = len(LAUNCHER.encode()), 0o755

@@ -17,5 +17,7 @@ def existing_store(config: Config) -> Store:
     require_place(config.store)
     folder = local_path(config.store.root)
     if folder is not None and not folder.is_dir():
-        raise InputError(f"there is no folder {folder}; is --root right? A first `trackpools import … --root {folder}` makes it")
+        raise InputError(
+            f"there is no folder {folder}; is --root right? A first `trackpools import … --root {folder}` makes it"
+        )
     return Store(spark_session(config.session), config.store)

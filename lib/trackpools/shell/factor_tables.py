@@ -21,15 +21,24 @@ def one_model(store: Store, versions: Mapping[str, int]) -> str:
     """
     told, problems = {}, []
     for name, ids in IDS.items():
-        row = store.read(name, versions[name]).select("model_version", "id_version", F.size("factors").alias("rank")).first()
+        row = (
+            store.read(name, versions[name])
+            .select("model_version", "id_version", F.size("factors").alias("rank"))
+            .first()
+        )
         if row is None:
             problems.append(f"{name} holds no factors")
             continue
         told[name] = row
         if row["id_version"] > versions.get(ids, row["id_version"]):
-            problems.append(f"{name} number by {ids} at version {row['id_version']}, which is read at version {versions[ids]}")
+            problems.append(
+                f"{name} number by {ids} at version {row['id_version']}, which is read at version {versions[ids]}"
+            )
     different = [what for what in ("model_version", "rank") if len({row[what] for row in told.values()}) > 1]
-    problems += [f"{what} differs: " + " and ".join(f"{row[what]} in {name}" for name, row in told.items()) for what in different]
+    problems += [
+        f"{what} differs: " + " and ".join(f"{row[what]} in {name}" for name, row in told.items())
+        for what in different
+    ]
     if problems:
         raise ContractError("user and recording factors do not go together; run `trackpools train`", problems)
     return str(told[t.USER_FACTORS.name]["model_version"])

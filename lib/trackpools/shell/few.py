@@ -17,16 +17,29 @@ from trackpools.shell.cluster import is_classic
 from trackpools.stage import Context, Frames
 
 
-def ahead(beside: Executor, read: Mapping[str, DataFrame], config: Config, as_of: datetime, rows: Callable[[str], int]) -> Future[Release] | None:
+def ahead(
+    beside: Executor,
+    read: Mapping[str, DataFrame],
+    config: Config,
+    as_of: datetime,
+    rows: Callable[[str], int],
+) -> Future[Release] | None:
     """Begin to read the arrays in another thread; None where that cannot be, or they are more than `refresh.at_hand`.
 
     Args:
         rows: how many a table has.
     """
-    indexed = any(rows(name) > config.topk.exact_max for _, name in SPACES.values())  # and would be once more, here
+    indexed = any(
+        rows(name) > config.topk.exact_max for _, name in SPACES.values()
+    )  # and would be once more, here
     # Connect sends what a task has with the plan, in one message of bounded size
     classic = is_classic(read["track_cards"].sparkSession)
-    if rows("track_cards") > config.refresh.at_hand or indexed or not classic or not at_hand.can(config, SPACES):
+    if (
+        rows("track_cards") > config.refresh.at_hand
+        or indexed
+        or not classic
+        or not at_hand.can(config, SPACES)
+    ):
         return None
 
     def columns(name: str, wanted: Sequence[str]) -> Any:

@@ -37,18 +37,31 @@ def fill(config: Config, request: FillRequest, *, model: str | None, explain: bo
     """
     if config.store.root is None:
         raise ConfigError("fill reads tables under a root, without a JVM; name it: --root FOLDER")
-    journal = FillJournal(str(config.store.root), config.fill.keep_batch, config.fill.keep_s) if config.fill.keep else None
+    journal = (
+        FillJournal(str(config.store.root), config.fill.keep_batch, config.fill.keep_s)
+        if config.fill.keep
+        else None
+    )
     with chosen_model(config, model) as (chooser, fit):
         words, why = instructions(config) if chooser is not None else (PACKAGED, "")
         opened = open_release(fit)
         told = Filler(opened, user_cache() / "cards", words, journal).explained(request, chooser)
     made = told.playlist
-    warnings = [one for one in (why, "" if made.tracks else "the playlist is empty; what binds is said with what is UNMET") if one]
+    warnings = [
+        one
+        for one in (
+            why,
+            "" if made.tracks else "the playlist is empty; what binds is said with what is UNMET",
+        )
+        if one
+    ]
     lines: list[Any] = [_grid(made), _summary(made), *_constraints(made)]
     if explain:
         lines += _explained(told, opened.place)
     more = {"playlist": made.model_dump(mode="json")}
-    return Answer(made.release, warnings=warnings, lines=lines, more=more, then=_after(journal, later(config, told)))
+    return Answer(
+        made.release, warnings=warnings, lines=lines, more=more, then=_after(journal, later(config, told))
+    )
 
 
 def _after(journal: FillJournal | None, trace: Callable[[], bool] | None) -> Callable[[], object] | None:
@@ -78,7 +91,9 @@ def chosen_model(config: Config, name: str | None) -> Iterator[tuple[ChatModel |
     elif name == "none" or (name is None and llm.base_url is None):
         yield None, config
     elif llm.base_url is None:
-        raise ConfigError(f"no endpoint is set that has a model {name!r:.100}; set llm.base_url and llm.model, or type --model none or --model {LOCAL}")
+        raise ConfigError(
+            f"no endpoint is set that has a model {name!r:.100}; set llm.base_url and llm.model, or type --model none or --model {LOCAL}"
+        )
     else:
         chat = ChatModel(llm if name is None else llm.model_copy(update={"model": name}))
         chat.require_ready()
@@ -98,8 +113,13 @@ def require_constraints(text: str | None) -> Constraints | None:
     try:
         return Constraints.model_validate_json(text)
     except ValidationError as error:
-        problems = [f"{'.'.join(map(str, one['loc'])) or 'constraints'}: {one['msg']}" for one in error.errors()]
-        raise ConfigError("--constraints is no JSON object of constraints; `trackpools fill --schema` prints what fits", problems) from None
+        problems = [
+            f"{'.'.join(map(str, one['loc'])) or 'constraints'}: {one['msg']}" for one in error.errors()
+        ]
+        raise ConfigError(
+            "--constraints is no JSON object of constraints; `trackpools fill --schema` prints what fits",
+            problems,
+        ) from None
 
 
 def _grid(made: Playlist) -> Grid:
@@ -107,7 +127,19 @@ def _grid(made: Playlist) -> Grid:
     for place, one in enumerate(made.tracks, 1):
         length = "–" if one.seconds is None else clock(one.seconds)
         # titles are untrusted: no markup is read in them
-        grid.add_row(*(plain(text) for text in (str(place), one.title or one.recording_id, ", ".join(one.artists) or "–", length, one.origin, one.reason)))
+        grid.add_row(
+            *(
+                plain(text)
+                for text in (
+                    str(place),
+                    one.title or one.recording_id,
+                    ", ".join(one.artists) or "–",
+                    length,
+                    one.origin,
+                    one.reason,
+                )
+            )
+        )
     return grid
 
 
@@ -120,7 +152,14 @@ def _summary(made: Playlist) -> str:
 
 
 def _constraints(made: Playlist) -> list[Any]:
-    lines = [plain(f"{'ok   ' if one.met else 'UNMET'}  {one.name}: {one.wanted}; {one.got}" + (f" ({one.why})" if one.why else ""), 400) for one in made.told]
+    lines = [
+        plain(
+            f"{'ok   ' if one.met else 'UNMET'}  {one.name}: {one.wanted}; {one.got}"
+            + (f" ({one.why})" if one.why else ""),
+            400,
+        )
+        for one in made.told
+    ]
     lines += [plain(f"note   {note}", 400) for note in made.notes]
     if made.not_applied:
         lines.append(plain(f"not applied: {', '.join(made.not_applied)}", 400))
@@ -136,11 +175,21 @@ def _explained(found: Explained, place: str) -> list[Any]:
     world = ", ".join(f"{count} {name}" for name, count in made.candidates.items())
     told: list[Any] = []
     if made.model != "none":
-        told = [plain(f"the model read: {read.said}", 500), f"of it {_wrong(read.dropped)} dropped"] if read.said else []
+        told = (
+            [plain(f"the model read: {read.said}", 500), f"of it {_wrong(read.dropped)} dropped"]
+            if read.said
+            else []
+        )
         told += [plain(f"the model said: {text}", 500) for text in done.asked.said]
         told.append(f"of it {len(done.asked.rows)} candidates, {_wrong(done.asked.dropped)} dropped")
         told.append(f"{made.tokens:,} tokens, {made.cost:.6f}; instructed by {made.instructions}")
-    return [*told, plain(f"constraints: {asked}", 2000), f"candidates: {world}", f"release {made.release}, read from {place}; request {made.request_id}", took]
+    return [
+        *told,
+        plain(f"constraints: {asked}", 2000),
+        f"candidates: {world}",
+        f"release {made.release}, read from {place}; request {made.request_id}",
+        took,
+    ]
 
 
 def _wrong(dropped: Mapping[str, int]) -> str:

@@ -18,7 +18,13 @@ from trackpools.tables_serving import EXPOSURES, FILLS
 
 LOG = logging.getLogger(__name__)
 ARROW = {
-    STRING: pa.string(), INT: pa.int32(), LONG: pa.int64(), SHORT: pa.int16(), FLOAT: pa.float32(), DOUBLE: pa.float64(), DATE: pa.date32(),
+    STRING: pa.string(),
+    INT: pa.int32(),
+    LONG: pa.int64(),
+    SHORT: pa.int16(),
+    FLOAT: pa.float32(),
+    DOUBLE: pa.float64(),
+    DATE: pa.date32(),
     TIME: pa.timestamp("us", "UTC"),
 }
 MOST_KEPT = 50_000  # playlists that wait while the tables cannot be written; then the oldest go
@@ -42,7 +48,9 @@ class FillJournal:
     lost: int = 0
     trouble: str = ""
     writer: threading.Thread | None = None
-    _waiting: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: {FILLS.name: [], EXPOSURES.name: []})
+    _waiting: dict[str, list[dict[str, Any]]] = field(
+        default_factory=lambda: {FILLS.name: [], EXPOSURES.name: []}
+    )
     _since: float = field(init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _writing: threading.Lock = field(default_factory=threading.Lock)
@@ -57,11 +65,18 @@ class FillJournal:
             recordings: idx of its tracks, in their order.
         """
         now = datetime.now(UTC)
-        both = {"request_id": made.request_id, "user_idx": user_idx, "release_id": made.release, "at": now, "day": now.date()}
+        both = {
+            "request_id": made.request_id,
+            "user_idx": user_idx,
+            "release_id": made.release,
+            "at": now,
+            "day": now.date(),
+        }
         with self._lock:
             self._waiting[FILLS.name].append(both | _fill(made))
             self._waiting[EXPOSURES.name] += [
-                both | {"place": place, "recording_idx": idx, "origin": one.origin, "propensity": one.propensity}
+                both
+                | {"place": place, "recording_idx": idx, "origin": one.origin, "propensity": one.propensity}
                 for place, (one, idx) in enumerate(zip(made.tracks, recordings, strict=True), 1)
             ]
             due = len(self._waiting[FILLS.name]) >= self.batch or self.clock() - self._since >= self.seconds
@@ -92,8 +107,12 @@ class FillJournal:
         if not rows:
             return
         library().write_deltalake(
-            f"{self.root}/tables/{table.name}", pa.Table.from_pylist(rows, schema=_schema(table)), mode="append", partition_by=list(table.partitioned_by),
-            name=table.name, description=table.grain,
+            f"{self.root}/tables/{table.name}",
+            pa.Table.from_pylist(rows, schema=_schema(table)),
+            mode="append",
+            partition_by=list(table.partitioned_by),
+            name=table.name,
+            description=table.grain,
         )
         with self._lock:
             del self._waiting[table.name][: len(rows)]
@@ -109,7 +128,14 @@ class FillJournal:
 
 def _schema(table: Table) -> Any:
     """As Arrow, with the meaning of each column as its comment."""
-    return pa.schema([pa.field(one.name, _arrow(one.dataType), metadata={"comment": str((one.metadata or {})["comment"])}) for one in table.columns])
+    return pa.schema(
+        [
+            pa.field(
+                one.name, _arrow(one.dataType), metadata={"comment": str((one.metadata or {})["comment"])}
+            )
+            for one in table.columns
+        ]
+    )
 
 
 def _arrow(kind: Any) -> Any:
@@ -118,8 +144,16 @@ def _arrow(kind: Any) -> Any:
 
 def _fill(made: Playlist) -> dict[str, Any]:
     return {
-        "model": made.model, "tracks": len(made.tracks), "chosen_by_model": made.chosen_by_model, "degraded": made.degraded,
-        "met": [one.name for one in made.told if one.met], "unmet": [one.name for one in made.told if not one.met], "not_applied": len(made.not_applied),
-        "pool": made.candidates["pool"] + made.candidates["explore"], "retrieved": made.candidates["retrieval"], "tokens": made.tokens, "cost": made.cost,
+        "model": made.model,
+        "tracks": len(made.tracks),
+        "chosen_by_model": made.chosen_by_model,
+        "degraded": made.degraded,
+        "met": [one.name for one in made.told if one.met],
+        "unmet": [one.name for one in made.told if not one.met],
+        "not_applied": len(made.not_applied),
+        "pool": made.candidates["pool"] + made.candidates["explore"],
+        "retrieved": made.candidates["retrieval"],
+        "tokens": made.tokens,
+        "cost": made.cost,
         "ms": sum(made.milliseconds.values()),
     }

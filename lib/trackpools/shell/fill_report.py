@@ -9,7 +9,14 @@ from rich.table import Table as Grid
 from trackpools.fill.measures import Audit, Measure
 from trackpools.shell.command import Answer
 
-SHARES = ("satisfied", "satisfied_of_possible", "understood", "possible_pool", "possible_retrieval", "possible_catalogue")
+SHARES = (
+    "satisfied",
+    "satisfied_of_possible",
+    "understood",
+    "possible_pool",
+    "possible_retrieval",
+    "possible_catalogue",
+)
 
 
 def report(found: Sequence[Measure], bias: Audit | None, fills: int, left: Sequence[str]) -> Answer:
@@ -20,11 +27,22 @@ def report(found: Sequence[Measure], bias: Audit | None, fills: int, left: Seque
         cells = [_shown(by[name, of]) for name in SHARES]
         grid.add_row(of.removeprefix("family="), f"{by['satisfied', of].count:,}", *cells)
     lines: list[Any] = [grid]
-    lines += [f"{one.of.removeprefix('constraint=')}: held in {_shown(one)} of {one.count:,} fills" for one in found if one.name == "met" and one.value < 1]
+    lines += [
+        f"{one.of.removeprefix('constraint=')}: held in {_shown(one)} of {one.count:,} fills"
+        for one in found
+        if one.name == "met" and one.value < 1
+    ]
     lines += [_took(by, fills), *([_ordered(bias)] if bias is not None else [])]
     if left:
         lines.append(f"{len(left)} prompts left out: {'; '.join(left[:3])}{' …' if len(left) > 3 else ''}")
-    return Answer(lines=lines, more={"measures": [asdict(each) for each in found], "left_out": list(left), "biased": None if bias is None else bias.biased})
+    return Answer(
+        lines=lines,
+        more={
+            "measures": [asdict(each) for each in found],
+            "left_out": list(left),
+            "biased": None if bias is None else bias.biased,
+        },
+    )
 
 
 def _took(by: Mapping[tuple[str, str], Measure], fills: int) -> str:

@@ -40,7 +40,15 @@ SOLVER_S = 5.0  # for what is possible: an oracle may think longer than a fill
 
 
 def evaluate(
-    config: Config, options: Options, *, prompts: str | None, users: int, model: str | None, audit: int, limit: int | None = None, rows: int = 60,
+    config: Config,
+    options: Options,
+    *,
+    prompts: str | None,
+    users: int,
+    model: str | None,
+    audit: int,
+    limit: int | None = None,
+    rows: int = 60,
 ) -> Answer:
     """Every prompt for every listener drawn.
 
@@ -55,7 +63,10 @@ def evaluate(
     if config.store.root is None:
         raise ConfigError("eval-fill reads tables under a root, without a JVM; name it: --root FOLDER")
     suite = load(Path(prompts) if prompts else None)
-    with chosen_model(config, model) as (chooser, fit), Tracker(config.mlflow, config.store.root, flow_id("eval-fill"), "eval-fill") as tracker:
+    with (
+        chosen_model(config, model) as (chooser, fit),
+        Tracker(config.mlflow, config.store.root, flow_id("eval-fill"), "eval-fill") as tracker,
+    ):
         words, why = instructions(config) if chooser is not None else (PACKAGED, "")
         filler = Filler(open_release(fit), user_cache() / "cards", words)
         people = listeners(filler, users)
@@ -64,13 +75,25 @@ def evaluate(
         found = measures(outcomes)
         bias = _audit(filler, outcomes, chooser, people[0], audit) if chooser is not None and audit else None
         if bias is not None:
-            found += [bias.place, Measure("agreement", "all", bias.agreement, bias.chance, 1.0, bias.place.count)]
+            found += [
+                bias.place,
+                Measure("agreement", "all", bias.agreement, bias.chance, 1.0, bias.place.count),
+            ]
         name = "none" if chooser is None else chooser.name
-        tracker.params({"suite_version": suite.version, "prompts": prompts or "ours", "model": name, "users": users})
+        tracker.params(
+            {"suite_version": suite.version, "prompts": prompts or "ours", "model": name, "users": users}
+        )
         tracker.params({"instructions": "none" if chooser is None else words.version})
         tracker.metrics({_key(one): one.value for one in found if one.value == one.value})
-        tracker.tag({"trackpools.release_id": filler.opened.release_id, "trackpools.biased": "" if bias is None else str(bias.biased)})
-        tracker.artifact_text("fills.json", json.dumps([_told(one) for one in outcomes], ensure_ascii=False, indent=1))
+        tracker.tag(
+            {
+                "trackpools.release_id": filler.opened.release_id,
+                "trackpools.biased": "" if bias is None else str(bias.biased),
+            }
+        )
+        tracker.artifact_text(
+            "fills.json", json.dumps([_told(one) for one in outcomes], ensure_ascii=False, indent=1)
+        )
         mlflow_run_id = tracker.run_id
         some = in_turns(outcomes, lambda one: one.case.family, rows)
         shown = assess(config, mlflow_run_id, some, of=len(outcomes)) if some else ""
@@ -87,8 +110,15 @@ def _key(one: Measure) -> str:
 
 
 def _told(one: Outcome) -> dict[str, Any]:
-    return asdict(one) | {"case": {"name": one.case.name, "prompt": one.case.prompt, "wants": one.case.wants.model_dump(mode="json", exclude_defaults=True)},
-                          "told": [told.model_dump() for told in one.told], "met": one.met}
+    return asdict(one) | {
+        "case": {
+            "name": one.case.name,
+            "prompt": one.case.prompt,
+            "wants": one.case.wants.model_dump(mode="json", exclude_defaults=True),
+        },
+        "told": [told.model_dump() for told in one.told],
+        "met": one.met,
+    }
 
 
 def listeners(filler: Filler, count: int) -> list[str]:
@@ -97,11 +127,21 @@ def listeners(filler: Filler, count: int) -> list[str]:
     if not len(idx):
         raise InputError(f"release {filler.opened.release_id} has no pools")
     some = random.Random(0).sample(idx.tolist(), min(count, len(idx)))  # noqa: S311 - a sample, no secret
-    return sorted(filler.opened.data("user_ids").to_table(filter=pc.field("user_idx").isin(some), columns=["user_id"])["user_id"].to_pylist())
+    return sorted(
+        filler.opened.data("user_ids")
+        .to_table(filter=pc.field("user_idx").isin(some), columns=["user_id"])["user_id"]
+        .to_pylist()
+    )
 
 
 def _outcomes(
-    filler: Filler, suite: Suite, model: Model | None, people: list[str], limit: int | None, *, tell: Callable[[str], None],
+    filler: Filler,
+    suite: Suite,
+    model: Model | None,
+    people: list[str],
+    limit: int | None,
+    *,
+    tell: Callable[[str], None],
 ) -> tuple[list[Outcome], list[str]]:
     made: list[Outcome] = []
     left: list[str] = []
@@ -109,7 +149,9 @@ def _outcomes(
         tell(f"listener {number} of {len(people)}")
         who, tracks, _ = filler.who(FillRequest(user_id=user))
         some, left = cases(suite, tracks, who.may)
-        made += [_outcome(filler, user, case, model) for case in in_turns(some, lambda one: one.family, limit)]
+        made += [
+            _outcome(filler, user, case, model) for case in in_turns(some, lambda one: one.family, limit)
+        ]
     return made, left
 
 
@@ -120,11 +162,19 @@ def _outcome(filler: Filler, user: str, case: Case, model: Model | None) -> Outc
     free = told.world.candidates.rows[: len(rows)]
     seeds = _seeds(told, case.wants)
     return Outcome(
-        case, _same(told.understood.read, case.wants) and not told.playlist.not_applied, tuple(judged(given.tracks, rows, case.wants, given.listener, seeds)),
-        dict(_possible(told, case.wants, seeds)), told.done.chosen_by_model, 1 - float(np.isin(rows, free).mean()) if len(rows) else 0.0,
-        len(np.unique(given.tracks.artist[rows])) / len(rows) if len(rows) else 0.0, sum(told.playlist.milliseconds.values()),
-        told.playlist.tokens, told.playlist.cost, told.playlist.degraded,
-        int((~np.isin(rows, told.world.candidates.rows)).sum()), len(rows) - len(np.unique(given.tracks.song[rows])),
+        case,
+        _same(told.understood.read, case.wants) and not told.playlist.not_applied,
+        tuple(judged(given.tracks, rows, case.wants, given.listener, seeds)),
+        dict(_possible(told, case.wants, seeds)),
+        told.done.chosen_by_model,
+        1 - float(np.isin(rows, free).mean()) if len(rows) else 0.0,
+        len(np.unique(given.tracks.artist[rows])) / len(rows) if len(rows) else 0.0,
+        sum(told.playlist.milliseconds.values()),
+        told.playlist.tokens,
+        told.playlist.cost,
+        told.playlist.degraded,
+        int((~np.isin(rows, told.world.candidates.rows)).sum()),
+        len(rows) - len(np.unique(given.tracks.song[rows])),
     )
 
 
@@ -136,17 +186,24 @@ def _seeds(told: Explained, wants: Constraints) -> dict[str, int | None]:
 
 def _same(read: Constraints, wants: Constraints) -> bool:
     """Whether they mean the same; what is preferred is no part of it."""
+
     def bare(one: Constraints) -> Constraints:
         return one.model_copy(update={"prefer": Filter(), "seeds": tuple(plain(seed) for seed in one.seeds)})
 
     return bare(read) == bare(wants)
 
 
-def _possible(told: Explained, wants: Constraints, seeds: dict[str, int | None]) -> Iterator[tuple[str, bool]]:
+def _possible(
+    told: Explained, wants: Constraints, seeds: dict[str, int | None]
+) -> Iterator[tuple[str, bool]]:
     """Whether what is meant exists in the pool, with what was retrieved, and in the catalogue, by the exact solver."""
     given, world = told.given, told.world
     pool = world.candidates.rows[world.origin != RETRIEVAL]
-    for where, rows in (("pool", pool), ("retrieval", world.candidates.rows), ("catalogue", given.candidates.allowed)):
+    for where, rows in (
+        ("pool", pool),
+        ("retrieval", world.candidates.rows),
+        ("catalogue", given.candidates.allowed),
+    ):
         yield where, _exists(given, rows, wants, seeds)
 
 
@@ -167,6 +224,11 @@ def _audit(filler: Filler, outcomes: list[Outcome], model: Model, user: str, cou
     some = list(dict.fromkeys(one.case.prompt for one in outcomes if one.possible["retrieval"]))[:count]
     orders = []
     for prompt in some:
-        said = [filler.explained(FillRequest(user_id=user, prompt=prompt, seed=seed, deadline_s=120.0), model).done.asked for seed in range(ORDERS)]
+        said = [
+            filler.explained(
+                FillRequest(user_id=user, prompt=prompt, seed=seed, deadline_s=120.0), model
+            ).done.asked
+            for seed in range(ORDERS)
+        ]
         orders.append([(frozenset(one.rows), one.places, one.shown) for one in said if one.shown])
     return audited(orders)

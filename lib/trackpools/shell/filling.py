@@ -78,7 +78,9 @@ class Filler:
                 _keep(self.opened.data("track_cards").to_table(filter=pc.field("market") == market), path)
             with pa.memory_map(str(path)) as source:
                 shelf = self.opened.release.shelf
-                self._tracks[market] = Tracks.of(pa.ipc.open_file(source).read_all(), shelf.artist, shelf.album)
+                self._tracks[market] = Tracks.of(
+                    pa.ipc.open_file(source).read_all(), shelf.artist, shelf.album
+                )
         return self._tracks[market]
 
     def fill(self, request: FillRequest, model: Model | None = None) -> Playlist:
@@ -97,25 +99,50 @@ class Filler:
             who, tracks, known = self.who(request)
         row, config = known.pool or NO_POOL, self.opened.config
         meant = understood(
-            request, tracks, model, config.llm, clock, year=self.opened.as_of.year,
-            may_exist=lambda one: may_exist(tracks, np.flatnonzero(who.may), one, who.listener, config.fill))
+            request,
+            tracks,
+            model,
+            config.llm,
+            clock,
+            year=self.opened.as_of.year,
+            may_exist=lambda one: may_exist(tracks, np.flatnonzero(who.may), one, who.listener, config.fill),
+        )
         wanted = meant.wanted
         with clock.step("candidates"):
             pool = np.array([one["recording"] for one in row["candidates"]], np.int64)
             explored = np.array([one["sources"] == 1 << explore.BIT for one in row["candidates"]], bool)
             found, seeds = seeded(world(who, tracks, (pool, explored), wanted), tracks, wanted.seeds, who.may)
         lot = found.candidates.rows[found.origin == EXPLORE]
-        given = Given(tracks, found.candidates, wanted, who.listener, seeds, config.fill, config.llm, lot, self.instructions)
+        given = Given(
+            tracks,
+            found.candidates,
+            wanted,
+            who.listener,
+            seeds,
+            config.fill,
+            config.llm,
+            lot,
+            self.instructions,
+        )
         done = filled(given, request, model, clock)
         clean = who.person.clean or wanted.every.clean is True or wanted.prefer.clean is True
         made = Playlist(
-            request_id=str(uuid.uuid4()), release=self.opened.release_id, model="none" if model is None else model.name,
-            tracks=tuple(self._entries(tracks, done, found, row, clean=clean)), constraints=wanted, told=done.told,
-            not_applied=meant.not_applied, notes=(*filter(None, (self.opened.note, known.note)), *meant.notes, *done.made.loosened),
-            degraded=done.degraded, chosen_by_model=done.chosen_by_model,
-            candidates={name: int((found.origin == code).sum()) for code, name in enumerate(ORIGINS)}, dropped=dict(done.asked.dropped) | meant.dropped,
-            tokens=done.asked.tokens + meant.tokens, cost=done.asked.cost + meant.cost,
-            instructions="" if model is None else self.instructions.version, milliseconds=clock.steps,
+            request_id=str(uuid.uuid4()),
+            release=self.opened.release_id,
+            model="none" if model is None else model.name,
+            tracks=tuple(self._entries(tracks, done, found, row, clean=clean)),
+            constraints=wanted,
+            told=done.told,
+            not_applied=meant.not_applied,
+            notes=(*filter(None, (self.opened.note, known.note)), *meant.notes, *done.made.loosened),
+            degraded=done.degraded,
+            chosen_by_model=done.chosen_by_model,
+            candidates={name: int((found.origin == code).sum()) for code, name in enumerate(ORIGINS)},
+            dropped=dict(done.asked.dropped) | meant.dropped,
+            tokens=done.asked.tokens + meant.tokens,
+            cost=done.asked.cost + meant.cost,
+            instructions="" if model is None else self.instructions.version,
+            milliseconds=clock.steps,
         )
         if self.journal is not None:
             self.journal.add(made, who.person.idx, tracks.recording[done.made.rows].tolist())
@@ -127,10 +154,17 @@ class Filler:
         person = _asked_of(self.opened.person_of(known), request, self.opened)
         tracks = self.tracks(person.market)
         if request.events:
-            person = replace(person, past=Past.of(known.interactions, self.opened.config, self.opened.as_of, _events(request.events, tracks)))
+            person = replace(
+                person,
+                past=Past.of(
+                    known.interactions, self.opened.config, self.opened.as_of, _events(request.events, tracks)
+                ),
+            )
         release = self.opened.release
         listener = _listener(person, (known.pool or NO_POOL)["profile"], day_number(release.as_of.date()))
-        may = allowed(release, person, tracks, self._open(release, person, tracks)) & self._playable(tracks, person)
+        may = allowed(release, person, tracks, self._open(release, person, tracks)) & self._playable(
+            tracks, person
+        )
         return Asker(release, person, listener, may), tracks, known
 
     def _look_up(self, day: date) -> tuple[date, list[dict[str, Any]]]:
@@ -160,21 +194,31 @@ class Filler:
             self._looking = threading.Thread(target=self._look_again, args=(day,), daemon=True)
             self._looking.start()
         gone = lapsed(told, person.market, self.opened.config.cards.market_groups, day)
-        return playable(tracks.cards["track_id"], gone) & playable(tracks.cards["clean_track_id"], gone)  # which of them plays, the prompt may say
+        return playable(tracks.cards["track_id"], gone) & playable(
+            tracks.cards["clean_track_id"], gone
+        )  # which of them plays, the prompt may say
 
-    def _entries(self, tracks: Tracks, done: Filled, found: World, row: Mapping[str, Any], *, clean: bool) -> Iterator[Entry]:
+    def _entries(
+        self, tracks: Tracks, done: Filled, found: World, row: Mapping[str, Any], *, clean: bool
+    ) -> Iterator[Entry]:
         reasons = dict(named(self.opened.dictionary, "reason"))
         where = {int(one): place for place, one in enumerate(found.candidates.rows)}
-        for place, (card, at) in enumerate(zip(tracks.cards.take(pa.array(done.made.rows)).to_pylist(), done.made.rows, strict=True)):
+        for place, (card, at) in enumerate(
+            zip(tracks.cards.take(pa.array(done.made.rows)).to_pylist(), done.made.rows, strict=True)
+        ):
             origin = int(found.origin[where[int(at)]])
             reason = "matches what you asked for"
             if origin != RETRIEVAL:
                 candidate = row["candidates"][int(found.place[where[int(at)]])]
                 reason = reasons.get(candidate["reason"], "").replace("{n}", str(candidate["reason_arg"]))
             yield Entry(
-                track_id=(clean and card["clean_track_id"]) or card["track_id"], recording_id=card["recording_id"], title=card["title"],
-                artists=tuple(card["artist_names"] or card["artist_ids"] or ()), seconds=None if card["duration_ms"] is None else card["duration_ms"] / 1000,
-                reason=reason, propensity=done.chances.get(place),
+                track_id=(clean and card["clean_track_id"]) or card["track_id"],
+                recording_id=card["recording_id"],
+                title=card["title"],
+                artists=tuple(card["artist_names"] or card["artist_ids"] or ()),
+                seconds=None if card["duration_ms"] is None else card["duration_ms"] / 1000,
+                reason=reason,
+                propensity=done.chances.get(place),
                 origin="explore" if place in done.chances else "retrieval" if origin == RETRIEVAL else "pool",
             )
 
@@ -187,14 +231,20 @@ def _events(heard: tuple[Heard, ...], tracks: Tracks) -> tuple[Event, ...]:
         column = tracks.cards[name]
         rows = np.flatnonzero(np.asarray(pc.is_in(column, ids)))
         of |= dict(zip(column.take(pa.array(rows)).to_pylist(), rows.tolist(), strict=True))
-    return tuple(Event(int(tracks.recording[of[one.track_id]]), one.day, not one.skipped) for one in heard if one.track_id in of)
+    return tuple(
+        Event(int(tracks.recording[of[one.track_id]]), one.day, not one.skipped)
+        for one in heard
+        if one.track_id in of
+    )
 
 
 def _asked_of(person: Person, request: FillRequest, opened: Opened) -> Person:
     """The person in the market and under the policy of the request; a listener who wants clean tracks cannot be asked out of it."""
     market = request.market and opened.config.cards.market_groups.get(request.market, request.market)
     if market and market not in opened.release.markets:
-        raise InputError(f"release {opened.release_id} has no market {market}; there are: {', '.join(sorted(opened.release.markets))}")
+        raise InputError(
+            f"release {opened.release_id} has no market {market}; there are: {', '.join(sorted(opened.release.markets))}"
+        )
     if market:
         opened.watch.off().require_on(opened.model_version, market)
     return replace(person, market=market or person.market, clean=person.clean or bool(request.clean))

@@ -32,8 +32,23 @@ from trackpools.table import Table
 from trackpools.tables import TABLES
 
 PINNED = (
-    t.TRACKS, t.USERS, t.USER_IDS, t.RECORDING_IDS, t.NOT_TASTE, t.INTERACTIONS, t.USER_FEATURES, t.RECORDING_FEATURES, t.TRACK_CARDS,
-    t.USER_FACTORS, t.RECORDING_FACTORS, t.RECORDING_FACTS, t.FRESH_FACTORS, t.USER_VECTORS, t.RECORDING_VECTORS, t.SOURCE_LISTS, t.POOLS,
+    t.TRACKS,
+    t.USERS,
+    t.USER_IDS,
+    t.RECORDING_IDS,
+    t.NOT_TASTE,
+    t.INTERACTIONS,
+    t.USER_FEATURES,
+    t.RECORDING_FEATURES,
+    t.TRACK_CARDS,
+    t.USER_FACTORS,
+    t.RECORDING_FACTORS,
+    t.RECORDING_FACTS,
+    t.FRESH_FACTORS,
+    t.USER_VECTORS,
+    t.RECORDING_VECTORS,
+    t.SOURCE_LISTS,
+    t.POOLS,
 )
 Progress = Callable[[str], None]
 
@@ -77,14 +92,20 @@ class Flow:
         if self._moment is None:
             version = self.store.version(t.PLAYS.name)
             if version is None:
-                raise InputError(f"no plays under {self.store.where(t.PLAYS.name)}; import a log first: trackpools import --help")
+                raise InputError(
+                    f"no plays under {self.store.where(t.PLAYS.name)}; import a log first: trackpools import --help"
+                )
             self._moment = resolve(self.store, version, self.as_of, self.known_as_of)
         return self._moment
 
     def stats(self, versions: Mapping[str, int]) -> list[Stats]:
         """Rows and hashes of tables at versions; scanned once, or taken from the release that pinned them."""
         if not self._stats:
-            self._stats = {(s.name, s.version): s for release in releases.releases(self.store)[:1] for s in release.tables}
+            self._stats = {
+                (s.name, s.version): s
+                for release in releases.releases(self.store)[:1]
+                for s in release.tables
+            }
         missing = {name: version for name, version in versions.items() if (name, version) not in self._stats}
         self._stats |= {(s.name, s.version): s for s in self.store.stats_of(missing)}
         return [self._stats[one] for one in versions.items()]
@@ -104,14 +125,21 @@ class Flow:
         key = identity.run_key(stage.name, settings, versions, moment.as_of, moment.known_as_of)
         since = None
         if t.PLAYS_DAILY in stage.writes:
-            since = days_to_redo(self.store, moment, self.config.daily.lookback_days, writing.unchanged(self.config, stage, versions))
+            since = days_to_redo(
+                self.store,
+                moment,
+                self.config.daily.lookback_days,
+                writing.unchanged(self.config, stage, versions),
+            )
         rows, model = {}, key
         for table in (t.RECORDING_FACTORS, t.RECORDING_VECTORS):
             if table in stage.reads:
                 rows[table.name] = self.stats({table.name: versions[table.name]})[0].rows
         if t.USER_FACTORS in stage.reads:
             model = one_model(self.store, versions)
-        return Context(self.config, moment.as_of, moment.known_as_of, since, versions, key, model, rows, self.notes, keep)
+        return Context(
+            self.config, moment.as_of, moment.known_as_of, since, versions, key, model, rows, self.notes, keep
+        )
 
     def run(self, stage: Stage) -> Done:
         """Run a stage unless its tables already hold its result; returns what is there now."""
@@ -124,14 +152,41 @@ class Flow:
             if not skipped:
                 read: Frames = {name: self.store.read(name, version) for name, version in c.versions.items()}
                 for name, frame in stage.run(read, c).items():
-                    written += writing.write(self.store, TABLES[name], frame, writing.metadata(stage, c) | {"channel": self.channel}, c)
+                    written += writing.write(
+                        self.store,
+                        TABLES[name],
+                        frame,
+                        writing.metadata(stage, c) | {"channel": self.channel},
+                        c,
+                    )
             tables = self.stats(self.pin([w for w in stage.writes if self._wanted(w)]))
-            done = Done(stage.name, tables, time.monotonic() - began, skipped, used.totals() | {"output_bytes": written})
+            done = Done(
+                stage.name,
+                tables,
+                time.monotonic() - began,
+                skipped,
+                used.totals() | {"output_bytes": written},
+            )
             for name, version in c.versions.items():
                 told.input(name, self.store.where(name), version)
-            told.params({"run_key": c.run_key, "as_of": c.as_of.isoformat(), "known_as_of": c.known_as_of.isoformat(), "skipped": skipped})
-            told.metrics({"seconds": done.seconds, **done.usage, **{f"rows_{s.name}": s.rows for s in tables}})
-            told.metrics({name: value for name, value in c.notes.metrics.items() if name.startswith("recall_") and stage.name == "pools" and not skipped})
+            told.params(
+                {
+                    "run_key": c.run_key,
+                    "as_of": c.as_of.isoformat(),
+                    "known_as_of": c.known_as_of.isoformat(),
+                    "skipped": skipped,
+                }
+            )
+            told.metrics(
+                {"seconds": done.seconds, **done.usage, **{f"rows_{s.name}": s.rows for s in tables}}
+            )
+            told.metrics(
+                {
+                    name: value
+                    for name, value in c.notes.metrics.items()
+                    if name.startswith("recall_") and stage.name == "pools" and not skipped
+                }
+            )
             if stage.name == "train" and not skipped:
                 self._tell_training(c, told)
                 folder = local_path(self.config.store.root)
@@ -147,9 +202,18 @@ class Flow:
             told.metrics({"loss": loss}, step=iteration)
         versions = self.pin((t.NOT_TASTE, t.INTERACTIONS, t.USER_FACTORS, t.RECORDING_FACTORS))
         read = {name: self.store.read(name, version) for name, version in versions.items()}
-        loss = final_loss(training_set(read, c), read["user_factors"], read["recording_factors"], self.config.train)
+        loss = final_loss(
+            training_set(read, c), read["user_factors"], read["recording_factors"], self.config.train
+        )
         self.notes.metrics["final_loss"] = loss
-        told.metrics({"final_loss": loss} | {name: value for name, value in c.notes.metrics.items() if name == "rank" or name.startswith("trained_")})
+        told.metrics(
+            {"final_loss": loss}
+            | {
+                name: value
+                for name, value in c.notes.metrics.items()
+                if name == "rank" or name.startswith("trained_")
+            }
+        )
 
     def _wanted(self, table: Table) -> bool:
         return table is not t.CANDIDATES or self.config.candidates.keep
@@ -160,7 +224,11 @@ class Flow:
             return False  # inserting what is there already is cheap and changes nothing
         if t.POOLS in own and overlays.are_hot(self.store):
             return False  # listeners were refreshed since: what is in force is not what a full run makes
-        return all(self.store.exists(table.name) and self.store.commit(table.name).metadata.get("run_key") == c.run_key for table in own)
+        return all(
+            self.store.exists(table.name)
+            and self.store.commit(table.name).metadata.get("run_key") == c.run_key
+            for table in own
+        )
 
     def made(self) -> tuple[dict[str, int], dict[str, Any]]:
         """Versions of all that a release pins, and how the pools there were made; refuses none, and pools of other tables than are there now."""
@@ -168,10 +236,17 @@ class Flow:
             raise InputError("there are no pools to publish; run `trackpools run`")
         versions = self.pin([*PINNED, *overlays.there(self.store)])
         made = dict(self.store.commit(t.POOLS.name).metadata)
-        ours = {name: version for name, version in made.get("versions", {}).items() if versions[name] != version}
+        ours = {
+            name: version for name, version in made.get("versions", {}).items() if versions[name] != version
+        }
         if ours:
-            changed = [f"{name} was at version {version}, is at {versions[name]}" for name, version in sorted(ours.items())]
-            raise ContractError("tables changed after the pools were built; run `trackpools run` again", changed)
+            changed = [
+                f"{name} was at version {version}, is at {versions[name]}"
+                for name, version in sorted(ours.items())
+            ]
+            raise ContractError(
+                "tables changed after the pools were built; run `trackpools run` again", changed
+            )
         return versions, made
 
     def publish(self, *, promoted: bool = False) -> releases.Release:
@@ -196,17 +271,32 @@ class Flow:
         self._require_meant(made)
         guarded = self.channel == PROD and self.config.promote.required and not promoted
         if force and guarded and self.recipe(force) != made.get("recipe"):
-            raise ModelError(f"the model, its sources or its blend are set otherwise than for release {force.seq}, and promote.required is true: "
-                             "nothing was published; run `trackpools promote`, which measures both")
-        rows = writing.refuse(t.POOLS.name, pool_violations(self.store.read(t.POOLS.name, versions[t.POOLS.name]), self.config.pools.k))
+            raise ModelError(
+                f"the model, its sources or its blend are set otherwise than for release {force.seq}, and promote.required is true: "
+                "nothing was published; run `trackpools promote`, which measures both"
+            )
+        rows = writing.refuse(
+            t.POOLS.name,
+            pool_violations(self.store.read(t.POOLS.name, versions[t.POOLS.name]), self.config.pools.k),
+        )
         if not rows:
-            raise ContractError("no user is eligible for a pool; check pools.active_days and the imported log")
+            raise ContractError(
+                "no user is eligible for a pool; check pools.active_days and the imported log"
+            )
         now = datetime.now(UTC)
         release = releases.Release(
-            seq=known[0].seq + 1 if known else 1, release_id=releases.new_release_id(now, made["run_key"]), run_key=made["run_key"],
-            tables=tuple(self.stats(versions)), model_version=one_model(self.store, versions),
-            mlflow_run_id=self.tracker.run_id, dictionary=dictionary(), as_of=datetime.fromisoformat(made["as_of"]), created_at=now,
-            valid_until=now + timedelta(days=self.config.pools.valid_days), channel=self.channel, share=self.share,
+            seq=known[0].seq + 1 if known else 1,
+            release_id=releases.new_release_id(now, made["run_key"]),
+            run_key=made["run_key"],
+            tables=tuple(self.stats(versions)),
+            model_version=one_model(self.store, versions),
+            mlflow_run_id=self.tracker.run_id,
+            dictionary=dictionary(),
+            as_of=datetime.fromisoformat(made["as_of"]),
+            created_at=now,
+            valid_until=now + timedelta(days=self.config.pools.valid_days),
+            channel=self.channel,
+            share=self.share,
         )
         releases.publish(self.store, release, made["run_key"])
         self.done.append(Done("publish", list(release.tables), time.monotonic() - began, False, {}))
@@ -214,8 +304,14 @@ class Flow:
 
     def _require_meant(self, made: dict[str, Any]) -> None:
         """Refuse to publish for readers what was made as history, unless this run made or confirmed it."""
-        if self.channel == PROD and made.get("channel") == BACKFILL and not any(one.stage == "pools" for one in self.done):
-            raise InputError(f"the pools here are those of a backfill, as of {made['as_of']}: run `trackpools run`, which makes today's")
+        if (
+            self.channel == PROD
+            and made.get("channel") == BACKFILL
+            and not any(one.stage == "pools" for one in self.done)
+        ):
+            raise InputError(
+                f"the pools here are those of a backfill, as of {made['as_of']}: run `trackpools run`, which makes today's"
+            )
 
     def recipe(self, release: releases.Release) -> Any:
         """Of which settings the pools of a release were made: a hash; None where its commit does not say."""

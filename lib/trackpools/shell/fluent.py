@@ -13,7 +13,9 @@ def fluent(uri: str, experiment: str, environment: Mapping[str, str]) -> Iterato
         experiment: its id.
     """
     from mlflow.tracking import fluent as whole
-    from mlflow.tracking._tracking_service.utils import _use_tracking_uri  # it tells a server that was set from one of the environment
+    from mlflow.tracking._tracking_service.utils import (
+        _use_tracking_uri,
+    )  # it tells a server that was set from one of the environment
 
     before, active = dict(os.environ), whole._active_experiment_id
     try:

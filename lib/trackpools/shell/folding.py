@@ -28,8 +28,15 @@ def fold_changes(store: Store, stage: Stage, c: Context) -> int:
     last = store.commit(t.INTERACTIONS.name)
     if last.metadata.get("run_key") == c.run_key:
         return 0
-    made, read = writing.metadata(stage, c), {name: store.read(name, version) for name, version in c.versions.items()}
-    users = touched(store, last.metadata, made, c) if _stands(store.commit(t.PLAYS_DAILY.name), last.metadata, made) else None
+    made, read = (
+        writing.metadata(stage, c),
+        {name: store.read(name, version) for name, version in c.versions.items()},
+    )
+    users = (
+        touched(store, last.metadata, made, c)
+        if _stands(store.commit(t.PLAYS_DAILY.name), last.metadata, made)
+        else None
+    )
     if users is None:
         rows = store.difference(t.INTERACTIONS, stage.run(read, c)["interactions"], made)
     else:
@@ -50,10 +57,14 @@ def _of_users(read: Mapping[str, DataFrame], users: DataFrame) -> dict[str, Data
 
 def _stands(daily: Commit, last: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
     """Whether what was folded before stands but for new plays and acts: same code and settings, time went on, and older days were not written anew."""
-    if any(last.get(key) != now[key] for key in ("code", "settings", "tracks_version")) or any(last[key] > now[key] for key in ("as_of", "known_as_of")):
+    if any(last.get(key) != now[key] for key in ("code", "settings", "tracks_version")) or any(
+        last[key] > now[key] for key in ("as_of", "known_as_of")
+    ):
         return False
     folded = last["versions"][t.PLAYS_DAILY.name]
-    return folded == daily.version or (folded == daily.version - 1 and daily.metadata.get("since") is not None)
+    return folded == daily.version or (
+        folded == daily.version - 1 and daily.metadata.get("since") is not None
+    )
 
 
 def touched(store: Store, last: Mapping[str, Any], now: Mapping[str, Any], c: Context) -> DataFrame | None:
@@ -69,5 +80,8 @@ def touched(store: Store, last: Mapping[str, Any], now: Mapping[str, Any], c: Co
         if feed is None:
             return None
         # and what had been imported, but lay in the future then
-        found += [feed.select("user_id"), store.read(name, last["versions"][name]).where(ripe[name]).select("user_id")]
+        found += [
+            feed.select("user_id"),
+            store.read(name, last["versions"][name]).where(ripe[name]).select("user_id"),
+        ]
     return reduce(DataFrame.union, found).distinct()

@@ -12,16 +12,21 @@ from trackpools.shell.mlflow_client import Server, experiment_id
 
 # one writer at a time: ten that wait for sqlite's lock take seven times as long, and rows are read back at once
 ALONE = {
-    "MLFLOW_GENAI_EVAL_MAX_WORKERS": "1", "MLFLOW_GENAI_EVAL_MAX_SCORER_WORKERS": "1", "MLFLOW_ENABLE_ASYNC_TRACE_LOGGING": "false",
+    "MLFLOW_GENAI_EVAL_MAX_WORKERS": "1",
+    "MLFLOW_GENAI_EVAL_MAX_SCORER_WORKERS": "1",
+    "MLFLOW_ENABLE_ASYNC_TRACE_LOGGING": "false",
     "MLFLOW_TRACE_SAMPLING_RATIO": "1.0",
 }
 Outputs = Mapping[str, Any]
 # name → what it says of a fill; a share or a number is averaged over the rows, yes counts as 1
 SCORERS: Mapping[str, Callable[[Outputs], bool | float]] = {
-    "satisfied": lambda made: not made["unmet"], "possible": lambda made: bool(made["possible"]["catalogue"]),
+    "satisfied": lambda made: not made["unmet"],
+    "possible": lambda made: bool(made["possible"]["catalogue"]),
     "understood": lambda made: bool(made["understood"]),
-    "closed_world": lambda made: made["outside"] == 0, "no_duplicates": lambda made: made["repeated"] == 0,
-    "chosen_by_model": lambda made: float(made["by_model"]), "milliseconds": lambda made: float(made["milliseconds"]),
+    "closed_world": lambda made: made["outside"] == 0,
+    "no_duplicates": lambda made: made["repeated"] == 0,
+    "chosen_by_model": lambda made: float(made["by_model"]),
+    "milliseconds": lambda made: float(made["milliseconds"]),
 }
 
 
@@ -37,9 +42,21 @@ def assess(config: Config, run_id: str | None, outcomes: Sequence[Outcome], *, o
     server = Server(config.mlflow, config.store.root)
     if not config.mlflow.enabled:
         return "no fill is assessed in MLflow: mlflow.enabled is false"
-    done = None if run_id is None else server.attempt(lambda client: _assess(server.uri, experiment_id(client, config.mlflow, server.uri), run_id, outcomes))
+    done = (
+        None
+        if run_id is None
+        else server.attempt(
+            lambda client: _assess(
+                server.uri, experiment_id(client, config.mlflow, server.uri), run_id, outcomes
+            )
+        )
+    )
     why = done if done is not None else server.down or "it is out of reach"
-    return f"no fill is assessed in MLflow: {why}" if why else f"{len(outcomes):,} of {of:,} fills are assessed one by one in MLflow: traces of run {run_id}"
+    return (
+        f"no fill is assessed in MLflow: {why}"
+        if why
+        else f"{len(outcomes):,} of {of:,} fills are assessed one by one in MLflow: traces of run {run_id}"
+    )
 
 
 def _assess(uri: str, experiment: str, run_id: str, outcomes: Sequence[Outcome]) -> str:
@@ -49,7 +66,11 @@ def _assess(uri: str, experiment: str, run_id: str, outcomes: Sequence[Outcome])
 
     aside = io.StringIO()  # it prints to both, and --json is one object
     try:
-        with fluent(uri, experiment, ALONE), contextlib.redirect_stdout(aside), contextlib.redirect_stderr(aside):
+        with (
+            fluent(uri, experiment, ALONE),
+            contextlib.redirect_stdout(aside),
+            contextlib.redirect_stderr(aside),
+        ):
             mlflow.tracing.reset()  # else the exporter is that of before, with its own settings
             with mlflow.start_run(run_id=run_id, nested=True, log_system_metrics=False):
                 evaluate(data=[_row(one) for one in outcomes], scorers=[_scorer(name) for name in SCORERS])
@@ -66,9 +87,17 @@ def _row(one: Outcome) -> dict[str, Any]:
     return {
         "inputs": {"prompt": one.case.prompt, "case": one.case.name},
         "outputs": {
-            "unmet": unmet, "held": [told.name for told in one.told if told.met], "possible": dict(one.possible), "understood": one.understood,
-            "outside": one.outside, "repeated": one.repeated, "by_model": one.by_model, "milliseconds": one.milliseconds, "tokens": one.tokens,
-            "cost": one.cost, "degraded": one.degraded,
+            "unmet": unmet,
+            "held": [told.name for told in one.told if told.met],
+            "possible": dict(one.possible),
+            "understood": one.understood,
+            "outside": one.outside,
+            "repeated": one.repeated,
+            "by_model": one.by_model,
+            "milliseconds": one.milliseconds,
+            "tokens": one.tokens,
+            "cost": one.cost,
+            "degraded": one.degraded,
         },
         "expectations": {"wants": one.case.wants.model_dump(mode="json", exclude_defaults=True)},
     }
@@ -79,6 +108,9 @@ def _scorer(name: str) -> Any:
     from mlflow.genai.scorers import scorer
 
     def judge(outputs: Outputs) -> Any:
-        return Feedback(value=SCORERS[name](outputs), rationale="; ".join(outputs["unmet"]) or None if name == "satisfied" else None)
+        return Feedback(
+            value=SCORERS[name](outputs),
+            rationale="; ".join(outputs["unmet"]) or None if name == "satisfied" else None,
+        )
 
     return scorer(judge, name=name, aggregations=["mean"])

@@ -14,7 +14,9 @@ from typing import Any
 import httpcore2
 import httpx2
 
-UNTIL: ContextVar[float] = ContextVar("until", default=float("inf"))  # time.monotonic() at which a body is cut off
+UNTIL: ContextVar[float] = ContextVar(
+    "until", default=float("inf")
+)  # time.monotonic() at which a body is cut off
 MOST_BYTES = 2_000_000
 
 
@@ -30,7 +32,12 @@ class PublicOnly(httpcore2.NetworkBackend):
         self._plain = httpcore2.SyncBackend()
 
     def connect_tcp(
-        self, host: str, port: int, timeout: float | None = None, local_address: str | None = None, socket_options: Iterable[Any] | None = None,
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
     ) -> httpcore2.NetworkStream:
         try:
             found = {str(one[4][0]) for one in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)}
@@ -76,17 +83,43 @@ class Guarded(httpx2.BaseTransport):
     def __init__(self, *, private: bool, most_bytes: int = MOST_BYTES) -> None:
         self._most = most_bytes
         self._pool = httpcore2.ConnectionPool(
-            ssl_context=ssl.create_default_context(), network_backend=PublicOnly(private=private), max_connections=20, keepalive_expiry=30.0)
+            ssl_context=ssl.create_default_context(),
+            network_backend=PublicOnly(private=private),
+            max_connections=20,
+            keepalive_expiry=30.0,
+        )
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
-        url = httpcore2.URL(scheme=request.url.raw_scheme, host=request.url.raw_host, port=request.url.port, target=request.url.raw_path)
-        headers = [(name, value) for name, value in request.headers.raw if name.lower() != b"accept-encoding"] + [(b"Accept-Encoding", b"identity")]
+        url = httpcore2.URL(
+            scheme=request.url.raw_scheme,
+            host=request.url.raw_host,
+            port=request.url.port,
+            target=request.url.raw_path,
+        )
+        headers = [
+            (name, value) for name, value in request.headers.raw if name.lower() != b"accept-encoding"
+        ] + [(b"Accept-Encoding", b"identity")]
         answer = self._pool.handle_request(
-            httpcore2.Request(method=request.method, url=url, headers=headers, content=request.stream, extensions=request.extensions))
-        if any(name.lower() == b"content-encoding" and value.strip().lower() != b"identity" for name, value in answer.headers):
+            httpcore2.Request(
+                method=request.method,
+                url=url,
+                headers=headers,
+                content=request.stream,
+                extensions=request.extensions,
+            )
+        )
+        if any(
+            name.lower() == b"content-encoding" and value.strip().lower() != b"identity"
+            for name, value in answer.headers
+        ):
             answer.close()
             raise Blocked("the answer is compressed, which was not asked for")
-        return httpx2.Response(status_code=answer.status, headers=answer.headers, stream=_Capped(answer.stream, self._most), extensions=answer.extensions)
+        return httpx2.Response(
+            status_code=answer.status,
+            headers=answer.headers,
+            stream=_Capped(answer.stream, self._most),
+            extensions=answer.extensions,
+        )
 
     def close(self) -> None:
         self._pool.close()

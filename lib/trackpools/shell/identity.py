@@ -42,7 +42,16 @@ def sections_hash(config: Config, sections: tuple[str, ...]) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def run_key(job: str, config: str, versions: Mapping[str, int], as_of: datetime, known_as_of: datetime) -> str:
+def run_key(
+    job: str, config: str, versions: Mapping[str, int], as_of: datetime, known_as_of: datetime
+) -> str:
     """Identity of one stage's work: 16 hexadecimal digits."""
-    parts = [job, code_hash(), config, json.dumps(dict(versions), sort_keys=True), as_of.isoformat(), known_as_of.isoformat()]
+    parts = [
+        job,
+        code_hash(),
+        config,
+        json.dumps(dict(versions), sort_keys=True),
+        as_of.isoformat(),
+        known_as_of.isoformat(),
+    ]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]

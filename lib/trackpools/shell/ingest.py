@@ -67,12 +67,18 @@ def _tally(judged: DataFrame, raw: DataFrame) -> tuple[int, int, dict[str, int],
     good = F.size("reasons") == 0
     when = F.when(good, F.col("played_at"))
     facts = (
-        F.count_if(~good).alias("bad"), F.count_if(good).alias("good"), F.min(when).alias("low"), F.max(when).alias("high"),
+        F.count_if(~good).alias("bad"),
+        F.count_if(good).alias("good"),
+        F.min(when).alias("low"),
+        F.max(when).alias("high"),
         F.max(F.when(good, F.col("play_key").startswith("e:"))).alias("by_event"),
     )
     try:
         row = judged.agg(*facts).first()
-        reasons = {r["reason"]: r["count"] for r in judged.select(F.explode("reasons").alias("reason")).groupBy("reason").count().collect()}
+        reasons = {
+            r["reason"]: r["count"]
+            for r in judged.select(F.explode("reasons").alias("reason")).groupBy("reason").count().collect()
+        }
         read = raw.count()
     except (Py4JJavaError, PySparkException) as error:
         refusal = not_whole(error)
@@ -85,7 +91,9 @@ def _tally(judged: DataFrame, raw: DataFrame) -> tuple[int, int, dict[str, int],
 
 def _gate(read: int, rejected: int, reasons: Mapping[str, int], limit: float) -> None:
     if read == 0:
-        raise InputError("the input has no rows; check that it is the file you meant and that it has more than a header")
+        raise InputError(
+            "the input has no rows; check that it is the file you meant and that it has more than a header"
+        )
     if rejected / read <= limit:
         return
     raise QualityError(
@@ -100,7 +108,9 @@ def _between(column: str, low: datetime | None, high: datetime | None) -> Span |
     return None if low is None or high is None else Span(column, low, high)
 
 
-def _insert_plays(store: Store, judged: DataFrame, facts: Mapping[str, Any], metadata: Mapping[str, Any]) -> tuple[int, int]:
+def _insert_plays(
+    store: Store, judged: DataFrame, facts: Mapping[str, Any], metadata: Mapping[str, Any]
+) -> tuple[int, int]:
     """Insert new plays; returns rows that Delta inserted, and repeats counted on their own: in the batch and in the table."""
     fresh = _smallest(conform(judged.where(F.size("reasons") == 0), PLAYS), PLAYS)
     # an event id may come again with another time, so only keys that hold the time may be looked for by time
@@ -108,7 +118,9 @@ def _insert_plays(store: Store, judged: DataFrame, facts: Mapping[str, Any], met
     with kept(fresh) as unique:
         distinct = unique.count()
         table = store.read(PLAYS.name)
-        known = unique.join(table if prune is None else table.where(prune.of("")), on="play_key", how="left_semi").count()
+        known = unique.join(
+            table if prune is None else table.where(prune.of("")), on="play_key", how="left_semi"
+        ).count()
         inserted = store.insert(PLAYS, unique, metadata, prune) if distinct > known else 0
     return inserted, facts["good"] - distinct + known
 
@@ -124,7 +136,9 @@ def _catalogue(imported: Imported, judged: DataFrame | None, known: DataFrame) -
     told = None if imported.tracks is None else _with_known(imported.tracks, TRACKS, known)
     if judged is None or "track" not in judged.columns:
         return told
-    played = judged.where((F.size("reasons") == 0) & F.col("track").isNotNull() & is_music()).select("track_id", "track.*")
+    played = judged.where((F.size("reasons") == 0) & F.col("track").isNotNull() & is_music()).select(
+        "track_id", "track.*"
+    )
     if told is not None:
         played = played.join(told.select("track_id"), "track_id", "left_anti")
     filled = _with_known(played, TRACKS, known, older_wins=True)
@@ -152,10 +166,19 @@ def _with_known(rows: DataFrame, table: Table, known: DataFrame, *, older_wins: 
 
 
 def _has_good_ids(names: Sequence[str], config: Config) -> Column:
-    return F.size(F.array_compact(F.array(*(rule for name in names for rule in id_reasons(name, config.ingest.max_id_length))))) == 0
+    return (
+        F.size(
+            F.array_compact(
+                F.array(*(rule for name in names for rule in id_reasons(name, config.ingest.max_id_length)))
+            )
+        )
+        == 0
+    )
 
 
-def _upsert(store: Store, table: Table, df: DataFrame | None, config: Config, metadata: Mapping[str, Any]) -> tuple[int, tuple[str, ...]]:
+def _upsert(
+    store: Store, table: Table, df: DataFrame | None, config: Config, metadata: Mapping[str, Any]
+) -> tuple[int, tuple[str, ...]]:
     """Upsert one row a key; rows whose id breaks the rules of ids are left out and counted in a note."""
     if df is None:
         return 0, ()
@@ -163,25 +186,41 @@ def _upsert(store: Store, table: Table, df: DataFrame | None, config: Config, me
     with kept(conform(df, table)) as rows:
         bad = rows.where(~good).count()
         # MERGE commits a version even where every row is as it was
-        with kept(_smallest(rows.where(good), table).subtract(conform(store.read(table.name), table))) as changed:
+        with kept(
+            _smallest(rows.where(good), table).subtract(conform(store.read(table.name), table))
+        ) as changed:
             written = 0 if changed.isEmpty() else store.upsert(table, changed, metadata)
     return written, (f"left out {bad} {table.name} rows with a bad {table.key[0]}",) if bad else ()
 
 
-def _insert_signals(store: Store, signals: DataFrame | None, config: Config, metadata: Mapping[str, Any]) -> tuple[int, tuple[str, ...]]:
+def _insert_signals(
+    store: Store, signals: DataFrame | None, config: Config, metadata: Mapping[str, Any]
+) -> tuple[int, tuple[str, ...]]:
     """Insert new acts; those without what an act must have, or with a bad id, are left out and counted in a note."""
     if signals is None:
         return 0, ()
-    good = _has_good_ids(("user_id", "track_id"), config) & F.col("kind").isNotNull() & F.col("at").isNotNull()
+    good = (
+        _has_good_ids(("user_id", "track_id"), config) & F.col("kind").isNotNull() & F.col("at").isNotNull()
+    )
     with kept(conform(signals, SIGNALS)) as rows:
         unique = _smallest(rows.where(good), SIGNALS)
         when = F.when(good, F.col("at"))
-        row = rows.agg(F.count_if(~good).alias("bad"), F.min(when).alias("low"), F.max(when).alias("high")).collect()[0]
-        written = 0 if row["low"] is None else store.insert(SIGNALS, unique, metadata, _between("at", row["low"], row["high"]))
-    return written, (f"left out {row['bad']} signals rows with a bad user_id or track_id, or without kind or time",) if row["bad"] else ()
+        row = rows.agg(
+            F.count_if(~good).alias("bad"), F.min(when).alias("low"), F.max(when).alias("high")
+        ).collect()[0]
+        written = (
+            0
+            if row["low"] is None
+            else store.insert(SIGNALS, unique, metadata, _between("at", row["low"], row["high"]))
+        )
+    return written, (
+        f"left out {row['bad']} signals rows with a bad user_id or track_id, or without kind or time",
+    ) if row["bad"] else ()
 
 
-def ingest(store: Store, imported: Imported, config: Config, now: datetime, metadata: Mapping[str, Any]) -> IngestResult:
+def ingest(
+    store: Store, imported: Imported, config: Config, now: datetime, metadata: Mapping[str, Any]
+) -> IngestResult:
     """Bring an importer's rows into plays, plays_rejected, tracks, users and signals.
 
     Plays land last, so after a crash a rerun finds nothing half done that it would take for done. The same input twice changes nothing.
@@ -192,7 +231,15 @@ def ingest(store: Store, imported: Imported, config: Config, now: datetime, meta
         ContractError: accepted + rejected + duplicates is not what was read.
     """
     if imported.plays is None:
-        return _write(store, imported, None, IngestResult(notes=imported.notes), facts={}, config=config, metadata=metadata)
+        return _write(
+            store,
+            imported,
+            None,
+            IngestResult(notes=imported.notes),
+            facts={},
+            config=config,
+            metadata=metadata,
+        )
     with kept(judge(imported.plays, config.ingest, now)) as judged:
         read, rejected, reasons, facts = _tally(judged, imported.plays)
         _gate(read, rejected, reasons, config.ingest.max_rejected_fraction)
@@ -201,23 +248,56 @@ def ingest(store: Store, imported: Imported, config: Config, now: datetime, meta
 
 
 def _write(
-    store: Store, imported: Imported, judged: DataFrame | None, so_far: IngestResult, *, facts: Mapping[str, Any], config: Config, metadata: Mapping[str, Any],
+    store: Store,
+    imported: Imported,
+    judged: DataFrame | None,
+    so_far: IngestResult,
+    *,
+    facts: Mapping[str, Any],
+    config: Config,
+    metadata: Mapping[str, Any],
 ) -> IngestResult:
     for table in (PLAYS, SIGNALS, PLAYS_REJECTED, TRACKS, USERS):
         store.create(table)
-    tracks, track_notes = _upsert(store, TRACKS, _catalogue(imported, judged, conform(store.read(TRACKS.name), TRACKS)), config, metadata)
-    people = None if imported.users is None else _with_known(imported.users, USERS, conform(store.read(USERS.name), USERS))
+    tracks, track_notes = _upsert(
+        store,
+        TRACKS,
+        _catalogue(imported, judged, conform(store.read(TRACKS.name), TRACKS)),
+        config,
+        metadata,
+    )
+    people = (
+        None
+        if imported.users is None
+        else _with_known(imported.users, USERS, conform(store.read(USERS.name), USERS))
+    )
     users, user_notes = _upsert(store, USERS, people, config, metadata)
     signals, act_notes = _insert_signals(store, imported.signals, config, metadata)
     refused = accepted = duplicates = 0
     if judged is not None:
-        refused = store.insert(PLAYS_REJECTED, _reject_rows(judged.where(F.size("reasons") > 0)), metadata) if so_far.rejected else 0
+        refused = (
+            store.insert(PLAYS_REJECTED, _reject_rows(judged.where(F.size("reasons") > 0)), metadata)
+            if so_far.rejected
+            else 0
+        )
         accepted, duplicates = _insert_plays(store, judged, facts, metadata)
     if accepted + so_far.rejected + duplicates != so_far.read:
         raise ContractError(
             f"the rows do not add up: accepted {accepted} + rejected {so_far.rejected} + duplicates {duplicates} is not read {so_far.read}. "
             "Did the input, or the table plays, change while it was read? Run the import again",
         )
-    written = {TRACKS.name: tracks, USERS.name: users, SIGNALS.name: signals, PLAYS_REJECTED.name: refused, PLAYS.name: accepted}
+    written = {
+        TRACKS.name: tracks,
+        USERS.name: users,
+        SIGNALS.name: signals,
+        PLAYS_REJECTED.name: refused,
+        PLAYS.name: accepted,
+    }
     some = {name: rows for name, rows in written.items() if rows}
-    return replace(so_far, accepted=accepted, duplicates=duplicates, written=some, notes=(*so_far.notes, *track_notes, *user_notes, *act_notes))
+    return replace(
+        so_far,
+        accepted=accepted,
+        duplicates=duplicates,
+        written=some,
+        notes=(*so_far.notes, *track_notes, *user_notes, *act_notes),
+    )

@@ -55,7 +55,9 @@ def verified(path: Path, pin: str | None = None) -> bool:
         return False
     want = pin or SHA256.get(path.name)
     with path.open("rb") as jar:
-        return jar.read(2) == b"PK" if want is None else hashlib.file_digest(jar, "sha256").hexdigest() == want
+        return (
+            jar.read(2) == b"PK" if want is None else hashlib.file_digest(jar, "sha256").hexdigest() == want
+        )
 
 
 POM = """<project><modelVersion>4.0.0</modelVersion><groupId>trackpools</groupId><artifactId>jars</artifactId><version>1</version>
@@ -67,10 +69,24 @@ def _with_maven(wanted: list[str], folder: Path) -> None:
     maven = shutil.which("mvn")
     if maven:
         names = ("groupId", "artifactId", "version")
-        each = ("".join(f"<{name}>{part}</{name}>" for name, part in zip(names, one.split(":"), strict=True)) for one in wanted)
+        each = (
+            "".join(f"<{name}>{part}</{name}>" for name, part in zip(names, one.split(":"), strict=True))
+            for one in wanted
+        )
         pom = folder / "pom.xml"
-        pom.write_text(POM.format("".join(f"<dependency>{one}</dependency>" for one in each)), encoding="utf-8")
-        command = [maven, "-q", "-B", "-f", str(pom), "dependency:copy-dependencies", "-DexcludeTransitive=true", f"-DoutputDirectory={folder}"]
+        pom.write_text(
+            POM.format("".join(f"<dependency>{one}</dependency>" for one in each)), encoding="utf-8"
+        )
+        command = [
+            maven,
+            "-q",
+            "-B",
+            "-f",
+            str(pom),
+            "dependency:copy-dependencies",
+            "-DexcludeTransitive=true",
+            f"-DoutputDirectory={folder}",
+        ]
         subprocess.run(command, capture_output=True, timeout=FETCH_TIMEOUT_S, check=False)  # noqa: S603 - fixed words and coordinates of a checked form
 
 
@@ -122,7 +138,11 @@ def package_jars(packages: Sequence[str]) -> list[Path]:
         ConfigError: as `delta_jars`.
     """
     split = [one.split(":") for one in packages]
-    return _jars([":".join(one[:3]) for one in split], "the jars of session.packages", {":".join(one[:3]): one[3] for one in split if len(one) > 3})
+    return _jars(
+        [":".join(one[:3]) for one in split],
+        "the jars of session.packages",
+        {":".join(one[:3]): one[3] for one in split if len(one) > 3},
+    )
 
 
 def _jars(wanted: list[str], what: str, pins: Mapping[str, str]) -> list[Path]:
@@ -134,7 +154,10 @@ def _jars(wanted: list[str], what: str, pins: Mapping[str, str]) -> list[Path]:
         return [one for one, path in there.items() if not verified(path, pins.get(one))]
 
     if folder and (wrong := [str(there[one]) for one in missing()]):
-        raise ConfigError(f"TRACKPOOLS_JARS={folder} lacks these jars or they have another SHA-256; copy them there or unset it", wrong)
+        raise ConfigError(
+            f"TRACKPOOLS_JARS={folder} lacks these jars or they have another SHA-256; copy them there or unset it",
+            wrong,
+        )
     output = ""
     for fetch in ("mvn", "ivy"):
         lacking = missing()
@@ -151,5 +174,8 @@ def _jars(wanted: list[str], what: str, pins: Mapping[str, str]) -> list[Path]:
         artifact = "mvn dependency:copy -Dartifact={} -DoutputDirectory=" + str(cache_dir())
         tail = re.sub(r"\s+", " ", output)[-300:]
         commands = [artifact.format(one) for one in lacking]
-        raise ConfigError(f"{what} could not be fetched; type the commands below, or set TRACKPOOLS_JARS. Ivy said: {tail}", commands)
+        raise ConfigError(
+            f"{what} could not be fetched; type the commands below, or set TRACKPOOLS_JARS. Ivy said: {tail}",
+            commands,
+        )
     return list(there.values())

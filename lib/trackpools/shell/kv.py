@@ -26,7 +26,9 @@ def library() -> Any:
     Raises:
         ConfigError: where it is not installed.
     """
-    return extras.library("redis", "Redis and Valkey are asked by the package redis; install it: pip install 'trackpools[kv]'")
+    return extras.library(
+        "redis", "Redis and Valkey are asked by the package redis; install it: pip install 'trackpools[kv]'"
+    )
 
 
 def trouble() -> tuple[type[Exception], ...]:
@@ -43,11 +45,20 @@ def client(config: KvConfig, seconds: float) -> Any:
     """
     redis = library()
     if config.url is None:
-        raise ConfigError("no key-value store is set; set kv.url, such as --set kv.url=redis://127.0.0.1:6379/0")
+        raise ConfigError(
+            "no key-value store is set; set kv.url, such as --set kv.url=redis://127.0.0.1:6379/0"
+        )
     password = os.environ.get(config.password_env or "", "") or None
     if config.password_env is not None and password is None:
-        raise ConfigError(f"the environment has no {config.password_env}, which kv.password_env names as the password's place")
-    told = {"username": config.user, "password": password, "socket_timeout": seconds, "socket_connect_timeout": seconds}
+        raise ConfigError(
+            f"the environment has no {config.password_env}, which kv.password_env names as the password's place"
+        )
+    told = {
+        "username": config.user,
+        "password": password,
+        "socket_timeout": seconds,
+        "socket_connect_timeout": seconds,
+    }
     kind = redis.RedisCluster if config.cluster else redis.Redis
     return kind.from_url(config.url, **told, retry=redis.retry.Retry(redis.backoff.NoBackoff(), 0))
 

@@ -25,7 +25,14 @@ from trackpools.shell.session import spark_session
 from trackpools.shell.store import Store, require_place
 
 # what a reader holds in memory: once in the store, not with each listener
-CATALOGUE = ("track_cards", "recording_facts", "source_lists", "recording_factors", "fresh_factors", "recording_vectors")
+CATALOGUE = (
+    "track_cards",
+    "recording_facts",
+    "source_lists",
+    "recording_factors",
+    "fresh_factors",
+    "recording_vectors",
+)
 EXPIRES = "expires_at"
 PING_S = 5.0
 SECONDS = 3600  # an hour
@@ -50,7 +57,9 @@ def export(config: Config, options: Options) -> Answer:
             said = f"release {release.seq} ({release.release_id}) is exported already, until {_moment(there.expires_at)}"
             return Answer(release.release_id, lines=[said], more={"users": there.users, "switched": True})
         keys = Keys(config.kv.prefix, release.release_id)
-        made, samples = _written(store, release, Target(config.kv, keys, _until(client, config, keys)), client, tell)
+        made, samples = _written(
+            store, release, Target(config.kv, keys, _until(client, config, keys)), client, tell
+        )
         tell("switch: readers follow")
         switched = client.eval(kv.SWITCH, 1, kv.current(config.kv), made.seq, made.text(), made.expires_at)
     return _told(config, client, made, samples, switched=bool(switched))
@@ -63,7 +72,11 @@ def _clearly_told(config: Config) -> Iterator[None]:
     try:
         yield
     except failures as error:
-        found = re.search(r"redis\.exceptions\.(\w+): ([^\n]*)", str(error)) if isinstance(error, PySparkException) else None
+        found = (
+            re.search(r"redis\.exceptions\.(\w+): ([^\n]*)", str(error))
+            if isinstance(error, PySparkException)
+            else None
+        )
         if isinstance(error, PySparkException) and found is None:
             raise
         why = f"{found[1]}: {found[2]}" if found else f"{type(error).__name__}: {error}"
@@ -78,7 +91,9 @@ def _asked(config: Config) -> Any:
     try:
         kv.client(config.kv, PING_S).ping()
     except kv.trouble() as error:
-        raise ConfigError(f"the key-value store at {config.kv.url} does not answer ({error}); is it running, is kv.url right?") from None
+        raise ConfigError(
+            f"the key-value store at {config.kv.url} does not answer ({error}); is it running, is kv.url right?"
+        ) from None
     return kv.client(config.kv, config.kv.load_timeout_s)
 
 
@@ -103,7 +118,9 @@ def _until(client: Any, config: Config, keys: Keys) -> int:
     return until
 
 
-def _written(store: Store, release: Release, target: Target, client: Any, tell: Callable[[str], None]) -> tuple[Manifest, list[bytes]]:
+def _written(
+    store: Store, release: Release, target: Target, client: Any, tell: Callable[[str], None]
+) -> tuple[Manifest, list[bytes]]:
     """All of a release but what is there already; and keys of some records."""
     done = {name.decode(): value.decode() for name, value in client.hgetall(target.keys.done).items()}
     chunks: dict[str, list[str]] = {}
@@ -115,13 +132,19 @@ def _written(store: Store, release: Release, target: Target, client: Any, tell: 
             chunks[name] = _chunks(store, release, target, name)
             client.hset(target.keys.done, f"table:{name}", json.dumps(chunks[name]))
     tell(f"listeners: {release.rows('user_ids'):,}")
-    rows, samples = _records(store, release, target, {int(name.partition(":")[2]) for name in done if name.startswith("bucket:")})
-    counts = [tuple(map(int, told.split())) for name, told in done.items() if name.startswith("bucket:")] + rows
+    rows, samples = _records(
+        store, release, target, {int(name.partition(":")[2]) for name in done if name.startswith("bucket:")}
+    )
+    counts = [
+        tuple(map(int, told.split())) for name, told in done.items() if name.startswith("bucket:")
+    ] + rows
     users, size = (sum(one[at] for one in counts) for at in (0, 1))
     _require_all("listeners", release, users, release.rows("user_ids"))
     tables = {name: tuple(some) for name, some in chunks.items()}
     rows_of = {name: release.rows(name) for name in tables}
-    return Manifest(FORMAT, release.seq, release.release_id, tables, rows_of, users, size, target.until), samples
+    return Manifest(
+        FORMAT, release.seq, release.release_id, tables, rows_of, users, size, target.until
+    ), samples
 
 
 def _chunks(store: Store, release: Release, target: Target, name: str) -> list[str]:
@@ -132,10 +155,14 @@ def _chunks(store: Store, release: Release, target: Target, name: str) -> list[s
 
 def _require_all(what: str, release: Release, got: int, want: int) -> None:
     if got != want:
-        raise ContractError(f"{got:,} of {want:,} {what} of release {release.seq} are exported; readers stay where they are, run it again")
+        raise ContractError(
+            f"{got:,} of {want:,} {what} of release {release.seq} are exported; readers stay where they are, run it again"
+        )
 
 
-def _records(store: Store, release: Release, target: Target, done: set[int]) -> tuple[list[tuple[int, ...]], list[bytes]]:
+def _records(
+    store: Store, release: Release, target: Target, done: set[int]
+) -> tuple[list[tuple[int, ...]], list[bytes]]:
     """Write the records of the buckets that are not done: users and bytes of each, and the key of one of each."""
     names = ("user_ids", "users", "interactions", "pools", *known.VECTORS)
     frames = {name: releases.view(store, release, name) for name in names if release.holds(name)}
@@ -143,7 +170,13 @@ def _records(store: Store, release: Release, target: Target, done: set[int]) -> 
     count = 1 + (buckets[0] if buckets is not None and buckets[0] is not None else 0)
     if done:
         frames["user_ids"] = frames["user_ids"].where(~bucket_of(count).isin(*done))
-    made = records(frames, count).repartition("bucket").sortWithinPartitions("bucket").mapInArrow(target.records, BUCKETS).collect()
+    made = (
+        records(frames, count)
+        .repartition("bucket")
+        .sortWithinPartitions("bucket")
+        .mapInArrow(target.records, BUCKETS)
+        .collect()
+    )
     return [(row["users"], row["bytes"]) for row in made], [bytes(row["sample"]) for row in made]
 
 
@@ -155,10 +188,20 @@ def _told(config: Config, client: Any, made: Manifest, samples: list[bytes], *, 
     except kv.trouble():  # it is written, whatever the store has not told of its size
         taken = []
     memory = sum(taken) / len(taken) if taken else None
-    whole = f", {memory:,.0f} in the store's memory, key and all: {memory / 10:,.0f} GB for 100 M" if memory else ""
+    whole = (
+        f", {memory:,.0f} in the store's memory, key and all: {memory / 10:,.0f} GB for 100 M"
+        if memory
+        else ""
+    )
     sizes = f"{each:,.0f} bytes a listener{whole}"
     said = f"release {made.seq} ({made.release_id}): {made.users:,} listeners → {config.kv.url}, until {_moment(made.expires_at)}"
-    more = {"users": made.users, "bytes_a_user": each, "memory_a_user": memory, "expires_at": made.expires_at, "switched": switched}
+    more = {
+        "users": made.users,
+        "bytes_a_user": each,
+        "memory_a_user": memory,
+        "expires_at": made.expires_at,
+        "switched": switched,
+    }
     warnings = [] if switched else ["readers follow a later release already, and stay with it"]
-    after = f"next: trackpools fill --user USER \"20 songs\" --set kv.url={config.kv.url} --root {config.store.root or '…'}"
+    after = f'next: trackpools fill --user USER "20 songs" --set kv.url={config.kv.url} --root {config.store.root or "…"}'
     return Answer(made.release_id, warnings=warnings, lines=[said, sizes, after], more=more)

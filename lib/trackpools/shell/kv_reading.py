@@ -32,14 +32,22 @@ def open_release(config: Config) -> Opened:
     if config.kv.url is None:
         return force
     try:
-        text = within(2 * config.kv.timeout_s, lambda: kv.client(config.kv, config.kv.timeout_s).get(kv.current(config.kv)))
+        text = within(
+            2 * config.kv.timeout_s,
+            lambda: kv.client(config.kv, config.kv.timeout_s).get(kv.current(config.kv)),
+        )
     except TooLong:
         return replace(force, note="read from the tables: the key-value store did not answer in time")
     except kv.trouble() as error:
-        return replace(force, note=f"read from the tables: the key-value store did not answer ({type(error).__name__})")
+        return replace(
+            force, note=f"read from the tables: the key-value store did not answer ({type(error).__name__})"
+        )
     manifest = Manifest.read(text)
     if manifest is None or manifest.expires_at <= time.time():
-        return replace(force, note="read from the tables: the key-value store has no export that can be read; next: trackpools export kv")
+        return replace(
+            force,
+            note="read from the tables: the key-value store has no export that can be read; next: trackpools export kv",
+        )
     return _chosen(config, force, manifest)
 
 
@@ -50,11 +58,23 @@ def _chosen(config: Config, force: Opened, manifest: Manifest) -> Opened:
             before = Opened.of(config, manifest.seq)
         except InputError:
             before = None
-        if before is None or before.seq > force.seq or datetime.now(UTC) - force.created_at > timedelta(hours=config.kv.stale_hours):
-            return replace(force, note=f"read from the tables: the key-value store has release {manifest.seq}; next: trackpools export kv")
-        old = replace(before, note=f"of release {manifest.seq}, while {force.seq} is in force: it is not exported yet")
+        if (
+            before is None
+            or before.seq > force.seq
+            or datetime.now(UTC) - force.created_at > timedelta(hours=config.kv.stale_hours)
+        ):
+            return replace(
+                force,
+                note=f"read from the tables: the key-value store has release {manifest.seq}; next: trackpools export kv",
+            )
+        old = replace(
+            before, note=f"of release {manifest.seq}, while {force.seq} is in force: it is not exported yet"
+        )
     if old.release_id != manifest.release_id:
-        return replace(force, note=f"read from the tables: the key-value store holds release {manifest.release_id:.80} of another root")
+        return replace(
+            force,
+            note=f"read from the tables: the key-value store holds release {manifest.release_id:.80} of another root",
+        )
     return Exported(**{one.name: getattr(old, one.name) for one in fields(Opened)}, manifest=manifest)
 
 
@@ -93,7 +113,11 @@ class Exported(Opened):
             rows = self._loaded(name)
         except (pa.ArrowInvalid, *kv.trouble()):
             rows = None
-        return ds.dataset(rows) if rows is not None and len(rows) == self.manifest.rows[name] else super().data(name)
+        return (
+            ds.dataset(rows)
+            if rows is not None and len(rows) == self.manifest.rows[name]
+            else super().data(name)
+        )
 
     def _loaded(self, name: str) -> Any:
         client = kv.client(self.config.kv, self.config.kv.load_timeout_s)
@@ -101,7 +125,7 @@ class Exported(Opened):
         made = []
         for start in range(0, len(keys), PIECES):
             with client.pipeline(transaction=False) as pipe:
-                for key in keys[start:start + PIECES]:
+                for key in keys[start : start + PIECES]:
                     pipe.get(key)
                 made += [pa.ipc.open_stream(pa.py_buffer(one or b"")).read_all() for one in pipe.execute()]
         return pa.concat_tables(made)
@@ -111,7 +135,10 @@ class Exported(Opened):
         why = "rests after failures"
         if self._breaker.allows():
             try:
-                record, schema = within(self.config.kv.timeout_s, lambda: (self._client.get(self._keys.record(key_of(user_id))), self._schema))
+                record, schema = within(
+                    self.config.kv.timeout_s,
+                    lambda: (self._client.get(self._keys.record(key_of(user_id))), self._schema),
+                )
                 self._breaker.told(well=True)
                 if record is not None:
                     return decoded(record, schema)
@@ -124,4 +151,7 @@ class Exported(Opened):
                 why = f"failed ({type(error).__name__})"
             except pa.ArrowInvalid:
                 why = "has a record that cannot be read"
-        return replace(super().known(user_id, pool=pool), note=f"the listener is read from the tables: the key-value store {why}")
+        return replace(
+            super().known(user_id, pool=pool),
+            note=f"the listener is read from the tables: the key-value store {why}",
+        )

@@ -40,7 +40,9 @@ class Target:
             part = task.partitionId() if task else 0
             for number, batch in enumerate(batches):
                 name, sink = f"{part}-{number}", pa.BufferOutputStream()
-                with pa.ipc.new_stream(sink, batch.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:
+                with pa.ipc.new_stream(
+                    sink, batch.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")
+                ) as writer:
                     writer.write_batch(batch)
                 client.set(self.keys.chunk(table, name), sink.getvalue().to_pybytes(), exat=self.until)
                 yield pa.RecordBatch.from_pydict({"chunk": [name], "rows": [len(batch)]})
@@ -71,5 +73,10 @@ class Target:
                 pipe.execute()
         pipe.execute()
         client.hset(self.keys.done, f"bucket:{bucket}", f"{users} {size}")
-        columns = [pa.array([bucket], pa.int32()), pa.array([users], pa.int64()), pa.array([size], pa.int64()), pa.array([sample], pa.binary())]
+        columns = [
+            pa.array([bucket], pa.int32()),
+            pa.array([users], pa.int64()),
+            pa.array([size], pa.int64()),
+            pa.array([sample], pa.binary()),
+        ]
         return pa.RecordBatch.from_arrays(columns, names=["bucket", "users", "bytes", "sample"])

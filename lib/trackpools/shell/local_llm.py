@@ -29,13 +29,26 @@ def local_model(config: LlmConfig) -> Iterator[ChatModel]:
     params.n_ctx, params.n_parallel, params.verbosity = CONTEXT, 1, -1
     params.hostnames, params.port = ["127.0.0.1"], 0
     running = server.Server(params)
-    at = {"base_url": f"{running.listening_address}/v1", "model": NAME, "key_env": None, "private": True, "price_in": 0.0, "price_out": 0.0}
+    at = {
+        "base_url": f"{running.listening_address}/v1",
+        "model": NAME,
+        "key_env": None,
+        "private": True,
+        "price_in": 0.0,
+        "price_out": 0.0,
+    }
     yield ChatModel(config.model_copy(update=at))
 
 
 def for_local(config: LlmConfig) -> LlmConfig:
     """The section with no more asked than such a model can look over: it reads no prompts, for what it finds is seldom of the words, and it takes long."""
-    return config.model_copy(update={"shown": min(config.shown, SHOWN), "pack_tokens": min(config.pack_tokens, TOKENS), "parse": False})
+    return config.model_copy(
+        update={
+            "shown": min(config.shown, SHOWN),
+            "pack_tokens": min(config.pack_tokens, TOKENS),
+            "parse": False,
+        }
+    )
 
 
 def _weights() -> Path:

@@ -36,7 +36,9 @@ def writer_lock(root: str | None) -> Iterator[None]:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             holder = os.pread(handle, 64, 0).decode(errors="replace").strip()
-            raise BusyError(f"another run writes to {folder} ({holder or 'unknown process'}); wait for it to end and run again") from error
+            raise BusyError(
+                f"another run writes to {folder} ({holder or 'unknown process'}); wait for it to end and run again"
+            ) from error
         os.ftruncate(handle, 0)
         os.pwrite(handle, f"process {os.getpid()}\n".encode(), 0)
         yield

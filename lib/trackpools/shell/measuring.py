@@ -66,37 +66,67 @@ class Past:
 
     def withheld(self, plays: DataFrame) -> DataFrame:
         """As `later`, of what was held out by lot from a log without times: `new_0d` is all of it that is not known otherwise, `again_0d` empty."""
-        there = numbered(plays, self.read("tracks"), self.read("user_ids"), self.read("recording_ids")).select("user_idx", "recording_idx").distinct()
+        there = (
+            numbered(plays, self.read("tracks"), self.read("user_ids"), self.read("recording_ids"))
+            .select("user_idx", "recording_idx")
+            .distinct()
+        )
         new = there.join(self.heard, ["user_idx", "recording_idx"], "left_anti").groupBy("user_idx")
-        return new.agg(F.array_sort(F.collect_list("recording_idx")).alias("new_0d")).withColumn("again_0d", F.array().cast("array<int>"))
+        return new.agg(F.array_sort(F.collect_list("recording_idx")).alias("new_0d")).withColumn(
+            "again_0d", F.array().cast("array<int>")
+        )
 
     def slices(self) -> DataFrame:
         """As `core.slices`."""
         config = self.config
-        everybody = audience(self.read("user_ids"), self.read("users"), config.cards.market_groups, config.taste.minor_bands)
-        popularity = self.read("track_cards").where(F.col("market") == EVERYWHERE).select("recording_idx", "popularity")
-        return slices(everybody, self.read("user_features"), self.read("user_factors"), self.heard, popularity)
+        everybody = audience(
+            self.read("user_ids"), self.read("users"), config.cards.market_groups, config.taste.minor_bands
+        )
+        popularity = (
+            self.read("track_cards")
+            .where(F.col("market") == EVERYWHERE)
+            .select("recording_idx", "popularity")
+        )
+        return slices(
+            everybody, self.read("user_features"), self.read("user_factors"), self.heard, popularity
+        )
 
     def sampled(self, pools: DataFrame) -> DataFrame:
         """Some of the pools by lot, the same users of any pools: so many as `holdout.max_users`."""
         return pools.where(by_lot(pools.count(), self.config.holdout.max_users))
 
 
-def values(past: Past, pools: DataFrame, later: DataFrame, sources: Mapping[int, str], horizons: Sequence[int]) -> DataFrame:
+def values(
+    past: Past, pools: DataFrame, later: DataFrame, sources: Mapping[int, str], horizons: Sequence[int]
+) -> DataFrame:
     """A row a user who heard anything: what `pool_metrics.accuracy` gives, and the slices; of who has no number nothing is known."""
-    return pool_metrics.accuracy(pools, later, horizons, sources).join(past.slices(), "user_idx", "left").fillna(RUNGS[-1], ["rung"])
+    return (
+        pool_metrics.accuracy(pools, later, horizons, sources)
+        .join(past.slices(), "user_idx", "left")
+        .fillna(RUNGS[-1], ["rung"])
+    )
 
 
 def parts_of(rows: DataFrame) -> list[tuple[str, str]]:
     """(slice, value) that occur, in order."""
-    pairs = F.explode(F.array(*(F.struct(F.lit(name).alias("name"), F.col(name).alias("value")) for name in SLICES))).alias("s")
+    pairs = F.explode(
+        F.array(*(F.struct(F.lit(name).alias("name"), F.col(name).alias("value")) for name in SLICES))
+    ).alias("s")
     found = rows.select(pairs).select("s.name", "s.value").where("value IS NOT NULL").distinct().collect()
-    return sorted(((row["name"], row["value"]) for row in found), key=lambda one: (SLICES.index(one[0]), one[1].zfill(3)))
+    return sorted(
+        ((row["name"], row["value"]) for row in found),
+        key=lambda one: (SLICES.index(one[0]), one[1].zfill(3)),
+    )
 
 
 def means(
-    rows: DataFrame, metrics: Sequence[str], by_slice: Sequence[str] = (), parts: Sequence[tuple[str, str]] = (),
-    *, level: float = 0.95, paired: bool = False,
+    rows: DataFrame,
+    metrics: Sequence[str],
+    by_slice: Sequence[str] = (),
+    parts: Sequence[tuple[str, str]] = (),
+    *,
+    level: float = 0.95,
+    paired: bool = False,
 ) -> list[Measure]:
     """Mean and interval of each metric over users, and of some by slice; all in one pass.
 
@@ -104,18 +134,34 @@ def means(
         paired: whether metrics are differences, of which is asked how likely chance alone made them.
     """
     columns = {(name, ALL): F.col(f"`{name}`") for name in metrics}
-    columns |= {(name, f"{of}{SEP}{value}"): F.when(F.col(of) == F.lit(value), F.col(f"`{name}`")) for name in by_slice for of, value in parts}
+    columns |= {
+        (name, f"{of}{SEP}{value}"): F.when(F.col(of) == F.lit(value), F.col(f"`{name}`"))
+        for name in by_slice
+        for of, value in parts
+    }
     numbers = [f"c{i}" for i in range(len(columns))]
-    told = rows.select("user_idx", *(column.alias(number) for column, number in zip(columns.values(), numbers, strict=True)))
+    told = rows.select(
+        "user_idx", *(column.alias(number) for column, number in zip(columns.values(), numbers, strict=True))
+    )
     found = total(resampled(told, numbers).toArrow(), len(numbers))
     low, high = found.interval(level)
     return [
-        Measure(metric, part, float(mean), float(a), float(b), int(users), float(p) if paired else None) if users else Measure(metric, part, None, users=0)
-        for (metric, part), mean, a, b, users, p in zip(columns, found.mean, low, high, found.users, found.p_value(), strict=True)
+        Measure(metric, part, float(mean), float(a), float(b), int(users), float(p) if paired else None)
+        if users
+        else Measure(metric, part, None, users=0)
+        for (metric, part), mean, a, b, users, p in zip(
+            columns, found.mean, low, high, found.users, found.p_value(), strict=True
+        )
     ]
 
 
-def measured(past: Past, pools: DataFrame, later: DataFrame, sources: Mapping[int, str], tell: Callable[[str], None] = lambda _: None) -> list[Measure]:
+def measured(
+    past: Past,
+    pools: DataFrame,
+    later: DataFrame,
+    sources: Mapping[int, str],
+    tell: Callable[[str], None] = lambda _: None,
+) -> list[Measure]:
     """Everything there is to say of pools of one moment: of accuracy where anything was heard later, of the lists in any case.
 
     Args:
@@ -126,10 +172,17 @@ def measured(past: Past, pools: DataFrame, later: DataFrame, sources: Mapping[in
     tell("measure: what was heard later, in the pools")
     with kept(values(past, pools, later, sources, horizons)) as rows:
         names = pool_metrics.names(horizons)
-        told = means(rows, [*names, *pool_metrics.of_sources(horizons, sources)], _headline(horizons), parts_of(rows))
-        counted = rows.agg(F.count(F.lit(1)).alias("n"), F.count_if(~F.col("has_pool")).alias("without")).first()
+        told = means(
+            rows, [*names, *pool_metrics.of_sources(horizons, sources)], _headline(horizons), parts_of(rows)
+        )
+        counted = rows.agg(
+            F.count(F.lit(1)).alias("n"), F.count_if(~F.col("has_pool")).alias("without")
+        ).first()
     assert counted is not None  # noqa: S101 - an aggregate has one row
-    told += [Measure("users_with_plays", ALL, counted["n"]), Measure("users_without_pool", ALL, counted["without"])]
+    told += [
+        Measure("users_with_plays", ALL, counted["n"]),
+        Measure("users_without_pool", ALL, counted["without"]),
+    ]
     tell("measure: what the lists are like")
     return told + of_lists(past, past.sampled(pools))
 
@@ -137,7 +190,11 @@ def measured(past: Past, pools: DataFrame, later: DataFrame, sources: Mapping[in
 def _headline(horizons: Sequence[int]) -> list[str]:
     """The metrics that are told by slice."""
     days, deepest = max(horizons), max(pool_metrics.CUTS)
-    return [f"new_{days}d_recall@{deepest}", f"again_{days}d_recall@{deepest}", f"new_{days}d_oracle_ndcg@{pool_metrics.ORACLE}"]
+    return [
+        f"new_{days}d_recall@{deepest}",
+        f"again_{days}d_recall@{deepest}",
+        f"new_{days}d_oracle_ndcg@{pool_metrics.ORACLE}",
+    ]
 
 
 def of_lists(past: Past, pools: DataFrame) -> list[Measure]:
@@ -145,7 +202,11 @@ def of_lists(past: Past, pools: DataFrame) -> list[Measure]:
     found = traits_of(past, pools)
     catalogue = past.read("recording_features").count()
     offered = [(row["pools"], row["recordings"]) for row in exposure.exposures(pools).collect()]
-    return [*found, Measure("coverage", ALL, exposure.coverage(offered, catalogue)), Measure("gini", ALL, exposure.gini(offered, catalogue))]
+    return [
+        *found,
+        Measure("coverage", ALL, exposure.coverage(offered, catalogue)),
+        Measure("gini", ALL, exposure.gini(offered, catalogue)),
+    ]
 
 
 def traits_of(past: Past, pools: DataFrame) -> list[Measure]:
@@ -158,10 +219,23 @@ def keep(store: Store, tracker: Tracker, found: Sequence[Measure], run_key: str,
     """Into `pool_metrics`, and to MLflow, which knows no @ and no =: gain/new_recall_at_500/market-SE."""
     n = len(found)
     columns: dict[str, Any] = {
-        "run_key": pa.array([run_key] * n), "metric": pa.array([one.metric for one in found]), "slice": pa.array([one.slice for one in found]),
-        **{name: pa.array([getattr(one, name) for one in found], pa.float64()) for name in ("value", "low", "high")},
-        "users": pa.array([one.users for one in found], pa.int64()), "as_of": pa.array([as_of] * n, pa.timestamp("us", "UTC")),
+        "run_key": pa.array([run_key] * n),
+        "metric": pa.array([one.metric for one in found]),
+        "slice": pa.array([one.slice for one in found]),
+        **{
+            name: pa.array([getattr(one, name) for one in found], pa.float64())
+            for name in ("value", "low", "high")
+        },
+        "users": pa.array([one.users for one in found], pa.int64()),
+        "as_of": pa.array([as_of] * n, pa.timestamp("us", "UTC")),
     }
-    store.upsert(t.POOL_METRICS, store.spark.createDataFrame(pa.table(columns)), {"stage": "measure", "run_key": run_key})
-    names = {f"{one.metric.replace('@', '_at_').replace(':', '/')}/{re.sub('[^A-Za-z0-9_.-]', '-', one.slice)}": one.value for one in found}
+    store.upsert(
+        t.POOL_METRICS,
+        store.spark.createDataFrame(pa.table(columns)),
+        {"stage": "measure", "run_key": run_key},
+    )
+    names = {
+        f"{one.metric.replace('@', '_at_').replace(':', '/')}/{re.sub('[^A-Za-z0-9_.-]', '-', one.slice)}": one.value
+        for one in found
+    }
     tracker.metrics({name: value for name, value in names.items() if value is not None})

@@ -37,7 +37,13 @@ class About:
     alpha0: float
 
 
-def write_npz(path: Path, factors: NDArray[np.float32], recording_idx: NDArray[np.int32], recording_id: NDArray[np.str_], about: About) -> Path:
+def write_npz(
+    path: Path,
+    factors: NDArray[np.float32],
+    recording_idx: NDArray[np.int32],
+    recording_id: NDArray[np.str_],
+    about: About,
+) -> Path:
     """One npz of plain arrays: factors [n, rank], recording_idx, recording_id (fixed width), about (JSON text).
 
     Raises:
@@ -45,19 +51,27 @@ def write_npz(path: Path, factors: NDArray[np.float32], recording_idx: NDArray[n
     """
     problems = []
     if factors.ndim != 2 or not len(factors) == len(recording_idx) == len(recording_id):
-        problems.append(f"shapes must be [n, rank], [n] and [n]; got {factors.shape}, {recording_idx.shape} and {recording_id.shape}")
+        problems.append(
+            f"shapes must be [n, rank], [n] and [n]; got {factors.shape}, {recording_idx.shape} and {recording_id.shape}"
+        )
     if not np.isfinite(factors).all():
         problems.append("factors must be finite; train again with a larger reg")
     if recording_id.dtype.kind != "U":
         problems.append(f"recording_id must be fixed-width text; got dtype {recording_id.dtype}")
     if problems:
         raise InputError("these factors make no model", problems)
-    arrays = {"factors": factors.astype(np.float32), "recording_idx": recording_idx.astype(np.int32), "recording_id": recording_id}
+    arrays = {
+        "factors": factors.astype(np.float32),
+        "recording_idx": recording_idx.astype(np.int32),
+        "recording_id": recording_id,
+    }
     np.savez(path, allow_pickle=False, **arrays, about=np.array(json.dumps(asdict(about), sort_keys=True)))
     return path
 
 
-def export_factors(recording_factors: DataFrame, recording_ids: DataFrame, path: Path, about: About, max_mb: int) -> Path | None:
+def export_factors(
+    recording_factors: DataFrame, recording_ids: DataFrame, path: Path, about: About, max_mb: int
+) -> Path | None:
     """Recording factors with their public ids as an npz, sorted by idx; None (and a log line) above `max_mb`.
 
     Grows with the catalogue, not with users, and is bounded by `max_mb` before anything is pulled to the driver.
@@ -70,8 +84,15 @@ def export_factors(recording_factors: DataFrame, recording_ids: DataFrame, path:
         LOG.warning(message, size["n"], size["rank"], max_mb)
         return None
     ids = recording_ids.select(F.col("recording_idx").alias("idx"), "recording_id")
-    table = recording_factors.join(ids, on="idx", how="inner").select("idx", "recording_id", "factors").sort("idx").toArrow()
-    factors = table["factors"].combine_chunks().flatten().to_numpy(zero_copy_only=False).reshape(table.num_rows, -1)
+    table = (
+        recording_factors.join(ids, on="idx", how="inner")
+        .select("idx", "recording_id", "factors")
+        .sort("idx")
+        .toArrow()
+    )
+    factors = (
+        table["factors"].combine_chunks().flatten().to_numpy(zero_copy_only=False).reshape(table.num_rows, -1)
+    )
     names = np.array(table["recording_id"].to_pylist(), dtype=np.str_)
     return write_npz(path, factors, table["idx"].to_numpy(), names, about)
 
@@ -112,10 +133,18 @@ def save(folder: Path, npz: Path, *, run_id: str | None = None, model_id: str | 
         warnings.simplefilter("ignore", UserWarning)  # it asks for type hints; the signature says it all
         logging.getLogger("mlflow.pyfunc").setLevel(logging.WARNING)  # it tells of every example it looks at
         code = Path(scratch, "pyfunc_model.py")  # a real file, for the package may be inside a zip
-        code.write_text((resources.files("trackpools.shell") / "pyfunc_model.py").read_text(encoding="utf-8"), encoding="utf-8")
+        code.write_text(
+            (resources.files("trackpools.shell") / "pyfunc_model.py").read_text(encoding="utf-8"),
+            encoding="utf-8",
+        )
         mlflow.pyfunc.save_model(
-            path=str(folder), python_model=str(code), artifacts={"factors": str(npz)}, signature=_signature(),
-            pip_requirements=requirements(), mlflow_model=Model(run_id=run_id, model_id=model_id), input_example=_example(npz),
+            path=str(folder),
+            python_model=str(code),
+            artifacts={"factors": str(npz)},
+            signature=_signature(),
+            pip_requirements=requirements(),
+            mlflow_model=Model(run_id=run_id, model_id=model_id),
+            input_example=_example(npz),
         )
     return folder
 
@@ -136,7 +165,13 @@ def _upload(client: Any, run_id: str, npz: Path, about: About) -> Any:
 
     experiment = client.get_run(run_id).info.experiment_id
     params = {key: str(value) for key, value in asdict(about).items()}
-    logged = client.create_logged_model(experiment, name="recording_factors", source_run_id=run_id, params=params, tags={VERSION_TAG: about.model_version})
+    logged = client.create_logged_model(
+        experiment,
+        name="recording_factors",
+        source_run_id=run_id,
+        params=params,
+        tags={VERSION_TAG: about.model_version},
+    )
     with tempfile.TemporaryDirectory() as scratch:
         folder = save(Path(scratch, "model"), npz, run_id=run_id, model_id=logged.model_id)
         client.log_model_artifacts(logged.model_id, str(folder))
@@ -145,7 +180,9 @@ def _upload(client: Any, run_id: str, npz: Path, about: About) -> Any:
     return logged
 
 
-def register(config: MlflowConfig, root: str | None, run_id: str | None, npz: Path, about: About) -> str | None:
+def register(
+    config: MlflowConfig, root: str | None, run_id: str | None, npz: Path, about: About
+) -> str | None:
     """A registered version of this training; the one that exists where it was registered before.
 
     Returns None, and the run goes on, where there is no run or the server is out of reach: register again after the replay.
@@ -164,7 +201,12 @@ def register(config: MlflowConfig, root: str | None, run_id: str | None, npz: Pa
         # a sqlite registry would look a models:/ source up on the process's global server, which need not be ours
         source = logged.artifact_location if sqlite_file(server.uri) else f"models:/{logged.model_id}"
         version = client.create_model_version(
-            config.model_name, source, run_id=run_id, tags=tags, model_id=logged.model_id, await_creation_for=UPLOAD_WAIT_S
+            config.model_name,
+            source,
+            run_id=run_id,
+            tags=tags,
+            model_id=logged.model_id,
+            await_creation_for=UPLOAD_WAIT_S,
         )
         return str(version.version)
 
@@ -173,7 +215,9 @@ def register(config: MlflowConfig, root: str | None, run_id: str | None, npz: Pa
 
 def _ensure(client: Any, name: str) -> None:
     try:
-        client.create_registered_model(name, description="trackpools: fold a listener in by their recordings, get the best unheard ones")
+        client.create_registered_model(
+            name, description="trackpools: fold a listener in by their recordings, get the best unheard ones"
+        )
     except Exception as error:
         if not refused(error):
             raise
@@ -181,10 +225,17 @@ def _ensure(client: Any, name: str) -> None:
 
 def set_alias(config: MlflowConfig, root: str | None, version: str, alias: str = CHAMPION) -> bool:
     """Point an alias at a registered version; False where the server is out of reach."""
-    return Server(config, root).attempt(lambda client: (client.set_registered_model_alias(config.model_name, alias, version),)) is not None
+    return (
+        Server(config, root).attempt(
+            lambda client: (client.set_registered_model_alias(config.model_name, alias, version),)
+        )
+        is not None
+    )
 
 
-def repair_alias(config: MlflowConfig, root: str | None, release_model_version: str, alias: str = CHAMPION) -> str | None:
+def repair_alias(
+    config: MlflowConfig, root: str | None, release_model_version: str, alias: str = CHAMPION
+) -> str | None:
     """Make the alias say what the release row says; returns the version it points at now.
 
     None where the release's model was never registered (then register it) or the server is out of reach. An alias that

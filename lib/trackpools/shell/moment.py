@@ -35,7 +35,9 @@ def parse_time(text: str, option: str) -> datetime:
     try:
         time = datetime.fromisoformat(text)
     except ValueError as error:
-        raise ConfigError(f"{option} takes an ISO 8601 time such as 2026-01-31T00:00:00Z; got {text!r:.80}") from error
+        raise ConfigError(
+            f"{option} takes an ISO 8601 time such as 2026-01-31T00:00:00Z; got {text!r:.80}"
+        ) from error
     time = time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
     if not 1970 <= time.year <= 2200:
         raise ConfigError(f"{option} must lie between 1970 and 2200; got {text!r:.80}")
@@ -50,7 +52,9 @@ def require_utc(spark: SparkSession) -> None:
     """
     zone = spark.conf.get("spark.sql.session.timeZone") or ""
     if not UTC_NAMES.fullmatch(zone):
-        raise ConfigError(f"the session's time zone is {zone}; set spark.sql.session.timeZone=UTC where the session is built")
+        raise ConfigError(
+            f"the session's time zone is {zone}; set spark.sql.session.timeZone=UTC where the session is built"
+        )
 
 
 def resolve(store: Store, plays_version: int, as_of: str | None, known_as_of: str | None) -> Moment:
@@ -69,7 +73,10 @@ def resolve(store: Store, plays_version: int, as_of: str | None, known_as_of: st
         at = datetime.fromtimestamp(store.commit(PLAYS.name).at, UTC)
         return Moment(at, at)
     played = _after(last["played"])
-    return Moment(played, parse_time(known_as_of, "--known-as-of") if known_as_of else max(played, _after(last["received"])))
+    return Moment(
+        played,
+        parse_time(known_as_of, "--known-as-of") if known_as_of else max(played, _after(last["received"])),
+    )
 
 
 def _after(micros: int) -> datetime:
@@ -90,10 +97,15 @@ def days_to_redo(store: Store, moment: Moment, lookback_days: int, same: Mapping
     before = Moment(datetime.fromisoformat(last["as_of"]), datetime.fromisoformat(last["known_as_of"]))
     since = (min(before.as_of, moment.as_of) - timedelta(days=lookback_days)).date()
     now_version = store.version(PLAYS.name)
-    old, new = (_older(store, version, at, since) for version, at in ((last["plays_version"], before), (now_version, moment)))
+    old, new = (
+        _older(store, version, at, since)
+        for version, at in ((last["plays_version"], before), (now_version, moment))
+    )
     return since if old == new else None
 
 
 def _older(store: Store, version: int | None, moment: Moment, since: date) -> int:
     plays = store.read(PLAYS.name, version).where(known_by(moment.as_of, moment.known_as_of))
-    return plays.where(F.col("played_at") < F.lit(datetime(since.year, since.month, since.day, tzinfo=UTC))).count()
+    return plays.where(
+        F.col("played_at") < F.lit(datetime(since.year, since.month, since.day, tzinfo=UTC))
+    ).count()

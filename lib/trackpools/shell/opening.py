@@ -13,7 +13,15 @@ from trackpools.shell.tracking import Tracker, replay_pending
 
 
 @contextlib.contextmanager
-def opened(config: Config, options: Options, name: str, steps: int, *, as_of: str | None = None, known_as_of: str | None = None) -> Iterator[Flow]:
+def opened(
+    config: Config,
+    options: Options,
+    name: str,
+    steps: int,
+    *,
+    as_of: str | None = None,
+    known_as_of: str | None = None,
+) -> Iterator[Flow]:
     """A tracked flow of so many steps on a locked root."""
     require_place(config.store)
     with telling(options, steps) as tell, writer_lock(config.store.root):

@@ -40,7 +40,11 @@ def start_from(store: Store, release: Release) -> bool:
         store.create(table)
         last = store.commit(table.name)
         if release.holds(table.name) and last.version != release.version(table.name):
-            waited |= table is POOLS and last.metadata.get("stage") != STAGE and last.metadata.get("channel") == PROD
+            waited |= (
+                table is POOLS
+                and last.metadata.get("stage") != STAGE
+                and last.metadata.get("channel") == PROD
+            )
             store.restore(table.name, release.version(table.name))
         elif not release.holds(table.name) and last.version > 0:
             store.overwrite(table, store.read(table.name).limit(0), dict(last.metadata))
@@ -49,5 +53,11 @@ def start_from(store: Store, release: Release) -> bool:
 
 def next_number(store: Store, release: Release) -> int:
     """Of the refresh that follows a release: 1 after a full run."""
-    names = [table.name for table in (*(TABLES[name] for name in OVERLAYS), *OVERLAYS.values()) if release.holds(table.name)]
-    return 1 + max(int(store.commit_at(name, release.version(name)).metadata.get("refresh", 0)) for name in names)
+    names = [
+        table.name
+        for table in (*(TABLES[name] for name in OVERLAYS), *OVERLAYS.values())
+        if release.holds(table.name)
+    ]
+    return 1 + max(
+        int(store.commit_at(name, release.version(name)).metadata.get("refresh", 0)) for name in names
+    )

@@ -49,7 +49,9 @@ class Sources:
         """
         package = Path(trackpools.__file__).resolve().parent
         if not package.is_dir():
-            raise ConfigError(f"trackpools runs from {package.parent}, which is such a package already; run this from a checkout or an installed wheel")
+            raise ConfigError(
+                f"trackpools runs from {package.parent}, which is such a package already; run this from a checkout or an installed wheel"
+            )
         if (package / "_conf").is_dir():
             return cls(package, package / "_conf", package / "_jobs", None)
         project = package.parents[1]
@@ -57,19 +59,31 @@ class Sources:
 
     def files(self) -> Iterator[tuple[str, Path]]:
         """`(name, file)` of what the wheel holds too, by name: code, docs, configuration, jobs."""
-        for under, top in (("trackpools", self.package), ("trackpools/_conf", self.conf), ("trackpools/_jobs", self.jobs)):
+        for under, top in (
+            ("trackpools", self.package),
+            ("trackpools/_conf", self.conf),
+            ("trackpools/_jobs", self.jobs),
+        ):
             for path in sorted(top.rglob("*")):
                 inside = path.relative_to(top)
-                if path.is_file() and "__pycache__" not in inside.parts and not (top == self.package and inside.parts[0] in {"_conf", "_jobs"}):
+                if (
+                    path.is_file()
+                    and "__pycache__" not in inside.parts
+                    and not (top == self.package and inside.parts[0] in {"_conf", "_jobs"})
+                ):
                     yield f"{under}/{inside.as_posix()}", path
 
     def cannot(self, *, archive: bool) -> dict[str, str]:
         """What cannot be built here → why, in a sentence."""
         said = {}
         if self.project is None:
-            said["wheel"] = "no wheel: trackpools is installed here without its sources; what is installed makes the zip, and the wheel is what you installed"
+            said["wheel"] = (
+                "no wheel: trackpools is installed here without its sources; what is installed makes the zip, and the wheel is what you installed"
+            )
         elif find_spec("hatchling") is None:
-            said["wheel"] = "no wheel: hatchling, which builds it, is not installed; type: pip install hatchling"
+            said["wheel"] = (
+                "no wheel: hatchling, which builds it, is not installed; type: pip install hatchling"
+            )
         why = environment.cannot() if archive else None
         return said | ({"environment": why} if why else {})
 
@@ -100,9 +114,15 @@ def package(options: Options, out: Path, *, archive: bool) -> Answer:
         warnings = []
         if archive:
             what = environment.contents()
-            tell(f"environment: {len(what.packages)} packages, {what.bytes // 10**6:,} MB; takes some {what.bytes / 35e6:.0f} s")
+            tell(
+                f"environment: {len(what.packages)} packages, {what.bytes // 10**6:,} MB; takes some {what.bytes / 35e6:.0f} s"
+            )
             written.append(_archive(what, out / ARCHIVE))
-            warnings += [f"not installed here, so not in the environment: {', '.join(what.absent)}"] if what.absent else []
+            warnings += (
+                [f"not installed here, so not in the environment: {', '.join(what.absent)}"]
+                if what.absent
+                else []
+            )
     return _answer(out, written, warnings, list(cannot.values()), archive=archive)
 
 
@@ -110,9 +130,13 @@ def _make(out: Path) -> None:
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ConfigError(f"--out must be a folder; {str(out)!a:.200} cannot be one ({error.strerror}); name another") from error
+        raise ConfigError(
+            f"--out must be a folder; {str(out)!a:.200} cannot be one ({error.strerror}); name another"
+        ) from error
     if not os.access(out, os.W_OK):
-        raise ConfigError(f"--out must be a folder that you may write into; {str(out)!a:.200} is not; name another")
+        raise ConfigError(
+            f"--out must be a folder that you may write into; {str(out)!a:.200} is not; name another"
+        )
 
 
 def _wheel(project: Path, out: Path) -> Written:
@@ -121,8 +145,16 @@ def _wheel(project: Path, out: Path) -> Written:
     done = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)  # noqa: S603 - our own interpreter and fixed words
     made = [path for path in out.glob("trackpools-*.whl") if before.get(path) != path.stat().st_mtime_ns]
     if done.returncode or len(made) != 1:
-        raise TrackpoolsError("hatchling could not build the wheel", [line for line in done.stderr.splitlines() if line.strip()][-5:])
-    return Written("wheel", str(made[0]), made[0].stat().st_size, "pip install, on Databricks or on the machine that submits")
+        raise TrackpoolsError(
+            "hatchling could not build the wheel",
+            [line for line in done.stderr.splitlines() if line.strip()][-5:],
+        )
+    return Written(
+        "wheel",
+        str(made[0]),
+        made[0].stat().st_size,
+        "pip install, on Databricks or on the machine that submits",
+    )
 
 
 def _zip(sources: Sources, target: Path) -> Written:
@@ -131,10 +163,19 @@ def _zip(sources: Sources, target: Path) -> Written:
     with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as made:
         for name, path in sorted(sources.files()):
             entry = zipfile.ZipInfo(name, EPOCH)
-            entry.compress_type, entry.create_system, entry.external_attr = zipfile.ZIP_DEFLATED, 3, 0o100644 << 16
+            entry.compress_type, entry.create_system, entry.external_attr = (
+                zipfile.ZIP_DEFLATED,
+                3,
+                0o100644 << 16,
+            )
             made.writestr(entry, path.read_bytes())
     part.replace(target)
-    return Written("zip", str(target), target.stat().st_size, "--py-files: trackpools itself, with its configuration and docs")
+    return Written(
+        "zip",
+        str(target),
+        target.stat().st_size,
+        "--py-files: trackpools itself, with its configuration and docs",
+    )
 
 
 def _beside(sources: Sources, out: Path) -> Iterator[Written]:
@@ -153,14 +194,30 @@ def _archive(what: environment.Contents, target: Path) -> Written:
     part = target.with_suffix(".part")
     environment.pack(what, part)
     part.replace(target)
-    return Written("environment", str(target), target.stat().st_size, "--archives: Python and the packages, for executors (and the driver, in cluster mode)")
+    return Written(
+        "environment",
+        str(target),
+        target.stat().st_size,
+        "--archives: Python and the packages, for executors (and the driver, in cluster mode)",
+    )
 
 
-def _answer(out: Path, written: list[Written], warnings: list[str], cannot: list[str], *, archive: bool) -> Answer:
+def _answer(
+    out: Path, written: list[Written], warnings: list[str], cannot: list[str], *, archive: bool
+) -> Answer:
     python = "PYSPARK_PYTHON=./environment/bin/python PYSPARK_DRIVER_PYTHON=python " if archive else ""
     given = f" --archives {ARCHIVE}#environment" if archive else ""
-    after = (f"cd {shlex.quote(str(out))} && {python}spark-submit --master spark://HOST:7077 --properties-file conf/spark/standalone.conf --jars {JARS} "
-             f"--py-files {ZIP}{given} jobs/run_all.py --config cluster --root s3a://BUCKET/trackpools")
+    after = (
+        f"cd {shlex.quote(str(out))} && {python}spark-submit --master spark://HOST:7077 --properties-file conf/spark/standalone.conf --jars {JARS} "
+        f"--py-files {ZIP}{given} jobs/run_all.py --config cluster --root s3a://BUCKET/trackpools"
+    )
     lines = [f"{one.kind:<12} {one.path} ({one.bytes:,} bytes): {one.use}" for one in written]
-    lines += [f"next: {after}", "a log comes first, by jobs/import_log.py; YARN, Dataproc, EMR, Kubernetes: trackpools/docs/platforms.md in the zip"]
-    return Answer(lines=lines, warnings=warnings, more={"files": [asdict(one) for one in written], "not_built": cannot, "next": after})
+    lines += [
+        f"next: {after}",
+        "a log comes first, by jobs/import_log.py; YARN, Dataproc, EMR, Kubernetes: trackpools/docs/platforms.md in the zip",
+    ]
+    return Answer(
+        lines=lines,
+        warnings=warnings,
+        more={"files": [asdict(one) for one in written], "not_built": cannot, "next": after},
+    )

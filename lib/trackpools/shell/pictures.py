@@ -23,17 +23,25 @@ class Sheet:
     def box(self, at: tuple[int, int, int, int], lines: Sequence[str], fill: str = PALE) -> None:
         """A box at (x, y, width, height) with centred lines, the first one bold."""
         x, y, width, height = at
-        self._parts.append(f'<rect x="{x}" y="{y}" width="{width}" height="{height}" rx="5" fill="{fill}" stroke="{LINE}"/>')
+        self._parts.append(
+            f'<rect x="{x}" y="{y}" width="{width}" height="{height}" rx="5" fill="{fill}" stroke="{LINE}"/>'
+        )
         top = y + height // 2 - 8 * (len(lines) - 1) + 5
         for i, line in enumerate(lines):
             self.text(x + width // 2, top + 16 * i, line, anchor="middle", bold=i == 0)
 
-    def text(self, x: int, y: int, line: str, *, anchor: str = "start", bold: bool = False, colour: str = INK) -> None:
+    def text(
+        self, x: int, y: int, line: str, *, anchor: str = "start", bold: bool = False, colour: str = INK
+    ) -> None:
         weight = ' font-weight="bold"' if bold else ""
-        self._parts.append(f'<text x="{x}" y="{y}" text-anchor="{anchor}" fill="{colour}"{weight}>{escape(line)}</text>')
+        self._parts.append(
+            f'<text x="{x}" y="{y}" text-anchor="{anchor}" fill="{colour}"{weight}>{escape(line)}</text>'
+        )
 
     def arrow(self, x1: int, y1: int, x2: int, y2: int) -> None:
-        self._parts.append(f'<line x1="{x1}" y1="{y1}" x2="{x2}" y2="{y2}" stroke="{LINE}" stroke-width="1.5" marker-end="url(#head)"/>')
+        self._parts.append(
+            f'<line x1="{x1}" y1="{y1}" x2="{x2}" y2="{y2}" stroke="{LINE}" stroke-width="1.5" marker-end="url(#head)"/>'
+        )
 
     def svg(self) -> str:
         return "\n".join([*self._parts, "</svg>", ""])
@@ -50,10 +58,18 @@ def _wrapped(names: Sequence[str], width: int) -> list[str]:
 
 def flow() -> str:
     """Every stage with what it reads and what it writes."""
-    rows: list[tuple[str, str, list[str], list[str]]] = [("import", "a log, refused rows aside", [], ["plays", "plays_rejected", "tracks", "users", "signals"])]
-    rows += [(s.name, s.does, [t.name for t in s.reads if t not in s.writes], [t.name for t in s.writes]) for s in STAGES]
+    rows: list[tuple[str, str, list[str], list[str]]] = [
+        ("import", "a log, refused rows aside", [], ["plays", "plays_rejected", "tracks", "users", "signals"])
+    ]
+    rows += [
+        (s.name, s.does, [t.name for t in s.reads if t not in s.writes], [t.name for t in s.writes])
+        for s in STAGES
+    ]
     rows += [("publish", "check, then one commit", ["pools and all that they were made of"], ["releases"])]
-    told = [(name, does, _wrapped(reads, 52) if reads else ["your log"], _wrapped(writes, 36)) for name, does, reads, writes in rows]
+    told = [
+        (name, does, _wrapped(reads, 52) if reads else ["your log"], _wrapped(writes, 36))
+        for name, does, reads, writes in rows
+    ]
     heights = [18 * max(len(reads), len(writes), 2) + 22 for _, _, reads, writes in told]
     sheet = Sheet(1040, sum(heights) + 40, "The stages of trackpools, what each reads and what it writes")
     for x, head, anchor in ((360, "reads", "end"), (522, "stage", "middle"), (686, "writes", "start")):
@@ -74,11 +90,21 @@ def flow() -> str:
 def grain() -> str:
     """Tracks of one recording, and which of them is played where."""
     sheet = Sheet(860, 250, "A recording is the grain of taste; a track is one playable instance of it")
-    for i, (track, what) in enumerate((("t1", "single, 1988"), ("t2", "album, 1988"), ("t3", "remaster, 2011"))):
+    for i, (track, what) in enumerate(
+        (("t1", "single, 1988"), ("t2", "album, 1988"), ("t3", "remaster, 2011"))
+    ):
         sheet.box((20, 25 + 75 * i, 170, 50), [f"track {track}", what])
         sheet.arrow(190, 50 + 75 * i, 318, 125)
-    sheet.box((320, 90, 220, 70), ["recording r1", "one vector, one place in a pool,", "one history of plays"], SOFT)
-    for i, (market, which) in enumerate((("SE", "t3: rights until 2030"), ("US", "t1: t3 has none here"), ("clean", "a track that is not explicit"))):
+    sheet.box(
+        (320, 90, 220, 70), ["recording r1", "one vector, one place in a pool,", "one history of plays"], SOFT
+    )
+    for i, (market, which) in enumerate(
+        (
+            ("SE", "t3: rights until 2030"),
+            ("US", "t1: t3 has none here"),
+            ("clean", "a track that is not explicit"),
+        )
+    ):
         sheet.arrow(540, 125, 658, 50 + 75 * i)
         sheet.box((660, 25 + 75 * i, 180, 50), [market, which])
     sheet.text(105, 242, "played under any of these", anchor="middle", colour=LINE)
@@ -89,10 +115,16 @@ def grain() -> str:
 
 def pool() -> str:
     """From what sources emit to a pool of exactly K, as bars of one length."""
-    sheet = Sheet(900, 250, "What sources emit is either in the pool or counted under the rule that removed it")
+    sheet = Sheet(
+        900, 250, "What sources emit is either in the pool or counted under the rule that removed it"
+    )
     sheet.text(20, 28, "1,262 emitted: distinct recordings that any source proposed")
     sheet.box((20, 40, 860, 40), [""], PALE)
-    for x, width, lines, fill in ((20, 45, ["64"], WARM), (65, 475, ["698 below the cut"], PALE), (540, 340, ["500 in the pool = K"], SOFT)):
+    for x, width, lines, fill in (
+        (20, 45, ["64"], WARM),
+        (65, 475, ["698 below the cut"], PALE),
+        (540, 340, ["500 in the pool = K"], SOFT),
+    ):
         sheet.box((x, 110, width, 40), lines, fill)
     sheet.text(20, 170, "64 by rules: rights, taken down, few listeners …", colour=INK)
     sheet.text(710, 170, "exactly K, or a shortfall names the rule", anchor="middle", colour=INK)

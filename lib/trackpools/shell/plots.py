@@ -11,15 +11,45 @@ from matplotlib.ticker import MaxNLocator
 
 INK, GRID, ACCENT, SOFT = "#2b2b33", "#c9c9d1", "#2f6fde", "#9dbdf2"
 # Okabe and Ito: told apart by colour-blind readers too; two more, for there are ten sources
-COLOURS = ("#2f6fde", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9", "#f0e442", "#8c8c98", "#5b3a8e", "#7a4a2b")
+COLOURS = (
+    "#2f6fde",
+    "#e69f00",
+    "#009e73",
+    "#cc79a7",
+    "#d55e00",
+    "#56b4e9",
+    "#f0e442",
+    "#8c8c98",
+    "#5b3a8e",
+    "#7a4a2b",
+)
 STYLE = {
     "text.parse_math": False,  # labels are untrusted text: a $ is a dollar
-    "font.family": "sans-serif", "font.size": 10, "svg.fonttype": "none", "svg.hashsalt": "trackpools",
-    "text.color": INK, "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK, "axes.edgecolor": GRID, "axes.linewidth": 0.8,
-    "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "axes.axisbelow": True,
-    "grid.color": GRID, "grid.linewidth": 0.5, "grid.alpha": 0.7,
-    "figure.facecolor": "none", "axes.facecolor": "none", "savefig.facecolor": "none", "legend.frameon": False, "xtick.major.size": 0, "ytick.major.size": 0,
-    "xtick.major.pad": 6, "ytick.major.pad": 6,  # else the two zeros of a corner are drawn on each other
+    "font.family": "sans-serif",
+    "font.size": 10,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "trackpools",
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "axes.edgecolor": GRID,
+    "axes.linewidth": 0.8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": GRID,
+    "grid.linewidth": 0.5,
+    "grid.alpha": 0.7,
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
+    "savefig.facecolor": "none",
+    "legend.frameon": False,
+    "xtick.major.size": 0,
+    "ytick.major.size": 0,
+    "xtick.major.pad": 6,
+    "ytick.major.pad": 6,  # else the two zeros of a corner are drawn on each other
 }
 SIZE = (6.4, 3.2)
 
@@ -46,7 +76,9 @@ def _thousands(axis: Any) -> None:
     axis.set_major_formatter(lambda value, _: f"{value:,.10g}")
 
 
-def _bars(axes: Axes, values: Mapping[str, float], colour: str | list[str] = ACCENT, form: str = "{:,.0f}") -> None:
+def _bars(
+    axes: Axes, values: Mapping[str, float], colour: str | list[str] = ACCENT, form: str = "{:,.0f}"
+) -> None:
     """Horizontal bars, first on top, each with its number."""
     names = [plain(name) for name in values]
     drawn = axes.barh(range(len(names)), list(values.values()), color=colour, height=0.7)
@@ -65,7 +97,12 @@ def long_tail(curve: Sequence[tuple[float, float]]) -> Figure:
         axes.plot(x, y, color=ACCENT, linewidth=2)
         axes.fill_between(x, y, color=ACCENT, alpha=0.12)
         axes.plot([0, 1], [0, 1], color=INK, linewidth=1, linestyle=":")
-        axes.set(xlabel="share of recordings, most played first", ylabel="share of plays", xlim=(0, 1), ylim=(0, 1.02))
+        axes.set(
+            xlabel="share of recordings, most played first",
+            ylabel="share of plays",
+            xlim=(0, 1),
+            ylim=(0, 1.02),
+        )
         _percent(axes.xaxis)
         _percent(axes.yaxis)
 
@@ -81,20 +118,39 @@ def lorenz(curve: Sequence[tuple[float, float]], gini: float) -> Figure:
         axes.plot(x, y, color=ACCENT, linewidth=2)
         axes.fill_between(x, x, y, color=ACCENT, alpha=0.12)
         axes.text(0.04, 0.9, f"Gini {gini:.2f}", color=INK, fontsize=12, fontweight="bold")
-        axes.set(xlabel="share of recordings, least exposed first", ylabel="share of places in pools", xlim=(0, 1), ylim=(0, 1.02))
+        axes.set(
+            xlabel="share of recordings, least exposed first",
+            ylabel="share of places in pools",
+            xlim=(0, 1),
+            ylim=(0, 1.02),
+        )
         _percent(axes.xaxis)
         _percent(axes.yaxis)
 
     return styled(draw)
 
 
-def drift(index: Mapping[str, float], chance: Mapping[str, float], watch: float, drifted: float, xlabel: str) -> Figure:
+def drift(
+    index: Mapping[str, float], chance: Mapping[str, float], watch: float, drifted: float, xlabel: str
+) -> Figure:
     """Bars of a stability index with lines at its two thresholds; a tick on a bar's row is what chance alone reaches."""
 
     def draw(axes: Axes) -> None:
-        colours = [COLOURS[4] if value > drifted else COLOURS[1] if value > watch else ACCENT for value in index.values()]
+        colours = [
+            COLOURS[4] if value > drifted else COLOURS[1] if value > watch else ACCENT
+            for value in index.values()
+        ]
         _bars(axes, index, colours, "{:.2f}")
-        axes.scatter([chance[name] for name in index], range(len(index)), marker="|", s=500, color=INK, linewidth=1.5, label="by chance", zorder=3)
+        axes.scatter(
+            [chance[name] for name in index],
+            range(len(index)),
+            marker="|",
+            s=500,
+            color=INK,
+            linewidth=1.5,
+            label="by chance",
+            zorder=3,
+        )
         for at, line, name in ((watch, ":", "watch"), (drifted, "--", "drifted")):
             axes.axvline(at, color=INK, linewidth=1, linestyle=line, label=f"{name} ({at:g})")
         axes.set(xlabel=xlabel, xlim=(0, 1.15 * max(*index.values(), *chance.values(), drifted)))
@@ -109,7 +165,13 @@ def pool_fill(sizes: Sequence[tuple[int, int]], k: int) -> Figure:
     def draw(axes: Axes) -> None:
         width = max(k / 20, 1)
         colours = [ACCENT if size >= k else COLOURS[1] for size, _ in sizes]
-        axes.bar([size for size, _ in sizes], [users for _, users in sizes], width=0.9 * width, align="edge", color=colours)
+        axes.bar(
+            [size for size, _ in sizes],
+            [users for _, users in sizes],
+            width=0.9 * width,
+            align="edge",
+            color=colours,
+        )
         axes.set(xlabel=f"candidates in the pool (full at {k})", ylabel="users", xlim=(0, k + width))
         _thousands(axes.yaxis)
         axes.grid(visible=False, axis="x")
@@ -137,7 +199,14 @@ def source_mix(mix: Mapping[str, Mapping[str, float]]) -> Figure:
         left = [0.0] * len(mix)
         for number, name in enumerate(names):
             share = [shares.get(name, 0.0) for shares in mix.values()]
-            axes.barh(range(len(mix)), share, left=left, height=0.7, color=COLOURS[number % len(COLOURS)], label=plain(name))
+            axes.barh(
+                range(len(mix)),
+                share,
+                left=left,
+                height=0.7,
+                color=COLOURS[number % len(COLOURS)],
+                label=plain(name),
+            )
             left = [before + more for before, more in zip(left, share, strict=True)]
         axes.set_yticks(range(len(mix)), [f"rank {band}" for band in mix])
         axes.invert_yaxis()
@@ -161,23 +230,49 @@ def shares(values: Mapping[str, float], xlabel: str) -> Figure:
 
 
 def _cell(percent: float) -> str:
-    return f"{percent:.0f}" if percent >= 10 or not percent else f"{percent:.1g}" if percent < 1 else f"{percent:.1f}"
+    return (
+        f"{percent:.0f}"
+        if percent >= 10 or not percent
+        else f"{percent:.1g}"
+        if percent < 1
+        else f"{percent:.1f}"
+    )
 
 
-def heat(values: Mapping[str, Mapping[str, float]], xlabel: str, most: float = 1.0, ylabel: str = "") -> Figure:
+def heat(
+    values: Mapping[str, Mapping[str, float]], xlabel: str, most: float = 1.0, ylabel: str = ""
+) -> Figure:
     """Shares by row and column, each written in its cell; all rows have the same columns; `most` has the strongest colour."""
     columns = list(next(iter(values.values())))
 
     def draw(axes: Axes) -> None:
         cells = [[row[name] for name in columns] for row in values.values()]
         # a mesh and not an image: the page holds no binary
-        axes.pcolormesh(cells, cmap=LinearSegmentedColormap.from_list("", ["#2f6fde10", "#2f6fdeff"]), vmin=0, vmax=most)
+        axes.pcolormesh(
+            cells, cmap=LinearSegmentedColormap.from_list("", ["#2f6fde10", "#2f6fdeff"]), vmin=0, vmax=most
+        )
         axes.invert_yaxis()
         for i, row in enumerate(cells):
             for j, value in enumerate(row):
-                axes.text(j + 0.5, i + 0.5, _cell(100 * value), ha="center", va="center", fontsize=7, color="white" if value > 0.6 * most else INK)
-        axes.set_xticks([j + 0.5 for j in range(len(columns))], [plain(name, 16) for name in columns], rotation=45, ha="right", fontsize=8)
-        axes.set_yticks([i + 0.5 for i in range(len(values))], [plain(name, 16) for name in values], fontsize=8)
+                axes.text(
+                    j + 0.5,
+                    i + 0.5,
+                    _cell(100 * value),
+                    ha="center",
+                    va="center",
+                    fontsize=7,
+                    color="white" if value > 0.6 * most else INK,
+                )
+        axes.set_xticks(
+            [j + 0.5 for j in range(len(columns))],
+            [plain(name, 16) for name in columns],
+            rotation=45,
+            ha="right",
+            fontsize=8,
+        )
+        axes.set_yticks(
+            [i + 0.5 for i in range(len(values))], [plain(name, 16) for name in values], fontsize=8
+        )
         axes.set(xlabel=f"{xlabel}, %", ylabel=ylabel)
         axes.grid(visible=False)
 
@@ -190,7 +285,13 @@ def against(groups: Sequence[tuple[float, float, int]]) -> Figure:
     def draw(axes: Axes) -> None:
         most = max(users for *_, users in groups)
         axes.plot([0, 1], [0, 1], color=INK, linewidth=1, linestyle=":")
-        axes.scatter([own for own, *_ in groups], [pool for _, pool, _ in groups], s=[8 + 240 * users / most for *_, users in groups], color=ACCENT, alpha=0.6)
+        axes.scatter(
+            [own for own, *_ in groups],
+            [pool for _, pool, _ in groups],
+            s=[8 + 240 * users / most for *_, users in groups],
+            color=ACCENT,
+            alpha=0.6,
+        )
         axes.set(xlabel="mean popularity of what is heard", ylabel="of the pool", xlim=(0, 1), ylim=(0, 1))
         _percent(axes.xaxis)
         _percent(axes.yaxis)
@@ -198,13 +299,32 @@ def against(groups: Sequence[tuple[float, float, int]]) -> Figure:
     return styled(draw)
 
 
-def scores(quantiles: Sequence[tuple[int, float, float, float]], xlabel: str = "rank in the pool", ylabel: str = "score") -> Figure:
+def scores(
+    quantiles: Sequence[tuple[int, float, float, float]],
+    xlabel: str = "rank in the pool",
+    ylabel: str = "score",
+) -> Figure:
     """The median and the middle 80 % of users by rank; `quantiles` holds (rank, 10 %, 50 %, 90 %)."""
 
     def draw(axes: Axes) -> None:
         ranks = [row[0] for row in quantiles]
-        axes.fill_between(ranks, [row[1] for row in quantiles], [row[3] for row in quantiles], color=SOFT, alpha=0.45, label="middle 80 % of users")
-        axes.plot(ranks, [row[2] for row in quantiles], color=ACCENT, linewidth=2, marker="o", markersize=3, label="median")
+        axes.fill_between(
+            ranks,
+            [row[1] for row in quantiles],
+            [row[3] for row in quantiles],
+            color=SOFT,
+            alpha=0.45,
+            label="middle 80 % of users",
+        )
+        axes.plot(
+            ranks,
+            [row[2] for row in quantiles],
+            color=ACCENT,
+            linewidth=2,
+            marker="o",
+            markersize=3,
+            label="median",
+        )
         axes.set(xlabel=xlabel, ylabel=ylabel, xscale="log")
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
         axes.legend()
@@ -219,7 +339,9 @@ def coverage(shares: Mapping[str, float], ylabel: str) -> Figure:
         names = [plain(name, 12) for name in shares]
         drawn = axes.bar(range(len(names)), list(shares.values()), color=ACCENT, width=0.7)
         axes.set_xticks(range(len(names)), names, rotation=45 if len(names) > 12 else 0)
-        axes.set(xlabel=ylabel, ylabel="share of the catalogue", ylim=(0, max([*shares.values(), 0.01]) * 1.18))
+        axes.set(
+            xlabel=ylabel, ylabel="share of the catalogue", ylim=(0, max([*shares.values(), 0.01]) * 1.18)
+        )
         axes.bar_label(drawn, [f"{value:.0%}" for value in shares.values()], padding=2, color=INK, fontsize=8)
         axes.grid(visible=False, axis="x")
         _percent(axes.yaxis)

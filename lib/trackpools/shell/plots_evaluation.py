@@ -17,8 +17,21 @@ def curves(found: Mapping[str, Sequence[tuple[int, Interval]]], ylabel: str) -> 
         for place, (name, points) in enumerate(found.items()):
             colour = COLOURS[place % len(COLOURS)]
             ks = [k for k, _ in points]
-            axes.plot(ks, [mean for _, (mean, *_) in points], label=plain(name), color=colour, marker="o", markersize=3)
-            axes.fill_between(ks, [low for _, (_, low, _) in points], [high for _, (*_, high) in points], color=colour, alpha=0.15)
+            axes.plot(
+                ks,
+                [mean for _, (mean, *_) in points],
+                label=plain(name),
+                color=colour,
+                marker="o",
+                markersize=3,
+            )
+            axes.fill_between(
+                ks,
+                [low for _, (_, low, _) in points],
+                [high for _, (*_, high) in points],
+                color=colour,
+                alpha=0.15,
+            )
         axes.set_xscale("log")
         ks = sorted({k for points in found.values() for k, _ in points})
         axes.set_xticks(ks, [str(k) for k in ks], minor=False)
@@ -35,7 +48,9 @@ def trade(found: Mapping[str, tuple[float, float]], xlabel: str, ylabel: str) ->
     def draw(axes: Axes) -> None:
         for place, (name, (x, y)) in enumerate(found.items()):
             axes.scatter([x], [y], color=COLOURS[place % len(COLOURS)], zorder=3)
-            axes.annotate(plain(name), (x, y), textcoords="offset points", xytext=(6, 4), fontsize=8, color=INK)
+            axes.annotate(
+                plain(name), (x, y), textcoords="offset points", xytext=(6, 4), fontsize=8, color=INK
+            )
         axes.set(xlabel=xlabel, ylabel=ylabel)
         axes.margins(0.2)
 

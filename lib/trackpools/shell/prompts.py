@@ -13,9 +13,18 @@ from trackpools.shell.mlflow_client import Server, experiment_id, sqlite_file
 
 NAME, ALIAS = "trackpools-fill", "packaged"
 MOST = 8_000  # characters
-MISSING = {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "NOT_FOUND"}  # the second is what sqlite says of an alias
+MISSING = {
+    "RESOURCE_DOES_NOT_EXIST",
+    "INVALID_PARAMETER_VALUE",
+    "NOT_FOUND",
+}  # the second is what sqlite says of an alias
 # what code fills; registered beside the text so that who rewrites that sees what it speaks of
-FRAME = "\n\n".join((CANDIDATES.format(candidates="{{candidates}}"), WANTED.format(understood="{{understood}}", words="{{words}}")))
+FRAME = "\n\n".join(
+    (
+        CANDIDATES.format(candidates="{{candidates}}"),
+        WANTED.format(understood="{{understood}}", words="{{words}}"),
+    )
+)
 _READ: dict[tuple[str, str | None, str], tuple[Instructions, str]] = {}
 
 
@@ -36,7 +45,9 @@ def instructions(config: Config) -> tuple[Instructions, str]:
 def _read(config: Config, uri: str) -> tuple[Instructions, str]:
     server = Server(config.mlflow, config.store.root)
     path = sqlite_file(server.uri)
-    found = [] if path is not None and not path.exists() else server.attempt(lambda client: _found(client, uri))
+    found = (
+        [] if path is not None and not path.exists() else server.attempt(lambda client: _found(client, uri))
+    )
     if found is None:
         why = server.down or "mlflow.enabled is false"
     elif not found:
@@ -52,7 +63,11 @@ def _found(client: Any, uri: str) -> list[Any]:
     """The version, or nothing. Asked without MLflow's `load_prompt`, which marks it as used by whatever experiment the process is in."""
     name, alias, version = _parts(uri)
     try:
-        found = client.get_prompt_version_by_alias(name, alias) if alias else client.get_prompt_version(name, version)
+        found = (
+            client.get_prompt_version_by_alias(name, alias)
+            if alias
+            else client.get_prompt_version(name, version)
+        )
     except Exception as error:
         if getattr(error, "error_code", None) in MISSING:
             return []
@@ -79,7 +94,10 @@ def text_of(template: Any, most: int) -> tuple[str, str]:
         if [one.get("role") for one in template] not in (["system"], ["system", "user"]):
             return "", "it must be one message of the system, before the user's if there is one"
         if len(template) == 2 and template[1].get("content") != FRAME:
-            return "", "its user message is not the one that this version of trackpools fills; `trackpools prompt register` shows that"
+            return (
+                "",
+                "its user message is not the one that this version of trackpools fills; `trackpools prompt register` shows that",
+            )
         text = template[0].get("content")
     if not isinstance(text, str) or not text.strip():
         return "", "it has no text"
@@ -104,12 +122,16 @@ def register(config: Config, alias: str | None) -> Answer:
     aliases = list(dict.fromkeys([ALIAS, alias or ALIAS]))
 
     def send(client: Any) -> tuple[int, bool]:
-        with fluent(server.uri, experiment_id(client, config.mlflow, server.uri), {}):  # the prompt is shown in our experiment
+        with fluent(
+            server.uri, experiment_id(client, config.mlflow, server.uri), {}
+        ):  # the prompt is shown in our experiment
             return _register(client, name, aliases)
 
     done = server.attempt(send)
     if done is None:
-        raise InputError(f"the prompt cannot be registered: {server.down or 'mlflow.enabled is false'}; look at mlflow.tracking_uri")
+        raise InputError(
+            f"the prompt cannot be registered: {server.down or 'mlflow.enabled is false'}; look at mlflow.tracking_uri"
+        )
     version, new = done
     line = f"prompts:/{name}/{version}, {'new' if new else 'as it was'}; {', '.join(f'@{one}' for one in aliases)}"
     return Answer(lines=[line], more={"prompt": name, "version": version, "new": new, "aliases": aliases})
@@ -137,4 +159,8 @@ def _versions(client: Any, name: str) -> list[Any]:
 def show(config: Config) -> Answer:
     """The text that models are told now, and its version."""
     chosen, why = instructions(config)
-    return Answer(lines=[chosen.version, "", chosen.text], warnings=[why] if why else [], more={"instructions": chosen.version, "text": chosen.text})
+    return Answer(
+        lines=[chosen.version, "", chosen.text],
+        warnings=[why] if why else [],
+        more={"instructions": chosen.version, "text": chosen.text},
+    )

@@ -45,12 +45,16 @@ class Files:
 
     def __post_init__(self) -> None:
         if (self.negatives is not None) != (self.form == "ncf"):
-            raise ConfigError(f"--negatives goes with --format ncf and only with it; the format is {self.form}")
+            raise ConfigError(
+                f"--negatives goes with --format ncf and only with it; the format is {self.form}"
+            )
         if (self.fold_in is not None) != (self.form == "vae"):
             raise ConfigError(f"--fold-in goes with --format vae and only with it; the format is {self.form}")
 
 
-def evaluate(config: Config, files: Files, engine: str, ks: Sequence[int], *, trials: int, tell: Tell) -> Answer:
+def evaluate(
+    config: Config, files: Files, engine: str, ks: Sequence[int], *, trials: int, tell: Tell
+) -> Answer:
     """Metrics of one engine on a split, with settings and what was odd.
 
     Args:
@@ -63,8 +67,12 @@ def evaluate(config: Config, files: Files, engine: str, ks: Sequence[int], *, tr
     """
     if engine not in (*BASELINES, *ENGINES):
         raise ConfigError(f"no engine is called {engine!r:.40}; known: {', '.join((*BASELINES, *ENGINES))}")
-    if engine in ENGINES and config.train.engine != engine:  # what an engine can be told was checked for that one
-        raise ConfigError(f"engine {engine} is asked for and train.engine is {config.train.engine}; set train.engine={engine}")
+    if (
+        engine in ENGINES and config.train.engine != engine
+    ):  # what an engine can be told was checked for that one
+        raise ConfigError(
+            f"engine {engine} is asked for and train.engine is {config.train.engine}; set train.engine={engine}"
+        )
     names = [f"{name}@{k}" for name in ("recall", "ndcg", "hr") for k in ks]
     for name in names:
         parse(name)
@@ -84,12 +92,19 @@ def evaluate(config: Config, files: Files, engine: str, ks: Sequence[int], *, tr
     if max(ks) > len(train.items):
         notes.append(f"k = {max(ks)} is above the {len(train.items):,} items there are: lists end before it")
     found = measured(spark, made(asked), asked, names, capped=files.form == "vae")
-    counts = {"train_users": len(train.users), "items": len(train.items), "train_pairs": int(train.matrix.nnz), "test_users": len(asked.rows),
-              "test_pairs": sum(map(len, asked.relevant))}
+    counts = {
+        "train_users": len(train.users),
+        "items": len(train.items),
+        "train_pairs": int(train.matrix.nnz),
+        "test_users": len(asked.rows),
+        "test_pairs": sum(map(len, asked.relevant)),
+    }
     return _answer(config, engine, counts, found, [*notes, *asked.notes])
 
 
-def scorer(spark: SparkSession, config: Config, train: Interactions, engine: str, *, folds: bool = False) -> Callable[[Asked], Scorer]:
+def scorer(
+    spark: SparkSession, config: Config, train: Interactions, engine: str, *, folds: bool = False
+) -> Callable[[Asked], Scorer]:
     """Who scores the users of a test: one trained engine; ALS folds in users who were not trained.
 
     Args:
@@ -100,14 +115,19 @@ def scorer(spark: SparkSession, config: Config, train: Interactions, engine: str
         return lambda _: made
     settings = config.train
     fit = engines.train(training_of(spark, train.matrix), settings)
-    users, items = (dense(frame, n) for frame, n in ((fit.users, train.matrix.shape[0]), (fit.recordings, train.matrix.shape[1])))
+    users, items = (
+        dense(frame, n)
+        for frame, n in ((fit.users, train.matrix.shape[0]), (fit.recordings, train.matrix.shape[1]))
+    )
     if not folds:
         return lambda _: Factors(users, items)
 
     def folded(asked: Asked) -> Scorer:
         catalogue = np.arange(len(items), dtype=np.int32)
         rows = signed(training_of(spark, asked.history), settings)
-        return Factors(dense(fold_in(rows, catalogue, items.astype(np.float64), settings), len(asked.rows)), items)
+        return Factors(
+            dense(fold_in(rows, catalogue, items.astype(np.float64), settings), len(asked.rows)), items
+        )
 
     return folded
 
@@ -117,14 +137,26 @@ def baseline(config: Config, matrix_: Any, engine: str) -> Scorer:
     own = config.baselines
     if engine == "popularity":
         return Popularity(matrix_)
-    return ItemKnn(matrix_, own.item_knn_neighbours, own.item_knn_weighting) if engine == "item_knn" else Ease(matrix_, own.ease_reg)
+    return (
+        ItemKnn(matrix_, own.item_knn_neighbours, own.item_knn_weighting)
+        if engine == "item_knn"
+        else Ease(matrix_, own.ease_reg)
+    )
 
 
 def training_of(spark: SparkSession, matrix_: Any) -> DataFrame:
     """`user_idx, recording_idx, positive, negative` of a binary matrix."""
     coo = matrix_.tocoo()
-    return spark.createDataFrame(pa.table({
-        "user_idx": coo.row.astype(np.int32), "recording_idx": coo.col.astype(np.int32), "positive": np.ones(coo.nnz), "negative": np.zeros(coo.nnz)}))
+    return spark.createDataFrame(
+        pa.table(
+            {
+                "user_idx": coo.row.astype(np.int32),
+                "recording_idx": coo.col.astype(np.int32),
+                "positive": np.ones(coo.nnz),
+                "negative": np.zeros(coo.nnz),
+            }
+        )
+    )
 
 
 def dense(factors: DataFrame, n: int) -> Any:
@@ -156,29 +188,72 @@ def ranks(scorer_: Scorer, asked: Asked, longest: int) -> Any:
                 lists.append([place_among(scores[i], int(asked.relevant[u][0]), asked.negatives[u])])
     everybody = np.arange(len(lists))
     if asked.negatives is not None:
-        return pa.table({"user_idx": everybody, "ranks": pa.array(lists, pa.list_(pa.int64())), "relevant": pa.array([1] * len(lists), pa.int32())})
+        return pa.table(
+            {
+                "user_idx": everybody,
+                "ranks": pa.array(lists, pa.list_(pa.int64())),
+                "relevant": pa.array([1] * len(lists), pa.int32()),
+            }
+        )
     relevant = [one.astype(np.int32) for one in asked.relevant]
     ranked = [one.astype(np.int32) for one in lists]
-    return pa.table({"user_idx": everybody, **{name: pa.array(rows, pa.list_(pa.int32())) for name, rows in (("ranked", ranked), ("relevant", relevant))}})
+    return pa.table(
+        {
+            "user_idx": everybody,
+            **{
+                name: pa.array(rows, pa.list_(pa.int32()))
+                for name, rows in (("ranked", ranked), ("relevant", relevant))
+            },
+        }
+    )
 
 
-def measured(spark: SparkSession, scorer_: Scorer, asked: Asked, names: Sequence[str], *, capped: bool) -> dict[str, tuple[float, float, float]]:
+def measured(
+    spark: SparkSession, scorer_: Scorer, asked: Asked, names: Sequence[str], *, capped: bool
+) -> dict[str, tuple[float, float, float]]:
     """Metric → its mean over users and the ends of that mean's 95 % interval, by the bootstrap."""
     rows = spark.createDataFrame(ranks(scorer_, asked, max(parse(name)[1] for name in names)))
     if asked.negatives is None:
-        rows = rows.select("user_idx", hits(F.col("ranked"), F.col("relevant")).alias("ranks"), F.size("relevant").alias("relevant"))
+        rows = rows.select(
+            "user_idx",
+            hits(F.col("ranked"), F.col("relevant")).alias("ranks"),
+            F.size("relevant").alias("relevant"),
+        )
     values = rows.select("user_idx", *all_metrics(names, F.col("ranks"), F.col("relevant"), capped=capped))
     found = total(resampled(values, names).toArrow(), len(names))
-    return {name: (float(mean), float(low), float(high)) for name, mean, low, high in zip(names, found.mean, *found.interval(), strict=True)}
+    return {
+        name: (float(mean), float(low), float(high))
+        for name, mean, low, high in zip(names, found.mean, *found.interval(), strict=True)
+    }
 
 
-def _answer(config: Config, engine: str, counts: dict[str, int], found: dict[str, tuple[float, float, float]], notes: list[str]) -> Answer:
+def _answer(
+    config: Config,
+    engine: str,
+    counts: dict[str, int],
+    found: dict[str, tuple[float, float, float]],
+    notes: list[str],
+) -> Answer:
     from rich.table import Table
 
-    settings = {"engine": engine} | (config.train if engine in ENGINES else config.baselines).model_dump(mode="json")
-    grid = Table("metric", "mean", "95 %", title=f"{engine}: {counts['test_users']:,} test users, {counts['items']:,} items")
+    settings = {"engine": engine} | (config.train if engine in ENGINES else config.baselines).model_dump(
+        mode="json"
+    )
+    grid = Table(
+        "metric",
+        "mean",
+        "95 %",
+        title=f"{engine}: {counts['test_users']:,} test users, {counts['items']:,} items",
+    )
     for name, (mean, low, high) in found.items():
         grid.add_row(name, f"{mean:.4f}", f"{low:.4f} to {high:.4f}")
-    return Answer(lines=[grid, *notes], more={
-        "metrics": {name: mean for name, (mean, *_) in found.items()}, "intervals": {name: [low, high] for name, (_, low, high) in found.items()},
-        "settings": settings, "counts": counts, "notes": notes})
+    return Answer(
+        lines=[grid, *notes],
+        more={
+            "metrics": {name: mean for name, (mean, *_) in found.items()},
+            "intervals": {name: [low, high] for name, (_, low, high) in found.items()},
+            "settings": settings,
+            "counts": counts,
+            "notes": notes,
+        },
+    )

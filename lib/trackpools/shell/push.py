@@ -43,7 +43,9 @@ class Pusher:
         if self._runs is None:
             self._experiment = experiment_id(client, self.server.config, self.server.uri)
             self._runs = self._find(client)
-        for (batched, stage), group in groupby(records, key=lambda record: (record["op"] in BATCHED, record["stage"])):
+        for (batched, stage), group in groupby(
+            records, key=lambda record: (record["op"] in BATCHED, record["stage"])
+        ):
             same = list(group)
             run_id = self._run(client, stage, same)
             if batched:
@@ -55,32 +57,65 @@ class Pusher:
 
     def _find(self, client: Any) -> dict[str | None, str]:
         """Runs of this flow that an earlier push made; of several for one stage, the oldest."""
-        found = client.search_runs([self._experiment], f"tags.`{FLOW_TAG}` = '{self.flow_id}'", order_by=["attributes.start_time DESC"], max_results=1000)
+        found = client.search_runs(
+            [self._experiment],
+            f"tags.`{FLOW_TAG}` = '{self.flow_id}'",
+            order_by=["attributes.start_time DESC"],
+            max_results=1000,
+        )
         stages = {run.data.tags.get(STAGE_TAG, FLOW): run.info.run_id for run in found}
         return {None if stage == FLOW else stage: run_id for stage, run_id in stages.items()}
 
     def _run(self, client: Any, stage: str | None, records: list[Record]) -> str:
         runs = self._runs if self._runs is not None else {}
         if stage not in runs:
-            tags = {FLOW_TAG: self.flow_id, STAGE_TAG: stage or FLOW, "mlflow.source.name": "trackpools", "mlflow.source.type": "JOB"}
+            tags = {
+                FLOW_TAG: self.flow_id,
+                STAGE_TAG: stage or FLOW,
+                "mlflow.source.name": "trackpools",
+                "mlflow.source.type": "JOB",
+            }
             if stage is not None:
                 tags["mlflow.parentRunId"] = self._run(client, None, records)
-            made = client.create_run(self._experiment, start_time=int(records[0]["at"]), tags=tags, run_name=stage or self._name)
+            made = client.create_run(
+                self._experiment, start_time=int(records[0]["at"]), tags=tags, run_name=stage or self._name
+            )
             runs[stage] = str(made.info.run_id)
         return runs[stage]
 
     def _batch(self, client: Any, run_id: str, records: list[Record]) -> None:
         from mlflow.entities import Metric, Param, RunTag
 
-        metrics = [Metric(_key(k), float(v), r["at"], r["step"]) for r in records if r["op"] == "metrics" for k, v in r["values"].items()]
-        params = [Param(_key(k), str(v)[:VALUE_LENGTH]) for r in records if r["op"] == "params" for k, v in r["values"].items()]
-        tags = [RunTag(_key(k), str(v)[:TAG_LENGTH]) for r in records if r["op"] == "tags" for k, v in r["values"].items()]
+        metrics = [
+            Metric(_key(k), float(v), r["at"], r["step"])
+            for r in records
+            if r["op"] == "metrics"
+            for k, v in r["values"].items()
+        ]
+        params = [
+            Param(_key(k), str(v)[:VALUE_LENGTH])
+            for r in records
+            if r["op"] == "params"
+            for k, v in r["values"].items()
+        ]
+        tags = [
+            RunTag(_key(k), str(v)[:TAG_LENGTH])
+            for r in records
+            if r["op"] == "tags"
+            for k, v in r["values"].items()
+        ]
         for start in range(0, len(metrics), METRICS_A_BATCH):
-            self._accept(lambda part: client.log_batch(run_id, metrics=part), metrics[start : start + METRICS_A_BATCH])
+            self._accept(
+                lambda part: client.log_batch(run_id, metrics=part), metrics[start : start + METRICS_A_BATCH]
+            )
         for start in range(0, len(params), PARAMS_A_BATCH):
-            self._accept(lambda part: client.log_batch(run_id, params=part), params[start : start + PARAMS_A_BATCH])
+            self._accept(
+                lambda part: client.log_batch(run_id, params=part), params[start : start + PARAMS_A_BATCH]
+            )
         for start in range(0, len(tags), PARAMS_A_BATCH):
-            self._accept(lambda part: client.log_batch(run_id, tags=part), tags[start : start + PARAMS_A_BATCH])
+            self._accept(
+                lambda part: client.log_batch(run_id, tags=part), tags[start : start + PARAMS_A_BATCH]
+            )
 
     def _one(self, client: Any, run_id: str, record: Record) -> None:
         op, at = record["op"], int(record["at"])
@@ -108,7 +143,11 @@ class Pusher:
                 for one in part:
                     self._accept(send, [one])
             else:
-                LOG.warning("MLflow refused %s: %s", getattr(part[0], "key", part[0]), str(error).splitlines()[0][:200])
+                LOG.warning(
+                    "MLflow refused %s: %s",
+                    getattr(part[0], "key", part[0]),
+                    str(error).splitlines()[0][:200],
+                )
 
 
 def _dataset(record: Record) -> Any:
@@ -120,6 +159,8 @@ def _dataset(record: Record) -> Any:
     where = str(record["where"])
     # version as text: DeltaDatasetSource leaves out a version 0 that is a number
     by_name = re.fullmatch(r"[^/:]+\.[^/:]+\.[^/:]+", where)
-    source = DeltaDatasetSource(**{"delta_table_name" if by_name else "path": where}, delta_table_version=str(record["version"]))
+    source = DeltaDatasetSource(
+        **{"delta_table_name" if by_name else "path": where}, delta_table_version=str(record["version"])
+    )
     dataset = MetaDataset(source, name=str(record["table"]))
     return DatasetInput(dataset._to_mlflow_entity(), [InputTag("mlflow.data.context", "input")])

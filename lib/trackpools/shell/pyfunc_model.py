@@ -14,7 +14,11 @@ from numpy.typing import NDArray
 
 
 def fold_in(
-    factors: NDArray[np.float32], gram: NDArray[np.float64], liked: NDArray[np.int64], weights: NDArray[np.float64], about: dict[str, Any]
+    factors: NDArray[np.float32],
+    gram: NDArray[np.float64],
+    liked: NDArray[np.int64],
+    weights: NDArray[np.float64],
+    about: dict[str, Any],
 ) -> NDArray[np.float64]:
     """One user's factors from fixed recording factors (Hu et al. 2008): (YᵀY + Yᵀ(C−I)Y + λI) x = YᵀCp.
 
@@ -49,9 +53,15 @@ def best(scores: NDArray[np.float64], heard: NDArray[np.int64], k: int) -> NDArr
 def _row_weights(ids: Any, weights: Any, row: int) -> dict[str, float]:
     """Weight by recording id, equal ids added up; 1 where no weights are given."""
     names = [str(one) for one in ids]
-    given = [1.0] * len(names) if weights is None or (isinstance(weights, float) and math.isnan(weights)) else [float(one) for one in weights]
+    given = (
+        [1.0] * len(names)
+        if weights is None or (isinstance(weights, float) and math.isnan(weights))
+        else [float(one) for one in weights]
+    )
     if len(given) != len(names) or not all(math.isfinite(one) and one >= 0 for one in given):
-        raise ValueError(f"request {row}: weights must be one finite number >= 0 for each of the {len(names)} recording_ids; got {len(given)} values")
+        raise ValueError(
+            f"request {row}: weights must be one finite number >= 0 for each of the {len(names)} recording_ids; got {len(given)} values"
+        )
     total: dict[str, float] = {}
     for name, one in zip(names, given, strict=True):
         total[name] = total.get(name, 0.0) + one
@@ -76,15 +86,22 @@ class RecordingFactors(mlflow.pyfunc.PythonModel):  # type: ignore[misc]  # mlfl
         if k < 1:
             raise ValueError(f"k must be at least 1; got {k}")
         weights = model_input["weights"] if "weights" in model_input.columns else [None] * len(model_input)
-        answers = [self._one(_row_weights(ids, weight, row), k) for row, (ids, weight) in enumerate(zip(model_input["recording_ids"], weights, strict=True))]
-        return pd.DataFrame({"recording_ids": [names for names, _ in answers], "scores": [scores for _, scores in answers]})
+        answers = [
+            self._one(_row_weights(ids, weight, row), k)
+            for row, (ids, weight) in enumerate(zip(model_input["recording_ids"], weights, strict=True))
+        ]
+        return pd.DataFrame(
+            {"recording_ids": [names for names, _ in answers], "scores": [scores for _, scores in answers]}
+        )
 
     def _one(self, wanted: dict[str, float], k: int) -> tuple[list[str], list[float]]:
         known = {self.row_of[name]: weight for name, weight in wanted.items() if name in self.row_of}
         if not known:
             return [], []
         heard = np.array(sorted(known), np.int64)
-        user = fold_in(self.factors, self.gram, heard, np.array([known[row] for row in heard.tolist()]), self.about)
+        user = fold_in(
+            self.factors, self.gram, heard, np.array([known[row] for row in heard.tolist()]), self.about
+        )
         scores = self.factors @ user.astype(np.float32)
         chosen = best(scores.astype(np.float64), heard, k)
         return [str(name) for name in self.ids[chosen]], [float(one) for one in scores[chosen]]

@@ -26,7 +26,14 @@ STEPS = (*BEFORE, "fold", "refresh")  # what costs
 DAY_S = 86_400
 
 
-def refresh(config: Config, options: Options, *, as_of: str | None, known_as_of: str | None, budget: float | None = None) -> Answer:
+def refresh(
+    config: Config,
+    options: Options,
+    *,
+    as_of: str | None,
+    known_as_of: str | None,
+    budget: float | None = None,
+) -> Answer:
     """Make the pools of the listeners concerned again and publish; the release in force where nothing came since.
 
     Args:
@@ -44,7 +51,10 @@ def refresh(config: Config, options: Options, *, as_of: str | None, known_as_of:
         refreshing.require_same_recipe(flow, base)
         key = refreshing.key_of(flow)
         if base.run_key == key:
-            return Answer(release_id=base.release_id, lines=[f"release {base.seq} ({base.release_id}) is in force already: nothing came since"])
+            return Answer(
+                release_id=base.release_id,
+                lines=[f"release {base.seq} ({base.release_id}) is in force already: nothing came since"],
+            )
         costs.require_within(flow, budget, STEPS)
         work = refreshing.begin(flow, base, key)
         for name in BEFORE:
@@ -56,7 +66,11 @@ def plan(config: Config) -> Answer:
     """What a refresh would do, and the merged configuration; nothing is touched."""
     told = dry_run(config, [s.BY_NAME[name] for name in (*BEFORE, "interactions")])
     last = "refresh: make the pools of the listeners concerned again; writes track_cards, pools, pools_hot, user_factors_hot, releases"
-    return replace(told, lines=[*told.lines[:3], last, *told.lines[3:]], more=told.more | {"plan": [*told.more["plan"], "refresh"]})
+    return replace(
+        told,
+        lines=[*told.lines[:3], last, *told.lines[3:]],
+        more=told.more | {"plan": [*told.more["plan"], "refresh"]},
+    )
 
 
 def _fold(flow: Flow) -> float:
@@ -78,13 +92,22 @@ def _refresh(flow: Flow, options: Options, work: Refresh, fold: float) -> Answer
             release = refreshing.renew(work)
             flow.progress("publish: compare and swap")
             release = releases.publish(flow.store, release, key)
-        work.measured |= {"seconds": time.monotonic() - began, "model_days": _model_days(flow, release), "hot_share": _hot_share(release)}
+        work.measured |= {
+            "seconds": time.monotonic() - began,
+            "model_days": _model_days(flow, release),
+            "hot_share": _hot_share(release),
+        }
         for name, version in work.versions.items():
             told.input(name, flow.store.where(name), version)
-        told.params({"run_key": key, "refresh": work.number, "buckets": work.turn, "as_of": release.as_of.isoformat()})
+        told.params(
+            {"run_key": key, "refresh": work.number, "buckets": work.turn, "as_of": release.as_of.isoformat()}
+        )
         told.metrics(work.measured | used.totals() | {"output_bytes": work.measured["bytes_written"]})
         told.metrics({f"concerned_{reason}": count for reason, count in work.why.items()})
-    seconds = {done.stage: done.seconds for done in flow.done} | {"fold": fold, "refresh": work.measured["seconds"]}
+    seconds = {done.stage: done.seconds for done in flow.done} | {
+        "fold": fold,
+        "refresh": work.measured["seconds"],
+    }
     cost = costs.tell(flow, release, seconds)
     reporting.follow_release(flow, release)
     broken = canarying.watch(flow)
@@ -93,9 +116,24 @@ def _refresh(flow: Flow, options: Options, work: Refresh, fold: float) -> Answer
     advice = advised(flow.config, work.measured)
     flow.notes.warnings.extend(advice)
     return Answer(
-        release_id=release.release_id, tables=as_tables(list(release.tables)), mlflow_run_id=flow.tracker.run_id, warnings=flow.notes.warnings,
-        lines=_said(flow, work, release, cost, f"trackpools {'run' if advice else 'watch'} --root {options.root or '…'}"),
-        more={"refresh": work.number, "concerned": work.why, "measured": work.measured, "full_run_advised": advice})
+        release_id=release.release_id,
+        tables=as_tables(list(release.tables)),
+        mlflow_run_id=flow.tracker.run_id,
+        warnings=flow.notes.warnings,
+        lines=_said(
+            flow,
+            work,
+            release,
+            cost,
+            f"trackpools {'run' if advice else 'watch'} --root {options.root or '…'}",
+        ),
+        more={
+            "refresh": work.number,
+            "concerned": work.why,
+            "measured": work.measured,
+            "full_run_advised": advice,
+        },
+    )
 
 
 def _model_days(flow: Flow, release: Release) -> float:
@@ -112,13 +150,20 @@ def advised(config: Config, measured: dict[str, float]) -> list[str]:
     """Why a full run is due; empty where none is."""
     limits = config.refresh
     asked = {
-        "unknown_share": (limits.max_unknown_share, "of what the listeners concerned like, {:.1%} is of recordings that the model does not know"),
-        "hot_share": (limits.max_hot_share, "{:.1%} of the pools are in the overlay, where readers look in two places"),
+        "unknown_share": (
+            limits.max_unknown_share,
+            "of what the listeners concerned like, {:.1%} is of recordings that the model does not know",
+        ),
+        "hot_share": (
+            limits.max_hot_share,
+            "{:.1%} of the pools are in the overlay, where readers look in two places",
+        ),
         "model_days": (limits.max_model_days, "the model is {:.0f} days old"),
     }
     return [
         f"a full `trackpools run` is advised: {said.format(measured[name])} (refresh.max_{name} is {limit})"
-        for name, (limit, said) in asked.items() if measured[name] > limit
+        for name, (limit, said) in asked.items()
+        if measured[name] > limit
     ]
 
 
@@ -131,5 +176,6 @@ def _said(flow: Flow, work: Refresh, release: Release, cost: str, after: str) ->
         *(f"  {count:,} {REASONS[reason]}" for reason, count in sorted(work.why.items())),
         f"  {measured['bytes_written'] / 2**20:.1f} MiB written: {buckets} → {base}, the others → {hot}",
         f"release {release.seq} ({release.release_id}) published",
-        cost, f"next: {after}",
+        cost,
+        f"next: {after}",
     ]

@@ -49,7 +49,9 @@ class Release:
         for table in self.tables:
             if table.name == name:
                 return table.version
-        raise InputError(f"release {self.release_id} has no table {name}; it has {', '.join(t.name for t in self.tables)}")
+        raise InputError(
+            f"release {self.release_id} has no table {name}; it has {', '.join(t.name for t in self.tables)}"
+        )
 
     def rows(self, name: str) -> int:
         """How many rows of a table it pins; 0 where it does not hold the table."""
@@ -70,7 +72,9 @@ def releases(store: Store) -> list[Release]:
 
 def _release(row: dict[str, Any]) -> Release:
     # rows come back with naive local times
-    told = {name: row[name].astimezone(UTC) for name in ("as_of", "created_at", "valid_until")} | {"channel": row.get("channel") or PROD}
+    told = {name: row[name].astimezone(UTC) for name in ("as_of", "created_at", "valid_until")} | {
+        "channel": row.get("channel") or PROD
+    }
     return Release(**(row | told | {"tables": tuple(Stats(**table) for table in row["tables"])}))
 
 
@@ -87,7 +91,9 @@ def latest(store: Store) -> Release:
     """
     found = last_of(releases(store))
     if found is None:
-        raise InputError(f"nothing is published under {store.where(RELEASES.name)}; run `trackpools run` first")
+        raise InputError(
+            f"nothing is published under {store.where(RELEASES.name)}; run `trackpools run` first"
+        )
     return found
 
 
@@ -127,7 +133,9 @@ def require_whole(store: Store, release: Release, name: str) -> None:
     version, want = release.version(name), release.rows(name)
     got = store.read(name, version).count()
     if got != want:
-        raise ContractError(f"table {name} at version {version} has {got} rows, release {release.release_id} has {want}: the table is damaged; roll back")
+        raise ContractError(
+            f"table {name} at version {version} has {got} rows, release {release.release_id} has {want}: the table is damaged; roll back"
+        )
 
 
 def publish(store: Store, release: Release, run_key: str) -> Release:
@@ -137,12 +145,19 @@ def publish(store: Store, release: Release, run_key: str) -> Release:
         BusyError: another run published this seq first; its release stands.
     """
     store.create(RELEASES)
-    row = asdict(release) | {"tables": [asdict(table) for table in release.tables], "dictionary": dict(release.dictionary)}
-    store.insert(RELEASES, frame_of(store.spark, [row], RELEASES.schema), {"run_key": run_key, "stage": "publish"})
+    row = asdict(release) | {
+        "tables": [asdict(table) for table in release.tables],
+        "dictionary": dict(release.dictionary),
+    }
+    store.insert(
+        RELEASES, frame_of(store.spark, [row], RELEASES.schema), {"run_key": run_key, "stage": "publish"}
+    )
     won = store.read(RELEASES.name).where(F.col("seq") == release.seq).select("release_id").first()
     if won is None or won["release_id"] != release.release_id:
         other = "nobody" if won is None else won["release_id"]
-        raise BusyError(f"release {release.seq} was published by another run ({other}) while this one ran; look at `trackpools releases` and run again")
+        raise BusyError(
+            f"release {release.seq} was published by another run ({other}) while this one ran; look at `trackpools releases` and run again"
+        )
     return release
 
 
@@ -161,7 +176,9 @@ def rollback(store: Store, seq: int, created_at: datetime) -> Release:
     known: Sequence[Release] = releases(store)
     old = next((release for release in known if release.seq == seq), None)
     if old is None:
-        raise ConfigError(f"no release has seq {seq}; known: {', '.join(str(r.seq) for r in known) or 'none'}")
+        raise ConfigError(
+            f"no release has seq {seq}; known: {', '.join(str(r.seq) for r in known) or 'none'}"
+        )
     for table in old.tables:
         require_whole(store, old, table.name)
     return again(store, old, created_at)
@@ -175,7 +192,18 @@ def again(store: Store, old: Release, created_at: datetime, **otherwise: Any) ->
     """
     life = old.valid_until - old.created_at
     seq, release_id = releases(store)[0].seq + 1, new_release_id(created_at, old.run_key)
-    return publish(store, replace(old, seq=seq, release_id=release_id, created_at=created_at, valid_until=created_at + life, **otherwise), old.run_key)
+    return publish(
+        store,
+        replace(
+            old,
+            seq=seq,
+            release_id=release_id,
+            created_at=created_at,
+            valid_until=created_at + life,
+            **otherwise,
+        ),
+        old.run_key,
+    )
 
 
 def vacuum(store: Store, keep: int, now: datetime, floor_hours: int = 168) -> dict[str, int]:

@@ -40,7 +40,9 @@ td.n, th.n { text-align: right; } th { color: var(--soft); font-weight: 600; } c
 def inline_svg(figure: Figure, label: str) -> str:
     """A figure as an <svg> element of an HTML page: no prolog, no metadata, no namespace links; its ink and lines follow the page's."""
     with mpl.rc_context(plots.STYLE), io.StringIO() as out:  # type: ignore[arg-type]
-        figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+        figure.savefig(
+            out, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None}
+        )
         text = out.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
@@ -49,30 +51,49 @@ def inline_svg(figure: Figure, label: str) -> str:
     # ids repeat between figures; matplotlib refers to them by # only
     prefix = re.sub(r"\W+", "-", label.lower())
     rest = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{prefix}-", rest)
-    return f'{head} role="img" aria-label="{escape(label)}">' + rest.replace(plots.INK, "currentColor").replace(plots.GRID, "var(--line)")
+    return f'{head} role="img" aria-label="{escape(label)}">' + rest.replace(
+        plots.INK, "currentColor"
+    ).replace(plots.GRID, "var(--line)")
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    numeric = [bool(rows) and all(isinstance(row[i], int | float | None) for row in rows) for i in range(len(columns))]
+    numeric = [
+        bool(rows) and all(isinstance(row[i], int | float | None) for row in rows)
+        for i in range(len(columns))
+    ]
 
     def cell(value: Any, number: bool, tag: str) -> str:
-        shown = "–" if value is None else f"{value:,.1f}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
-        return f'<{tag}{" class=n" if number else ""}>{escape(shown)}</{tag}>'
+        shown = (
+            "–"
+            if value is None
+            else f"{value:,.1f}"
+            if isinstance(value, float)
+            else f"{value:,}"
+            if isinstance(value, int)
+            else str(value)
+        )
+        return f"<{tag}{' class=n' if number else ''}>{escape(shown)}</{tag}>"
 
     lines = ["".join(cell(name, number, "th") for name, number in zip(columns, numeric, strict=True))]
-    lines += ["".join(cell(value, number, "td") for value, number in zip(row, numeric, strict=True)) for row in rows]
+    lines += [
+        "".join(cell(value, number, "td") for value, number in zip(row, numeric, strict=True)) for row in rows
+    ]
     return '<div class="table"><table>' + "".join(f"<tr>{line}</tr>" for line in lines) + "</table></div>"
 
 
 def _tiles(data: ReportData) -> str:
     full = sum(users for size, users in data.pool_sizes if size >= data.k)
     shown = {
-        "users with a pool": f"{data.users:,}", "recordings in the catalogue": f"{data.catalogue:,}",
+        "users with a pool": f"{data.users:,}",
+        "recordings in the catalogue": f"{data.catalogue:,}",
         f"full pools (K = {data.k:,})": f"{full / data.users:.1%}" if data.users else "–",
         "of the catalogue is in some pool": f"{data.coverage:.1%}",
     }
     shown |= {f"rows {name}": f"{rows:,}" for name, rows in data.accounting.items()}
-    tiles = (f'<div class="tile"><b>{escape(value)}</b><span>{escape(name)}</span></div>' for name, value in shown.items())
+    tiles = (
+        f'<div class="tile"><b>{escape(value)}</b><span>{escape(name)}</span></div>'
+        for name, value in shown.items()
+    )
     return f'<div class="tiles">{"".join(tiles)}</div>'
 
 
@@ -91,50 +112,146 @@ class Panel:
 
 
 PANELS = (
-    Panel("Pools", "Pool fill", "One bar a range of sizes. Blue pools are full; orange ones fell short, and the next plot says why.",
-          lambda d: plots.pool_fill(d.pool_sizes, d.k) if d.pool_sizes else None),
-    Panel("Pools", "Shortfalls by rule", "Users whose pool is not full, by the rule that bound.",
-          lambda d: plots.counts(d.shortfalls, "users") if d.shortfalls else None),
-    Panel("Pools", "Drops by rule", "Each removed candidate counts once, under the first rule that bound; below_cut is the normal end of a full pool.",
-          lambda d: plots.counts(d.drops, "candidates removed") if d.drops else None),
-    Panel("Pools", "Source mix", "Where candidates come from, by place in the pool. One proposed by two sources counts half for each.",
-          lambda d: plots.source_mix(d.source_mix) if d.source_mix else None),
-    Panel("Pools", "Scores by rank", "How fast the score falls. Where the line is flat, order hardly matters; in a wide band users differ.",
-          lambda d: plots.scores(d.scores) if d.scores else None),
-    Panel("Pools", "What pools would lose", "Share of all candidates that one source alone proposes. A source near nothing could be switched off unseen.",
-          lambda d: plots.shares(d.made.alone, "share of candidates") if d.made.alone else None),
-    Panel("Pools", "Source overlap", "Of a row's candidates, the share that the column's source proposes too. Two that say the same are one.",
-          lambda d: plots.heat(d.made.overlap, "also proposed by") if d.made.overlap else None),
-    Panel("Pools", "Prompts that can be served", "Share of pools with at least 20 recordings of a decade and kind of music; floors (pools.floor) raise it.",
-          lambda d: plots.heat(d.made.served, "kind of music") if d.made.served else None),
-    Panel("Pools", "Artist concentration", "Share of a pool that its n most frequent artists hold. rules.artist_cap bounds the left end.",
-          lambda d: plots.scores(d.made.artists, "most frequent artists", "share of the pool") if d.made.artists else None),
-    Panel("Pools", "Popularity against the listener's own", "A dot a group of users. Above the line the pool is more popular than what they hear.",
-          lambda d: plots.against(d.made.popularity) if d.made.popularity else None),
-    Panel("Catalogue and reach", "Long tail of plays", "The more the curve bows to the upper left, the fewer recordings hold the plays; dotted: all alike.",
-          lambda d: plots.long_tail(d.long_tail) if d.long_tail else None),
-    Panel("Catalogue and reach", "Coverage by market", "Share of recordings in some pool of the market. A low bar has few users or few rights.",
-          lambda d: plots.coverage(d.coverage_by_market, "market") if d.coverage_by_market else None),
-    Panel("Catalogue and reach", "Coverage by activity", "From the least (1) to the most active tenth of users (10). Falling: busy users see more of the same.",
-          lambda d: plots.coverage(d.coverage_by_decile, "activity decile") if d.coverage_by_decile else None),
-    Panel("Catalogue and reach", "Coverage by activity and source",
-          "Share of recordings that pools of an activity decile get from a source, those that only it proposes or not. An empty column reaches nobody.",
-          lambda d: plots.heat(d.reach.by_source, "recordings of the catalogue by source", _largest(d.reach.by_source), "activity decile")
-          if d.reach.by_source else None),
-    Panel("Catalogue and reach", "Lorenz curve of exposure",
-          "On the dotted line all recordings are in as many pools (Gini 0). The deeper the curve sags, the fewer recordings fill the pools (towards Gini 1).",
-          lambda d: plots.lorenz(d.reach.lorenz, d.reach.gini) if d.reach.lorenz else None),
-    Panel("Catalogue and reach", "Drift since the last release",
-          "How differently things are spread than in the release before. Above 0.1 look why; above 0.25 much has changed (Siddiqi 2006). "
-          "A tick: what chance alone reaches one time in twenty; a bar short of it says nothing.",
-          lambda d: plots.drift(d.drift.psi, d.drift.chance, WATCH, DRIFTED, f"population stability index\nagainst {plots.plain(d.drift.since, 40)}")
-          if d.drift.psi else None),
-    Panel("This run", "Training loss", "The objective after each sweep. Still falling at the end: more iterations would help.",
-          lambda d: plots.loss_curve(d.loss) if d.loss else None),
-    Panel("This run", "Seconds by stage", "Wall time of each stage of this run.",
-          lambda d: plots.stage_seconds({stage.name: stage.seconds for stage in d.stages}) if d.stages else None),
-    Panel("This run", "Rejected rows by reason", "A row with two reasons counts under both; the rows themselves are in plays_rejected.",
-          lambda d: plots.counts(d.rejected, "rows") if d.rejected else None),
+    Panel(
+        "Pools",
+        "Pool fill",
+        "One bar a range of sizes. Blue pools are full; orange ones fell short, and the next plot says why.",
+        lambda d: plots.pool_fill(d.pool_sizes, d.k) if d.pool_sizes else None,
+    ),
+    Panel(
+        "Pools",
+        "Shortfalls by rule",
+        "Users whose pool is not full, by the rule that bound.",
+        lambda d: plots.counts(d.shortfalls, "users") if d.shortfalls else None,
+    ),
+    Panel(
+        "Pools",
+        "Drops by rule",
+        "Each removed candidate counts once, under the first rule that bound; below_cut is the normal end of a full pool.",
+        lambda d: plots.counts(d.drops, "candidates removed") if d.drops else None,
+    ),
+    Panel(
+        "Pools",
+        "Source mix",
+        "Where candidates come from, by place in the pool. One proposed by two sources counts half for each.",
+        lambda d: plots.source_mix(d.source_mix) if d.source_mix else None,
+    ),
+    Panel(
+        "Pools",
+        "Scores by rank",
+        "How fast the score falls. Where the line is flat, order hardly matters; in a wide band users differ.",
+        lambda d: plots.scores(d.scores) if d.scores else None,
+    ),
+    Panel(
+        "Pools",
+        "What pools would lose",
+        "Share of all candidates that one source alone proposes. A source near nothing could be switched off unseen.",
+        lambda d: plots.shares(d.made.alone, "share of candidates") if d.made.alone else None,
+    ),
+    Panel(
+        "Pools",
+        "Source overlap",
+        "Of a row's candidates, the share that the column's source proposes too. Two that say the same are one.",
+        lambda d: plots.heat(d.made.overlap, "also proposed by") if d.made.overlap else None,
+    ),
+    Panel(
+        "Pools",
+        "Prompts that can be served",
+        "Share of pools with at least 20 recordings of a decade and kind of music; floors (pools.floor) raise it.",
+        lambda d: plots.heat(d.made.served, "kind of music") if d.made.served else None,
+    ),
+    Panel(
+        "Pools",
+        "Artist concentration",
+        "Share of a pool that its n most frequent artists hold. rules.artist_cap bounds the left end.",
+        lambda d: (
+            plots.scores(d.made.artists, "most frequent artists", "share of the pool")
+            if d.made.artists
+            else None
+        ),
+    ),
+    Panel(
+        "Pools",
+        "Popularity against the listener's own",
+        "A dot a group of users. Above the line the pool is more popular than what they hear.",
+        lambda d: plots.against(d.made.popularity) if d.made.popularity else None,
+    ),
+    Panel(
+        "Catalogue and reach",
+        "Long tail of plays",
+        "The more the curve bows to the upper left, the fewer recordings hold the plays; dotted: all alike.",
+        lambda d: plots.long_tail(d.long_tail) if d.long_tail else None,
+    ),
+    Panel(
+        "Catalogue and reach",
+        "Coverage by market",
+        "Share of recordings in some pool of the market. A low bar has few users or few rights.",
+        lambda d: plots.coverage(d.coverage_by_market, "market") if d.coverage_by_market else None,
+    ),
+    Panel(
+        "Catalogue and reach",
+        "Coverage by activity",
+        "From the least (1) to the most active tenth of users (10). Falling: busy users see more of the same.",
+        lambda d: plots.coverage(d.coverage_by_decile, "activity decile") if d.coverage_by_decile else None,
+    ),
+    Panel(
+        "Catalogue and reach",
+        "Coverage by activity and source",
+        "Share of recordings that pools of an activity decile get from a source, those that only it proposes or not. An empty column reaches nobody.",
+        lambda d: (
+            plots.heat(
+                d.reach.by_source,
+                "recordings of the catalogue by source",
+                _largest(d.reach.by_source),
+                "activity decile",
+            )
+            if d.reach.by_source
+            else None
+        ),
+    ),
+    Panel(
+        "Catalogue and reach",
+        "Lorenz curve of exposure",
+        "On the dotted line all recordings are in as many pools (Gini 0). The deeper the curve sags, the fewer recordings fill the pools (towards Gini 1).",
+        lambda d: plots.lorenz(d.reach.lorenz, d.reach.gini) if d.reach.lorenz else None,
+    ),
+    Panel(
+        "Catalogue and reach",
+        "Drift since the last release",
+        "How differently things are spread than in the release before. Above 0.1 look why; above 0.25 much has changed (Siddiqi 2006). "
+        "A tick: what chance alone reaches one time in twenty; a bar short of it says nothing.",
+        lambda d: (
+            plots.drift(
+                d.drift.psi,
+                d.drift.chance,
+                WATCH,
+                DRIFTED,
+                f"population stability index\nagainst {plots.plain(d.drift.since, 40)}",
+            )
+            if d.drift.psi
+            else None
+        ),
+    ),
+    Panel(
+        "This run",
+        "Training loss",
+        "The objective after each sweep. Still falling at the end: more iterations would help.",
+        lambda d: plots.loss_curve(d.loss) if d.loss else None,
+    ),
+    Panel(
+        "This run",
+        "Seconds by stage",
+        "Wall time of each stage of this run.",
+        lambda d: (
+            plots.stage_seconds({stage.name: stage.seconds for stage in d.stages}) if d.stages else None
+        ),
+    ),
+    Panel(
+        "This run",
+        "Rejected rows by reason",
+        "A row with two reasons counts under both; the rows themselves are in plays_rejected.",
+        lambda d: plots.counts(d.rejected, "rows") if d.rejected else None,
+    ),
 )
 
 
@@ -156,7 +273,9 @@ def _sections(data: ReportData) -> str:
         figure = panel.draw(data)
         if figure is not None:
             drawn.setdefault(panel.section, []).append(captioned(panel.title, figure, panel.reading))
-    return "".join(f"<h2>{title}</h2><div class=grid>{''.join(figures)}</div>" for title, figures in drawn.items())
+    return "".join(
+        f"<h2>{title}</h2><div class=grid>{''.join(figures)}</div>" for title, figures in drawn.items()
+    )
 
 
 def build_report(data: ReportData) -> str:
@@ -166,9 +285,13 @@ def build_report(data: ReportData) -> str:
         rows = [(s.name, s.rows, float(s.seconds), s.core_seconds, s.bytes) for s in data.stages]
         body.append("<h2>Stages</h2>" + table(["stage", "rows", "seconds", "core-seconds", "bytes"], rows))
     if data.tables:
-        body.append("<h2>Pinned tables</h2>" + table(["table", "version", "rows", "content hash"], data.tables))
+        body.append(
+            "<h2>Pinned tables</h2>" + table(["table", "version", "rows", "content hash"], data.tables)
+        )
     of = {"coverage and exposure": data.exposed_users, "mix, scores and groups": data.sampled_users}
     told = [f"{what} measured on about {users:,} users" for what, users in of.items() if users < data.users]
     sample = "".join(f" · {one}" for one in told)
     about = f"as of {data.as_of} · model {data.model_version or 'none'}{sample}"
-    return document(f"trackpools {data.release_id}", f"Release {data.release_id}", about, f"{_tiles(data)}{''.join(body)}")
+    return document(
+        f"trackpools {data.release_id}", f"Release {data.release_id}", about, f"{_tiles(data)}{''.join(body)}"
+    )

@@ -85,7 +85,11 @@ def long_tail_curve(recording_features: DataFrame) -> list[tuple[float, float]]:
     Recordings are counted in bins of plays an eighth of an octave wide, so that the driver gets at most some hundred rows.
     """
     octave = F.floor(8 * F.log2(F.greatest(F.col("plays"), F.lit(1))))
-    bins = recording_features.groupBy(octave.alias("bin")).agg(F.count(F.lit(1)).alias("n"), F.sum("plays").alias("plays")).collect()
+    bins = (
+        recording_features.groupBy(octave.alias("bin"))
+        .agg(F.count(F.lit(1)).alias("n"), F.sum("plays").alias("plays"))
+        .collect()
+    )
     bins.sort(key=lambda row: -row["bin"])
     recordings, plays = sum(row["n"] for row in bins), sum(row["plays"] for row in bins)
     points, n, heard = [(0.0, 0.0)], 0, 0
@@ -112,7 +116,12 @@ def _fill(pools: DataFrame, k: int) -> tuple[list[tuple[int, int]], dict[str, in
 
 
 def _drops(pools: DataFrame) -> dict[str, int]:
-    found = pools.select(F.explode("drops").alias("rule", "n")).groupBy("rule").agg(F.sum("n").alias("n")).collect()
+    found = (
+        pools.select(F.explode("drops").alias("rule", "n"))
+        .groupBy("rule")
+        .agg(F.sum("n").alias("n"))
+        .collect()
+    )
     return {row["rule"]: int(row["n"]) for row in found}
 
 
@@ -130,7 +139,9 @@ def _source_mix(long: DataFrame, dictionary: Mapping[int, str]) -> dict[str, dic
     for band in [name for _, name in BANDS] + [LAST_BAND]:
         weights: dict[str, float] = {}
         for row in (row for row in found if row["band"] == band):
-            names = [dictionary.get(bit, f"bit {bit}") for bit in range(32) if (row["sources"] or 0) >> bit & 1] or [UNKNOWN]
+            names = [
+                dictionary.get(bit, f"bit {bit}") for bit in range(32) if (row["sources"] or 0) >> bit & 1
+            ] or [UNKNOWN]
             for name in names:
                 weights[name] = weights.get(name, 0.0) + row["count"] / len(names)
         if weights:
@@ -144,27 +155,56 @@ def _scores(long: DataFrame) -> list[tuple[int, float, float, float]]:
     return sorted((int(row["rank"]), *(float(q) for q in row["q"])) for row in found)  # type: ignore[misc]
 
 
-def _coverage_of_groups(long: DataFrame, user_features: DataFrame, user_ids: DataFrame, users: DataFrame) -> dict[tuple[str, str], int]:
+def _coverage_of_groups(
+    long: DataFrame, user_features: DataFrame, user_ids: DataFrame, users: DataFrame
+) -> dict[tuple[str, str], int]:
     """Distinct recordings by (kind, slice): every decile and the largest markets, in one job."""
     market = user_ids.join(users, on="user_id", how="left").select("user_idx", "market")
     decile = user_features.select("user_idx", F.col("activity_decile").cast("string").alias("decile"))
-    known = long.select("user_idx", "recording").join(market, on="user_idx", how="left").join(decile, on="user_idx", how="left")
-    slices = [("market", F.coalesce("market", F.lit(UNKNOWN))), ("decile", F.coalesce("decile", F.lit("none")))]
-    pairs = F.explode(F.array(*(F.struct(F.lit(kind).alias("kind"), value.alias("slice")) for kind, value in slices)))
+    known = (
+        long.select("user_idx", "recording")
+        .join(market, on="user_idx", how="left")
+        .join(decile, on="user_idx", how="left")
+    )
+    slices = [
+        ("market", F.coalesce("market", F.lit(UNKNOWN))),
+        ("decile", F.coalesce("decile", F.lit("none"))),
+    ]
+    pairs = F.explode(
+        F.array(*(F.struct(F.lit(kind).alias("kind"), value.alias("slice")) for kind, value in slices))
+    )
     distinct = known.select(pairs.alias("s"), "recording").select("s.kind", "s.slice", "recording").distinct()
-    largest = distinct.groupBy("kind", "slice").count().orderBy(F.col("kind") == F.lit("market"), F.desc("count"), "kind", "slice").limit(MARKETS + 12)
+    largest = (
+        distinct.groupBy("kind", "slice")
+        .count()
+        .orderBy(F.col("kind") == F.lit("market"), F.desc("count"), "kind", "slice")
+        .limit(MARKETS + 12)
+    )
     return {(row["kind"], row["slice"]): int(row["count"]) for row in largest.collect()}
 
 
-def _shares(coverage: Mapping[tuple[str, str], int], kind: str, catalogue: int, order: Callable[[str], Any]) -> dict[str, float]:
+def _shares(
+    coverage: Mapping[tuple[str, str], int], kind: str, catalogue: int, order: Callable[[str], Any]
+) -> dict[str, float]:
     names = [name for found, name in coverage if found == kind]
     return {name: coverage[kind, name] / max(catalogue, 1) for name in sorted(names, key=order)}
 
 
 def collect_report(
-    store_read: Callable[[str], DataFrame], dictionary: Mapping[int, str], *, release_id: str, as_of: str, k: int, model_version: str = "",
-    tables: Iterable[tuple[str, int, int, str]] = (), accounting: Mapping[str, int] | None = None, rejected: Mapping[str, int] | None = None,
-    loss: Sequence[float] = (), stages: Sequence[StageCost] = (), sample_users: int = SAMPLE_USERS, exposed_users: int = EXPOSED_USERS,
+    store_read: Callable[[str], DataFrame],
+    dictionary: Mapping[int, str],
+    *,
+    release_id: str,
+    as_of: str,
+    k: int,
+    model_version: str = "",
+    tables: Iterable[tuple[str, int, int, str]] = (),
+    accounting: Mapping[str, int] | None = None,
+    rejected: Mapping[str, int] | None = None,
+    loss: Sequence[float] = (),
+    stages: Sequence[StageCost] = (),
+    sample_users: int = SAMPLE_USERS,
+    exposed_users: int = EXPOSED_USERS,
     older: Older | None = None,
 ) -> ReportData:
     """The aggregates of a release: group-bys with bounded output.
@@ -176,25 +216,56 @@ def collect_report(
         exposed_users: the same, for what of the catalogue is offered at all.
         older: the release that this one is compared with.
     """
-    pools, features, listeners = (store_read(name) for name in ("pools", "recording_features", "user_features"))
+    pools, features, listeners = (
+        store_read(name) for name in ("pools", "recording_features", "user_features")
+    )
     sizes, shortfalls, buckets = _fill(pools, k)
     users = sum(n for _, n in sizes)
     catalogue = features.count()
     many, few = (first_buckets(users, most, buckets) for most in (exposed_users, sample_users))
     picked = F.col("bucket") < few
-    offered = [(row["pools"], row["recordings"]) for row in exposures(pools.where(F.col("bucket") < many)).collect()]
-    long = pools.where(picked).select("user_idx", F.posexplode("candidates").alias("position", "c")).select(
-        "user_idx", (F.col("position") + 1).alias("rank"), "c.recording", "c.score", "c.sources",
+    offered = [
+        (row["pools"], row["recordings"]) for row in exposures(pools.where(F.col("bucket") < many)).collect()
+    ]
+    long = (
+        pools.where(picked)
+        .select("user_idx", F.posexplode("candidates").alias("position", "c"))
+        .select(
+            "user_idx",
+            (F.col("position") + 1).alias("rank"),
+            "c.recording",
+            "c.score",
+            "c.sources",
+        )
     )
     groups = _coverage_of_groups(long, listeners, store_read("user_ids"), store_read("users"))
     markets = _shares(groups, "market", catalogue, lambda name: (-groups["market", name], name))
     return ReportData(
-        release_id=release_id, as_of=as_of, k=k, users=users, sampled_users=users * few // buckets, exposed_users=users * many // buckets,
-        catalogue=catalogue, coverage=coverage(offered, catalogue), model_version=model_version, tables=tuple(tables),
-        accounting=accounting or {}, rejected=rejected or {}, long_tail=long_tail_curve(features), pool_sizes=sizes, shortfalls=shortfalls,
-        source_mix=_source_mix(long, dictionary), drops=_drops(pools), scores=_scores(long),
+        release_id=release_id,
+        as_of=as_of,
+        k=k,
+        users=users,
+        sampled_users=users * few // buckets,
+        exposed_users=users * many // buckets,
+        catalogue=catalogue,
+        coverage=coverage(offered, catalogue),
+        model_version=model_version,
+        tables=tuple(tables),
+        accounting=accounting or {},
+        rejected=rejected or {},
+        long_tail=long_tail_curve(features),
+        pool_sizes=sizes,
+        shortfalls=shortfalls,
+        source_mix=_source_mix(long, dictionary),
+        drops=_drops(pools),
+        scores=_scores(long),
         coverage_by_market=dict(list(markets.items())[:MARKETS]),
-        coverage_by_decile=_shares(groups, "decile", catalogue, lambda name: (not name.isdigit(), name.zfill(2))),
-        made=made_of(long, store_read, dictionary), reach=reach_of(offered, long, listeners, dictionary, catalogue),
-        drift=drift_of(store_read, older, picked), loss=loss, stages=stages,
+        coverage_by_decile=_shares(
+            groups, "decile", catalogue, lambda name: (not name.isdigit(), name.zfill(2))
+        ),
+        made=made_of(long, store_read, dictionary),
+        reach=reach_of(offered, long, listeners, dictionary, catalogue),
+        drift=drift_of(store_read, older, picked),
+        loss=loss,
+        stages=stages,
     )

@@ -13,7 +13,12 @@ from trackpools.shell.releases import Release, view
 from trackpools.shell.store import Store
 
 Read = Callable[[str], DataFrame]
-PLAYS, USERS, RECORDINGS, SCORES = "plays a listener", "listeners by recent plays", "listeners a recording", "scores in pools"
+PLAYS, USERS, RECORDINGS, SCORES = (
+    "plays a listener",
+    "listeners by recent plays",
+    "listeners a recording",
+    "scores in pools",
+)
 # files or log that vacuum took, a column that an older trackpools did not write
 GONE = ("FAILED_READ_FILE", "DELTA_", "UNRESOLVED_COLUMN", "PATH_NOT_FOUND")
 
@@ -76,13 +81,20 @@ def drift_of(read: Read, older: Older | None, some: Column) -> Drift:
 
 def _bins(before: Read, now: Read, some: Column) -> DataFrame:
     """`name, bin, old, new`."""
+
     def both(table: str) -> tuple[DataFrame, DataFrame]:
         return before(table), now(table)
 
     users, recordings = both("user_features"), both("recording_features")
-    scores = [pools.where(some).select(F.explode("candidates.score").alias("score")) for pools in both("pools")]
+    scores = [
+        pools.where(some).select(F.explode("candidates.score").alias("score")) for pools in both("pools")
+    ]
     kinds = {
-        PLAYS: by_octave(*users, "plays"), USERS: by_quantile(*users, "plays_28d"),
-        RECORDINGS: by_octave(*recordings, "listeners"), SCORES: by_quantile(scores[0], scores[1], "score"),
+        PLAYS: by_octave(*users, "plays"),
+        USERS: by_quantile(*users, "plays_28d"),
+        RECORDINGS: by_octave(*recordings, "listeners"),
+        SCORES: by_quantile(scores[0], scores[1], "score"),
     }
-    return reduce(DataFrame.unionByName, (rows.withColumn("name", F.lit(name)) for name, rows in kinds.items()))
+    return reduce(
+        DataFrame.unionByName, (rows.withColumn("name", F.lit(name)) for name, rows in kinds.items())
+    )

@@ -37,14 +37,26 @@ class Made:
 def made_of(long: DataFrame, read: Read, dictionary: Mapping[int, str]) -> Made:
     """Of `long`, a row a user × candidate with `user_idx, recording, sources`."""
     bitmaps = {row["sources"]: int(row["count"]) for row in long.groupBy("sources").count().collect()}
-    facts = read("recording_facts").select(F.col("recording_idx").alias("recording"), "decade", "group_name", "artist")
+    facts = read("recording_facts").select(
+        F.col("recording_idx").alias("recording"), "decade", "group_name", "artist"
+    )
     known = long.join(facts, "recording", "left")
-    return Made(_alone(bitmaps, dictionary), _overlap(bitmaps, dictionary), _served(known), _artists(known), _popularity(long, read))
+    return Made(
+        _alone(bitmaps, dictionary),
+        _overlap(bitmaps, dictionary),
+        _served(known),
+        _artists(known),
+        _popularity(long, read),
+    )
 
 
 def _alone(bitmaps: Mapping[int, int], dictionary: Mapping[int, str]) -> dict[str, float]:
     total = sum(bitmaps.values())
-    shares = {name: bitmaps.get(1 << bit, 0) / total for bit, name in dictionary.items() if any(told >> bit & 1 for told in bitmaps)}
+    shares = {
+        name: bitmaps.get(1 << bit, 0) / total
+        for bit, name in dictionary.items()
+        if any(told >> bit & 1 for told in bitmaps)
+    }
     return dict(sorted(shares.items(), key=lambda item: (-item[1], item[0])))
 
 
@@ -53,35 +65,65 @@ def _overlap(bitmaps: Mapping[int, int], dictionary: Mapping[int, str]) -> dict[
         return sum(n for told, n in bitmaps.items() if all(told >> bit & 1 for bit in bits))
 
     there = [bit for bit in sorted(dictionary) if proposed(bit)]
-    return {dictionary[one]: {dictionary[other]: proposed(one, other) / proposed(one) for other in there} for one in there}
+    return {
+        dictionary[one]: {dictionary[other]: proposed(one, other) / proposed(one) for other in there}
+        for one in there
+    }
 
 
 def _served(known: DataFrame) -> dict[str, dict[str, float]]:
     pools = known.select("user_idx").distinct().count()
-    cells = known.where("decade IS NOT NULL AND group_name IS NOT NULL").groupBy("user_idx", "decade", "group_name").count()
-    found = cells.groupBy("decade", "group_name").agg(F.sum("count").alias("held"), F.count_if(F.col("count") >= ENOUGH).alias("full")).collect()
+    cells = (
+        known.where("decade IS NOT NULL AND group_name IS NOT NULL")
+        .groupBy("user_idx", "decade", "group_name")
+        .count()
+    )
+    found = (
+        cells.groupBy("decade", "group_name")
+        .agg(F.sum("count").alias("held"), F.count_if(F.col("count") >= ENOUGH).alias("full"))
+        .collect()
+    )
     kinds: dict[str, int] = {}
     for row in found:
         kinds[row["group_name"]] = kinds.get(row["group_name"], 0) + row["held"]
     shown = sorted(kinds, key=lambda kind: (-kinds[kind], kind))[:12]
     share = {(row["decade"], row["group_name"]): row["full"] / pools for row in found}
-    return {f"{decade}s": {kind: share.get((decade, kind), 0.0) for kind in shown} for decade in sorted({row["decade"] for row in found})}
+    return {
+        f"{decade}s": {kind: share.get((decade, kind), 0.0) for kind in shown}
+        for decade in sorted({row["decade"] for row in found})
+    }
 
 
 def _artists(known: DataFrame) -> list[tuple[int, float, float, float]]:
     counted = known.groupBy("user_idx", F.coalesce("artist", -1 - F.col("recording")).alias("artist")).count()
-    most, size = Window.partitionBy("user_idx").orderBy(F.desc("count"), "artist"), Window.partitionBy("user_idx")
-    placed = counted.select("user_idx", "count", F.row_number().over(most).alias("place"), F.sum("count").over(size).alias("size"))
-    of_user = placed.groupBy("user_idx").agg(*((F.sum(F.when(F.col("place") <= n, F.col("count"))) / F.first("size")).alias(str(n)) for n in FIRST))
-    row = of_user.agg(*(F.percentile_approx(str(n), [0.1, 0.5, 0.9], 1000).alias(str(n)) for n in FIRST)).first()
+    most, size = (
+        Window.partitionBy("user_idx").orderBy(F.desc("count"), "artist"),
+        Window.partitionBy("user_idx"),
+    )
+    placed = counted.select(
+        "user_idx", "count", F.row_number().over(most).alias("place"), F.sum("count").over(size).alias("size")
+    )
+    of_user = placed.groupBy("user_idx").agg(
+        *((F.sum(F.when(F.col("place") <= n, F.col("count"))) / F.first("size")).alias(str(n)) for n in FIRST)
+    )
+    row = of_user.agg(
+        *(F.percentile_approx(str(n), [0.1, 0.5, 0.9], 1000).alias(str(n)) for n in FIRST)
+    ).first()
     return [(n, *row[str(n)]) for n in FIRST] if row is not None and row["1"] is not None else []
 
 
 def _popularity(long: DataFrame, read: Read) -> list[tuple[float, float, int]]:
-    world = read("track_cards").where(F.col("market") == EVERYWHERE).select(F.col("recording_idx").alias("recording"), "popularity")
+    world = (
+        read("track_cards")
+        .where(F.col("market") == EVERYWHERE)
+        .select(F.col("recording_idx").alias("recording"), "popularity")
+    )
     pools = long.join(world, "recording").groupBy("user_idx").agg(F.avg("popularity").alias("pool"))
     met = read("interactions").where(is_heard()).select("user_idx", F.col("recording_idx").alias("recording"))
     own = met.join(world, "recording").groupBy("user_idx").agg(F.avg("popularity").alias("own"))
-    bins = [F.least(F.floor(F.col(name) * BINS), F.lit(BINS - 1)).cast("int").alias(name) for name in ("own", "pool")]
+    bins = [
+        F.least(F.floor(F.col(name) * BINS), F.lit(BINS - 1)).cast("int").alias(name)
+        for name in ("own", "pool")
+    ]
     found = own.join(pools, "user_idx").select(*bins).groupBy("own", "pool").count().collect()
     return sorted(((row["own"] + 0.5) / BINS, (row["pool"] + 0.5) / BINS, int(row["count"])) for row in found)

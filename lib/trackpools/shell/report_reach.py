@@ -29,13 +29,23 @@ class Reach:
 
 
 def reach_of(
-    found: Sequence[tuple[int, int]], long: DataFrame, user_features: DataFrame, dictionary: Mapping[int, str], catalogue: int,
+    found: Sequence[tuple[int, int]],
+    long: DataFrame,
+    user_features: DataFrame,
+    dictionary: Mapping[int, str],
+    catalogue: int,
 ) -> Reach:
     """Of (pools, recordings) as `exposures` has them, and `long`: a row a user × candidate with `user_idx, recording, sources`."""
-    return Reach(lorenz_curve(found, catalogue), gini(found, catalogue), _by_source(long, user_features, dictionary, catalogue))
+    return Reach(
+        lorenz_curve(found, catalogue),
+        gini(found, catalogue),
+        _by_source(long, user_features, dictionary, catalogue),
+    )
 
 
-def lorenz_curve(found: Sequence[tuple[int, int]], catalogue: int, points: int = POINTS) -> list[tuple[float, float]]:
+def lorenz_curve(
+    found: Sequence[tuple[int, int]], catalogue: int, points: int = POINTS
+) -> list[tuple[float, float]]:
     """Of (pools, recordings) and how many recordings there are; some `points` at most, none where no pool holds anything."""
     rows = sorted(found)
     offered, places = sum(n for _, n in rows), sum(pools * n for pools, n in rows)
@@ -53,13 +63,24 @@ def lorenz_curve(found: Sequence[tuple[int, int]], catalogue: int, points: int =
     return curve
 
 
-def _by_source(long: DataFrame, user_features: DataFrame, dictionary: Mapping[int, str], catalogue: int) -> dict[str, dict[str, float]]:
+def _by_source(
+    long: DataFrame, user_features: DataFrame, dictionary: Mapping[int, str], catalogue: int
+) -> dict[str, dict[str, float]]:
     decile = user_features.select("user_idx", F.col("activity_decile").cast("string").alias("decile"))
     named = {f"source.{bit}": name for bit, name in dictionary.items()}
     # few pairs of decile and bitmap: distinct before a candidate becomes a row a source
-    some = long.join(decile, "user_idx", "left").select(F.coalesce("decile", F.lit(NO_DECILE)).alias("decile"), "sources", "recording").distinct()
-    rows = some.select("decile", F.explode(source_names(F.col("sources"), named)).alias("source"), "recording").distinct()
-    found = {(row["decile"], row["source"]): row["count"] for row in rows.groupBy("decile", "source").count().collect()}
+    some = (
+        long.join(decile, "user_idx", "left")
+        .select(F.coalesce("decile", F.lit(NO_DECILE)).alias("decile"), "sources", "recording")
+        .distinct()
+    )
+    rows = some.select(
+        "decile", F.explode(source_names(F.col("sources"), named)).alias("source"), "recording"
+    ).distinct()
+    found = {
+        (row["decile"], row["source"]): row["count"]
+        for row in rows.groupBy("decile", "source").count().collect()
+    }
     told = {source for _, source in found}
     shown = [name for _, name in sorted(dictionary.items()) if name in told]
     deciles = sorted({one for one, _ in found}, key=lambda name: (not name.isdigit(), name.zfill(2)))

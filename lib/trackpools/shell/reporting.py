@@ -22,9 +22,15 @@ from trackpools.shell.store import Store
 def release_data(store: Store, release: Release, k: int, **of_the_run: Any) -> ReportData:
     """The aggregates of a release, and what has changed since the one before; `of_the_run` is what only the run that made it knows, see `collect_report`."""
     return collect_report(
-        lambda name: view(store, release, name), dict(named(release.dictionary, "source")), release_id=release.release_id,
-        as_of=release.as_of.isoformat(), k=k, model_version=release.model_version, tables=[(t.name, t.version, t.rows, t.hash) for t in release.tables],
-        older=_before(store, release), **of_the_run,
+        lambda name: view(store, release, name),
+        dict(named(release.dictionary, "source")),
+        release_id=release.release_id,
+        as_of=release.as_of.isoformat(),
+        k=k,
+        model_version=release.model_version,
+        tables=[(t.name, t.version, t.rows, t.hash) for t in release.tables],
+        older=_before(store, release),
+        **of_the_run,
     )
 
 
@@ -36,16 +42,39 @@ def _before(store: Store, release: Release) -> Older | None:
 def write_report(flow: Flow, release: Release, imported: IngestResult | None) -> Path | None:
     """Track report.html, and keep it beside a local root; returns its path there."""
     costs = [
-        StageCost(done.stage, sum(table.rows for table in done.tables), done.seconds, done.usage.get("core_seconds"), int(done.usage.get("input_bytes", 0)))
-        for done in flow.done if done.stage != "publish"
+        StageCost(
+            done.stage,
+            sum(table.rows for table in done.tables),
+            done.seconds,
+            done.usage.get("core_seconds"),
+            int(done.usage.get("input_bytes", 0)),
+        )
+        for done in flow.done
+        if done.stage != "publish"
     ]
-    counted = {name: getattr(imported, name) for name in ("read", "accepted", "rejected", "duplicates")} if imported else None
+    counted = (
+        {name: getattr(imported, name) for name in ("read", "accepted", "rejected", "duplicates")}
+        if imported
+        else None
+    )
     rejected = imported.reasons if imported else None
-    data = release_data(flow.store, release, flow.config.pools.k, accounting=counted, rejected=rejected, loss=flow.notes.curve, stages=costs)
+    data = release_data(
+        flow.store,
+        release,
+        flow.config.pools.k,
+        accounting=counted,
+        rejected=rejected,
+        loss=flow.notes.curve,
+        stages=costs,
+    )
     if data.shortfalls:
-        rules = ", ".join(f"{rule} {count:,}" for rule, count in sorted(data.shortfalls.items(), key=lambda one: -one[1]))
+        rules = ", ".join(
+            f"{rule} {count:,}" for rule, count in sorted(data.shortfalls.items(), key=lambda one: -one[1])
+        )
         said = f"{sum(data.shortfalls.values()):,} of {release.rows('pools'):,} pools are short, by the rule that bound: {rules}"
-        flow.notes.warnings.append(f"{said}; `trackpools watch` says whether that is usual, `explain USER` why one is")
+        flow.notes.warnings.append(
+            f"{said}; `trackpools watch` says whether that is usual, `explain USER` why one is"
+        )
     html = build_report(data)
     flow.tracker.artifact_text("report.html", html)
     folder = local_path(flow.config.store.root)
@@ -70,9 +99,21 @@ def registered(flow: Flow, alias: str, model_version: str, read: Callable[[str],
     if known is not None:
         return known
     about = model.About(
-        model_version=model_version, engine=train.engine, alpha=train.alpha, reg=train.regularisation, nu=train.exponent, alpha0=train.alpha0)
+        model_version=model_version,
+        engine=train.engine,
+        alpha=train.alpha,
+        reg=train.regularisation,
+        nu=train.exponent,
+        alpha0=train.alpha0,
+    )
     with tempfile.TemporaryDirectory() as folder:
-        npz = model.export_factors(read("recording_factors"), read("recording_ids"), Path(folder) / "factors.npz", about, config.max_model_mb)
+        npz = model.export_factors(
+            read("recording_factors"),
+            read("recording_ids"),
+            Path(folder) / "factors.npz",
+            about,
+            config.max_model_mb,
+        )
         if npz is None or model.register(config, root, flow.tracker.run_id, npz, about) is None:
             return None
     return model.repair_alias(config, root, model_version, alias)
@@ -83,4 +124,6 @@ def follow_release(flow: Flow, release: Release) -> None:
 
     The release row is the truth; a registry that was away when it landed is mended by the next command.
     """
-    registered(flow, model.CHAMPION, release.model_version, lambda name: flow.store.read(name, release.version(name)))
+    registered(
+        flow, model.CHAMPION, release.model_version, lambda name: flow.store.read(name, release.version(name))
+    )

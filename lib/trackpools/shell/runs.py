@@ -39,9 +39,15 @@ def runs(config: MlflowConfig, root: str | None) -> list[Run]:
     """
     server = Server(config, root)
     latest = ["attributes.start_time DESC"]
-    found = server.attempt(lambda client: client.search_runs([experiment_id(client, config, server.uri)], max_results=MOST, order_by=latest))
+    found = server.attempt(
+        lambda client: client.search_runs(
+            [experiment_id(client, config, server.uri)], max_results=MOST, order_by=latest
+        )
+    )
     if found is None:
-        raise InputError(f"no runs can be read: {server.down or 'mlflow.enabled is false'}; look at mlflow.tracking_uri")
+        raise InputError(
+            f"no runs can be read: {server.down or 'mlflow.enabled is false'}; look at mlflow.tracking_uri"
+        )
     parts: dict[str, dict[str, float]] = {}
     for one in found:
         if PARENT in one.data.tags:

@@ -52,7 +52,11 @@ class Dim:
         """The value that an Optuna trial proposes, of four digits; what is set now stays to the last digit."""
         if self.off and not trial.suggest_categorical(self._switch, [False, True]):
             return 0.0
-        low, high = (min(self.low, self.now), max(self.high, self.now)) if self.now > 0 or not self.log else (self.low, self.high)
+        low, high = (
+            (min(self.low, self.now), max(self.high, self.now))
+            if self.now > 0 or not self.log
+            else (self.low, self.high)
+        )
         if self.whole:
             return int(trial.suggest_int(self.key, int(low), int(high), log=self.log))
         value = trial.suggest_float(self.key, low, high, log=self.log)
@@ -64,12 +68,23 @@ def of_model(config: Config) -> list[Dim]:
     train, weights = config.train, config.weights
     most = SHORT_LINEAGE if train.engine == "mllib" and train.checkpoint_dir is None else SWEEPS
     low, high = REG[train.engine]
-    own = [Dim("train.nu", 0, 1, train.exponent, log=False), Dim("train.alpha0", 1e-4, 1, train.alpha0, off=True)] if train.engine == "blocked" else []
+    own = (
+        [
+            Dim("train.nu", 0, 1, train.exponent, log=False),
+            Dim("train.alpha0", 1e-4, 1, train.alpha0, off=True),
+        ]
+        if train.engine == "blocked"
+        else []
+    )
     return [
-        Dim("train.rank", 4, config.tune.rank_max, train.rank, whole=True), Dim("train.reg", low, high, train.regularisation), *own,
-        Dim("train.alpha", 0.5, 100, train.alpha), Dim("train.beta", 0.1, 30, train.beta, off=True),
+        Dim("train.rank", 4, config.tune.rank_max, train.rank, whole=True),
+        Dim("train.reg", low, high, train.regularisation),
+        *own,
+        Dim("train.alpha", 0.5, 100, train.alpha),
+        Dim("train.beta", 0.1, 30, train.beta, off=True),
         Dim("train.iterations", 4, most, train.iterations, log=False, whole=True),
-        Dim("weights.half_life_days", 14, 1500, weights.half_life_days), Dim("weights.saturation", 0.1, 30, weights.saturation),
+        Dim("weights.half_life_days", 14, 1500, weights.half_life_days),
+        Dim("weights.saturation", 0.1, 30, weights.saturation),
     ]
 
 
@@ -78,9 +93,17 @@ def of_blend(config: Config) -> list[Dim]:
 
     Sources of heard recordings keep theirs, for nothing new is lost by leaving them out; so does what is drawn by lot, which is there to learn from.
     """
-    weights = {s.name: getattr(config.sources, s.name).weight for s in enabled(config) if s.emits != "heard" and not s.lots}
+    weights = {
+        s.name: getattr(config.sources, s.name).weight
+        for s in enabled(config)
+        if s.emits != "heard" and not s.lots
+    }
     heaviest = max(weights, key=lambda name: weights[name], default=None)
-    return [Dim(f"sources.{name}.weight", now / TIMES, now * TIMES, now) for name, now in weights.items() if name != heaviest]
+    return [
+        Dim(f"sources.{name}.weight", now / TIMES, now * TIMES, now)
+        for name, now in weights.items()
+        if name != heaviest
+    ]
 
 
 def proposed(dims: Sequence[Dim], trial: Any) -> Settings:
@@ -125,4 +148,6 @@ def short_hash(told: Any) -> str:
 def deciding(config: Config) -> dict[str, Any]:
     """All of the configuration that the values of a search depend on."""
     told = {section: values for section, values in dump(config).items() if section not in ELSEWHERE}
-    return told | {"tune": {key: value for key, value in told["tune"].items() if key not in {"trials", "minutes"}}}
+    return told | {
+        "tune": {key: value for key, value in told["tune"].items() if key not in {"trials", "minutes"}}
+    }

@@ -28,7 +28,14 @@ OF_MODEL = 2 / 3  # of the minutes; the blend has the rest, and more settings in
 RUNG = 1  # step of what a third of the iterations is worth: trials of different lengths are compared by it
 
 
-def tune(config: Config, options: Options, *, until: str | None = None, fresh: bool = False, planted: Mapping[str, DataFrame] | None = None) -> Answer:
+def tune(
+    config: Config,
+    options: Options,
+    *,
+    until: str | None = None,
+    fresh: bool = False,
+    planted: Mapping[str, DataFrame] | None = None,
+) -> Answer:
     """Search, or go on with a search of the same log, window and settings.
 
     Args:
@@ -61,9 +68,19 @@ def tune(config: Config, options: Options, *, until: str | None = None, fresh: b
                 tracker.params(config.flat())
                 winner, final = search.known() or search.run(tracker)
                 tracker.params({f"best.{key}": value for key, value in winner.items()})
-                tracker.metrics({key.replace(" ", "_"): one["value"] for key, one in final["measures"].items()})
+                tracker.metrics(
+                    {key.replace(" ", "_"): one["value"] for key, one in final["measures"].items()}
+                )
                 tracker.tag({"trackpools.verdict": "better" if final["better"] else "present settings stay"})
-                return tuned.answer(config, options, when, winner=winner, final=final, trials=search.trials(), run_id=tracker.run_id)
+                return tuned.answer(
+                    config,
+                    options,
+                    when,
+                    winner=winner,
+                    final=final,
+                    trials=search.trials(),
+                    run_id=tracker.run_id,
+                )
         finally:
             store.clear()
 
@@ -92,7 +109,9 @@ class Search:
     def blend(self) -> Study | None:
         """The search for weights on lists of the best model; None where there are no two weights to weigh."""
         dims = of_blend(self.config)
-        return self.journal.study(f"blend {short_hash(self.base)}", dims) if dims and self.model.best else None
+        return (
+            self.journal.study(f"blend {short_hash(self.base)}", dims) if dims and self.model.best else None
+        )
 
     @property
     def winner(self) -> Settings:
@@ -112,12 +131,16 @@ class Search:
         minutes, trials = self.config.tune.minutes, self.config.tune.trials
         with prepared(self.store, self.config, self.window, self.tell) as ground:
             share = OF_MODEL if of_blend(self.config) else 1.0
-            self.model.search(self._of_model(ground), trials, self.began + share * 60 * minutes, self.tell, tracker)
+            self.model.search(
+                self._of_model(ground), trials, self.began + share * 60 * minutes, self.tell, tracker
+            )
             blend = self.blend
             if blend is not None and len(blend.tried) < trials:
                 self.tell("lists: all sources, by the best model")
                 with ground.blends(with_settings(self.config, self.base)) as worth:
-                    blend.search(self._of_blend(blend, worth), trials, self.began + 60 * minutes, self.tell, tracker)
+                    blend.search(
+                        self._of_blend(blend, worth), trials, self.began + 60 * minutes, self.tell, tracker
+                    )
             winner = self.winner
             final = self.model.noted(_answer(winner)) or self._measured(ground, winner)
         self.model.note(_answer(winner), final)
@@ -155,11 +178,16 @@ class Search:
         for who, config in made.items():
             self.tell(f"measure: pools of everybody under the {who} settings")
             pools[who] = ground.pools(config, lambda _: None)
-        found = ground.compared({who: pools[who][0] for who in sorted(pools, reverse=True)}, self.config.promote.level)
+        found = ground.compared(
+            {who: pools[who][0] for who in sorted(pools, reverse=True)}, self.config.promote.level
+        )
         low = found["new gain"].low if winner else None
         return {
-            "better": low is not None and low > 0, "measures": {name: asdict(one) for name, one in found.items()},
-            "warnings": list(dict.fromkeys(warning for _, warnings in pools.values() for warning in warnings)),
+            "better": low is not None and low > 0,
+            "measures": {name: asdict(one) for name, one in found.items()},
+            "warnings": list(
+                dict.fromkeys(warning for _, warnings in pools.values() for warning in warnings)
+            ),
         }
 
     def trials(self) -> list[dict[str, Any]]:
@@ -196,7 +224,11 @@ def _answer(winner: Settings) -> str:
 def _folder(config: Config) -> Path:
     """Where studies are kept: in a local root, else in the user's cache, by root."""
     own, store = local_path(config.store.root), config.store
-    return own / "tuning" if own is not None else user_cache() / "tuning" / short_hash([store.root, store.catalog, store.schema_])
+    return (
+        own / "tuning"
+        if own is not None
+        else user_cache() / "tuning" / short_hash([store.root, store.catalog, store.schema_])
+    )
 
 
 def _journal(folder: Path, name: str) -> Path:

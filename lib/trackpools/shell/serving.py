@@ -56,18 +56,36 @@ class Opened:
         root = str(config.store.root)
         rows = library().DeltaTable(f"{root}/tables/releases").to_pyarrow_table().to_pylist()
         known = {row["seq"]: row for row in rows}
-        row = known.get(max((one for one, row in known.items() if (row.get("channel") or PROD) == PROD), default=0) if seq is None else seq)
+        row = known.get(
+            max((one for one, row in known.items() if (row.get("channel") or PROD) == PROD), default=0)
+            if seq is None
+            else seq
+        )
         if row is None:
-            raise InputError(f"no release {seq or ''} under {root}; known: {', '.join(map(str, sorted(known))) or 'none'}")
+            raise InputError(
+                f"no release {seq or ''} under {root}; known: {', '.join(map(str, sorted(known))) or 'none'}"
+            )
         versions = {table["name"]: table["version"] for table in row["tables"]}
         return Opened(
-            root, row["seq"], versions, row["as_of"].astimezone(UTC), row["created_at"].astimezone(UTC), row["release_id"], row["model_version"], config,
-            Watch(root), dict(row["dictionary"]),
+            root,
+            row["seq"],
+            versions,
+            row["as_of"].astimezone(UTC),
+            row["created_at"].astimezone(UTC),
+            row["release_id"],
+            row["model_version"],
+            config,
+            Watch(root),
+            dict(row["dictionary"]),
         )
 
     def data(self, name: str) -> Any:
         """A table at its pinned version, as a pyarrow dataset."""
-        return library().DeltaTable(f"{self.root}/tables/{name}", version=self.versions[name]).to_pyarrow_dataset()
+        return (
+            library()
+            .DeltaTable(f"{self.root}/tables/{name}", version=self.versions[name])
+            .to_pyarrow_dataset()
+        )
 
     @property
     def release(self) -> Release:
@@ -81,8 +99,16 @@ class Opened:
         if off not in self.served:
             whole = self._whole
             self.served.clear()
-            self.served[off] = whole if not off.pairs else replace(
-                whole, config=without_sources(self.config, off), markets=markets(self._cards(), self.watch.tracks_off(off)), masks={})
+            self.served[off] = (
+                whole
+                if not off.pairs
+                else replace(
+                    whole,
+                    config=without_sources(self.config, off),
+                    markets=markets(self._cards(), self.watch.tracks_off(off)),
+                    masks={},
+                )
+            )
         return self.served[off]
 
     def _cards(self) -> Any:
@@ -98,7 +124,16 @@ class Opened:
 
     @cached_property
     def _people(self) -> dict[str, Any]:
-        names = ("user_ids", "users", "interactions", "pools", "pools_hot", "user_factors", "user_factors_hot", "user_vectors")
+        names = (
+            "user_ids",
+            "users",
+            "interactions",
+            "pools",
+            "pools_hot",
+            "user_factors",
+            "user_factors_hot",
+            "user_vectors",
+        )
         return {name: self.data(name) for name in names if name in self.versions}
 
     def _newest(self, name: str, key: str, idx: int, columns: list[str], within: Any = None) -> Any:
@@ -113,8 +148,19 @@ class Opened:
 
     def _pool(self, idx: int) -> dict[str, Any] | None:
         """The row of `pools` in force, looked for in its bucket, and elsewhere where the release has another number of buckets than the configuration."""
-        rows = self._newest("pools", "user_idx", idx, list(known.POOL), within=pc.field("bucket") == bucket(idx, self.config.pools.buckets))
-        return next(iter((rows if len(rows) else self._newest("pools", "user_idx", idx, list(known.POOL))).to_pylist()), None)
+        rows = self._newest(
+            "pools",
+            "user_idx",
+            idx,
+            list(known.POOL),
+            within=pc.field("bucket") == bucket(idx, self.config.pools.buckets),
+        )
+        return next(
+            iter(
+                (rows if len(rows) else self._newest("pools", "user_idx", idx, list(known.POOL))).to_pylist()
+            ),
+            None,
+        )
 
     def known(self, user_id: str, *, pool: bool = False) -> Known:
         """What the release knows of a listener.
@@ -128,13 +174,26 @@ class Opened:
         people = self._people
         found = people["user_ids"].to_table(filter=pc.field("user_id") == user_id)["user_idx"].to_pylist()
         if not found:
-            raise InputError(f"release {self.release_id} knows no such user; is the id right?", [user_id[:200]])
+            raise InputError(
+                f"release {self.release_id} knows no such user; is the id right?", [user_id[:200]]
+            )
         (idx,) = found
-        profile = people["users"].to_table(filter=pc.field("user_id") == user_id, columns=list(known.PROFILE)).to_pylist()
-        vectors = {name: self._newest(name, "idx", idx, ["factors"])["factors"] for name in known.VECTORS if name in people}
+        profile = (
+            people["users"]
+            .to_table(filter=pc.field("user_id") == user_id, columns=list(known.PROFILE))
+            .to_pylist()
+        )
+        vectors = {
+            name: self._newest(name, "idx", idx, ["factors"])["factors"]
+            for name in known.VECTORS
+            if name in people
+        }
         return Known(
-            idx, profile[0] if profile else {}, people["interactions"].to_table(filter=pc.field("user_idx") == idx, columns=list(known.PAST)),
-            {name: matrix(rows)[0] for name, rows in vectors.items() if len(rows)}, self._pool(idx) if pool else None,
+            idx,
+            profile[0] if profile else {},
+            people["interactions"].to_table(filter=pc.field("user_idx") == idx, columns=list(known.PAST)),
+            {name: matrix(rows)[0] for name, rows in vectors.items() if len(rows)},
+            self._pool(idx) if pool else None,
         )
 
     def person(self, user_id: str, events: tuple[Event, ...] = ()) -> Person:
@@ -155,9 +214,14 @@ class Opened:
         told_market = str(one.profile.get("market") or EVERYWHERE)
         market = self.config.cards.market_groups.get(told_market, told_market)
         self.watch.off().require_on(self.model_version, market)
-        clean = one.profile.get("explicit_policy") == "clean" or minor(one.profile.get("birth_band"), self.config.taste.minor_bands)
+        clean = one.profile.get("explicit_policy") == "clean" or minor(
+            one.profile.get("birth_band"), self.config.taste.minor_bands
+        )
         return Person(
-            idx=one.idx, market=market, clean=clean, declared=tuple(one.profile.get("declared_tags") or ()),
+            idx=one.idx,
+            market=market,
+            clean=clean,
+            declared=tuple(one.profile.get("declared_tags") or ()),
             past=Past.of(one.interactions, self.config, self.as_of, events),
             vectors={bit: one.vectors[users] for bit, (users, _) in SPACES.items() if users in one.vectors},
         )
@@ -175,4 +239,7 @@ def xxhash() -> Any:
     Raises:
         ConfigError: where it is not installed.
     """
-    return extras.library("xxhash", "a listener's bucket is found by the package xxhash; install it: pip install 'trackpools[serve]'")
+    return extras.library(
+        "xxhash",
+        "a listener's bucket is found by the package xxhash; install it: pip install 'trackpools[serve]'",
+    )

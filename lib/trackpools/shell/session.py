@@ -42,7 +42,9 @@ def spark_session(config: SessionConfig) -> SparkSession:
             return SparkSession.builder.getOrCreate()
         return local_session(config, remote or None)
     except ImportError as error:
-        raise ConfigError(f"Spark Connect needs packages that are not there ({error}); install them: pip install 'trackpools[connect]'") from error
+        raise ConfigError(
+            f"Spark Connect needs packages that are not there ({error}); install them: pip install 'trackpools[connect]'"
+        ) from error
 
 
 def local_session(config: SessionConfig, remote: str | None = None) -> SparkSession:
@@ -52,7 +54,9 @@ def local_session(config: SessionConfig, remote: str | None = None) -> SparkSess
         remote: `local[2]` for one by a Connect server of its own.
     """
     if not (shutil.which("java") or os.environ.get("JAVA_HOME")):
-        raise ConfigError("Java is missing; install Java 17 or 21 (on Debian: apt-get install openjdk-17-jre-headless) or set JAVA_HOME")
+        raise ConfigError(
+            "Java is missing; install Java 17 or 21 (on Debian: apt-get install openjdk-17-jre-headless) or set JAVA_HOME"
+        )
     # before the session: else workers run whatever python3 is on PATH
     os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
     os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
@@ -91,11 +95,17 @@ def local_session(config: SessionConfig, remote: str | None = None) -> SparkSess
         "spark.python.daemon.module": "trackpools.shell.daemon",
         "spark.python.sql.dataFrameDebugging.enabled": "false",  # else every column expression would ask the JVM for a conf and walk Python's stack
     }
-    builder = SparkSession.builder.remote(remote) if remote else SparkSession.builder.master(f"local[{config.cores},3]").appName("trackpools")
+    builder = (
+        SparkSession.builder.remote(remote)
+        if remote
+        else SparkSession.builder.master(f"local[{config.cores},3]").appName("trackpools")
+    )
     for key, value in (_own(config, options) | options).items():
         builder = builder.config(key, value)
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Failed to set spark")  # the server has them; Connect sets them once more on its session
+        warnings.filterwarnings(
+            "ignore", "Failed to set spark"
+        )  # the server has them; Connect sets them once more on its session
         return builder.getOrCreate()
 
 
@@ -106,5 +116,8 @@ def _own(config: SessionConfig, ours: Mapping[str, str]) -> dict[str, str]:
         ConfigError: for those that a session of ours must set itself.
     """
     if taken := sorted(set(config.conf) & set(ours)):
-        raise ConfigError("session.conf holds confs that trackpools sets itself; leave them out (heap: session.memory, jars: session.packages)", taken)
+        raise ConfigError(
+            "session.conf holds confs that trackpools sets itself; leave them out (heap: session.memory, jars: session.packages)",
+            taken,
+        )
     return dict(config.conf)

@@ -32,7 +32,9 @@ class _StrictLoader(yaml.SafeLoader):
         keys = [key.value for key, _ in node.value if isinstance(key.value, str)]
         twice = sorted({key for key in keys if keys.count(key) > 1})
         if twice:
-            raise yaml.YAMLError(f"line {node.start_mark.line + 1}: key given twice: {', '.join(map(ascii, twice))}")
+            raise yaml.YAMLError(
+                f"line {node.start_mark.line + 1}: key given twice: {', '.join(map(ascii, twice))}"
+            )
         return super().construct_mapping(node, deep)
 
 
@@ -45,14 +47,22 @@ def conf_dir() -> Path:
 def _shipped(name: str) -> str:
     """A shipped file's text; through importlib, for the package may be inside a zip on `--py-files`."""
     packaged = resources.files("trackpools") / "_conf" / name
-    return packaged.read_text(encoding="utf-8") if packaged.is_file() else (conf_dir() / name).read_text(encoding="utf-8")
+    return (
+        packaged.read_text(encoding="utf-8")
+        if packaged.is_file()
+        else (conf_dir() / name).read_text(encoding="utf-8")
+    )
 
 
 def _yaml(text: str) -> Any:
     try:
         # _StrictLoader derives from SafeLoader and refuses tags: nothing constructs an object
         return yaml.load(text, Loader=_StrictLoader)  # noqa: S506
-    except (yaml.YAMLError, RecursionError, ValueError) as error:  # ValueError: 2026-13-45, an integer of 5000 digits
+    except (
+        yaml.YAMLError,
+        RecursionError,
+        ValueError,
+    ) as error:  # ValueError: 2026-13-45, an integer of 5000 digits
         raise ConfigError("not valid YAML", [" ".join(str(error).split())[:400]]) from error
 
 
@@ -69,7 +79,9 @@ def parse(text: str, where: str) -> dict[str, Any]:
     if values is None:
         return {}
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
-        raise ConfigError(f"{where} must hold sections such as `train:` with keys below them; got {values!a:.80}")
+        raise ConfigError(
+            f"{where} must hold sections such as `train:` with keys below them; got {values!a:.80}"
+        )
     return values
 
 
@@ -80,14 +92,22 @@ def _overlay(overlay: str) -> dict[str, Any]:
     path = Path(overlay)
     try:
         if path.exists() and not path.is_file():
-            raise ConfigError(f"{overlay!r} is a folder or device; give a YAML file or one of {', '.join(sorted(shipped))}")
+            raise ConfigError(
+                f"{overlay!r} is a folder or device; give a YAML file or one of {', '.join(sorted(shipped))}"
+            )
         if path.stat().st_size > MAX_FILE_BYTES:
-            raise ConfigError(f"{overlay!r} has {path.stat().st_size} bytes; a configuration has at most {MAX_FILE_BYTES}")
+            raise ConfigError(
+                f"{overlay!r} has {path.stat().st_size} bytes; a configuration has at most {MAX_FILE_BYTES}"
+            )
         return parse(path.read_text(encoding="utf-8"), overlay)
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{overlay!r} is not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8") from error
+        raise ConfigError(
+            f"{overlay!r} is not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8"
+        ) from error
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        raise ConfigError(f"no configuration file {overlay!a:.200} ({error}); give a file or one of {', '.join(sorted(shipped))}") from error
+        raise ConfigError(
+            f"no configuration file {overlay!a:.200} ({error}); give a file or one of {', '.join(sorted(shipped))}"
+        ) from error
 
 
 def _setting(text: str) -> dict[str, Any]:
@@ -100,9 +120,15 @@ def _setting(text: str) -> dict[str, Any]:
         parsed: Any = _yaml(value)
     except ConfigError as error:
         raise ConfigError(f"--set {_shown(key)}: the value is not valid YAML", error.problems) from error
-    glued = [str(name) for name, told in parsed.items() if told is None and ":" in str(name)] if isinstance(parsed, dict) else []
+    glued = (
+        [str(name) for name, told in parsed.items() if told is None and ":" in str(name)]
+        if isinstance(parsed, dict)
+        else []
+    )
     if glued:  # one key to YAML
-        raise ConfigError(f"--set {_shown(key)}: a space is missing behind the colon of {_shown(', '.join(glued))}; write {{user_id: uid}}")
+        raise ConfigError(
+            f"--set {_shown(key)}: a space is missing behind the colon of {_shown(', '.join(glued))}; write {{user_id: uid}}"
+        )
     for part in reversed(parts):
         parsed = {part: parsed}
     return parsed  # type: ignore[no-any-return]
@@ -132,9 +158,15 @@ def _keys(model: Any, prefix: str = "") -> Iterable[str]:
 def _unknown(key: str, model: type[BaseModel]) -> str:
     """What the writer of an unknown key may have meant: a like name beside it, or the same name elsewhere."""
     parent, dot, last = key.rpartition(".")
-    beside = [k.removeprefix(parent + dot) for k in _keys(model) if k.startswith(parent + dot) and "." not in k.removeprefix(parent + dot)]
+    beside = [
+        k.removeprefix(parent + dot)
+        for k in _keys(model)
+        if k.startswith(parent + dot) and "." not in k.removeprefix(parent + dot)
+    ]
     close = difflib.get_close_matches(last, beside, n=1)
-    meant = ([f"{parent}{dot}{name}" for name in close] or [k for k in _keys(model) if k.endswith(f".{last}")])[:3]
+    meant = (
+        [f"{parent}{dot}{name}" for name in close] or [k for k in _keys(model) if k.endswith(f".{last}")]
+    )[:3]
     return f"did you mean {' or '.join(meant)}?" if meant else f"known here: {', '.join(beside)}"
 
 
@@ -142,7 +174,11 @@ def problems_of(error: ValidationError, model: type[BaseModel]) -> Iterable[str]
     """A sentence for each, with what an unknown key may mean in that model."""
     for one in error.errors():
         key = ".".join(str(part) for part in one["loc"])
-        given = "" if isinstance(one["input"], BaseModel | dict if one["type"] == "value_error" else BaseModel) else f"; got {one['input']!a:.80}"
+        given = (
+            ""
+            if isinstance(one["input"], BaseModel | dict if one["type"] == "value_error" else BaseModel)
+            else f"; got {one['input']!a:.80}"
+        )
         if one["type"] == "extra_forbidden":
             yield f"{_shown(key)}: unknown key; {_unknown(key, model)}"
         elif one["type"] == "value_error":
@@ -179,7 +215,9 @@ def load_config(overlay: str | None = None, settings: Sequence[str] = (), root: 
     except ValidationError as error:
         problems += problems_of(error, Config)
     if problems:
-        raise ConfigError(f"the configuration has {len(problems)} problem{'s' * (len(problems) != 1)}", problems)
+        raise ConfigError(
+            f"the configuration has {len(problems)} problem{'s' * (len(problems) != 1)}", problems
+        )
     return _at_home(config)
 
 
@@ -188,4 +226,6 @@ def _at_home(config: Config) -> Config:
     root = config.store.root
     if root is None or ":" in root.partition("/")[0] or root.startswith("/"):
         return config
-    return config.model_copy(update={"store": config.store.model_copy(update={"root": str(Path.cwd() / root)})})
+    return config.model_copy(
+        update={"store": config.store.model_copy(update={"root": str(Path.cwd() / root)})}
+    )

@@ -29,8 +29,12 @@ class SideStore(Store):
     """The tables of an import are the other's and only read; the rest lies in a folder of its root, or by a prefix in its schema."""
 
     def __init__(
-        self, spark: SparkSession, config: StoreConfig, name: str,
-        planted: Mapping[str, DataFrame] | None = None, instead: Mapping[str, DataFrame] | None = None,
+        self,
+        spark: SparkSession,
+        config: StoreConfig,
+        name: str,
+        planted: Mapping[str, DataFrame] | None = None,
+        instead: Mapping[str, DataFrame] | None = None,
     ) -> None:
         super().__init__(spark, config)
         self.name, self.planted, self.instead = name, planted or {}, instead or {}
@@ -46,14 +50,25 @@ class SideStore(Store):
     def read(self, name: str, version: int | None = None) -> DataFrame:
         """As `Store.read`, with what is planted in it, or what is to be read instead; such rows are nowhere but in memory."""
         rows = self.instead[name] if name in self.instead else super().read(name, version)
-        return rows.unionByName(self.planted[name], allowMissingColumns=True) if name in self.planted else rows
+        return (
+            rows.unionByName(self.planted[name], allowMissingColumns=True) if name in self.planted else rows
+        )
 
-    def _save(self, table: Table, df: DataFrame, metadata: Mapping[str, Any], replace_where: str | None) -> int:
+    def _save(
+        self, table: Table, df: DataFrame, metadata: Mapping[str, Any], replace_where: str | None
+    ) -> int:
         self._only_ours(table)
         return super()._save(table, df, metadata, replace_where)
 
     def _merge(
-        self, table: Table, df: DataFrame, metadata: Mapping[str, Any], *, update: bool, delete: bool = False, within: Span | None = None
+        self,
+        table: Table,
+        df: DataFrame,
+        metadata: Mapping[str, Any],
+        *,
+        update: bool,
+        delete: bool = False,
+        within: Span | None = None,
     ) -> int:
         self._only_ours(table)
         return super()._merge(table, df, metadata, update=update, delete=delete, within=within)
@@ -70,8 +85,16 @@ class SideStore(Store):
 
 
 @contextlib.contextmanager
-def replay(config: Config, spark: SparkSession, name: str, as_of: datetime, tell: Callable[[str], None], *,
-           planted: Mapping[str, DataFrame] | None = None, instead: Mapping[str, DataFrame] | None = None) -> Iterator[Flow]:
+def replay(
+    config: Config,
+    spark: SparkSession,
+    name: str,
+    as_of: datetime,
+    tell: Callable[[str], None],
+    *,
+    planted: Mapping[str, DataFrame] | None = None,
+    instead: Mapping[str, DataFrame] | None = None,
+) -> Iterator[Flow]:
     """A flow beside the store, as of a moment; what it made is deleted when it ends.
 
     Args:
@@ -81,7 +104,14 @@ def replay(config: Config, spark: SparkSession, name: str, as_of: datetime, tell
     untracked = config.mlflow.model_copy(update={"enabled": False})
     store = SideStore(spark, config.store, name, planted, instead)
     try:
-        yield Flow(config, spark, Tracker(untracked, None, name, name), as_of=as_of.isoformat(), progress=tell, beside=store)
+        yield Flow(
+            config,
+            spark,
+            Tracker(untracked, None, name, name),
+            as_of=as_of.isoformat(),
+            progress=tell,
+            beside=store,
+        )
     finally:
         store.clear()
 
@@ -94,15 +124,21 @@ def last_moment(store: Store, until: str | None) -> datetime:
     """
     version = store.version(t.PLAYS.name)
     if version is None:
-        raise InputError(f"no plays under {store.where(t.PLAYS.name)}; import a log first: trackpools import --help")
+        raise InputError(
+            f"no plays under {store.where(t.PLAYS.name)}; import a log first: trackpools import --help"
+        )
     if not is_timed(store):
-        raise InputError("the plays of this log have no times, so nothing can be held out by time; compare on pairs: trackpools evaluate --train … --test …")
+        raise InputError(
+            "the plays of this log have no times, so nothing can be held out by time; compare on pairs: trackpools evaluate --train … --test …"
+        )
     return parse_time(until, "--until") if until else resolve(store, version, None, None).as_of
 
 
 def is_timed(store: Store) -> bool:
     """Whether any play has a time."""
-    return bool(store.read(t.PLAYS.name, store.version(t.PLAYS.name)).where("played_at IS NOT NULL").limit(1).count())
+    return bool(
+        store.read(t.PLAYS.name, store.version(t.PLAYS.name)).where("played_at IS NOT NULL").limit(1).count()
+    )
 
 
 def days_before(moment: datetime, days: int) -> datetime:

@@ -36,12 +36,15 @@ def exists(spark: SparkSession, name: str) -> bool:
 def columns(table: Table) -> str:
     """The column list of a contract: types, NOT NULL and comments."""
     listed = (
-        f"{quoted([c.name])} {c.dataType.simpleString()}{'' if c.nullable else ' NOT NULL'} COMMENT {literal(c.metadata['comment'])}" for c in table.columns
+        f"{quoted([c.name])} {c.dataType.simpleString()}{'' if c.nullable else ' NOT NULL'} COMMENT {literal(c.metadata['comment'])}"
+        for c in table.columns
     )
     return ", ".join(listed)
 
 
-def declare(spark: SparkSession, name: str, table: Table, properties: Mapping[str, str], *, replace: bool) -> None:
+def declare(
+    spark: SparkSession, name: str, table: Table, properties: Mapping[str, str], *, replace: bool
+) -> None:
     """CREATE a table by its contract where there is none, or REPLACE the one there by an empty one."""
     verb = "REPLACE TABLE" if replace else "CREATE TABLE IF NOT EXISTS"
     text = f"{verb} {name} ({columns(table)}) USING delta COMMENT {literal(table.grain)}"
@@ -49,12 +52,16 @@ def declare(spark: SparkSession, name: str, table: Table, properties: Mapping[st
         text += f" PARTITIONED BY ({', '.join(quoted([one]) for one in table.partitioned_by)})"
     if table.cluster_by:
         text += f" CLUSTER BY ({', '.join(quoted([one]) for one in table.cluster_by)})"
-    spark.sql(f"{text} TBLPROPERTIES ({', '.join(f'{literal(key)} = {literal(value)}' for key, value in properties.items())})")
+    spark.sql(
+        f"{text} TBLPROPERTIES ({', '.join(f'{literal(key)} = {literal(value)}' for key, value in properties.items())})"
+    )
 
 
 def mark(spark: SparkSession, name: str, properties: Mapping[str, str]) -> None:
     """Set properties of a table."""
-    spark.sql(f"ALTER TABLE {name} SET TBLPROPERTIES ({', '.join(f'{literal(key)} = {literal(value)}' for key, value in properties.items())})")
+    spark.sql(
+        f"ALTER TABLE {name} SET TBLPROPERTIES ({', '.join(f'{literal(key)} = {literal(value)}' for key, value in properties.items())})"
+    )
 
 
 def history(spark: SparkSession, name: str, limit: int | None) -> DataFrame:

@@ -39,10 +39,14 @@ def require_place(config: StoreConfig) -> None:
         ConfigError: with what to set.
     """
     if config.root is None and config.catalog is None:
-        raise ConfigError("where are the tables? give --root FOLDER, or store.catalog and store.schema in the configuration")
+        raise ConfigError(
+            "where are the tables? give --root FOLDER, or store.catalog and store.schema in the configuration"
+        )
     if config.root is not None and config.catalog is not None:
         both = f"both a root ({config.root}) and a catalog ({config.catalog}.{config.schema_})"
-        raise ConfigError(f"where are the tables? {both} are set; leave out --root, or set store.catalog and store.schema to null")
+        raise ConfigError(
+            f"where are the tables? {both} are set; leave out --root, or set store.catalog and store.schema to null"
+        )
 
 
 class Store:
@@ -79,7 +83,9 @@ class Store:
         """Create by DDL, with comments, NOT NULL and CHECK; does nothing where it exists."""
         if not self.exists(table.name):
             self._declare(table)
-            self._commits[table.name] = Commit(0, {}, time.time(), {})  # which its log would say, by a Spark job
+            self._commits[table.name] = Commit(
+                0, {}, time.time(), {}
+            )  # which its log would say, by a Spark job
 
     def _declare(self, table: Table, *, replace: bool = False, work: Mapping[str, Any] | None = None) -> None:
         checks = {f"delta.constraints.{name}": rule for name, rule in table.checks.items()}
@@ -92,14 +98,18 @@ class Store:
         Raises:
             InputError: where the table does not exist or no longer has that version.
         """
-        reader = self.spark.read.format("delta").options(**({} if version is None else {"versionAsOf": version}))
+        reader = self.spark.read.format("delta").options(
+            **({} if version is None else {"versionAsOf": version})
+        )
         try:
             frame = reader.table(self.where(name)) if self._by_name else reader.load(self.where(name))
             _ = frame.schema  # Connect looks for the table no sooner
             return frame
         except AnalysisException as error:
             pinned = "" if version is None else f" at version {version}"
-            raise InputError(f"table {name} at {self.where(name)} cannot be read{pinned}: {str(error).splitlines()[0]}") from error
+            raise InputError(
+                f"table {name} at {self.where(name)} cannot be read{pinned}: {str(error).splitlines()[0]}"
+            ) from error
 
     def commit(self, name: str) -> Commit:
         """The latest commit of a table that exists."""
@@ -122,7 +132,10 @@ class Store:
             ConfigError: where the session is not ours and would not keep to `hours`.
         """
         if missing := unset(self.spark, VACUUM):
-            raise ConfigError("Delta would not keep to the hours asked for; start the session with these, and run again", missing)
+            raise ConfigError(
+                "Delta would not keep to the hours asked for; start the session with these, and run again",
+                missing,
+            )
         with confs(self.spark, VACUUM):
             self._at(name).vacuum(hours)
 
@@ -132,23 +145,45 @@ class Store:
 
     def stats_of(self, versions: Mapping[str, int]) -> list[Stats]:
         """The same of some tables at once."""
-        each = [content_hash(self.read(name, version), TABLES[name]).withColumn("name", F.lit(name)) for name, version in versions.items()]
+        each = [
+            content_hash(self.read(name, version), TABLES[name]).withColumn("name", F.lit(name))
+            for name, version in versions.items()
+        ]
         told = {row["name"]: row for row in reduce(DataFrame.unionByName, each).collect()} if each else {}
-        return [Stats(name, version, int(told[name]["rows"]), told[name]["hash"]) for name, version in versions.items()]
+        return [
+            Stats(name, version, int(told[name]["rows"]), told[name]["hash"])
+            for name, version in versions.items()
+        ]
 
     def overwrite(self, table: Table, df: DataFrame, metadata: Mapping[str, Any]) -> int:
         """Replace the whole content in one commit; returns the version."""
         return self._save(table, df, metadata, None)
 
-    def replace_days(self, table: Table, df: DataFrame, since: date | None, metadata: Mapping[str, Any]) -> int:
+    def replace_days(
+        self, table: Table, df: DataFrame, since: date | None, metadata: Mapping[str, Any]
+    ) -> int:
         """Replace the rows of `day >= since` (None: all) in one commit; returns the version."""
         # since is a date, so this string holds nothing but digits and dashes
         return self._save(table, df, metadata, None if since is None else f"day >= '{since.isoformat()}'")
 
-    def replace_buckets(self, table: Table, df: DataFrame, buckets: Sequence[int], metadata: Mapping[str, Any], refresh: int | None = None) -> int:
+    def replace_buckets(
+        self,
+        table: Table,
+        df: DataFrame,
+        buckets: Sequence[int],
+        metadata: Mapping[str, Any],
+        refresh: int | None = None,
+    ) -> int:
         """Replace the rows of buckets, and of a refresh and later ones, in one commit; returns the version."""
-        where = [f"bucket IN ({', '.join(str(int(one)) for one in buckets)})"] if buckets else []  # whole numbers, nothing else
-        return self._save(table, df, metadata, " OR ".join([*where, *([] if refresh is None else [f"refresh >= {int(refresh)}"])]))
+        where = (
+            [f"bucket IN ({', '.join(str(int(one)) for one in buckets)})"] if buckets else []
+        )  # whole numbers, nothing else
+        return self._save(
+            table,
+            df,
+            metadata,
+            " OR ".join([*where, *([] if refresh is None else [f"refresh >= {int(refresh)}"])]),
+        )
 
     def restore(self, name: str, version: int) -> None:
         """Make an older version the latest again, with its metadata; no file is written."""
@@ -174,17 +209,30 @@ class Store:
             return None
         if after >= until:
             return self.read(name, until).limit(0).withColumn("_change_type", F.lit(""))
-        reader = self.spark.read.format("delta").option("readChangeFeed", "true").option("startingVersion", after + 1).option("endingVersion", until)
+        reader = (
+            self.spark.read.format("delta")
+            .option("readChangeFeed", "true")
+            .option("startingVersion", after + 1)
+            .option("endingVersion", until)
+        )
         return reader.table(self.where(name)) if self._by_name else reader.load(self.where(name))
 
-    def _save(self, table: Table, df: DataFrame, metadata: Mapping[str, Any], replace_where: str | None) -> int:
+    def _save(
+        self, table: Table, df: DataFrame, metadata: Mapping[str, Any], replace_where: str | None
+    ) -> int:
         self.create(table)
         if replace_where is None and self.read(table.name).columns != table.schema.names:
             # of an older trackpools: readers hold versions, and what follows writes all of it
             self._declare(table, replace=True)
             self._commits.pop(table.name, None)
         before = self.commit(table.name).version
-        writer = conform(df, table).write.format("delta").mode("overwrite").option("compression", "zstd").option("userMetadata", _text(metadata))
+        writer = (
+            conform(df, table)
+            .write.format("delta")
+            .mode("overwrite")
+            .option("compression", "zstd")
+            .option("userMetadata", _text(metadata))
+        )
         if replace_where is not None:
             writer = writer.option("replaceWhere", replace_where)
         if self._by_name:
@@ -203,10 +251,14 @@ class Store:
         there = self.read(table.name)
         if set(table.schema.names) <= set(there.columns):
             return
-        writer = conform(there.limit(0), table).write.format("delta").mode("append").option("mergeSchema", "true")
+        writer = (
+            conform(there.limit(0), table).write.format("delta").mode("append").option("mergeSchema", "true")
+        )
         writer.saveAsTable(self.where(table.name)) if self._by_name else writer.save(self.where(table.name))
 
-    def insert(self, table: Table, df: DataFrame, metadata: Mapping[str, Any], within: Span | None = None) -> int:
+    def insert(
+        self, table: Table, df: DataFrame, metadata: Mapping[str, Any], within: Span | None = None
+    ) -> int:
         """Insert the rows whose key is new; returns how many Delta says it inserted."""
         return self._merge(table, df, metadata, update=False, within=within)
 
@@ -219,7 +271,14 @@ class Store:
         return self._merge(table, df, metadata, update=True, delete=True)
 
     def _merge(
-        self, table: Table, df: DataFrame, metadata: Mapping[str, Any], *, update: bool, delete: bool = False, within: Span | None = None
+        self,
+        table: Table,
+        df: DataFrame,
+        metadata: Mapping[str, Any],
+        *,
+        update: bool,
+        delete: bool = False,
+        within: Span | None = None,
     ) -> int:
         self.create(table)
         self._grow(table)
@@ -236,13 +295,17 @@ class Store:
                 if "concurrent" not in (type(error).__name__ + str(error)[:2000]).lower():
                     raise
                 if attempt == MERGE_TRIES - 1:
-                    raise BusyError(f"table {table.name} was written by others {MERGE_TRIES} times while we tried; run again later") from error
+                    raise BusyError(
+                        f"table {table.name} was written by others {MERGE_TRIES} times while we tried; run again later"
+                    ) from error
                 time.sleep(0.2 * 2**attempt)
         del self._commits[table.name]
         last = self.commit(table.name)
         if last.version == before:
             return 0  # a MERGE that changes nothing makes no commit
-        return sum(int(last.counted.get(f"numTargetRows{done}", 0)) for done in ("Inserted", "Updated", "Deleted"))
+        return sum(
+            int(last.counted.get(f"numTargetRows{done}", 0)) for done in ("Inserted", "Updated", "Deleted")
+        )
 
 
 def _text(metadata: Mapping[str, Any]) -> str:

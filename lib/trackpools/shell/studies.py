@@ -23,7 +23,9 @@ def optuna() -> Any:
     Raises:
         ConfigError: where the extra `tune` is not installed.
     """
-    package = library("optuna", "a search for settings needs the package optuna; install it: pip install 'trackpools[tune]'")
+    package = library(
+        "optuna", "a search for settings needs the package optuna; install it: pip install 'trackpools[tune]'"
+    )
     package.logging.set_verbosity(package.logging.ERROR)
     return package
 
@@ -35,8 +37,12 @@ class Journal:
         package = optuna()
         path.parent.mkdir(parents=True, exist_ok=True)
         _whole_lines(path)
-        path.with_name(f"{path.name}.lock").unlink(missing_ok=True)  # of a killed process: the caller holds the folder
-        self._storage = package.storages.JournalStorage(package.storages.journal.JournalFileBackend(str(path)))
+        path.with_name(f"{path.name}.lock").unlink(
+            missing_ok=True
+        )  # of a killed process: the caller holds the folder
+        self._storage = package.storages.JournalStorage(
+            package.storages.journal.JournalFileBackend(str(path))
+        )
 
     def study(self, kind: str, dims: Sequence[Dim]) -> "Study":
         return Study(self._storage, kind, dims)
@@ -60,14 +66,24 @@ class Study:
         package = optuna()
         self.kind, self.dims = kind.partition(" ")[0], dims
         pruner = package.pruners.MedianPruner(n_startup_trials=PRUNE_AFTER)
-        self._own = package.create_study(storage=storage, study_name=kind, direction="maximize", load_if_exists=True, pruner=pruner)
-        self._state, self._pruned, self._tpe = package.trial.TrialState, package.TrialPruned, package.samplers.TPESampler
+        self._own = package.create_study(
+            storage=storage, study_name=kind, direction="maximize", load_if_exists=True, pruner=pruner
+        )
+        self._state, self._pruned, self._tpe = (
+            package.trial.TrialState,
+            package.TrialPruned,
+            package.samplers.TPESampler,
+        )
 
     @property
     def tried(self) -> list[Any]:
         """Optuna's frozen trials that ended: complete, pruned, or refused by an engine; those of a killed process did not."""
         states = self._state
-        return [one for one in self._own.get_trials(deepcopy=False) if one.state in {states.COMPLETE, states.PRUNED} or "why" in one.user_attrs]
+        return [
+            one
+            for one in self._own.get_trials(deepcopy=False)
+            if one.state in {states.COMPLETE, states.PRUNED} or "why" in one.user_attrs
+        ]
 
     @property
     def complete(self) -> list[Any]:
@@ -109,7 +125,9 @@ class Study:
                 scope.params(settings or {dim.key: dim.now for dim in self.dims})
                 state, value = self._one(trial, settings, worth)
                 scope.tag({"trackpools.trial": state.name.lower()})
-                numbers = {key: number for key, number in trial.user_attrs.items() if isinstance(number, float)}
+                numbers = {
+                    key: number for key, number in trial.user_attrs.items() if isinstance(number, float)
+                }
                 scope.metrics(numbers | ({} if value is None else {"value": value}))
 
     def _one(self, trial: Any, settings: Settings, worth: Worth) -> tuple[Any, float | None]:
@@ -140,13 +158,22 @@ class Study:
     def told(self) -> list[dict[str, Any]]:
         """Trials for scripts: `study, trial, state, value, settings`; a pruned one's value is that of a third of its iterations."""
         return [
-            {"study": self.kind, "trial": one.number, "state": "refused" if "why" in one.user_attrs else one.state.name.lower(), "value": one.value,
-             "settings": one.user_attrs["settings"], **({"why": one.user_attrs["why"]} if "why" in one.user_attrs else {})}
+            {
+                "study": self.kind,
+                "trial": one.number,
+                "state": "refused" if "why" in one.user_attrs else one.state.name.lower(),
+                "value": one.value,
+                "settings": one.user_attrs["settings"],
+                **({"why": one.user_attrs["why"]} if "why" in one.user_attrs else {}),
+            }
             for one in self.tried
         ]
 
 
 def said(settings: Settings) -> str:
     """For people, in one line."""
-    short = ", ".join(f"{key.removeprefix('train.').removeprefix('sources.')} {value:.4g}" for key, value in settings.items())
+    short = ", ".join(
+        f"{key.removeprefix('train.').removeprefix('sources.')} {value:.4g}"
+        for key, value in settings.items()
+    )
     return short or "the present settings"

@@ -25,7 +25,12 @@ def switched_off(store: Store) -> Off:
     """What is off now."""
     if not store.exists(SWITCHES.name):
         return Off()
-    return Off(frozenset((row["kind"], row["value"]) for row in store.read(SWITCHES.name).where("off").select("kind", "value").collect()))
+    return Off(
+        frozenset(
+            (row["kind"], row["value"])
+            for row in store.read(SWITCHES.name).where("off").select("kind", "value").collect()
+        )
+    )
 
 
 def served_pools(store: Store, release: Release, config: Config) -> DataFrame:
@@ -38,9 +43,16 @@ def served_pools(store: Store, release: Release, config: Config) -> DataFrame:
     off.require_on(release.model_version)
     bird = canary(store) if release.channel == PROD else None
     # one of another dictionary would be decoded wrongly, and one whose model is off is off
-    if bird is not None and bird.share and bird.dictionary == release.dictionary and ("model", bird.model_version) not in off.pairs:
+    if (
+        bird is not None
+        and bird.share
+        and bird.dictionary == release.dictionary
+        and ("model", bird.model_version) not in off.pairs
+    ):
         follows = follows_canary(bird.share, config.pools.buckets)
-        pools = pools.where(~follows).unionByName(released(store, bird, "pools").where(follows), allowMissingColumns=True)
+        pools = pools.where(~follows).unionByName(
+            released(store, bird, "pools").where(follows), allowMissingColumns=True
+        )
     if not off.pairs:
         return pools
     ids, users, cards = (released(store, release, name) for name in ("user_ids", "users", "track_cards"))
@@ -68,12 +80,19 @@ def switch(config: Config, options: Options, action: str, which: Sequence[str], 
         switches.require_known(*pair)
     store = existing_store(config)
     now = datetime.now(UTC)
-    rows = frame_of(store.spark, [{"kind": of, "value": value, "off": action == "off", "why": why, "at": now} for of, value in wanted], SWITCHES.schema)
+    rows = frame_of(
+        store.spark,
+        [{"kind": of, "value": value, "off": action == "off", "why": why, "at": now} for of, value in wanted],
+        SWITCHES.schema,
+    )
     changed = store.upsert(SWITCHES, rows, {"stage": "switch"})
     said = f"{action}: {', '.join(' '.join(pair) for pair in wanted)} → {store.where(SWITCHES.name)}; readers follow within 30 s"
     root = options.root or "…"
     odd = [pair for pair in wanted if action == "off" and not _is_known(store, *pair)]
-    nobody = [f"the catalogue knows no {of} {value!r}: is it spelt right? The switch holds, should one come" for of, value in odd]
+    nobody = [
+        f"the catalogue knows no {of} {value!r}: is it spelt right? The switch holds, should one come"
+        for of, value in odd
+    ]
     more = {"switched": [" ".join(pair) for pair in wanted], "changed": changed}
     return Answer(warnings=nobody, lines=[said, f"next: trackpools switch list --root {root}"], more=more)
 
@@ -95,9 +114,26 @@ def _listed(store: Store) -> Answer:
     from rich.table import Table
     from rich.text import Text
 
-    rows = store.read(SWITCHES.name).where("off").orderBy(F.desc("at"), "kind", "value").collect() if store.exists(SWITCHES.name) else []
+    rows = (
+        store.read(SWITCHES.name).where("off").orderBy(F.desc("at"), "kind", "value").collect()
+        if store.exists(SWITCHES.name)
+        else []
+    )
     grid = Table("kind", "value", "since", "why")
     for row in rows:
-        grid.add_row(row["kind"], Text(row["value"][:80]), f"{row['at'].astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC", Text((row["why"] or "")[:200]))
-    told = [{"kind": row["kind"], "value": row["value"], "at": row["at"].astimezone(UTC).isoformat(), "why": row["why"]} for row in rows]
+        grid.add_row(
+            row["kind"],
+            Text(row["value"][:80]),
+            f"{row['at'].astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC",
+            Text((row["why"] or "")[:200]),
+        )
+    told = [
+        {
+            "kind": row["kind"],
+            "value": row["value"],
+            "at": row["at"].astimezone(UTC).isoformat(),
+            "why": row["why"],
+        }
+        for row in rows
+    ]
     return Answer(lines=[grid] if rows else ["nothing is switched off"], more={"off": told})

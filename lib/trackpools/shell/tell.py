@@ -28,10 +28,18 @@ def the_map() -> Answer:
         grid = Grid(title=title, title_justify="left", show_header=False, box=None)
         for column in table.columns:
             kind = column.dataType.simpleString()
-            grid.add_row(f"  {column.name}", kind if len(kind) < 50 else kind[:47] + "…", column.metadata["comment"])
+            grid.add_row(
+                f"  {column.name}", kind if len(kind) < 50 else kind[:47] + "…", column.metadata["comment"]
+            )
         grids.append(grid)
     more = {
-        name: {"grain": table.grain, "key": table.key, "mode": table.mode, "columns": [c.jsonValue() for c in table.columns]} for name, table in TABLES.items()
+        name: {
+            "grain": table.grain,
+            "key": table.key,
+            "mode": table.mode,
+            "columns": [c.jsonValue() for c in table.columns],
+        }
+        for name, table in TABLES.items()
     }
     return Answer(lines=grids, more={"map": more})
 
@@ -45,7 +53,15 @@ def known_releases(config: Config) -> Answer:
         stale = " (stale)" if one.valid_until < datetime.now(UTC) else ""
         times = (f"{at:%Y-%m-%d %H:%M}" for at in (one.as_of, one.created_at))
         channel = one.channel + ("" if one.share is None else f" {one.share:.0%}")
-        grid.add_row(str(one.seq), channel, one.release_id, *times, f"{one.valid_until:%Y-%m-%d}{stale}", pools, one.model_version)
+        grid.add_row(
+            str(one.seq),
+            channel,
+            one.release_id,
+            *times,
+            f"{one.valid_until:%Y-%m-%d}{stale}",
+            pools,
+            one.model_version,
+        )
     return Answer(
         release_id=next((one.release_id for one in known if one.channel == PROD), None),
         lines=[grid] if known else ["nothing is published yet; next: trackpools run"],
@@ -72,7 +88,10 @@ def explain(config: Config, user: str, limit: int) -> Answer:
     pool = look.show_pools(store, release, config, (user,), 1)[0]
     about, explained = look.profile_of(store, release, user), Explained(store, release, config, user)
     facets, because = explained.by_facet(), explained.because()
-    lines: list[Any] = [f"release {release.seq} ({release.release_id}), as of {release.as_of:%Y-%m-%d %H:%M} UTC", _head(pool)]
+    lines: list[Any] = [
+        f"release {release.seq} ({release.release_id}), as of {release.as_of:%Y-%m-%d %H:%M} UTC",
+        _head(pool),
+    ]
     if about:
         taste = about["profile"]
         lines.append(
@@ -84,28 +103,54 @@ def explain(config: Config, user: str, limit: int) -> Answer:
     lines += [f"by {name}: {_shown(counts)}" for name, counts in facets.items()]
     lines.append(_grid(pool, limit, because))
     removed = ", ".join(f"{count:,} {rule}" for rule, count in pool["drops"].items()) or "nothing"
-    lines.append(f"removed by the rules: {removed}; {pool['emitted']:,} emitted = {pool['k']:,} in the pool + {sum(pool['drops'].values()):,} removed")
-    return Answer(release.release_id, lines=lines, more={"pool": pool, "listener": about, "facets": facets, "because": because})
+    lines.append(
+        f"removed by the rules: {removed}; {pool['emitted']:,} emitted = {pool['k']:,} in the pool + {sum(pool['drops'].values()):,} removed"
+    )
+    return Answer(
+        release.release_id,
+        lines=lines,
+        more={"pool": pool, "listener": about, "facets": facets, "because": because},
+    )
 
 
 def _head(pool: dict[str, Any]) -> str:
     short = pool["shortfall"]
-    why = f"; {short['wanted'] - short['got']:,} short of {short['wanted']:,}: {short['rule']}" if short else ""
+    why = (
+        f"; {short['wanted'] - short['got']:,} short of {short['wanted']:,}: {short['rule']}" if short else ""
+    )
     return f"user {pool['user_id']}: {pool['k']:,} candidates{why}"
 
 
 def _shown(counts: dict[str, int], most: int = 12) -> Any:
     rest = sum(list(counts.values())[most:])
-    return plain(" · ".join(f"{name} {n:,}" for name, n in list(counts.items())[:most]) + (f" · others {rest:,}" if rest else ""), 200)
+    return plain(
+        " · ".join(f"{name} {n:,}" for name, n in list(counts.items())[:most])
+        + (f" · others {rest:,}" if rest else ""),
+        200,
+    )
 
 
 def _grid(pool: dict[str, Any], limit: int, because: Sequence[str | None] = ()) -> Grid:
     grid = Grid("#", "title", "artists", "year", "sources", "heard", "reason")
     for i, one in enumerate(pool["candidates"][:limit]):
         reason = ", ".join(filter(None, [one["reason"], *because[i : i + 1]]))
-        heard = f"{one['plays']} × until {one['last_day']}" if one["plays"] and one["last_day"] else f"{one['plays']} ×" if one["plays"] else "new"
+        heard = (
+            f"{one['plays']} × until {one['last_day']}"
+            if one["plays"] and one["last_day"]
+            else f"{one['plays']} ×"
+            if one["plays"]
+            else "new"
+        )
         artists = ", ".join(one["artists"] or ())
-        cells = (one["rank"], one["title"] or one["recording_id"], artists or "–", one["original_year"] or "–", "+".join(one["sources"]), heard, reason)
+        cells = (
+            one["rank"],
+            one["title"] or one["recording_id"],
+            artists or "–",
+            one["original_year"] or "–",
+            "+".join(one["sources"]),
+            heard,
+            reason,
+        )
         # titles are untrusted: no markup is read in them
         grid.add_row(*(plain(str(cell)) for cell in cells))
     if len(pool["candidates"]) > limit:

@@ -48,13 +48,20 @@ class Scope:
 
     def params(self, values: Mapping[str, Any]) -> None:
         """Parameters; the first value of a name stays."""
-        self._add("params", values={str(key): "null" if value is None else str(value) for key, value in values.items()})
+        self._add(
+            "params",
+            values={str(key): "null" if value is None else str(value) for key, value in values.items()},
+        )
 
     def metrics(self, values: Mapping[str, float], step: int | None = None) -> None:
         """Numbers of now, at a step (iteration) or 0; None values are left out."""
         numbers = {str(key): float(value) for key, value in values.items() if value is not None}
         # JSON has no word for these; MLflow understands the text
-        self._add("metrics", step=step or 0, values={key: value if math.isfinite(value) else str(value) for key, value in numbers.items()})
+        self._add(
+            "metrics",
+            step=step or 0,
+            values={key: value if math.isfinite(value) else str(value) for key, value in numbers.items()},
+        )
 
     def input(self, table: str, where: str, version: int) -> None:
         """A table this run read: its name, path or catalog name, and pinned version."""
@@ -200,7 +207,12 @@ def _open(folder: Path, flow_id: str) -> Spool | None:
     try:
         return Spool(folder, flow_id)
     except OSError as error:  # also BlockingIOError: the same flow runs twice, and the first one tracks it
-        LOG.warning("nothing is tracked in MLflow: the spool for flow %s in %s cannot be written (%s)", flow_id, folder, error)
+        LOG.warning(
+            "nothing is tracked in MLflow: the spool for flow %s in %s cannot be written (%s)",
+            flow_id,
+            folder,
+            error,
+        )
         return None
 
 
@@ -231,5 +243,7 @@ def _killed(records: list[Record]) -> list[Record]:
     last = max(int(record["at"]) for record in records)
     begun = dict.fromkeys(record["stage"] for record in records if record["op"] in {"flow", "stage"})
     ended = {record["stage"] for record in records if record["op"] == "end"}
-    open_ones = [stage for stage in begun if stage is not None and stage not in ended] + ([None] if None not in ended else [])
+    open_ones = [stage for stage in begun if stage is not None and stage not in ended] + (
+        [None] if None not in ended else []
+    )
     return [{"op": "end", "stage": stage, "at": last, "status": "KILLED"} for stage in open_ones]

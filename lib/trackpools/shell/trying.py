@@ -55,17 +55,24 @@ def window(store: SideStore, config: Config, until: str | None) -> Window:
         ConfigError: where pools hold nothing new, which is what is measured.
     """
     if config.pools.heard == "only":
-        raise ConfigError("tune maximises the recall of new recordings, and pools.heard=only leaves them out; set pools.heard to mark")
+        raise ConfigError(
+            "tune maximises the recall of new recordings, and pools.heard=only leaves them out; set pools.heard to mark"
+        )
     end, days = last_moment(store, until), config.holdout.days
     found = Window(days_before(end, 2 * days), days_before(end, days), end)
-    first = store.read(t.PLAYS.name, store.version(t.PLAYS.name)).agg(F.unix_micros(F.min("played_at")).alias("first")).first()
+    first = (
+        store.read(t.PLAYS.name, store.version(t.PLAYS.name))
+        .agg(F.unix_micros(F.min("played_at")).alias("first"))
+        .first()
+    )
     assert first is not None  # noqa: S101 - an aggregate has one row
     start = datetime(1970, 1, 1, tzinfo=end.tzinfo) + timedelta(microseconds=first["first"])
     if start >= found.as_of:
         raise InputError(
             f"the log is too short: from {start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC it has {(end - start) / timedelta(days=1):.1f} days; "
             f"{days} that only promote looks at + {days} to measure on = {2 * days} days (holdout.days), and something before them to train on; "
-            "import an older part of the log, or set holdout.days lower")
+            "import an older part of the log, or set holdout.days lower"
+        )
     return found
 
 
@@ -101,15 +108,36 @@ class Ground:
             read = {name: self.store.read(name, version) for name, version in c.versions.items()}
             # not written: whoever tries a hundred settings reads the factors of each once
             made = stages.fit_factors(read, c)
-            users, recordings = (held.enter_context(kept(made[table.name].select("idx", "factors"))) for table in (t.USER_FACTORS, t.RECORDING_FACTORS))
-            told = rules.history(read["interactions"], heard=config.pools.heard, rules=config.rules, weights=config.weights, as_of=self.window.as_of)
+            users, recordings = (
+                held.enter_context(kept(made[table.name].select("idx", "factors")))
+                for table in (t.USER_FACTORS, t.RECORDING_FACTORS)
+            )
+            told = rules.history(
+                read["interactions"],
+                heard=config.pools.heard,
+                rules=config.rules,
+                weights=config.weights,
+                as_of=self.window.as_of,
+            )
             scoring = Scoring(
-                users=self.users, history=self._of_sample(told), cards=self.cards, user_factors=users, recording_factors=recordings,
-                recordings=recordings.count(), rank=config.train.rank, config=config)
+                users=self.users,
+                history=self._of_sample(told),
+                cards=self.cards,
+                user_factors=users,
+                recording_factors=recordings,
+                recordings=recordings.count(),
+                rank=config.train.rank,
+                config=config,
+            )
             ranked = unpacked(als.ranked(scoring, als.BIT, config.tune.k, 0))
-            found = ranked.select("user_idx", F.transform("items", lambda item: item["recording"]).alias("found"))
+            found = ranked.select(
+                "user_idx", F.transform("items", lambda item: item["recording"]).alias("found")
+            )
             new = F.col(f"new_{self.window.days}d")
-            value = _mean(self.sample.join(found, "user_idx", "left"), metric(f"recall@{config.tune.k}", hits(F.col("found"), new), F.size(new)))
+            value = _mean(
+                self.sample.join(found, "user_idx", "left"),
+                metric(f"recall@{config.tune.k}", hits(F.col("found"), new), F.size(new)),
+            )
         self._clear_checkpoints()
         return value
 
@@ -127,16 +155,26 @@ class Ground:
         """
         flow = _ran(self.store, config, self.window, OF_LISTS)
         c = flow.context(stages.BY_NAME["pools"])
-        inputs = stages.source_inputs({name: self.store.read(name, version) for name, version in c.versions.items()}, c)
+        inputs = stages.source_inputs(
+            {name: self.store.read(name, version) for name, version in c.versions.items()}, c
+        )
         inputs = replace(inputs, users=self._of_sample(inputs.users), history=self._of_sample(inputs.history))
         with kept(assemble.candidates(inputs)) as proposed:
 
             def worth(blended: Config) -> dict[str, float]:
-                pools = assemble.pools(replace(inputs, config=blended), proposed, self.window.as_of, c.model_version)
-                rows = accuracy(pools, self.sample.drop("half"), (self.window.days,), {}).join(self.sample.select(*SAMPLE), "user_idx")
-                row = rows.agg(*(
-                    F.avg(F.when(F.col("half") == half, F.col(f"`{name}`"))).alias(f"{kind}{half}") for kind, name in self.names.items() for half in (0, 1)
-                )).first()
+                pools = assemble.pools(
+                    replace(inputs, config=blended), proposed, self.window.as_of, c.model_version
+                )
+                rows = accuracy(pools, self.sample.drop("half"), (self.window.days,), {}).join(
+                    self.sample.select(*SAMPLE), "user_idx"
+                )
+                row = rows.agg(
+                    *(
+                        F.avg(F.when(F.col("half") == half, F.col(f"`{name}`"))).alias(f"{kind}{half}")
+                        for kind, name in self.names.items()
+                        for half in (0, 1)
+                    )
+                ).first()
                 assert row is not None  # noqa: S101 - an aggregate has one row
                 return {key: float(value or 0.0) for key, value in row.asDict().items()}
 
@@ -156,11 +194,19 @@ class Ground:
         rows, columns = self.later.select("user_idx"), []
         for who, version in versions.items():
             found = accuracy(self.store.read(t.POOLS.name, version), self.later, (self.window.days,), {})
-            rows = rows.join(found.select("user_idx", *(F.col(f"`{name}`").alias(f"{kind} {who}") for kind, name in self.names.items())), "user_idx")
+            rows = rows.join(
+                found.select(
+                    "user_idx",
+                    *(F.col(f"`{name}`").alias(f"{kind} {who}") for kind, name in self.names.items()),
+                ),
+                "user_idx",
+            )
             columns += [f"{kind} {who}" for kind in KINDS]
         if len(versions) == 2:
             present, best = versions
-            rows = rows.withColumns({f"{kind} gain": F.col(f"`{kind} {best}`") - F.col(f"`{kind} {present}`") for kind in KINDS})
+            rows = rows.withColumns(
+                {f"{kind} gain": F.col(f"`{kind} {best}`") - F.col(f"`{kind} {present}`") for kind in KINDS}
+            )
             columns += [f"{kind} gain" for kind in KINDS]
         return {one.metric: one for one in means(rows, columns, level=level)}
 
@@ -179,7 +225,9 @@ def prepared(store: SideStore, config: Config, window: Window, tell: Progress) -
     versions = flow.pin((t.TRACKS, t.USERS, t.USER_IDS, t.RECORDING_IDS, t.INTERACTIONS, t.TRACK_CARDS))
     past = Past(lambda name: store.read(name, versions[name]), window.as_of, config, (days,))
     # the filter stands here too: nothing from the days that promote looks at may reach a search, whatever is done with the rows
-    plays = store.read(t.PLAYS.name, store.version(t.PLAYS.name)).where(F.col("played_at") < F.lit(window.until))
+    plays = store.read(t.PLAYS.name, store.version(t.PLAYS.name)).where(
+        F.col("played_at") < F.lit(window.until)
+    )
     tell("asked: what was heard later")
     with kept(past.later(plays)) as later:
         known = later.where((F.col("user_idx") >= 0) & (F.size(f"new_{days}d") > 0))
@@ -189,13 +237,21 @@ def prepared(store: SideStore, config: Config, window: Window, tell: Progress) -
             if not sample.count():
                 raise InputError(
                     f"nobody whom the log knew before {window.as_of:%Y-%m-%d %H:%M} UTC chose and heard anything new in the {days} days (holdout.days) "
-                    "after it; set holdout.days higher, or look at another part of the log: --until")
-            everybody = audience(past.read("user_ids"), past.read("users"), config.cards.market_groups, config.taste.minor_bands)
+                    "after it; set holdout.days higher, or look at another part of the log: --until"
+                )
+            everybody = audience(
+                past.read("user_ids"),
+                past.read("users"),
+                config.cards.market_groups,
+                config.taste.minor_bands,
+            )
             users = everybody.join(F.broadcast(sample.select("user_idx")), "user_idx", "left_semi")
             yield Ground(store, config, window, later, sample, users, past.read("track_cards"))
 
 
-def _ran(store: SideStore, config: Config, window: Window, names: Sequence[str], tell: Progress = lambda _: None) -> Flow:
+def _ran(
+    store: SideStore, config: Config, window: Window, names: Sequence[str], tell: Progress = lambda _: None
+) -> Flow:
     """A flow under a configuration, after these stages; what is unchanged is skipped."""
     untracked = Tracker(config.mlflow.model_copy(update={"enabled": False}), None, "tune", "tune")
     # a run beside this one keeps checkpoints at the root, and a flow clears those of its root

@@ -45,7 +45,14 @@ def write(config: Config, about: str) -> Path | None:
 
 
 def answer(
-    config: Config, options: Options, window: Window, *, winner: Settings, final: Mapping[str, Any], trials: Sequence[Mapping[str, Any]], run_id: str | None
+    config: Config,
+    options: Options,
+    window: Window,
+    *,
+    winner: Settings,
+    final: Mapping[str, Any],
+    trials: Sequence[Mapping[str, Any]],
+    run_id: str | None,
 ) -> Answer:
     """The result of a search, written and said.
 
@@ -60,16 +67,33 @@ def answer(
     sets = [part for key, value in best.items() for part in ("--set", f"{key}={value}")]
     lines = [
         f"asked: what was heard for the first time from {window.as_of:%Y-%m-%d %H:%M} to {window.until:%Y-%m-%d %H:%M} UTC; what came then is left to promote",
-        *_counts(trials), *_verdict(winner, final),
+        *_counts(trials),
+        *_verdict(winner, final),
         *([f"settings → {path}"] if path else [f"settings: {' '.join(sets) or 'as they are'}"]),
-        *(_next(options, best, window.until.isoformat(), str(path) if path else None, sets) if best else ["next: nothing; the present settings stay"]),
+        *(
+            _next(options, best, window.until.isoformat(), str(path) if path else None, sets)
+            if best
+            else ["next: nothing; the present settings stay"]
+        ),
     ]
     value = measures[f"new {who}"]
-    return Answer(mlflow_run_id=run_id, warnings=list(final["warnings"]), lines=lines, more={
-        "better": final["better"], "settings": best, "tried": winner, "value": value["value"], "interval": [value["low"], value["high"]],
-        "measures": measures, "trials": list(trials), "config": str(path) if path else None, "set": sets,
-        "window": {name: getattr(window, name).isoformat() for name in ("as_of", "until", "end")},
-    })
+    return Answer(
+        mlflow_run_id=run_id,
+        warnings=list(final["warnings"]),
+        lines=lines,
+        more={
+            "better": final["better"],
+            "settings": best,
+            "tried": winner,
+            "value": value["value"],
+            "interval": [value["low"], value["high"]],
+            "measures": measures,
+            "trials": list(trials),
+            "config": str(path) if path else None,
+            "set": sets,
+            "window": {name: getattr(window, name).isoformat() for name in ("as_of", "until", "end")},
+        },
+    )
 
 
 def _counts(trials: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -82,7 +106,9 @@ def _counts(trials: Sequence[Mapping[str, Any]]) -> list[str]:
             present = next(one for one in done if not one["settings"])
             states = {state: sum(one["state"] == state for one in mine) for state in ("pruned", "refused")}
             left = "".join(f", {n} {state}" for state, n in states.items() if n)
-            told.append(f"{len(mine)} settings {what}{left}: {present['value']:.4f} at present, {best['value']:.4f} at best, on the sample")
+            told.append(
+                f"{len(mine)} settings {what}{left}: {present['value']:.4f} at present, {best['value']:.4f} at best, on the sample"
+            )
     return told
 
 
@@ -91,7 +117,11 @@ def _verdict(winner: Settings, final: Mapping[str, Any]) -> list[str]:
 
     def shown(name: str) -> str:
         one = measures[name]
-        return "nothing to measure" if one["value"] is None else f"{one['value']:.4f} ({one['low']:.4f} to {one['high']:.4f})"
+        return (
+            "nothing to measure"
+            if one["value"] is None
+            else f"{one['value']:.4f} ({one['low']:.4f} to {one['high']:.4f})"
+        )
 
     if not winner:
         said = "none was better than the present settings, which stay"
@@ -101,16 +131,33 @@ def _verdict(winner: Settings, final: Mapping[str, Any]) -> list[str]:
         for kind in ("new", "again")
     ]
     high = measures["new gain"]["high"]
-    worse = "whole pools are worse by what was best on the sample" if high is not None and high < 0 else "that is no difference that shows"
-    return [*lines, "the best settings are better" if final["better"] else f"{worse}: the present settings stay"]
+    worse = (
+        "whole pools are worse by what was best on the sample"
+        if high is not None and high < 0
+        else "that is no difference that shows"
+    )
+    return [
+        *lines,
+        "the best settings are better" if final["better"] else f"{worse}: the present settings stay",
+    ]
 
 
 def _next(options: Options, best: Settings, day: str, path: str | None, sets: Sequence[str]) -> list[str]:
     """Commands up to a promotion, which measures on the days after `day`."""
-    how = f"--config {path}" if path else " ".join(["--config", options.config, *sets] if options.config else sets)
+    how = (
+        f"--config {path}"
+        if path
+        else " ".join(["--config", options.config, *sets] if options.config else sets)
+    )
     root = f" --root {options.root}" if options.root else ""
     sections = {key.partition(".")[0] for key in best}
-    first = ["interactions", "features", "train"] if "weights" in sections else ["train"] if "train" in sections else []
+    first = (
+        ["interactions", "features", "train"]
+        if "weights" in sections
+        else ["train"]
+        if "train" in sections
+        else []
+    )
     return [
         f"next, where the release in force is of another day: trackpools run --as-of {day}{root}",
         *(f"next: trackpools {name} {how} --as-of {day}{root}" for name in [*first, "pools"]),

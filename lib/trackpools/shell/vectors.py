@@ -43,22 +43,44 @@ def of_texts(store: Store, config: Config, model: str) -> dict[str, int]:
         ConfigError: where model2vec is not installed or the folder holds no model.
     """
     if not Path(model).is_dir():
-        raise ConfigError(f"no folder {model[:200]!r}; name one that a model2vec model was saved to (nothing is downloaded)")
+        raise ConfigError(
+            f"no folder {model[:200]!r}; name one that a model2vec model was saved to (nothing is downloaded)"
+        )
     found = len(_encoder(model)(["a"])[0])
     if found != config.sources.vectors.length:
-        raise ConfigError(f"the model makes vectors of {found} numbers, sources.vectors.length is {config.sources.vectors.length}; set it to {found}")
+        raise ConfigError(
+            f"the model makes vectors of {found} numbers, sources.vectors.length is {config.sources.vectors.length}; set it to {found}"
+        )
     store.create(TRACKS)
-    words = F.concat_ws(", ", F.array_distinct(F.concat(*(F.coalesce(name, F.array().cast("array<string>")) for name in ("tags", "artist_names")))), "title")
-    texts = store.read(TRACKS.name).select(F.lit("track").alias("of"), F.col("track_id").alias("id"), words.alias("text"))
-    return _written(store, config, texts.mapInArrow(_encode(model), "of string, id string, vector array<float>"))
+    words = F.concat_ws(
+        ", ",
+        F.array_distinct(
+            F.concat(
+                *(F.coalesce(name, F.array().cast("array<string>")) for name in ("tags", "artist_names"))
+            )
+        ),
+        "title",
+    )
+    texts = store.read(TRACKS.name).select(
+        F.lit("track").alias("of"), F.col("track_id").alias("id"), words.alias("text")
+    )
+    return _written(
+        store, config, texts.mapInArrow(_encode(model), "of string, id string, vector array<float>")
+    )
 
 
 def _encoder(model: str) -> Callable[[list[str]], Any]:
-    model2vec = library("model2vec", "vectors of texts are made by the package model2vec; install it: pip install 'trackpools[text]'")
+    model2vec = library(
+        "model2vec",
+        "vectors of texts are made by the package model2vec; install it: pip install 'trackpools[text]'",
+    )
     try:
         loaded = model2vec.StaticModel.from_pretrained(model)
     except Exception as error:
-        raise ConfigError(f"{model[:200]!r} holds no model that model2vec can load", [f"{type(error).__name__}: {error}"[:300]]) from error
+        raise ConfigError(
+            f"{model[:200]!r} holds no model that model2vec can load",
+            [f"{type(error).__name__}: {error}"[:300]],
+        ) from error
     return lambda texts: loaded.encode(texts, use_multiprocessing=False)
 
 
@@ -70,7 +92,10 @@ def _encode(model: str) -> Callable[[Iterator[Any]], Iterator[Any]]:
                 part = batch.slice(at, TEXTS_AT_ONCE)
                 made = np.asarray(encode([text or "" for text in part["text"].to_pylist()]), np.float32)
                 ends = pa.array(np.arange(0, made.size + 1, made.shape[1], dtype=np.int32))
-                yield pa.RecordBatch.from_arrays([part["of"], part["id"], pa.ListArray.from_arrays(ends, pa.array(made.ravel()))], ["of", "id", "vector"])
+                yield pa.RecordBatch.from_arrays(
+                    [part["of"], part["id"], pa.ListArray.from_arrays(ends, pa.array(made.ravel()))],
+                    ["of", "id", "vector"],
+                )
 
     return run
 
@@ -81,11 +106,17 @@ def _read(store: Store, config: Config, path: str, of: str) -> DataFrame:
         raise InputError(f"vectors are tables of Delta or Parquet, and {path} is {kind}")
     frame = store.spark.read.format(kind).load(path)
     names = {ours: config.ingest.columns.get(ours, ours) for ours in (f"{of}_id", "vector")}
-    problems = [f"column {theirs!r} is missing; set ingest.columns.{ours}" for ours, theirs in names.items() if theirs not in frame.columns]
+    problems = [
+        f"column {theirs!r} is missing; set ingest.columns.{ours}"
+        for ours, theirs in names.items()
+        if theirs not in frame.columns
+    ]
     if not problems:
         vector = frame.schema[names["vector"]].dataType
         if not (isinstance(vector, T.ArrayType) and isinstance(vector.elementType, NUMBERS)):
-            problems.append(f"column {names['vector']!r} is {vector.simpleString()}; it must be array<float> or array<double>")
+            problems.append(
+                f"column {names['vector']!r} is {vector.simpleString()}; it must be array<float> or array<double>"
+            )
     if problems:
         raise InputError(f"{path} holds no vectors; it has {', '.join(frame.columns)}", problems)
     own, vector_column = frame[names[f"{of}_id"]].cast("string"), frame[names["vector"]].cast("array<float>")
@@ -97,19 +128,29 @@ def _written(store: Store, config: Config, rows: DataFrame) -> dict[str, int]:
     length = config.sources.vectors.length
     unfit = F.exists("vector", lambda x: x.isNull() | F.isnan(x) | (F.abs(x) == float("inf")))
     rules = [
-        *id_reasons("id", config.ingest.max_id_length), reason("vector_null", F.col("vector").isNull()), reason("vector_not_finite", unfit),
+        *id_reasons("id", config.ingest.max_id_length),
+        reason("vector_null", F.col("vector").isNull()),
+        reason("vector_not_finite", unfit),
         reason("vector_of_another_length", F.size("vector") != length),
     ]
     with kept(rows.withColumn("reasons", F.array_compact(F.array(*rules)))) as judged:
         good = F.size("reasons") == 0
-        named = judged.select(F.explode(F.when(good, F.array("of")).otherwise(F.col("reasons"))).alias("name"))
+        named = judged.select(
+            F.explode(F.when(good, F.array("of")).otherwise(F.col("reasons"))).alias("name")
+        )
         counts = {row["name"]: row["count"] for row in named.groupBy("name").count().collect()}
         read, bad = judged.agg(F.count(F.lit(1)), F.count_if(~good)).collect()[0]
         if read == 0 or bad / read > config.ingest.max_rejected_fraction:
-            problems = [f"{name}: {count} rows" for name, count in sorted(counts.items()) if name not in {"track", "user"}]
+            problems = [
+                f"{name}: {count} rows"
+                for name, count in sorted(counts.items())
+                if name not in {"track", "user"}
+            ]
             raise QualityError(
                 f"{bad} of {read} vectors are refused, and more than ingest.max_rejected_fraction; nothing was imported. "
-                f"Are they of {length} numbers, as sources.vectors.length says?", problems)
+                f"Are they of {length} numbers, as sources.vectors.length says?",
+                problems,
+            )
         unique = judged.where(good).groupBy("of", "id").agg(F.min("vector").alias("vector"))
         store.overwrite(VECTORS, unique, {"stage": "import", "importer": "vectors"})
     return counts

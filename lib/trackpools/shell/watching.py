@@ -24,7 +24,10 @@ def library() -> Any:
     Raises:
         ConfigError: where it is not installed.
     """
-    return extras.library("deltalake", "pools on demand read Delta tables by the package deltalake; install it: pip install 'trackpools[serve]'")
+    return extras.library(
+        "deltalake",
+        "pools on demand read Delta tables by the package deltalake; install it: pip install 'trackpools[serve]'",
+    )
 
 
 @dataclass
@@ -50,7 +53,12 @@ class Watch:
         path, delta = f"{self.root}/tables/switches", library()
         if not delta.DeltaTable.is_deltatable(path):
             return Off()
-        rows = delta.DeltaTable(path).to_pyarrow_dataset().to_table(filter=pc.field("off"), columns=["kind", "value"]).to_pylist()
+        rows = (
+            delta.DeltaTable(path)
+            .to_pyarrow_dataset()
+            .to_table(filter=pc.field("off"), columns=["kind", "value"])
+            .to_pylist()
+        )
         return Off(frozenset((row["kind"], row["value"]) for row in rows))
 
     def rights_ended(self, since: date, today: date) -> list[dict[str, Any]]:
@@ -61,7 +69,11 @@ class Watch:
         data = delta.DeltaTable(path).to_pyarrow_dataset()
         if "rights" not in data.schema.names:
             return []
-        return [row for batch in data.to_batches(columns=["track_id", "rights"]) for row in ended(batch, since, today).to_pylist()]
+        return [
+            row
+            for batch in data.to_batches(columns=["track_id", "rights"])
+            for row in ended(batch, since, today).to_pylist()
+        ]
 
     def tracks_off(self, off: Off) -> Any:
         """Ids of the tracks that are off by themselves, their artist or their label: an Arrow array."""
@@ -69,23 +81,40 @@ class Watch:
         if off["artist"] or off["label"]:
             data = library().DeltaTable(f"{self.root}/tables/tracks").to_pyarrow_dataset()
             told = ("track_id", "artist_ids", "artist_names", "label")
-            rows = data.to_table(columns=[name for name in told if name in data.schema.names]).combine_chunks()
+            rows = data.to_table(
+                columns=[name for name in told if name in data.schema.names]
+            ).combine_chunks()
             for artists in (rows[name].combine_chunks() for name in ("artist_ids", "artist_names")):
-                bound = pc.list_parent_indices(artists).filter(pc.is_in(pc.list_flatten(artists), pa.array(off["artist"], pa.string())))
+                bound = pc.list_parent_indices(artists).filter(
+                    pc.is_in(pc.list_flatten(artists), pa.array(off["artist"], pa.string()))
+                )
                 found.append(rows["track_id"].combine_chunks().take(bound))
             if "label" in rows.column_names:
-                found.append(rows["track_id"].combine_chunks().filter(pc.is_in(rows["label"].combine_chunks(), pa.array(off["label"], pa.string()))))
+                found.append(
+                    rows["track_id"]
+                    .combine_chunks()
+                    .filter(pc.is_in(rows["label"].combine_chunks(), pa.array(off["label"], pa.string())))
+                )
         return pa.concat_arrays([one.cast(pa.string()) for one in found])
 
 
 def markets(cards: Any, tracks: Any) -> dict[str, Market]:
     """What each market bars, from an Arrow table of `track_cards`, with every recording taken down one of whose tracks is among these."""
     gone = pc.or_(*(pc.is_in(cards[name], tracks) for name in ("track_id", "clean_track_id")))
-    there = cards.set_column(cards.schema.get_field_index("available"), "available", pc.and_(cards["available"], pc.invert(gone)))
-    return {name: Market(*bars.of_cards(there.filter(pc.equal(there["market"], name)))) for name in pc.unique(there["market"]).to_pylist()}
+    there = cards.set_column(
+        cards.schema.get_field_index("available"), "available", pc.and_(cards["available"], pc.invert(gone))
+    )
+    return {
+        name: Market(*bars.of_cards(there.filter(pc.equal(there["market"], name))))
+        for name in pc.unique(there["market"]).to_pylist()
+    }
 
 
 def without_sources(config: Config, off: Off) -> Config:
     """The configuration with the sources switched off that are."""
-    told = {name: getattr(config.sources, name).model_copy(update={"enabled": False}) for name in off["source"] if name in config.sources.names}
+    told = {
+        name: getattr(config.sources, name).model_copy(update={"enabled": False})
+        for name in off["source"]
+        if name in config.sources.names
+    }
     return config.model_copy(update={"sources": config.sources.model_copy(update=told)})

@@ -18,17 +18,35 @@ from trackpools.shell.store import Store
 from trackpools.stage import Context, Stage
 from trackpools.table import Table
 
-RECIPE = ("weights", "train", "topk", "sources", "rules", "pools")  # sections that make the model and the blend
+RECIPE = (
+    "weights",
+    "train",
+    "topk",
+    "sources",
+    "rules",
+    "pools",
+)  # sections that make the model and the blend
 
 
 def unchanged(config: Config, stage: Stage, versions: Mapping[str, int]) -> dict[str, Any]:
     """What must be as it was for a stage's older rows to stand; it is kept in the commit's metadata."""
-    return {"code": identity.code_hash(), "settings": identity.sections_hash(config, stage.sections), "tracks_version": versions.get(t.TRACKS.name)}
+    return {
+        "code": identity.code_hash(),
+        "settings": identity.sections_hash(config, stage.sections),
+        "tracks_version": versions.get(t.TRACKS.name),
+    }
 
 
-def work(stage: str, run_key: str, versions: Mapping[str, int], config: Config, at: Moment | Context) -> dict[str, Any]:
+def work(
+    stage: str, run_key: str, versions: Mapping[str, int], config: Config, at: Moment | Context
+) -> dict[str, Any]:
     """What every commit says of how it was made."""
-    made: dict[str, Any] = {"stage": stage, "run_key": run_key, "versions": dict(versions), "recipe": identity.sections_hash(config, RECIPE)}
+    made: dict[str, Any] = {
+        "stage": stage,
+        "run_key": run_key,
+        "versions": dict(versions),
+        "recipe": identity.sections_hash(config, RECIPE),
+    }
     return made | {"as_of": at.as_of.isoformat(), "known_as_of": at.known_as_of.isoformat()}
 
 
@@ -52,7 +70,11 @@ def write(store: Store, table: Table, frame: DataFrame, made: Mapping[str, Any],
     else:
         _append_ids(store, table, frame, made)
     last = store.commit(table.name)
-    return 0.0 if last.version == before else float(last.counted.get("numOutputBytes") or last.counted.get("numTargetBytesAdded") or 0.0)
+    return (
+        0.0
+        if last.version == before
+        else float(last.counted.get("numOutputBytes") or last.counted.get("numTargetBytesAdded") or 0.0)
+    )
 
 
 def _append_ids(store: Store, table: Table, frame: DataFrame, made: Mapping[str, Any]) -> None:
@@ -62,7 +84,9 @@ def _append_ids(store: Store, table: Table, frame: DataFrame, made: Mapping[str,
         if top is None or top["top"] is None:
             return  # nobody new
         if top["top"] > INT32_MAX:
-            raise InputError(f"{table.name} would reach {top['top']}, over int32 ({INT32_MAX}), which engines cannot take; split the catalogue")
+            raise InputError(
+                f"{table.name} would reach {top['top']}, over int32 ({INT32_MAX}), which engines cannot take; split the catalogue"
+            )
         store.insert(table, fresh, made)
     refuse(table.name, id_violations(store.read(table.name), id_name, idx_name))
 
@@ -81,4 +105,7 @@ def require_none(name: str, violations: Mapping[str, int]) -> None:
     """Raise for counts above zero."""
     broken = [f"{count} × {what}" for what, count in violations.items() if count]
     if broken:
-        raise ContractError(f"table {name} breaks its promises; nothing was published. This is a fault of trackpools: please report it", broken)
+        raise ContractError(
+            f"table {name} breaks its promises; nothing was published. This is a fault of trackpools: please report it",
+            broken,
+        )

@@ -36,7 +36,14 @@ class Whole:
         self.blocks = []
         for number in range(blocks):
             mine = rows % blocks == number
-            self.blocks.append(pack(rows[mine], columns[mine], values[rows[mine], columns[mine]], np.arange(positive.shape[1], dtype=np.int32)))
+            self.blocks.append(
+                pack(
+                    rows[mine],
+                    columns[mine],
+                    values[rows[mine], columns[mine]],
+                    np.arange(positive.shape[1], dtype=np.int32),
+                )
+            )
 
     def half_step(self, _, y, spectrum):
         half, y32 = HalfStep.of(spectrum, len(y), self.config), y.astype(np.float32)
@@ -77,8 +84,15 @@ def descended(config, of, positive, negative, blocks=3):
 def test_with_cholesky_every_iteration_is_that_of_the_reference(config, nu, alpha0, beta):
     positive, negative = evidence(1)
     train = config(
-        "train.engine=blocked", f"train.nu={nu}", f"train.alpha0={alpha0}", f"train.beta={beta}", "train.alpha=3", "train.reg=0.7",
-        "train.user_steps=0", "train.recording_steps=60", "train.iterations=6",
+        "train.engine=blocked",
+        f"train.nu={nu}",
+        f"train.alpha0={alpha0}",
+        f"train.beta={beta}",
+        "train.alpha=3",
+        "train.reg=0.7",
+        "train.user_steps=0",
+        "train.recording_steps=60",
+        "train.iterations=6",
     ).train
     of = reference.problem(positive, negative, alpha=3.0, beta=beta, reg=0.7, nu=nu, alpha0=alpha0)
     y, seen, curve, last = descended(train, of, positive, negative)
@@ -91,11 +105,20 @@ def test_with_cholesky_every_iteration_is_that_of_the_reference(config, nu, alph
 
 
 @pytest.mark.parametrize(("nu", "alpha0", "beta"), [(0.0, 0.0, 0.0), (1.0, 0.1, 2.0)])
-def test_with_conjugate_gradient_every_iteration_is_that_of_the_reference_with_equal_steps(config, nu, alpha0, beta):
+def test_with_conjugate_gradient_every_iteration_is_that_of_the_reference_with_equal_steps(
+    config, nu, alpha0, beta
+):
     positive, negative = evidence(2)
     train = config(
-        "train.engine=blocked", f"train.nu={nu}", f"train.alpha0={alpha0}", f"train.beta={beta}", "train.alpha=3", "train.reg=0.7",
-        "train.user_steps=3", "train.recording_steps=2", "train.iterations=6",
+        "train.engine=blocked",
+        f"train.nu={nu}",
+        f"train.alpha0={alpha0}",
+        f"train.beta={beta}",
+        "train.alpha=3",
+        "train.reg=0.7",
+        "train.user_steps=3",
+        "train.recording_steps=2",
+        "train.iterations=6",
     ).train
     of = reference.problem(positive, negative, alpha=3.0, beta=beta, reg=0.7, nu=nu, alpha0=alpha0)
     y, seen, curve, _ = descended(train, of, positive, negative)
@@ -110,7 +133,9 @@ def test_with_conjugate_gradient_every_iteration_is_that_of_the_reference_with_e
 def test_a_few_steps_end_where_exact_half_steps_do(config):
     positive, negative = evidence(5)
     of = reference.problem(positive, negative, alpha=3.0, beta=2.0, reg=0.7, nu=1.0)
-    train = config("train.engine=blocked", "train.beta=2", "train.alpha=3", "train.reg=0.7", "train.iterations=12").train
+    train = config(
+        "train.engine=blocked", "train.beta=2", "train.alpha=3", "train.reg=0.7", "train.iterations=12"
+    ).train
     y, _, curve, _ = descended(train, of, positive, negative)
     for _ in range(11):
         x = reference.user_half_step(y, of)
@@ -143,7 +168,9 @@ def test_a_block_holds_its_rows_in_order_and_survives_bytes(seed, users, recordi
     block = pack(user_idx, recording_idx, np.arange(1.0, len(order) + 2), catalogue)
     again = Block.from_bytes(block.to_bytes())
     assert block.users.tolist() == sorted({*(row * 3).tolist(), 7_000})
-    assert np.diff(again.indptr).sum() == len(order), "the row of an unknown recording is left out, its user stays"
+    assert np.diff(again.indptr).sum() == len(order), (
+        "the row of an unknown recording is left out, its user stays"
+    )
     dense = np.zeros((users, recordings))
     for u, start, end in zip(again.users[:-1], again.indptr[:-2], again.indptr[1:-1], strict=True):
         assert (np.diff(again.columns[start:end]) > 0).all()
@@ -158,8 +185,18 @@ def test_a_user_is_solved_alike_in_any_company_and_with_a_history_beyond_the_gat
     y = rng.normal(size=(recordings, 4))
     spectrum, basis = eigenbasis(y.T @ y)
     y = (y @ basis).astype(np.float32)
-    long = pack(np.zeros(recordings // 2, int), np.arange(0, recordings, 2), np.ones(recordings // 2), np.arange(recordings, dtype=np.int32))
-    both = pack(np.repeat([0, 1], [recordings // 2, 3]), np.append(np.arange(0, recordings, 2), [1, 2, 3]), np.ones(recordings // 2 + 3), np.arange(recordings, dtype=np.int32))
+    long = pack(
+        np.zeros(recordings // 2, int),
+        np.arange(0, recordings, 2),
+        np.ones(recordings // 2),
+        np.arange(recordings, dtype=np.int32),
+    )
+    both = pack(
+        np.repeat([0, 1], [recordings // 2, 3]),
+        np.append(np.arange(0, recordings, 2), [1, 2, 3]),
+        np.ones(recordings // 2 + 3),
+        np.arange(recordings, dtype=np.int32),
+    )
     steps, exact = (HalfStep(spectrum.astype(np.float32), 1.0, 0.0, 0.0, steps) for steps in (20, 0))
     assert steps.solve(long, y).tobytes() == steps.solve(both, y)[:1].tobytes()
     assert steps.solve(long, y) == pytest.approx(exact.solve(long, y), rel=1e-3)

@@ -62,8 +62,13 @@ def test_half_steps_never_raise_the_loss_and_end_where_the_gradient_is_zero(seed
 
 
 def test_a_skip_pulls_the_score_down_and_beta_says_how_much():
-    positive, negative = np.array([[1.0, 0.0, 0.0], [1.0, 1.0, 1.0]]), np.array([[0.0, 1.0, 0.0], [0.0, 0.0, 0.0]])
-    y = recording_half_step(np.eye(2) + 0.3, problem(positive, negative, alpha=5.0, beta=0.0, reg=0.1, nu=0.0))
+    positive, negative = (
+        np.array([[1.0, 0.0, 0.0], [1.0, 1.0, 1.0]]),
+        np.array([[0.0, 1.0, 0.0], [0.0, 0.0, 0.0]]),
+    )
+    y = recording_half_step(
+        np.eye(2) + 0.3, problem(positive, negative, alpha=5.0, beta=0.0, reg=0.1, nu=0.0)
+    )
     scores = []
     for beta in (0.0, 1.0, 10.0):
         of = problem(positive, negative, alpha=5.0, beta=beta, reg=0.1, nu=0.0)

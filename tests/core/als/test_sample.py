@@ -13,12 +13,20 @@ SCHEMA = "user_idx int, recording_idx int, positive double, negative double"
 @pytest.fixture(scope="module")
 def training(spark):
     """Recording i is played by every (i + 1)th of 400 users."""
-    return spark.createDataFrame([(u, i, 1.0 + i % 3, 0.0) for i in range(30) for u in range(0, 400, i + 1)], SCHEMA).cache()
+    return spark.createDataFrame(
+        [(u, i, 1.0 + i % 3, 0.0) for i in range(30) for u in range(0, 400, i + 1)], SCHEMA
+    ).cache()
 
 
 @pytest.mark.parametrize("share", [0.01, 0.5, 0.9, 0.99, 1.0])
 def test_the_recordings_trained_on_are_the_fewest_that_hold_the_share(training, share):
-    weight = {row["recording_idx"]: row["w"] for row in training.groupBy("recording_idx").agg({"positive": "sum"}).withColumnRenamed("sum(positive)", "w").collect()}
+    weight = {
+        row["recording_idx"]: row["w"]
+        for row in training.groupBy("recording_idx")
+        .agg({"positive": "sum"})
+        .withColumnRenamed("sum(positive)", "w")
+        .collect()
+    }
     kept = {row["recording_idx"] for row in sample.covering(training.repartition(5), share, 1).collect()}
     total, held = sum(weight.values()), sum(weight[i] for i in kept)
     assert held >= share * total * (1 - 1e-9)
@@ -34,7 +42,10 @@ def test_recordings_of_few_listeners_are_left_to_fold_in(training):
 
 def test_the_sample_of_users_depends_on_the_seed_and_on_nothing_else(training, config):
     def users(rows, *settings):
-        return {row["user_idx"] for row in sample.sampled(rows, config(*settings).train).select("user_idx").collect()}
+        return {
+            row["user_idx"]
+            for row in sample.sampled(rows, config(*settings).train).select("user_idx").collect()
+        }
 
     quarter = users(training, "train.user_fraction=0.25")
     assert 60 < len(quarter) < 140
@@ -50,23 +61,51 @@ def test_recordings_are_folded_in_to_their_optimum_around_their_artist(spark, co
     rng = np.random.default_rng(5)
     positive = np.where(rng.random((users, recordings)) < 0.3, rng.gamma(1.0, 2.0, (users, recordings)), 0.0)
     negative = np.where(rng.random((users, recordings)) < 0.1, 1.0, 0.0)
-    x, known = rng.normal(size=(users, rank)).astype(np.float32), rng.normal(size=(6, rank)).astype(np.float32)
+    x, known = (
+        rng.normal(size=(users, rank)).astype(np.float32),
+        rng.normal(size=(6, rank)).astype(np.float32),
+    )
     train = config(
-        "train.engine=blocked", f"train.nu={nu}", f"train.alpha0={alpha0}", "train.reg=0.7", "train.alpha=2", "train.beta=3", "train.blocks=3"
+        "train.engine=blocked",
+        f"train.nu={nu}",
+        f"train.alpha0={alpha0}",
+        "train.reg=0.7",
+        "train.alpha=2",
+        "train.beta=3",
+        "train.blocks=3",
     ).train
-    rows = [(int(u), 10 + int(i), float(positive[u, i]), float(negative[u, i])) for u, i in zip(*np.nonzero(positive + negative), strict=True)]
+    rows = [
+        (int(u), 10 + int(i), float(positive[u, i]), float(negative[u, i]))
+        for u, i in zip(*np.nonzero(positive + negative), strict=True)
+    ]
     training = spark.createDataFrame(rows, SCHEMA)
     factors = "idx int, factors array<float>"
     people = spark.createDataFrame([(u, row.tolist()) for u, row in enumerate(x)], factors)
     trained = spark.createDataFrame([(i, row.tolist()) for i, row in enumerate(known)], factors)
     # recordings 10–13 are by a (trained: 0, 1), 14–17 by b (trained: 2), 18 by c (none trained), 19–21 by nobody known
-    names = {0: "a", 1: "a", 2: "b", 3: "d", **dict.fromkeys(range(10, 14), "a"), **dict.fromkeys(range(14, 18), "b"), 18: "c", 19: None}
+    names = {
+        0: "a",
+        1: "a",
+        2: "b",
+        3: "d",
+        **dict.fromkeys(range(10, 14), "a"),
+        **dict.fromkeys(range(14, 18), "b"),
+        18: "c",
+        19: None,
+    }
     artists = spark.createDataFrame(list(names.items()), "recording_idx int, artist string")
     gram = sum(np.frombuffer(row["gram"]).reshape(rank, rank) for row in sorted(grams(people, 3).collect()))
     assert gram == pytest.approx(x.astype(float).T @ x.astype(float), rel=1e-6)
 
     found = fold_in_recordings(
-        signed(training, train).repartition(4), people, trained, train, artists=artists if prior else None, gram=gram, people=users, divided=3
+        signed(training, train).repartition(4),
+        people,
+        trained,
+        train,
+        artists=artists if prior else None,
+        gram=gram,
+        people=users,
+        divided=3,
     )
     drawn = np.zeros((recordings, rank))
     if prior:
@@ -77,7 +116,9 @@ def test_recordings_are_folded_in_to_their_optimum_around_their_artist(spark, co
     for row in found.collect():
         i = row["idx"] - 10
         a = wide.T @ (of.c[:, i, None] * wide) + penalty[i] * np.eye(rank)
-        assert row["factors"] == pytest.approx(np.linalg.solve(a, wide.T @ (of.c[:, i] * of.p[:, i]) + penalty[i] * drawn[i]), rel=1e-3, abs=1e-5)
+        assert row["factors"] == pytest.approx(
+            np.linalg.solve(a, wide.T @ (of.c[:, i] * of.p[:, i]) + penalty[i] * drawn[i]), rel=1e-3, abs=1e-5
+        )
     assert sorted(row["idx"] for row in found.collect()) == list(range(10, 10 + recordings))
 
 

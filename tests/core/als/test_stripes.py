@@ -7,19 +7,27 @@ from trackpools.core.als.stripes import Layout, addressed, addresses, begin, row
 
 @pytest.mark.parametrize("blocks", [1, 3, 4, 100])
 def test_every_block_is_addressed_by_an_int_that_spark_hashes_into_it(spark, blocks):
-    told = spark.createDataFrame([(address,) for address in addresses(blocks)], "at int").select(F.pmod(F.hash("at"), F.lit(blocks)).alias("block"))
+    told = spark.createDataFrame([(address,) for address in addresses(blocks)], "at int").select(
+        F.pmod(F.hash("at"), F.lit(blocks)).alias("block")
+    )
     assert [row["block"] for row in told.collect()] == list(range(blocks))
 
 
 def test_every_stripe_reaches_every_block_in_its_own_partition(spark):
-    sent = addressed(spark.createDataFrame([(stripe,) for stripe in range(5)], "stripe int"), 3).repartition(3, "at").withColumn("partition", F.spark_partition_id())
+    sent = (
+        addressed(spark.createDataFrame([(stripe,) for stripe in range(5)], "stripe int"), 3)
+        .repartition(3, "at")
+        .withColumn("partition", F.spark_partition_id())
+    )
     address = addresses(3)
     assert sorted((row["partition"], row["at"], row["stripe"]) for row in sent.collect()) == sorted(
         (block, address[block], stripe) for block in range(3) for stripe in range(5)
     )
 
 
-@pytest.mark.parametrize(("recordings", "most"), [(1, 1), (10, 4 * 3 * 4), (12, 4 * 3 * 4), (1_000_000, 2**40)])
+@pytest.mark.parametrize(
+    ("recordings", "most"), [(1, 1), (10, 4 * 3 * 4), (12, 4 * 3 * 4), (1_000_000, 2**40)]
+)
 def test_stripes_cover_all_recordings_once_within_their_bytes(recordings, most):
     layout = Layout.of(recordings, 3, most)
     parts = [layout.part(stripe) for stripe in range(layout.count)]

@@ -37,46 +37,88 @@ def frames(spark):
     x = kinds[np.arange(USERS) % 10] + 0.4 * rng.normal(size=(USERS, RANK))
     best = np.argsort(-(y @ x[LISTENER]))[:HEARD]
     ids = rows(spark, "user_ids", *({"user_id": f"u{u}", "user_idx": u} for u in range(USERS)))
-    profiles = rows(spark, "users", *(
-        {"user_id": f"u{u}", "market": ("SE", "DE")[u % 2], "explicit_policy": "clean" if u % 6 == CLEAN else "allow"} for u in range(USERS)
-    ))
+    profiles = rows(
+        spark,
+        "users",
+        *(
+            {
+                "user_id": f"u{u}",
+                "market": ("SE", "DE")[u % 2],
+                "explicit_policy": "clean" if u % 6 == CLEAN else "allow",
+            }
+            for u in range(USERS)
+        ),
+    )
     cards = [
-        {"recording_idx": r, "market": market, "available": True, "track_id": None if refused(r, market, False) else "t",
-         "clean_track_id": None if refused(r, market, True) else "t"}
-        for r in range(RECORDINGS) for market in ("SE", "DE")
+        {
+            "recording_idx": r,
+            "market": market,
+            "available": True,
+            "track_id": None if refused(r, market, False) else "t",
+            "clean_track_id": None if refused(r, market, True) else "t",
+        }
+        for r in range(RECORDINGS)
+        for market in ("SE", "DE")
     ]
     schema = "user_idx int, recording_idx int, heard boolean, blocked boolean, refused boolean"
     return {
-        "users": audience(ids, profiles, {}, ()), "cards": rows(spark, TRACK_CARDS.name, *cards).cache(),
+        "users": audience(ids, profiles, {}, ()),
+        "cards": rows(spark, TRACK_CARDS.name, *cards).cache(),
         "history": spark.createDataFrame([(LISTENER, int(r), True, False, False) for r in best], schema),
-        "user_factors": spark.createDataFrame(as_table(np.arange(USERS), x)), "recording_factors": spark.createDataFrame(as_table(np.arange(RECORDINGS), y)),
+        "user_factors": spark.createDataFrame(as_table(np.arange(USERS), x)),
+        "recording_factors": spark.createDataFrame(as_table(np.arange(RECORDINGS), y)),
     }
 
 
 @pytest.fixture
 def inputs(frames, config):
     def build(*settings):
-        c = config(f"sources.als.k={K}", "sources.als.k_heard=3", "topk.exact_max=2000", "topk.index_stripe=2048", "topk.index_user_block=16", *settings)
-        return SourceInputs(**frames, shelf=None, lists=None, fresh_factors=None, as_of=dt.datetime(2025, 6, 1, tzinfo=dt.UTC), recordings=RECORDINGS, rank=RANK, config=c)
+        c = config(
+            f"sources.als.k={K}",
+            "sources.als.k_heard=3",
+            "topk.exact_max=2000",
+            "topk.index_stripe=2048",
+            "topk.index_user_block=16",
+            *settings,
+        )
+        return SourceInputs(
+            **frames,
+            shelf=None,
+            lists=None,
+            fresh_factors=None,
+            as_of=dt.datetime(2025, 6, 1, tzinfo=dt.UTC),
+            recordings=RECORDINGS,
+            rank=RANK,
+            config=c,
+        )
 
     return build
 
 
 def found(given):
-    return {row["user_idx"]: [tuple(item) for item in row["items"]] for row in unpacked(als.candidates(given, given.config.sources.als)).collect()}
+    return {
+        row["user_idx"]: [tuple(item) for item in row["items"]]
+        for row in unpacked(als.candidates(given, given.config.sources.als)).collect()
+    }
 
 
 def test_an_index_finds_nearly_the_exact_candidates_and_keeps_the_filters(inputs, frames):
     near, exact = found(inputs()), found(inputs("topk.exact_max=3000"))
-    assert {user: len(items) for user, items in near.items()} == {user: len(items) for user, items in exact.items()}
+    assert {user: len(items) for user, items in near.items()} == {
+        user: len(items) for user, items in exact.items()
+    }
     common = [len(set(near[user]) & set(exact[user])) / len(exact[user]) for user in exact]
     assert np.mean(common) >= 0.9
     for user, items in near.items():
-        assert not any(refused(recording, ("SE", "DE")[user % 2], user % 6 == CLEAN) for recording, _ in items)
+        assert not any(
+            refused(recording, ("SE", "DE")[user % 2], user % 6 == CLEAN) for recording, _ in items
+        )
         assert items == sorted(items, key=lambda item: (-item[1], item[0]))
     heard = {row["recording_idx"] for row in frames["history"].collect()}
     assert len(heard & {recording for recording, _ in near[LISTENER]}) == 3  # k_heard
-    split = replace(inputs(), users=frames["users"].repartition(5), user_factors=frames["user_factors"].repartition(3))
+    split = replace(
+        inputs(), users=frames["users"].repartition(5), user_factors=frames["user_factors"].repartition(3)
+    )
     assert found(split) == near
 
 
@@ -86,16 +128,42 @@ def test_on_demand_finds_by_the_same_index_the_same(inputs, frames):
     stripes = on_demand.Stripe.all_of(matrix(y["factors"]), np.asarray(y["idx"], np.int32), 2048)
     assert [stripe.index is None for stripe in stripes] == [False, True], "the rest is too few for an index"
     cards, people = frames["cards"].toArrow(), {row["user_idx"]: row for row in frames["users"].collect()}
-    markets = {name: on_demand.Market(*bars.of_cards(cards.filter(pc.equal(cards["market"], name)))) for name in ("SE", "DE")}
-    release = on_demand.Release(config=given.config, as_of=given.as_of, shelf=None, markets=markets, lists={}, spaces={als.BIT: stripes})
+    markets = {
+        name: on_demand.Market(*bars.of_cards(cards.filter(pc.equal(cards["market"], name))))
+        for name in ("SE", "DE")
+    }
+    release = on_demand.Release(
+        config=given.config,
+        as_of=given.as_of,
+        shelf=None,
+        markets=markets,
+        lists={},
+        spaces={als.BIT: stripes},
+    )
     listened = np.sort([row["recording_idx"] for row in frames["history"].collect()])
     for user, items in found(given).items():
         recordings = listened if user == LISTENER else listened[:0]
         yes, no = np.ones(len(recordings), bool), np.zeros(len(recordings), bool)
-        unused = dict.fromkeys(("market", "declared", "plays", "first_day", "last_day", "weight", "facts", "today"))
+        unused = dict.fromkeys(
+            ("market", "declared", "plays", "first_day", "last_day", "weight", "facts", "today")
+        )
         clean, ends = np.array([people[user]["clean"]]), np.array([0, len(recordings)])
-        one = Listeners(idx=np.array([user], np.int32), clean=clean, ends=ends, recording=recordings, heard=yes, closed=no, **unused)
-        made = on_demand.ranked(release, one, [people[user]["market"]], (np.zeros(1, np.int64), matrix(x["factors"])[user][None]), als.SOURCE)
+        one = Listeners(
+            idx=np.array([user], np.int32),
+            clean=clean,
+            ends=ends,
+            recording=recordings,
+            heard=yes,
+            closed=no,
+            **unused,
+        )
+        made = on_demand.ranked(
+            release,
+            one,
+            [people[user]["market"]],
+            (np.zeros(1, np.int64), matrix(x["factors"])[user][None]),
+            als.SOURCE,
+        )
         assert list(zip(made.recordings.tolist(), made.scores.tolist(), strict=True)) == items
 
 
@@ -105,7 +173,10 @@ def test_recall_is_measured_for_everybody_and_where_it_breaks_first(inputs):
     assert set(told) == {"overall", "rarest_market", "explicit_off", "heaviest"}
     assert all(0.85 <= share <= 1 for share in told.values()), told
     assert below(told, 0.0, K) == []
-    assert "0.900 of the exact 20 (explicit off), below topk.min_recall=0.95" in below({"overall": 0.99, "explicit_off": 0.9}, 0.95, K)[0]
+    assert (
+        "0.900 of the exact 20 (explicit off), below topk.min_recall=0.95"
+        in below({"overall": 0.99, "explicit_off": 0.9}, 0.95, K)[0]
+    )
 
 
 def test_without_faiss_nothing_starts(inputs, monkeypatch):
@@ -117,5 +188,8 @@ def test_without_faiss_nothing_starts(inputs, monkeypatch):
 
 def test_rows_that_spark_cannot_hold_are_refused_with_the_arithmetic(inputs):
     given = replace(inputs("topk.index_stripe=1000000"), recordings=10**6, rank=2048)
-    with pytest.raises(ConfigError, match=r"topk.index_stripe=1000000.*1,000,000 recordings × 2048 factors × 4 bytes = 7.6 GiB"):
+    with pytest.raises(
+        ConfigError,
+        match=r"topk.index_stripe=1000000.*1,000,000 recordings × 2048 factors × 4 bytes = 7.6 GiB",
+    ):
         als.stripes(given)

@@ -21,20 +21,30 @@ from trackpools.shell.settings import load_config
 
 AS_OF = dt.datetime(2025, 6, 30, tzinfo=dt.UTC)
 USERS, RECORDINGS, RANK = 12, 40, 4
-COLD, EMPTY, ALL, FACTORLESS = 0, 1, 2, 3  # no history and no factors; factors alone; heard everything; history alone
+COLD, EMPTY, ALL, FACTORLESS = (
+    0,
+    1,
+    2,
+    3,
+)  # no history and no factors; factors alone; heard everything; history alone
 POLICIES = ("mark", "exclude", "only", "not_within")
 
 
 def policies(*of_ci):
     """These, and the others in the soak."""
-    return pytest.mark.parametrize("policy", [policy if policy in of_ci else pytest.param(policy, marks=pytest.mark.soak) for policy in POLICIES])
+    return pytest.mark.parametrize(
+        "policy",
+        [policy if policy in of_ci else pytest.param(policy, marks=pytest.mark.soak) for policy in POLICIES],
+    )
 
 
 def heard_by(user):
     """Recordings a user heard, and those of them long ago."""
     if user in {COLD, EMPTY}:
         return []
-    return list(range(RECORDINGS)) if user == ALL else [r for r in range(RECORDINGS) if (r * 7 + user) % 5 == 0]
+    return (
+        list(range(RECORDINGS)) if user == ALL else [r for r in range(RECORDINGS) if (r * 7 + user) % 5 == 0]
+    )
 
 
 def blocked_by(user):
@@ -55,43 +65,110 @@ def frames(spark):
     for u in range(USERS):
         for r in heard_by(u):
             day = (AS_OF - dt.timedelta(days=3 if recent(r) else 300)).date()
-            met[u, r] = {"user_idx": u, "recording_idx": r, "plays": 2 + r % 3, "mass": 2.0e8, "first_day": day, "last_day": day}
+            met[u, r] = {
+                "user_idx": u,
+                "recording_idx": r,
+                "plays": 2 + r % 3,
+                "mass": 2.0e8,
+                "first_day": day,
+                "last_day": day,
+            }
         for r in blocked_by(u):
             met[u, r] = {"user_idx": u, "recording_idx": r} | met.get((u, r), {}) | {"blocked": True}
     ids = rows(spark, "user_ids", *({"user_id": f"u{u}", "user_idx": u} for u in range(USERS)))
-    profiles = rows(spark, "users", *(
-        {"user_id": f"u{u}", "market": ("SE", "DE", None)[u % 3], "explicit_policy": "clean" if u in {5, 7} else "allow", "declared_tags": ["jazz"] if u == FACTORLESS else None}
-        for u in range(1, USERS)
-    ))
+    profiles = rows(
+        spark,
+        "users",
+        *(
+            {
+                "user_id": f"u{u}",
+                "market": ("SE", "DE", None)[u % 3],
+                "explicit_policy": "clean" if u in {5, 7} else "allow",
+                "declared_tags": ["jazz"] if u == FACTORLESS else None,
+            }
+            for u in range(1, USERS)
+        ),
+    )
     week = (AS_OF - dt.timedelta(days=7)).date()
     everywhere = [{"market": market, "from": week, "until": None} for market in ("SE", "DE")]
-    tracks = rows(spark, "tracks", *(
-        {"track_id": f"t{r}", "available": r != 9, "explicit": r % 3 == 0, "tags": [("rock", "jazz", "folk")[r % 3], f"scene {r % 5}"], "artist_ids": [f"a{r % 7}"], "album_id": f"b{r % 9}",
-         "original_year": 1960 + r, "rights": everywhere if r in NEW else [{"market": "SE", "from": None, "until": None}] if r == 10 else None}
-        for r in range(RECORDINGS)
-    ))
-    recordings = rows(spark, "recording_ids", *({"recording_id": f"t{r}", "recording_idx": r} for r in range(RECORDINGS)))
+    tracks = rows(
+        spark,
+        "tracks",
+        *(
+            {
+                "track_id": f"t{r}",
+                "available": r != 9,
+                "explicit": r % 3 == 0,
+                "tags": [("rock", "jazz", "folk")[r % 3], f"scene {r % 5}"],
+                "artist_ids": [f"a{r % 7}"],
+                "album_id": f"b{r % 9}",
+                "original_year": 1960 + r,
+                "rights": everywhere
+                if r in NEW
+                else [{"market": "SE", "from": None, "until": None}]
+                if r == 10
+                else None,
+            }
+            for r in range(RECORDINGS)
+        ),
+    )
+    recordings = rows(
+        spark, "recording_ids", *({"recording_id": f"t{r}", "recording_idx": r} for r in range(RECORDINGS))
+    )
     interactions = rows(spark, "interactions", *met.values())
-    days = rows(spark, "plays_daily", *({"user_idx": u, "recording_idx": r, "day": row["last_day"], "plays": 2, "completions": 2} for (u, r), row in met.items() if "last_day" in row))
+    days = rows(
+        spark,
+        "plays_daily",
+        *(
+            {"user_idx": u, "recording_idx": r, "day": row["last_day"], "plays": 2, "completions": 2}
+            for (u, r), row in met.items()
+            if "last_day" in row
+        ),
+    )
     everybody = audience(ids, profiles, {}, ())
     rng = np.random.default_rng(5)
     # rounded, so that there are ties
     factors = {
-        name: spark.createDataFrame([(i, np.round(rng.normal(size=RANK)).tolist()) for i in idx], "idx int, factors array<float>")
-        for name, idx in (("user_factors", [u for u in range(USERS) if u not in {COLD, FACTORLESS}]), ("recording_factors", [r for r in range(RECORDINGS) if r != 39]))
+        name: spark.createDataFrame(
+            [(i, np.round(rng.normal(size=RANK)).tolist()) for i in idx], "idx int, factors array<float>"
+        )
+        for name, idx in (
+            ("user_factors", [u for u in range(USERS) if u not in {COLD, FACTORLESS}]),
+            ("recording_factors", [r for r in range(RECORDINGS) if r != 39]),
+        )
     }
     known = cards.cards(tracks, recordings, everybody, interactions, as_of=AS_OF, groups={})
     nothing = spark.createDataFrame([], "recording_idx int, kind string")
     described = features.recording_features(interactions, days, nothing, load_config().weights, AS_OF)
     told = facts.recording_facts(
-        tracks, recordings, cards=known, features=described, factors=factors["recording_factors"], functional=nothing, inflated=nothing)
+        tracks,
+        recordings,
+        cards=known,
+        features=described,
+        factors=factors["recording_factors"],
+        functional=nothing,
+        inflated=nothing,
+    )
     own = spark.createDataFrame(
-        [*(("user", f"u{u}", np.round(rng.normal(size=RANK)).tolist()) for u in range(4, 8)),
-         *(("track", f"t{r}", np.round(rng.normal(size=RANK)).tolist()) for r in range(RECORDINGS))], "of string, id string, vector array<float>")
+        [
+            *(("user", f"u{u}", np.round(rng.normal(size=RANK)).tolist()) for u in range(4, 8)),
+            *(("track", f"t{r}", np.round(rng.normal(size=RANK)).tolist()) for r in range(RECORDINGS)),
+        ],
+        "of string, id string, vector array<float>",
+    )
     known_vectors = vectors.recording_vectors(own, tracks, recordings, load_config().sources.vectors)
     weighed = interactions.where("mass > 0").select("user_idx", "recording_idx", F.lit(1.0).alias("weight"))
-    factors |= {"recording_vectors": known_vectors, "user_vectors": vectors.user_vectors(own, ids, known_vectors, weighed)}
-    made = {"users": everybody, "interactions": interactions, "days": days, "cards": known, "facts": told} | factors
+    factors |= {
+        "recording_vectors": known_vectors,
+        "user_vectors": vectors.user_vectors(own, ids, known_vectors, weighed),
+    }
+    made = {
+        "users": everybody,
+        "interactions": interactions,
+        "days": days,
+        "cards": known,
+        "facts": told,
+    } | factors
     return {name: df.cache() for name, df in made.items()}
 
 
@@ -103,11 +180,27 @@ def looked_up(frames):
     def build(c):
         key = str(c.sources)
         if key not in made:
-            weighed = frames["interactions"].select("user_idx", "recording_idx", "plays", "last_day", positive_weight(AS_OF, c.weights).alias("weight"))
+            weighed = frames["interactions"].select(
+                "user_idx",
+                "recording_idx",
+                "plays",
+                "last_day",
+                positive_weight(AS_OF, c.weights).alias("weight"),
+            )
             given = ListInputs(
-                interactions=weighed.where("weight > 0"), days=frames["days"], facts=frames["facts"], cards=frames["cards"],
-                recording_factors=frames["recording_factors"], recordings=RECORDINGS, config=c, as_of=AS_OF)
-            made[key] = {"lists": lookups.all_lists(given, SOURCES).cache(), "fresh_factors": fresh.vectors(given).cache()}
+                interactions=weighed.where("weight > 0"),
+                days=frames["days"],
+                facts=frames["facts"],
+                cards=frames["cards"],
+                recording_factors=frames["recording_factors"],
+                recordings=RECORDINGS,
+                config=c,
+                as_of=AS_OF,
+            )
+            made[key] = {
+                "lists": lookups.all_lists(given, SOURCES).cache(),
+                "fresh_factors": fresh.vectors(given).cache(),
+            }
         return made[key]
 
     return build
@@ -121,9 +214,19 @@ def laid_out(frames, looked_up):
     def build(c, policy, partitions, history):
         key = (str(c.sources), policy, partitions, history)
         if key not in made:
-            at = {name: df.repartition(partitions) for name, df in (frames | looked_up(c)).items() if name != "days"}
+            at = {
+                name: df.repartition(partitions)
+                for name, df in (frames | looked_up(c)).items()
+                if name != "days"
+            }
             met, shelf = at.pop("interactions"), packed_shelf(at.pop("facts"))
-            past = rules.history(met if history else met.where("false"), heard=policy, rules=c.rules, weights=c.weights, as_of=AS_OF)
+            past = rules.history(
+                met if history else met.where("false"),
+                heard=policy,
+                rules=c.rules,
+                weights=c.weights,
+                as_of=AS_OF,
+            )
             made[key] = {name: df.cache() for name, df in (at | {"history": past, "shelf": shelf}).items()}
         return dict(made[key])
 
@@ -136,8 +239,18 @@ def inputs(laid_out, config):
 
     def build(policy="mark", *settings, partitions=2, history=True):
         c = config(
-            f"pools.heard={policy}", "pools.user_block=5", "sources.als.k=10", "sources.als.k_heard=6", "sources.popular.k=15", "topk.user_block=5", "topk.stripe=64",
-            "rules.min_listeners=1", f"sources.vectors.length={RANK}", "sources.vectors.enabled=true", *settings)
+            f"pools.heard={policy}",
+            "pools.user_block=5",
+            "sources.als.k=10",
+            "sources.als.k_heard=6",
+            "sources.popular.k=15",
+            "topk.user_block=5",
+            "topk.stripe=64",
+            "rules.min_listeners=1",
+            f"sources.vectors.length={RANK}",
+            "sources.vectors.enabled=true",
+            *settings,
+        )
         at = laid_out(c, policy, partitions, history)
         own = Vectors(users=at.pop("user_vectors"), recordings=at.pop("recording_vectors"), count=RECORDINGS)
         return SourceInputs(recordings=RECORDINGS, rank=RANK, config=c, as_of=AS_OF, vectors=own, **at)
@@ -157,7 +270,10 @@ def proposed(source, given):
     for row in rows_of(source, given).collect():
         assert row["user_idx"] not in out, "one row a user"
         assert row["source"] == source.bit
-        out[row["user_idx"]] = (*(np.frombuffer(row[name], kind).tolist() for name, kind in PACKED.items()), row["masked"])
+        out[row["user_idx"]] = (
+            *(np.frombuffer(row[name], kind).tolist() for name, kind in PACKED.items()),
+            row["masked"],
+        )
     return out
 
 
@@ -174,7 +290,11 @@ def source(request):
 def test_the_columns_are_as_documented(source, inputs):
     got = rows_of(source, inputs()).schema
     assert [(f.name, f.dataType.simpleString()) for f in got] == [
-        ("user_idx", "int"), ("source", "tinyint"), ("recordings", "binary"), ("scores", "binary"), ("masked", "int"),
+        ("user_idx", "int"),
+        ("source", "tinyint"),
+        ("recordings", "binary"),
+        ("scores", "binary"),
+        ("masked", "int"),
     ]
 
 
@@ -182,7 +302,10 @@ def test_the_columns_are_as_documented(source, inputs):
 def test_people_read_them_as_the_table_of_candidates_has_them(source, inputs):
     given = inputs()
     read = conform(unpacked(rows_of(source, given)), t.CANDIDATES)
-    assert {row["user_idx"]: ([r for r, _ in row["items"]], [s for _, s in row["items"]], row["masked"]) for row in read.collect()} == proposed(source, given)
+    assert {
+        row["user_idx"]: ([r for r, _ in row["items"]], [s for _, s in row["items"]], row["masked"])
+        for row in read.collect()
+    } == proposed(source, given)
 
 
 @policies("mark")
@@ -194,8 +317,13 @@ def test_items_are_ranked_bounded_distinct_and_only_what_the_source_declares(sou
         assert set(recordings) <= set(range(RECORDINGS))
         assert np.isfinite(scores).all()
         assert scores == sorted(scores, reverse=True)
-        if source.name not in {"familiar", "rediscover"}:  # their scores are told as float32, and ranked as float64
-            assert list(zip([-s for s in scores], recordings, strict=True)) == sorted(zip([-s for s in scores], recordings, strict=True))
+        if source.name not in {
+            "familiar",
+            "rediscover",
+        }:  # their scores are told as float32, and ranked as float64
+            assert list(zip([-s for s in scores], recordings, strict=True)) == sorted(
+                zip([-s for s in scores], recordings, strict=True)
+            )
         assert masked >= 0
         if source.emits == "new":
             assert not set(recordings) & set(heard_by(user))
@@ -219,7 +347,14 @@ def test_an_empty_history_is_no_error_and_users_of_no_interest_stay_out(source, 
     given = inputs(history=False)
     some = replace(given, users=given.users.where("user_idx IN (1, 3, 4)"))
     found = proposed(source, some)
-    expected = {"als": {EMPTY, 4}, "fresh": {EMPTY, 4}, "popular": {EMPTY, FACTORLESS, 4}, "explore": {EMPTY, FACTORLESS, 4}, "tags": {FACTORLESS}, "vectors": {FACTORLESS, 4}}
+    expected = {
+        "als": {EMPTY, 4},
+        "fresh": {EMPTY, 4},
+        "popular": {EMPTY, FACTORLESS, 4},
+        "explore": {EMPTY, FACTORLESS, 4},
+        "tags": {FACTORLESS},
+        "vectors": {FACTORLESS, 4},
+    }
     assert set(found) == expected.get(source.name, set())
     assert all(recordings and masked == 0 for recordings, _, masked in found.values())
 
@@ -232,21 +367,33 @@ def test_a_new_listener_gets_something_from_someone(inputs):
 def test_bits_names_and_sentences_are_one_to_one():
     assert sorted({s.bit for s in SOURCES}) == sorted(s.bit for s in SOURCES)
     assert len({s.name for s in SOURCES}) == len(SOURCES)
-    assert all(0 <= s.bit < 31 and reason_code(s.bit, heard=True) < 128 for s in SOURCES), "sources is an int, reason a tinyint"
+    assert all(0 <= s.bit < 31 and reason_code(s.bit, heard=True) < 128 for s in SOURCES), (
+        "sources is an int, reason a tinyint"
+    )
     told = dictionary()
     assert len(told) == 3 * len(SOURCES)
-    assert [told[f"reason.{reason_code(s.bit, heard=True)}"] for s in SOURCES] == [s.heard_reason for s in SOURCES]
+    assert [told[f"reason.{reason_code(s.bit, heard=True)}"] for s in SOURCES] == [
+        s.heard_reason for s in SOURCES
+    ]
 
 
 def test_only_what_is_switched_on_is_asked(config):
-    assert [s.name for s in enabled(config("sources.als.enabled=false", "sources.explore.enabled=false"))] == [s.name for s in SOURCES if s.name not in {"als", "explore", "vectors"}], "vectors are off until somebody brings some"
+    assert [
+        s.name for s in enabled(config("sources.als.enabled=false", "sources.explore.enabled=false"))
+    ] == [s.name for s in SOURCES if s.name not in {"als", "explore", "vectors"}], (
+        "vectors are off until somebody brings some"
+    )
     assert {s.emits for s in enabled(config("pools.heard=only"))} == {"both", "heard"}
 
 
 def test_a_source_works_in_exactly_one_way_and_has_its_section(config):
     c = config()
     for s in SOURCES:
-        assert [s.candidates is not None, s.offers is not None, s.lists is not None and s.seeds is not None].count(True) == 1
+        assert [
+            s.candidates is not None,
+            s.offers is not None,
+            s.lists is not None and s.seeds is not None,
+        ].count(True) == 1
         assert getattr(c.sources, s.name).k > 0
 
 
@@ -256,32 +403,45 @@ ALS, POPULAR = BY_NAME["als"], BY_NAME["popular"]
 
 def barred(user):
     """9 is taken down, 10 is for SE alone, every third is explicit, the new ones are for SE and DE, and 39 has no factors."""
-    return {9, 39} | ({10} if user == 0 or user % 3 else set()) | (NEW if user == 0 or user % 3 == 2 else set()) | ({r for r in range(RECORDINGS) if r % 3 == 0} if user in {5, 7} else set())
+    return (
+        {9, 39}
+        | ({10} if user == 0 or user % 3 else set())
+        | (NEW if user == 0 or user % 3 == 2 else set())
+        | ({r for r in range(RECORDINGS) if r % 3 == 0} if user in {5, 7} else set())
+    )
 
 
 def allowed(user, policy):
     """(new, heard) recordings that als may propose, where the market has them."""
     heard, blocked = set(heard_by(user)), set(blocked_by(user))
     new = set() if policy == "only" else set(range(RECORDINGS)) - heard - blocked
-    old = {"mark": heard, "only": heard, "exclude": set(), "not_within": {r for r in heard if not recent(r)}}[policy]
+    old = {"mark": heard, "only": heard, "exclude": set(), "not_within": {r for r in heard if not recent(r)}}[
+        policy
+    ]
     return new, old - blocked
 
 
 @pytest.mark.parametrize("exact_max", [40, 39])
 @policies("mark", "exclude")
-def test_als_is_the_obvious_ranking_of_what_the_policy_allows_and_never_the_blocked(policy, exact_max, inputs, frames):
+def test_als_is_the_obvious_ranking_of_what_the_policy_allows_and_never_the_blocked(
+    policy, exact_max, inputs, frames
+):
     x = {row["idx"]: np.array(row["factors"]) for row in frames["user_factors"].collect()}
     y = {row["idx"]: np.array(row["factors"]) for row in frames["recording_factors"].collect()}
     found = proposed(ALS, inputs(policy, f"topk.exact_max={exact_max}"))
     assert set(found) == set(x)
     for user, (recordings, scores, masked) in found.items():
+
         def best(pool, k, user=user):
             return sorted((-float(x[user] @ y[r]), r) for r in pool - barred(user))[:k]
 
         new, old = allowed(user, policy)
         expected = sorted(best(new, 10) + best(old, 10 if policy == "only" else 6))
         assert list(zip([-s for s in scores], recordings, strict=True)) == expected
-        assert masked == len((set(heard_by(user)) | set(blocked_by(user))) - allowed(user, policy if policy != "only" else "mark")[1])
+        assert masked == len(
+            (set(heard_by(user)) | set(blocked_by(user)))
+            - allowed(user, policy if policy != "only" else "mark")[1]
+        )
 
 
 def test_popular_follows_listeners_of_the_market_then_of_the_world_then_idx(inputs, frames):
@@ -291,8 +451,15 @@ def test_popular_follows_listeners_of_the_market_then_of_the_world_then_idx(inpu
     assert set(found) == set(people)
     for user, (recordings, _, masked) in found.items():
         market, clean = people[user]["market"], people[user]["clean"]
-        playable = [r for r in range(RECORDINGS) if cards_of[market, r]["clean_track_id" if clean else "track_id"] is not None and r not in blocked_by(user)]
-        expected = sorted((-cards_of[market, r]["listeners"], -cards_of["*", r]["listeners"], r) for r in playable)[:15]
+        playable = [
+            r
+            for r in range(RECORDINGS)
+            if cards_of[market, r]["clean_track_id" if clean else "track_id"] is not None
+            and r not in blocked_by(user)
+        ]
+        expected = sorted(
+            (-cards_of[market, r]["listeners"], -cards_of["*", r]["listeners"], r) for r in playable
+        )[:15]
         assert recordings == [r for *_, r in expected]
         assert masked <= len(blocked_by(user))
         assert 9 not in recordings

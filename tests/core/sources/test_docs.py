@@ -27,10 +27,34 @@ def test_a_source_is_one_file_and_one_section(tmp_path):
     (copy / "lib/trackpools/core/sources/album_mates.py").write_text(block("python"), encoding="utf-8")
     base = copy / "conf" / "base.yml"
     section = block("yaml").removeprefix("sources:\n")
-    base.write_text(re.sub(r"^sources:.*\n", lambda line: line[0] + section, base.read_text(encoding="utf-8"), flags=re.MULTILINE), encoding="utf-8")
-    environment = {key: value for key, value in os.environ.items() if not key.startswith(("PYTEST", "COV"))} | {"PYTHONPATH": str(copy / "lib")}
-    command = [sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", "tests/core/sources/test_conformance.py", "-k", "album_mates or bits"]
-    done = subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True, timeout=600, check=False)
+    base.write_text(
+        re.sub(
+            r"^sources:.*\n",
+            lambda line: line[0] + section,
+            base.read_text(encoding="utf-8"),
+            flags=re.MULTILINE,
+        ),
+        encoding="utf-8",
+    )
+    environment = {
+        key: value for key, value in os.environ.items() if not key.startswith(("PYTEST", "COV"))
+    } | {"PYTHONPATH": str(copy / "lib")}
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-n",
+        "0",
+        "-p",
+        "no:cacheprovider",
+        "tests/core/sources/test_conformance.py",
+        "-k",
+        "album_mates or bits",
+    ]
+    done = subprocess.run(
+        command, cwd=copy, env=environment, capture_output=True, text=True, timeout=600, check=False
+    )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-2000:]
     assert re.search(r"[1-9]\d* passed", done.stdout), done.stdout[-500:]
 

@@ -13,7 +13,9 @@ def found(x, y, idx, heard, k_new, k_heard):
     users = np.arange(len(x), dtype=np.int32) + 100
     fresh = top_k(x, y, idx, heard, k_new) if k_new else None
     known = top_listed(x, y, idx, heard, k_heard) if k_heard else None
-    return partial(pa.array([7]), users, users % 3, keys_of(fresh, len(x), k_new), keys_of(known, len(x), k_heard))
+    return partial(
+        pa.array([7]), users, users % 3, keys_of(fresh, len(x), k_new), keys_of(known, len(x), k_heard)
+    )
 
 
 @pytest.mark.parametrize(("k_new", "k_heard"), [(10, 4), (10, 0), (0, 4), (200, 200)])
@@ -24,12 +26,18 @@ def test_stripes_merged_are_one_stripe_best_first_with_ties_by_idx(k_new, k_hear
     heard = [np.flatnonzero(rng.random(150) < 0.3) if u else np.empty(0, int) for u in range(40)]
     lists = Ragged(np.cumsum([0, *map(len, heard)]), np.concatenate(heard).astype(np.int32))
     scores = x @ y.T
-    parts = [found(x, y[part], part.astype(np.int32), lists, k_new, k_heard) for part in np.array_split(np.arange(150), stripes)]
+    parts = [
+        found(x, y[part], part.astype(np.int32), lists, k_new, k_heard)
+        for part in np.array_split(np.arange(150), stripes)
+    ]
     got = merged(k_new, k_heard)(pa.Table.from_batches(parts[::-1])).to_pylist()
     assert [(one["user_idx"], one["masked"]) for one in got] == [(u + 100, (u + 100) % 3) for u in range(40)]
     for u, one in enumerate(got):
         ranked = sorted(range(150), key=lambda r: (-scores[u, r], r))
-        fresh, known = [r for r in ranked if r not in heard[u]][:k_new], [r for r in ranked if r in heard[u]][:k_heard]
+        fresh, known = (
+            [r for r in ranked if r not in heard[u]][:k_new],
+            [r for r in ranked if r in heard[u]][:k_heard],
+        )
         chosen = sorted(fresh + known, key=lambda r: (-scores[u, r], r))
         assert np.frombuffer(one["recordings"], np.int32).tolist() == chosen
         assert np.frombuffer(one["scores"], np.float32).tolist() == [scores[u, r] for r in chosen]

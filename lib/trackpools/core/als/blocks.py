@@ -48,7 +48,9 @@ class Block:
 
 def pack_table(table: Any, catalogue: NDArray[np.int32]) -> Block:
     """`pack` of an Arrow table `user_idx, recording_idx, value`."""
-    return pack(table["user_idx"].to_numpy(), table["recording_idx"].to_numpy(), table["value"].to_numpy(), catalogue)
+    return pack(
+        table["user_idx"].to_numpy(), table["recording_idx"].to_numpy(), table["value"].to_numpy(), catalogue
+    )
 
 
 def pack(user_idx: Any, recording_idx: Any, values: Any, catalogue: NDArray[np.int32]) -> Block:
@@ -61,4 +63,9 @@ def pack(user_idx: Any, recording_idx: Any, values: Any, catalogue: NDArray[np.i
     row, value = row[known], values[known]
     order = np.lexsort((column, row))
     indptr = np.concatenate([[0], np.cumsum(np.bincount(row, minlength=len(users)))])
-    return Block(users.astype(np.int32), indptr.astype(np.int64), column[order].astype(np.int32), value[order].astype(np.float32))
+    return Block(
+        users.astype(np.int32),
+        indptr.astype(np.int64),
+        column[order].astype(np.int32),
+        value[order].astype(np.float32),
+    )

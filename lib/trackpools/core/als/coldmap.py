@@ -37,26 +37,43 @@ def vectors(facts: DataFrame, trained: DataFrame, wanted: DataFrame) -> DataFram
     rows = known.unionByName(_coded(wanted).withColumn("factors", F.lit(None).cast("array<float>")))
     rows = rows.withColumn("block", F.pmod(F.xxhash64("artist"), F.lit(GROUPS)).cast("int"))
     wide = _wide(known).crossJoin(rows.select(F.col("block").alias("of")).distinct())
-    made = rows.groupBy("block").cogroup(wide.groupBy("of")).applyInArrow(_explain, "block int, gram binary, right binary, idx binary, means binary")
-    learned = made.groupBy().agg(F.array_sort(F.collect_list(F.struct("block", "gram", "right"))).alias("sums"))
+    made = (
+        rows.groupBy("block")
+        .cogroup(wide.groupBy("of"))
+        .applyInArrow(_explain, "block int, gram binary, right binary, idx binary, means binary")
+    )
+    learned = made.groupBy().agg(
+        F.array_sort(F.collect_list(F.struct("block", "gram", "right"))).alias("sums")
+    )
     return made.select("idx", "means").crossJoin(F.broadcast(learned)).mapInArrow(_apply, FACTORS)
 
 
 def _coded(facts: DataFrame) -> DataFrame:
     """`recording_idx, artist, album, codes array<int>`: the last code is of the sound."""
+
     def code(text: Column) -> Column:
         return F.pmod(F.crc32(text), F.lit(WIDE)).cast("int")
 
-    sound = F.when(F.col("tempo_band").isNull(), "no sound").otherwise(F.concat(F.lit("sound "), F.col("tempo_band").cast("string")))
+    sound = F.when(F.col("tempo_band").isNull(), "no sound").otherwise(
+        F.concat(F.lit("sound "), F.col("tempo_band").cast("string"))
+    )
     tags = F.transform(F.coalesce("tags", F.array().cast("array<string>")), code)
-    return facts.select("recording_idx", "artist", "album", F.concat(tags, F.array(code(sound))).alias("codes"))
+    return facts.select(
+        "recording_idx", "artist", "album", F.concat(tags, F.array(code(sound))).alias("codes")
+    )
 
 
 def _wide(known: DataFrame) -> DataFrame:
     """One row `wide array<struct<stripe, sums, counts>>`: Σ factors and how many, by code, float64."""
     stripe = F.floor(F.col("recording_idx") / STRIPE).cast("int").alias("stripe")
-    parts = known.select(stripe, "recording_idx", "codes", "factors").groupBy("stripe").applyInArrow(_sums, "stripe int, sums binary, counts binary")
-    return parts.groupBy().agg(F.array_sort(F.collect_list(F.struct("stripe", "sums", "counts"))).alias("wide"))
+    parts = (
+        known.select(stripe, "recording_idx", "codes", "factors")
+        .groupBy("stripe")
+        .applyInArrow(_sums, "stripe int, sums binary, counts binary")
+    )
+    return parts.groupBy().agg(
+        F.array_sort(F.collect_list(F.struct("stripe", "sums", "counts"))).alias("wide")
+    )
 
 
 def _codes(rows: Any) -> tuple[Any, Any]:
@@ -71,7 +88,13 @@ def _sums(rows: Any) -> Any:
     sums = np.zeros((WIDE, y.shape[1]))
     np.add.at(sums, code, y[row])
     counts = np.bincount(code, minlength=WIDE).astype(np.float64)
-    return pa.table({"stripe": rows["stripe"][:1], "sums": pa.array([sums.tobytes()]), "counts": pa.array([counts.tobytes()])})
+    return pa.table(
+        {
+            "stripe": rows["stripe"][:1],
+            "sums": pa.array([sums.tobytes()]),
+            "counts": pa.array([counts.tobytes()]),
+        }
+    )
 
 
 def _explain(rows: Any, wide: Any) -> Any:
@@ -80,7 +103,15 @@ def _explain(rows: Any, wide: Any) -> Any:
     rows = rows.sort_by("recording_idx")
     trained = rows["factors"].is_valid().to_numpy()
     if not len(parts):
-        return pa.table({name: pa.array([], kind) for name, kind in (("block", pa.int32()), *((n, pa.binary()) for n in ("gram", "right", "idx", "means")))})
+        return pa.table(
+            {
+                name: pa.array([], kind)
+                for name, kind in (
+                    ("block", pa.int32()),
+                    *((n, pa.binary()) for n in ("gram", "right", "idx", "means")),
+                )
+            }
+        )
     counts = np.add.reduce([np.frombuffer(one.as_buffer()) for one in parts.field("counts")])
     sums = np.add.reduce([np.frombuffer(one.as_buffer()).reshape(WIDE, -1) for one in parts.field("sums")])
     y = np.zeros((len(rows), sums.shape[1]))
@@ -97,8 +128,16 @@ def _explain(rows: Any, wide: Any) -> Any:
         means[:, kind] = _without_itself(rows[name].to_numpy(), y, trained)
     a, b = means[trained], y[trained]
     gram, right = np.einsum("ikd,ild->kl", a, a), np.einsum("ikd,id->k", a, b)
-    made = {"gram": gram, "right": right, "idx": rows["recording_idx"].to_numpy()[~trained].astype(np.int32), "means": means[~trained]}
-    return pa.table({"block": rows["block"][:1]} | {name: pa.array([np.ascontiguousarray(data).tobytes()], pa.binary()) for name, data in made.items()})
+    made = {
+        "gram": gram,
+        "right": right,
+        "idx": rows["recording_idx"].to_numpy()[~trained].astype(np.int32),
+        "means": means[~trained],
+    }
+    return pa.table(
+        {"block": rows["block"][:1]}
+        | {name: pa.array([np.ascontiguousarray(data).tobytes()], pa.binary()) for name, data in made.items()}
+    )
 
 
 def _without_itself(group: Any, y: Matrix, trained: Any) -> Matrix:
@@ -116,7 +155,9 @@ def _apply(batches: Iterator[Any]) -> Iterator[Any]:
         for i in range(batch.num_rows):
             row = batch.slice(i, 1)
             parts = row["sums"].flatten()
-            gram = np.add.reduce([np.frombuffer(one.as_buffer()).reshape(KINDS, KINDS) for one in parts.field("gram")])
+            gram = np.add.reduce(
+                [np.frombuffer(one.as_buffer()).reshape(KINDS, KINDS) for one in parts.field("gram")]
+            )
             right = np.add.reduce([np.frombuffer(one.as_buffer()) for one in parts.field("right")])
             idx = np.frombuffer(row["idx"][0].as_buffer(), np.int32)
             if len(idx) and np.trace(gram) > 0:

@@ -67,7 +67,9 @@ class Descent:
         return made
 
     def _preconditioned(self) -> Matrix:
-        solved: Matrix = ((self.residual @ self.basis) / (self.spectrum + self.penalty[:, None])) @ self.basis.T
+        solved: Matrix = (
+            (self.residual @ self.basis) / (self.spectrum + self.penalty[:, None])
+        ) @ self.basis.T
         return solved
 
     def step(self, observed: Matrix) -> None:

@@ -19,14 +19,19 @@ def length() -> Column:
 def unit() -> Column:
     """The column `factors` at length 1, float32; zeros stay zeros."""
     # the length as a lambda's variable: written out inside the inner one it would be summed again for each number
-    scaled = F.transform(F.array(length()), lambda n: F.transform("factors", lambda x: (x / F.when(n > 0, n).otherwise(1.0)).cast("float")))
+    scaled = F.transform(
+        F.array(length()),
+        lambda n: F.transform("factors", lambda x: (x / F.when(n > 0, n).otherwise(1.0)).cast("float")),
+    )
     return scaled[0]
 
 
 def as_table(idx: NDArray[Any], matrix: NDArray[Any]) -> Any:
     """An Arrow table of `FACTORS` from idx [rows] and factors [rows, rank]."""
     offsets = np.arange(0, matrix.size + 1, matrix.shape[1], dtype=np.int32)
-    values = pa.ListArray.from_arrays(pa.array(offsets), pa.array(np.ascontiguousarray(matrix, dtype=np.float32).ravel()))
+    values = pa.ListArray.from_arrays(
+        pa.array(offsets), pa.array(np.ascontiguousarray(matrix, dtype=np.float32).ravel())
+    )
     return pa.table({"idx": pa.array(idx.astype(np.int32)), "factors": values})
 
 

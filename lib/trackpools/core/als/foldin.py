@@ -21,8 +21,12 @@ Floats = NDArray[np.float32]
 
 def signed(training: DataFrame, config: TrainConfig) -> DataFrame:
     """`user_idx, recording_idx, value float` of `user_idx, recording_idx, positive, negative`: α·w⁺, or −β·w⁻ where there is no w⁺."""
-    value = F.when(F.col("positive") > 0, config.alpha * F.col("positive")).otherwise(-config.beta * F.col("negative"))
-    return training.select("user_idx", "recording_idx", value.cast("float").alias("value")).where("value <> 0")
+    value = F.when(F.col("positive") > 0, config.alpha * F.col("positive")).otherwise(
+        -config.beta * F.col("negative")
+    )
+    return training.select("user_idx", "recording_idx", value.cast("float").alias("value")).where(
+        "value <> 0"
+    )
 
 
 def in_blocks(rows: DataFrame, count: int) -> DataFrame:
@@ -62,7 +66,13 @@ class HalfStep:
 
     @classmethod
     def of(cls, spectrum: NDArray[np.float64], recordings: int, config: TrainConfig) -> "HalfStep":
-        return cls(spectrum.astype(np.float32), config.regularisation, config.exponent, config.alpha0 * recordings, config.user_steps)
+        return cls(
+            spectrum.astype(np.float32),
+            config.regularisation,
+            config.exponent,
+            config.alpha0 * recordings,
+            config.user_steps,
+        )
 
     def penalties(self, block: Block) -> Floats:
         """λ_u of the block's users."""
@@ -82,7 +92,9 @@ class HalfStep:
         return x
 
 
-def fold_in(rows: DataFrame, catalogue: NDArray[np.int32], y: NDArray[np.float64], config: TrainConfig) -> DataFrame:
+def fold_in(
+    rows: DataFrame, catalogue: NDArray[np.int32], y: NDArray[np.float64], config: TrainConfig
+) -> DataFrame:
     """`idx int, factors array<float>`: the optimum of each user in `rows` for fixed recording factors.
 
     A user's factors depend on his rows and `y` alone, so `rows` must be his whole history. Who knows none of the recordings is left out:
@@ -95,10 +107,16 @@ def fold_in(rows: DataFrame, catalogue: NDArray[np.int32], y: NDArray[np.float64
     """
     spectrum, basis = eigenbasis(y.T @ y)
     turned, back = (y @ basis).astype(np.float32), basis.T
-    return by_block(in_blocks(rows, config.blocks), solver(catalogue, turned, back, HalfStep.of(spectrum, len(y), config)), FACTORS)
+    return by_block(
+        in_blocks(rows, config.blocks),
+        solver(catalogue, turned, back, HalfStep.of(spectrum, len(y), config)),
+        FACTORS,
+    )
 
 
-def solver(catalogue: NDArray[np.int32], y: Floats, back: NDArray[np.float64], half: HalfStep) -> Callable[[int, Any], Any]:
+def solver(
+    catalogue: NDArray[np.int32], y: Floats, back: NDArray[np.float64], half: HalfStep
+) -> Callable[[int, Any], Any]:
     """For `by_block`: rows of users → their `FACTORS`, for recordings `y` in their eigenbasis, turned `back`."""
 
     def solve(_: int, table: Any) -> Any:

@@ -29,9 +29,15 @@ def grams(users: DataFrame, blocks: int) -> DataFrame:
 
     def gram(block: int, table: Any) -> Any:
         x = matrix(table.sort_by("user_idx")["factors"]).astype(np.float64)
-        return pa.table({"block": pa.array([block], pa.int32()), "users": [len(x)], "gram": [(x.T @ x).tobytes()]})
+        return pa.table(
+            {"block": pa.array([block], pa.int32()), "users": [len(x)], "gram": [(x.T @ x).tobytes()]}
+        )
 
-    return by_block(in_blocks(users.withColumnRenamed("idx", "user_idx"), blocks), gram, "block int, users long, gram binary")
+    return by_block(
+        in_blocks(users.withColumnRenamed("idx", "user_idx"), blocks),
+        gram,
+        "block int, users long, gram binary",
+    )
 
 
 def groups(rows: int, rank: int, least: int) -> int:
@@ -40,7 +46,15 @@ def groups(rows: int, rank: int, least: int) -> int:
 
 
 def fold_in_recordings(
-    rows: DataFrame, users: DataFrame, trained: DataFrame, config: TrainConfig, *, artists: DataFrame | None, gram: Matrix, people: int, divided: int
+    rows: DataFrame,
+    users: DataFrame,
+    trained: DataFrame,
+    config: TrainConfig,
+    *,
+    artists: DataFrame | None,
+    gram: Matrix,
+    people: int,
+    divided: int,
 ) -> DataFrame:
     """`idx int, factors array<float>`: the optimum y_i of each recording in `rows` for fixed user factors.
 
@@ -58,7 +72,10 @@ def fold_in_recordings(
     spectrum, basis = eigenbasis(gram)
     half = replace(HalfStep.of(spectrum, people, config), steps=0)
     known = rows.join(users.select(F.col("idx").alias("user_idx"), "factors"), "user_idx")
-    left, right = (_by_artist(side, artists, divided) for side in (known, trained.withColumnRenamed("idx", "recording_idx")))
+    left, right = (
+        _by_artist(side, artists, divided)
+        for side in (known, trained.withColumnRenamed("idx", "recording_idx"))
+    )
     return left.groupBy("block").cogroup(right.groupBy("block")).applyInArrow(_solver(half, basis), FACTORS)
 
 
@@ -66,9 +83,16 @@ def _by_artist(rows: DataFrame, artists: DataFrame | None, count: int) -> DataFr
     """The rows with `artist long?` (a hash of the name) and `block`, equal for recordings of one artist."""
     named = rows.withColumn("artist", F.lit(None).cast("long"))
     if artists is not None:
-        known = artists.where(F.col("artist").isNotNull()).select("recording_idx", F.xxhash64("artist").alias("artist"))
+        known = artists.where(F.col("artist").isNotNull()).select(
+            "recording_idx", F.xxhash64("artist").alias("artist")
+        )
         named = rows.join(known, "recording_idx", "left")
-    return named.withColumn("block", F.pmod(F.xxhash64(F.coalesce("artist", F.col("recording_idx").cast("long"))), F.lit(count)).cast("int"))
+    return named.withColumn(
+        "block",
+        F.pmod(F.xxhash64(F.coalesce("artist", F.col("recording_idx").cast("long"))), F.lit(count)).cast(
+            "int"
+        ),
+    )
 
 
 def _solver(half: HalfStep, basis: Matrix) -> Callable[[Any, Any], Any]:
@@ -76,10 +100,17 @@ def _solver(half: HalfStep, basis: Matrix) -> Callable[[Any, Any], Any]:
         if not table.num_rows:  # trained recordings alone
             return as_table(np.empty(0, np.int32), np.empty((0, len(basis))))
         table = table.sort_by([("recording_idx", "ascending"), ("user_idx", "ascending")])
-        idx, first, sizes = np.unique(table["recording_idx"].to_numpy(), return_index=True, return_counts=True)
+        idx, first, sizes = np.unique(
+            table["recording_idx"].to_numpy(), return_index=True, return_counts=True
+        )
         x = (matrix(table["factors"]) @ basis).astype(np.float32)
         indptr = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-        block = Block(idx.astype(np.int32), indptr, np.arange(len(x), dtype=np.int32), table["value"].to_numpy().astype(np.float32))
+        block = Block(
+            idx.astype(np.int32),
+            indptr,
+            np.arange(len(x), dtype=np.int32),
+            table["value"].to_numpy().astype(np.float32),
+        )
         named = table["artist"].is_valid().to_numpy()[first]
         means = _means(trained, table["artist"].fill_null(0).to_numpy()[first], named, len(basis))
         return as_table(idx, half.solve(block, x, (means @ basis).astype(np.float32)) @ basis.T)

@@ -18,7 +18,9 @@ from trackpools.core.als.stripes import STRIPE_BYTES, Task, addressed
 PACKED = "ids binary, matrix binary"
 
 
-def fold_in_by_stripes(rows: DataFrame, recordings: DataFrame, gram: NDArray[np.float64], config: TrainConfig) -> DataFrame:
+def fold_in_by_stripes(
+    rows: DataFrame, recordings: DataFrame, gram: NDArray[np.float64], config: TrainConfig
+) -> DataFrame:
     """What `foldin.fold_in` makes, from a frame of recordings instead of a matrix in the driver; a task holds all of their factors.
 
     Args:
@@ -27,7 +29,9 @@ def fold_in_by_stripes(rows: DataFrame, recordings: DataFrame, gram: NDArray[np.
         gram: YᵀY [rank, rank] of the recordings.
     """
     stripe = F.floor(F.col("idx") / max(1, STRIPE_BYTES // (4 * len(gram))))
-    stripes = addressed(recordings.groupBy(stripe.alias("stripe")).applyInArrow(_pack, PACKED), config.blocks).withColumnRenamed("at", "user_idx")
+    stripes = addressed(
+        recordings.groupBy(stripe.alias("stripe")).applyInArrow(_pack, PACKED), config.blocks
+    ).withColumnRenamed("at", "user_idx")
     together = rows.unionByName(stripes, allowMissingColumns=True).repartition(config.blocks, "user_idx")
     return together.mapInArrow(_solver(gram, config), FACTORS)
 
@@ -45,7 +49,9 @@ def _solver(gram: NDArray[np.float64], config: TrainConfig) -> Task:
     def task(batches: Iterator[Any]) -> Iterator[Any]:
         rows, stripes = [], []
         for batch in batches:
-            rows.append(batch.select(["user_idx", "recording_idx", "value"]).filter(batch["recording_idx"].is_valid()))
+            rows.append(
+                batch.select(["user_idx", "recording_idx", "value"]).filter(batch["recording_idx"].is_valid())
+            )
             of = batch.select(["ids", "matrix"]).filter(batch["ids"].is_valid())
             for ids, packed in zip(of["ids"], of["matrix"], strict=True):
                 y = np.frombuffer(packed.as_buffer(), np.float32).reshape(-1, len(gram))

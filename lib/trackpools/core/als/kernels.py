@@ -20,7 +20,17 @@ FLAT = 1e-30  # a squared residual below it is solved
 
 
 @njit(nogil=True, cache=True, fastmath=True)
-def conjugate_gradient(indptr: Any, columns: Any, values: Any, y: Any, spectrum: Any, penalty: Any, toward: Any, steps: int, x: Any) -> None:
+def conjugate_gradient(
+    indptr: Any,
+    columns: Any,
+    values: Any,
+    y: Any,
+    spectrum: Any,
+    penalty: Any,
+    toward: Any,
+    steps: int,
+    x: Any,
+) -> None:
     """User factors by `steps` of preconditioned conjugate gradient from zero.
 
     Args:
@@ -83,7 +93,9 @@ def conjugate_gradient(indptr: Any, columns: Any, values: Any, y: Any, spectrum:
 
 
 @njit(nogil=True, cache=True)
-def cholesky(indptr: Any, columns: Any, values: Any, y: Any, spectrum: Any, penalty: Any, toward: Any, x: Any) -> None:
+def cholesky(
+    indptr: Any, columns: Any, values: Any, y: Any, spectrum: Any, penalty: Any, toward: Any, x: Any
+) -> None:
     """User factors by the exact normal equations in float64; arguments as `conjugate_gradient`."""
     rank = y.shape[1]
     a, b = np.empty((rank, rank)), np.empty(rank)

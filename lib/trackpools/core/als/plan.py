@@ -23,9 +23,13 @@ def problems(rows: int, recordings: int, rank: int, config: TrainConfig) -> list
     blocks, block = config.blocks, ROW_BYTES * ceil(rows / config.blocks)
     if block > GIB:
         least = ceil(ROW_BYTES * rows / GIB)
-        found.append(f"a block of users takes {rows:,} rows ÷ {blocks} blocks × {ROW_BYTES} bytes = {block / GIB:.1f} GiB, over 1; set train.blocks={least}")
+        found.append(
+            f"a block of users takes {rows:,} rows ÷ {blocks} blocks × {ROW_BYTES} bytes = {block / GIB:.1f} GiB, over 1; set train.blocks={least}"
+        )
     if is_striped(recordings, rank, config) and config.checkpoint_dir is None:
         sum_ = f"{recordings:,} recordings × rank {rank} × 4 bytes × {blocks} blocks = {4 * recordings * rank * blocks / GIB:.1f} GiB"
         limit = f"over 1, or one block's over train.stripe_bytes={config.stripe_bytes}"
-        found.append(f"{sum_}, {limit}, so recordings go in stripes, which need a folder: set train.checkpoint_dir to storage that every executor sees")
+        found.append(
+            f"{sum_}, {limit}, so recordings go in stripes, which need a folder: set train.checkpoint_dir to storage that every executor sees"
+        )
     return found

@@ -31,10 +31,21 @@ class Problem:
         return per_user, self.reg * (self.p.sum(axis=0) + self.alpha0 * users) ** self.nu
 
 
-def problem(positive: Matrix, negative: Matrix, *, alpha: float, beta: float, reg: float, nu: float, alpha0: float = 0.0) -> Problem:
+def problem(
+    positive: Matrix,
+    negative: Matrix,
+    *,
+    alpha: float,
+    beta: float,
+    reg: float,
+    nu: float,
+    alpha0: float = 0.0,
+) -> Problem:
     """Confidences and preferences from dense weights w⁺ and w⁻, both [users, recordings]."""
     liked = positive > 0
-    return Problem(np.where(liked, 1 + alpha * positive, 1 + beta * negative), liked.astype(np.float64), reg, nu, alpha0)
+    return Problem(
+        np.where(liked, 1 + alpha * positive, 1 + beta * negative), liked.astype(np.float64), reg, nu, alpha0
+    )
 
 
 def loss(x: Matrix, y: Matrix, of: Problem) -> float:
@@ -48,7 +59,10 @@ def user_half_step(y: Matrix, of: Problem) -> Matrix:
     """The exact minimiser x [users, rank] for fixed `y`: one normal equation a user."""
     per_user, _ = of.penalties()
     rank = y.shape[1]
-    solved = [np.linalg.solve(y.T @ (c[:, None] * y) + lam * np.eye(rank), y.T @ (c * p)) for c, p, lam in zip(of.c, of.p, per_user, strict=True)]
+    solved = [
+        np.linalg.solve(y.T @ (c[:, None] * y) + lam * np.eye(rank), y.T @ (c * p))
+        for c, p, lam in zip(of.c, of.p, per_user, strict=True)
+    ]
     return np.stack(solved)
 
 
@@ -56,11 +70,16 @@ def recording_half_step(x: Matrix, of: Problem) -> Matrix:
     """The exact minimiser y [recordings, rank] for fixed `x`."""
     _, per_recording = of.penalties()
     rank = x.shape[1]
-    solved = [np.linalg.solve(x.T @ (c[:, None] * x) + lam * np.eye(rank), x.T @ (c * p)) for c, p, lam in zip(of.c.T, of.p.T, per_recording, strict=True)]
+    solved = [
+        np.linalg.solve(x.T @ (c[:, None] * x) + lam * np.eye(rank), x.T @ (c * p))
+        for c, p, lam in zip(of.c.T, of.p.T, per_recording, strict=True)
+    ]
     return np.stack(solved)
 
 
-def conjugate_gradient(y: Matrix, c: Matrix, p: Matrix, penalty: Matrix, *, steps: int, start: Matrix) -> Matrix:
+def conjugate_gradient(
+    y: Matrix, c: Matrix, p: Matrix, penalty: Matrix, *, steps: int, start: Matrix
+) -> Matrix:
     """`steps` of conjugate gradient from `start` on every row's normal equations, preconditioned by YᵀY + λ, which all rows share.
 
     The half-step of `blocked`: users from zero; recordings, with users for `y` and c and p transposed, from their last factors.

@@ -17,7 +17,9 @@ from pyspark.sql import functions as F
 from trackpools.core.als.descent import Descent, Matrix, Vector, eigenbasis
 from trackpools.core.als.factors import as_table
 
-STRIPE_BYTES = 4 * 2**20  # of float32 factors at most; a row of state and sums is 8 times that, and Spark holds some copies of a row
+STRIPE_BYTES = (
+    4 * 2**20
+)  # of float32 factors at most; a row of state and sums is 8 times that, and Spark holds some copies of a row
 STATE = ("y", "residual", "p", "rz")  # of `Descent`, float64; `y` alone between two iterations
 SUMS = f"stripe int, {', '.join(f'{name} binary' for name in STATE)}, observed binary, told binary"
 PARTIALS = f"block int, {SUMS}"
@@ -90,14 +92,27 @@ def rows_of(batches: Iterator[Any]) -> Iterator[dict[str, Any]]:
     for batch in batches:
         for i in range(batch.num_rows):
             row = {name: batch.column(name)[i] for name in batch.schema.names}
-            yield {name: value.as_buffer() if pa.types.is_binary(value.type) and value.is_valid else value.as_py() for name, value in row.items()}
+            yield {
+                name: value.as_buffer()
+                if pa.types.is_binary(value.type) and value.is_valid
+                else value.as_py()
+                for name, value in row.items()
+            }
 
 
 def one_row(schema: str, **values: Any) -> Any:
     """A batch of one row; what is not given is null; arrays and buffers become binaries without a copy."""
-    kinds = {"int": pa.int32(), "string": pa.string(), "double": pa.float64(), "binary": pa.binary(), "array<double>": pa.list_(pa.float64())}
+    kinds = {
+        "int": pa.int32(),
+        "string": pa.string(),
+        "double": pa.float64(),
+        "binary": pa.binary(),
+        "array<double>": pa.list_(pa.float64()),
+    }
     fields = dict(field.split() for field in schema.split(", "))
-    return pa.RecordBatch.from_arrays([_one(values.get(name), kinds[kind]) for name, kind in fields.items()], list(fields))
+    return pa.RecordBatch.from_arrays(
+        [_one(values.get(name), kinds[kind]) for name, kind in fields.items()], list(fields)
+    )
 
 
 def _one(value: Any, kind: Any) -> Any:
@@ -115,7 +130,11 @@ def begin(layout: Layout, seed: int, scale: float) -> Task:
             part = layout.part(given["id"])
             numbers = np.random.PCG64(seed)
             numbers.advance(part.start * layout.rank)
-            yield one_row(SUMS, stripe=given["id"], y=scale * np.random.Generator(numbers).random((part.stop - part.start, layout.rank)))
+            yield one_row(
+                SUMS,
+                stripe=given["id"],
+                y=scale * np.random.Generator(numbers).random((part.stop - part.start, layout.rank)),
+            )
 
     return task
 
@@ -149,12 +168,17 @@ class Step:
         rank = self.layout.rank
         spectrum, basis = eigenbasis(self.gram)
         for given in rows_of(batches):
-            penalty, observed = self.penalty[self.layout.part(given["stripe"])], _matrix(given["observed"], rank)
+            penalty, observed = (
+                self.penalty[self.layout.part(given["stripe"])],
+                _matrix(given["observed"], rank),
+            )
             if self.opening:
                 descent = Descent.start(_matrix(given["y"], rank), observed, self.gram, penalty)
             else:
                 y, residual, p = (_matrix(given[name], rank).copy() for name in ("y", "residual", "p"))
-                descent = Descent(y, residual, self.gram, penalty, spectrum, basis, p, np.frombuffer(given["rz"]))
+                descent = Descent(
+                    y, residual, self.gram, penalty, spectrum, basis, p, np.frombuffer(given["rz"])
+                )
                 descent.step(observed)
             yield one_row(SUMS, stripe=given["stripe"], **{name: getattr(descent, name) for name in STATE})
 
@@ -164,7 +188,12 @@ def ship(name: str) -> Task:
 
     def task(batches: Iterator[Any]) -> Iterator[Any]:
         for given in rows_of(batches):
-            yield one_row(SHIPPED, stripe=given["stripe"], name=name, matrix=np.frombuffer(given[name]).astype(np.float32))
+            yield one_row(
+                SHIPPED,
+                stripe=given["stripe"],
+                name=name,
+                matrix=np.frombuffer(given[name]).astype(np.float32),
+            )
 
     return task
 
@@ -196,7 +225,15 @@ def finish(layout: Layout, penalty: Vector, curve: Sequence[float]) -> Task:
         for given in rows_of(batches):
             y = _matrix(given["y"], layout.rank)
             weight = float(penalty[layout.part(given["stripe"])] @ (y * y).sum(axis=1))
-            yield one_row(ITERATION, stripe=given["stripe"], stripes=layout.count, y=y, gram=y.T @ y, weight=weight, curve=list(curve))
+            yield one_row(
+                ITERATION,
+                stripe=given["stripe"],
+                stripes=layout.count,
+                y=y,
+                gram=y.T @ y,
+                weight=weight,
+                curve=list(curve),
+            )
 
     return task
 
@@ -206,7 +243,9 @@ def unpack(layout: Layout, catalogue: NDArray[np.int32]) -> Task:
 
     def task(batches: Iterator[Any]) -> Iterator[Any]:
         for given in rows_of(batches):
-            yield from as_table(catalogue[layout.part(given["stripe"])], _matrix(given["y"], layout.rank)).to_batches()
+            yield from as_table(
+                catalogue[layout.part(given["stripe"])], _matrix(given["y"], layout.rank)
+            ).to_batches()
 
     return task
 

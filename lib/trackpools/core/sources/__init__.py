@@ -13,17 +13,27 @@ from trackpools.config import Config
 from trackpools.core.sources.source import Source
 
 _MODULES = (import_module(f"{__name__}.{module.name}") for module in iter_modules(__path__))
-SOURCES: tuple[Source, ...] = tuple(sorted((m.SOURCE for m in _MODULES if hasattr(m, "SOURCE")), key=lambda source: source.bit))
+SOURCES: tuple[Source, ...] = tuple(
+    sorted((m.SOURCE for m in _MODULES if hasattr(m, "SOURCE")), key=lambda source: source.bit)
+)
 
 
 def switched_on(config: Config) -> list[Source]:
     """The sources that the configuration switches on, in bit order."""
-    return [source for source in SOURCES if source.name in config.sources.names and getattr(config.sources, source.name).enabled]
+    return [
+        source
+        for source in SOURCES
+        if source.name in config.sources.names and getattr(config.sources, source.name).enabled
+    ]
 
 
 def enabled(config: Config) -> list[Source]:
     """Those of them that are asked: of new recordings only where the heard policy wants any."""
-    return [source for source in switched_on(config) if not (source.emits == "new" and config.pools.heard == "only")]
+    return [
+        source
+        for source in switched_on(config)
+        if not (source.emits == "new" and config.pools.heard == "only")
+    ]
 
 
 def reason_code(bit: int, *, heard: bool) -> int:

@@ -14,7 +14,9 @@ def activation(listeners: Listeners, decay: float) -> Any:
     form (Petrov 2006, Computationally efficient approximation of the base-level learning equation in ACT-R). One that was never played counts as one play.
     """
     last = listeners.age()
-    first = np.maximum(np.where(listeners.first_day == NEVER, last, listeners.today - listeners.first_day), last)
+    first = np.maximum(
+        np.where(listeners.first_day == NEVER, last, listeners.today - listeners.first_day), last
+    )
     n, span = np.maximum(listeners.plays, 1).astype(np.float64), first - last
     between = (first ** (1 - decay) - last ** (1 - decay)) / ((1 - decay) * np.where(span > 0, span, 1.0))
     each = np.where(span > 0, between, last**-decay)

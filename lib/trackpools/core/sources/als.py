@@ -44,15 +44,27 @@ def sizes(config: Config, settings: Any) -> tuple[int, int]:
 def nearest(inputs: ListInputs, n: int) -> DataFrame:
     """`user_idx, recordings, scores` of recordings as if they were users: those of greatest cosine to each, but itself; see `ranked`."""
     factors = inputs.recording_factors.where(length() > 0).select("idx", unit().alias("factors"))
-    users = factors.select(F.col("idx").alias("user_idx"), F.lit(EVERYWHERE).alias("market"), F.lit(False).alias("clean"))
+    users = factors.select(
+        F.col("idx").alias("user_idx"), F.lit(EVERYWHERE).alias("market"), F.lit(False).alias("clean")
+    )
     itself = factors.select(
-        F.col("idx").alias("user_idx"), F.col("idx").alias("recording_idx"), F.lit(False).alias("heard"), F.lit(True).alias("blocked"),
+        F.col("idx").alias("user_idx"),
+        F.col("idx").alias("recording_idx"),
+        F.lit(False).alias("heard"),
+        F.lit(True).alias("blocked"),
         F.lit(True).alias("refused"),
     )
     cards = inputs.cards.where(F.col("market") == EVERYWHERE)
     scoring = Scoring(
-        users=users, history=itself, cards=cards, user_factors=factors, recording_factors=factors, recordings=inputs.recordings,
-        rank=inputs.config.train.rank, config=inputs.config)
+        users=users,
+        history=itself,
+        cards=cards,
+        user_factors=factors,
+        recording_factors=factors,
+        recordings=inputs.recordings,
+        rank=inputs.config.train.rank,
+        config=inputs.config,
+    )
     return ranked(scoring, BIT, n, 0)
 
 
@@ -67,12 +79,21 @@ def ranked(inputs: Scoring, bit: int, k_new: int, k_heard: int) -> DataFrame:
         recordings = F.broadcast(recordings)
     pairs = _blocks(inputs, topk.index_user_block if near else topk.user_block).crossJoin(recordings)
     forbidden = F.map_entries(F.map_filter("forbidden", lambda group, _: F.array_contains("groups", group)))
-    given = pairs.select("block", "groups", *GIVEN, "ids", "matrix", *(["index"] if near else []), forbidden.alias("forbidden"))
-    score, merge = _score(k_new, k_heard, ann.Effort(topk.reach, topk.fetch) if near else None), merged(k_new, k_heard)
+    given = pairs.select(
+        "block", "groups", *GIVEN, "ids", "matrix", *(["index"] if near else []), forbidden.alias("forbidden")
+    )
+    score, merge = (
+        _score(k_new, k_heard, ann.Effort(topk.reach, topk.fetch) if near else None),
+        merged(k_new, k_heard),
+    )
     if _alone(inputs):  # nothing to merge it with
         found = given.mapInArrow(lambda batches: (merge(part) for part in score(batches)), MERGED)
     else:
-        found = given.mapInArrow(score, PARTIAL).groupBy("block").applyInArrow(lambda parts: pa.Table.from_batches([merge(parts)]), MERGED)
+        found = (
+            given.mapInArrow(score, PARTIAL)
+            .groupBy("block")
+            .applyInArrow(lambda parts: pa.Table.from_batches([merge(parts)]), MERGED)
+        )
     return found.select("user_idx", F.lit(bit).cast("byte").alias("source"), "recordings", "scores", "masked")
 
 
@@ -110,15 +131,36 @@ def stripes(inputs: Scoring) -> DataFrame:
     name, size = ("index_stripe", topk.index_stripe) if near else ("stripe", topk.stripe)
     if (held := min(size, inputs.recordings) * inputs.rank * 4) > ROW_BYTES:
         told = f"{min(size, inputs.recordings):,} recordings × {inputs.rank} factors × 4 bytes = {held / 2**30:.1f} GiB"
-        raise ConfigError(f"topk.{name}={size} makes rows too large: {told}, above {ROW_BYTES / 2**30:.2f} GiB; lower it")
-    cards, stripe = inputs.cards, (F.lit(0).cast("long") if _alone(inputs) else F.floor(F.col("idx") / size)).alias("stripe")
-    rows = inputs.recording_factors.select(stripe, "idx", "factors").groupBy("stripe").applyInArrow(_pack(indexed=near), PACKED)
-    playable = {clean: F.col("available") & F.col("clean_track_id" if clean else "track_id").isNotNull() for clean in (False, True)}
-    refused = [cards.where(~may).select(F.col("recording_idx").alias("idx"), _group(F.lit(clean)).alias("group")) for clean, may in playable.items()]
-    lists = refused[0].unionByName(refused[1]).groupBy(stripe, "group").agg(F.collect_list("idx").alias("list"))
-    forbidden = lists.groupBy("stripe").agg(F.map_from_entries(F.collect_list(F.struct("group", "list"))).alias("forbidden"))
+        raise ConfigError(
+            f"topk.{name}={size} makes rows too large: {told}, above {ROW_BYTES / 2**30:.2f} GiB; lower it"
+        )
+    cards, stripe = (
+        inputs.cards,
+        (F.lit(0).cast("long") if _alone(inputs) else F.floor(F.col("idx") / size)).alias("stripe"),
+    )
+    rows = (
+        inputs.recording_factors.select(stripe, "idx", "factors")
+        .groupBy("stripe")
+        .applyInArrow(_pack(indexed=near), PACKED)
+    )
+    playable = {
+        clean: F.col("available") & F.col("clean_track_id" if clean else "track_id").isNotNull()
+        for clean in (False, True)
+    }
+    refused = [
+        cards.where(~may).select(F.col("recording_idx").alias("idx"), _group(F.lit(clean)).alias("group"))
+        for clean, may in playable.items()
+    ]
+    lists = (
+        refused[0].unionByName(refused[1]).groupBy(stripe, "group").agg(F.collect_list("idx").alias("list"))
+    )
+    forbidden = lists.groupBy("stripe").agg(
+        F.map_from_entries(F.collect_list(F.struct("group", "list"))).alias("forbidden")
+    )
     none = F.create_map().cast("map<string,array<int>>")
-    return rows.join(forbidden, "stripe", "left").select("ids", "matrix", "index", F.coalesce("forbidden", none).alias("forbidden"))
+    return rows.join(forbidden, "stripe", "left").select(
+        "ids", "matrix", "index", F.coalesce("forbidden", none).alias("forbidden")
+    )
 
 
 def _blocks(inputs: Scoring, size: int) -> DataFrame:
@@ -128,8 +170,12 @@ def _blocks(inputs: Scoring, size: int) -> DataFrame:
     """
     blocks, listed = Blocks(size, inputs.few), F.col("heard") & ~F.col("blocked") & ~F.col("refused")
     recording = F.when(listed, F.bitwise_not("recording_idx")).otherwise(F.col("recording_idx")).alias("met")
-    history = packed(inputs.history.where(F.col("heard") | F.col("blocked")).select("user_idx", recording), blocks, MET)
-    people = inputs.users.select("user_idx", _group(F.col("clean")).alias("group"), blocks.column.alias("block"))
+    history = packed(
+        inputs.history.where(F.col("heard") | F.col("blocked")).select("user_idx", recording), blocks, MET
+    )
+    people = inputs.users.select(
+        "user_idx", _group(F.col("clean")).alias("group"), blocks.column.alias("block")
+    )
     users = people.join(inputs.user_factors.withColumnRenamed("idx", "user_idx"), "user_idx")
     schema = ", ".join(["block long", "groups array<string>", *(f"{name} binary" for name in GIVEN)])
     return users.groupBy("block").cogroup(history.groupBy("block")).applyInArrow(_gather, schema)
@@ -138,10 +184,23 @@ def _blocks(inputs: Scoring, size: int) -> DataFrame:
 def _gather(users: Any, history: Any) -> Any:
     """The row of a block; none where it has no users."""
     users = users.sort_by("user_idx")
-    idx, factors, groups = users["user_idx"].to_numpy(), users["factors"].combine_chunks().flatten(), users["group"].combine_chunks().dictionary_encode()
+    idx, factors, groups = (
+        users["user_idx"].to_numpy(),
+        users["factors"].combine_chunks().flatten(),
+        users["group"].combine_chunks().dictionary_encode(),
+    )
     met = Lists.of(idx, values(history["user_idx"], np.int32))
-    made = {"users": idx, "factors": factors, "group": groups.indices, "past": met.offsets, "met": values(history["met"], np.int32)[met.rows]}
-    rows = {"block": users["block"][:1], "groups": pa.array([groups.dictionary.to_pylist()], pa.list_(pa.string()))}
+    made = {
+        "users": idx,
+        "factors": factors,
+        "group": groups.indices,
+        "past": met.offsets,
+        "met": values(history["met"], np.int32)[met.rows],
+    }
+    rows = {
+        "block": users["block"][:1],
+        "groups": pa.array([groups.dictionary.to_pylist()], pa.list_(pa.string())),
+    }
     rows |= {name: pa.array([np.asarray(made[name], kind).tobytes()]) for name, kind in GIVEN.items()}
     return pa.table({name: column[: min(len(users), 1)] for name, column in rows.items()})
 
@@ -156,7 +215,10 @@ def _pack(*, indexed: bool) -> Callable[[Any], Any]:
             with threadpool_limits(1):
                 index = ann.build(y)
         made = {"ids": idx[order].tobytes(), "matrix": y.tobytes(), "index": index}
-        return pa.table({"stripe": rows["stripe"][:1]} | {name: pa.array([data], pa.binary()) for name, data in made.items()})
+        return pa.table(
+            {"stripe": rows["stripe"][:1]}
+            | {name: pa.array([data], pa.binary()) for name, data in made.items()}
+        )
 
     return run
 
@@ -193,7 +255,10 @@ def _allowed(group: Ints, groups: list[str], forbidden: Any, idx: Ints) -> Allow
 
 def _score_pair(pair: Any, k_new: int, k_heard: int, effort: ann.Effort | None) -> Any:
     """Partial top-k of one block of users over one stripe."""
-    given, idx = {name: values(pair[name], kind) for name, kind in GIVEN.items()}, values(pair["ids"], np.int32)
+    given, idx = (
+        {name: values(pair[name], kind) for name, kind in GIVEN.items()},
+        values(pair["ids"], np.int32),
+    )
     users = len(given["users"])
     x, y = given["factors"].reshape(users, -1), values(pair["matrix"], np.float32).reshape(len(idx), -1)
     allowed = _allowed(given["group"], pair["groups"][0].as_py(), pair["forbidden"].flatten(), idx)
@@ -202,7 +267,20 @@ def _score_pair(pair: Any, k_new: int, k_heard: int, effort: ann.Effort | None) 
     fresh = ann.top_k(x, y, idx, mask, k_new, index=index, effort=effort, allowed=allowed) if k_new else None
     known = top_listed(x, y, idx, listed, k_heard, allowed=allowed) if k_heard else None
     masked = np.diff(mask.offsets) - np.diff(listed.offsets)
-    return partial(pair["block"], given["users"], masked.astype(np.int32), keys_of(fresh, users, k_new), keys_of(known, users, k_heard))
+    return partial(
+        pair["block"],
+        given["users"],
+        masked.astype(np.int32),
+        keys_of(fresh, users, k_new),
+        keys_of(known, users, k_heard),
+    )
 
 
-SOURCE = Source("als", BIT, "both", "number {n} of what is near your listening", "played {n} × and near your listening", candidates=candidates)
+SOURCE = Source(
+    "als",
+    BIT,
+    "both",
+    "number {n} of what is near your listening",
+    "played {n} × and near your listening",
+    candidates=candidates,
+)

@@ -13,10 +13,18 @@ from trackpools.core.sources.source import Source
 
 def lists(inputs: ListInputs, settings: Any) -> DataFrame:
     """By recording_idx: the recordings of greatest cosine, itself left out; score is the cosine."""
-    return als.nearest(inputs, settings.list_length).select(F.col("user_idx").cast("long").alias("key"), "recordings", "scores")
+    return als.nearest(inputs, settings.list_length).select(
+        F.col("user_idx").cast("long").alias("key"), "recordings", "scores"
+    )
 
 
 SOURCE = Source(
-    "als_neighbours", 2, "new", "number {n} near recordings you play", "played {n} × and near recordings you play", lists=lists,
-    seeds=recent_and_loved, keyed="recording",
+    "als_neighbours",
+    2,
+    "new",
+    "number {n} near recordings you play",
+    "played {n} × and near recordings you play",
+    lists=lists,
+    seeds=recent_and_loved,
+    keyed="recording",
 )

@@ -35,8 +35,13 @@ class Shelves:
         """From an Arrow table of rows of `source_lists`, all of one source."""
         rows = lists.sort_by("key").combine_chunks()
         sizes = np.asarray(pc.binary_length(rows["recordings"]).fill_null(0), np.int64) // 4
-        recordings, scores = (np.array(values(rows[name], kind)) for name, kind in (("recordings", np.int32), ("scores", np.float32)))  # copies: see `answered`
-        return Shelves(np.asarray(rows["key"], np.int64), np.concatenate([[0], np.cumsum(sizes)]), recordings, scores)
+        recordings, scores = (
+            np.array(values(rows[name], kind))
+            for name, kind in (("recordings", np.int32), ("scores", np.float32))
+        )  # copies: see `answered`
+        return Shelves(
+            np.asarray(rows["key"], np.int64), np.concatenate([[0], np.cumsum(sizes)]), recordings, scores
+        )
 
     def find(self, keys: Longs) -> Longs:
         """The list of each key; −1 where there is none."""
@@ -75,7 +80,16 @@ def barred(listeners: Listeners, *, new: bool) -> tuple[Longs, Longs]:
     return np.searchsorted(listeners.owner[shut], np.arange(listeners.users + 1)), listeners.recording[shut]
 
 
-def answered(source: Source, seeds: tuple[Longs, Longs, Any], lists: Shelves, past: tuple[Longs, Longs], *, users: Any, k: int, today: int) -> Proposed:
+def answered(
+    source: Source,
+    seeds: tuple[Longs, Longs, Any],
+    lists: Shelves,
+    past: tuple[Longs, Longs],
+    *,
+    users: Any,
+    k: int,
+    today: int,
+) -> Proposed:
     """The k best of the lists that are asked for, `seeds` as (ends, key, weight); what has no list counts nothing."""
     from trackpools.core.spreading import spread
 
@@ -85,11 +99,18 @@ def answered(source: Source, seeds: tuple[Longs, Longs, Any], lists: Shelves, pa
     counts, masked = np.empty(n, np.int64), np.empty(n, np.int64)
     # what comes out of Arrow is read only, and numba would compile for that once more; a release that is held for many requests is not copied
     spread(
-        (ends, lists.find(key), np.array(weight, np.float64)), (lists.ends, _own(lists.recordings), _own(lists.scores)), (past[0], _own(past[1])),
-        k, today if source.lots else -1, np.array(users, np.int32), (found, told, counts, masked),
+        (ends, lists.find(key), np.array(weight, np.float64)),
+        (lists.ends, _own(lists.recordings), _own(lists.scores)),
+        (past[0], _own(past[1])),
+        k,
+        today if source.lots else -1,
+        np.array(users, np.int32),
+        (found, told, counts, masked),
     )
     kept = np.arange(k) < counts[:, None]
-    return Proposed(np.concatenate([[0], np.cumsum(counts)]), found[kept], told[kept], masked.astype(np.int32))
+    return Proposed(
+        np.concatenate([[0], np.cumsum(counts)]), found[kept], told[kept], masked.astype(np.int32)
+    )
 
 
 def _own(values: NDArray[Any]) -> NDArray[Any]:
@@ -105,7 +126,12 @@ def offered(source: Source, listeners: Listeners, settings: Any) -> Proposed:
     kept = place < settings.k
     ends = np.searchsorted(offers.user[kept], np.arange(listeners.users + 1))
     back = np.bincount(listeners.owner[listeners.closed & listeners.heard], minlength=listeners.users)
-    return Proposed(ends, offers.recording[kept].astype(np.int32), offers.score[kept].astype(np.float32), back.astype(np.int32))
+    return Proposed(
+        ends,
+        offers.recording[kept].astype(np.int32),
+        offers.score[kept].astype(np.float32),
+        back.astype(np.int32),
+    )
 
 
 def by_user(user: Longs, users: int) -> Longs:

@@ -23,7 +23,9 @@ BIT = 9
 def lists(inputs: ListInputs, settings: Any) -> DataFrame:
     """By market and policy: recordings that enough have heard, drawn by the day."""
     rows = charted(inputs).where(F.col("world") >= inputs.config.rules.min_listeners)
-    keyed = rows.select(chart_key(F.col("market"), F.col("clean"), F.lit(EVERYTHING)).alias("key"), "recording")
+    keyed = rows.select(
+        chart_key(F.col("market"), F.col("clean"), F.lit(EVERYTHING)).alias("key"), "recording"
+    )
     day = F.lit(inputs.as_of.date().isoformat())
     return ranked(keyed, settings.list_length, F.xxhash64("key", "recording", day), F.col("recording"))
 
@@ -31,7 +33,20 @@ def lists(inputs: ListInputs, settings: Any) -> DataFrame:
 def seeds(listeners: Listeners, settings: Any) -> Seeds:  # noqa: ARG001 - every source has one shape
     """The list of the listener's market."""
     everything = np.full(listeners.users, EVERYTHING)
-    return Seeds(np.arange(listeners.users), chart_keys(listeners.market, listeners.clean, everything), np.ones(listeners.users))
+    return Seeds(
+        np.arange(listeners.users),
+        chart_keys(listeners.market, listeners.clean, everything),
+        np.ones(listeners.users),
+    )
 
 
-SOURCE = Source("explore", BIT, "new", "drawn by lot to learn your taste", "played {n} ×, drawn by lot", lists=lists, seeds=seeds, lots=True)
+SOURCE = Source(
+    "explore",
+    BIT,
+    "new",
+    "drawn by lot to learn your taste",
+    "played {n} ×, drawn by lot",
+    lists=lists,
+    seeds=seeds,
+    lots=True,
+)

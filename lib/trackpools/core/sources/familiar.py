@@ -16,4 +16,6 @@ def offers(listeners: Listeners, settings: Any) -> Offers:
     return Offers(listeners.owner[rows], listeners.recording[rows], active[rows])
 
 
-SOURCE = Source("familiar", 5, "heard", "number {n} of what you play now", "played {n} ×, and lately", offers=offers)
+SOURCE = Source(
+    "familiar", 5, "heard", "number {n} of what you play now", "played {n} ×, and lately", offers=offers
+)

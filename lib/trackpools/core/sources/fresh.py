@@ -34,7 +34,19 @@ def vectors(inputs: ListInputs) -> DataFrame:
 def candidates(inputs: SourceInputs, settings: Any) -> DataFrame:
     """One row a user with factors, see `sources`: the new releases of largest inner product among `fresh_factors`."""
     few = min(inputs.recordings, inputs.config.topk.exact_max)  # new releases are few: they need no index
-    return als.ranked(replace(inputs, recording_factors=inputs.fresh_factors, recordings=few, stripes=None), BIT, settings.k, 0)
+    return als.ranked(
+        replace(inputs, recording_factors=inputs.fresh_factors, recordings=few, stripes=None),
+        BIT,
+        settings.k,
+        0,
+    )
 
 
-SOURCE = Source("fresh", BIT, "new", "number {n} of the new releases near your listening", "played {n} ×, a new release", candidates=candidates)
+SOURCE = Source(
+    "fresh",
+    BIT,
+    "new",
+    "number {n} of the new releases near your listening",
+    "played {n} ×, a new release",
+    candidates=candidates,
+)

@@ -25,10 +25,14 @@ def packed(frame: DataFrame) -> DataFrame:
 def unpacked(frame: DataFrame) -> DataFrame:
     """The frame with `items` again, last: for people."""
     kept = [field for field in frame.schema if field.name not in PACKED]
-    return frame.mapInArrow(_each(_unpack, [field.name for field in kept]), T.StructType([*kept, CANDIDATES.schema["items"]]))
+    return frame.mapInArrow(
+        _each(_unpack, [field.name for field in kept]), T.StructType([*kept, CANDIDATES.schema["items"]])
+    )
 
 
-def _each(change: Callable[[Any], dict[str, Any]], kept: list[str]) -> Callable[[Iterator[Any]], Iterator[Any]]:
+def _each(
+    change: Callable[[Any], dict[str, Any]], kept: list[str]
+) -> Callable[[Iterator[Any]], Iterator[Any]]:
     def run(batches: Iterator[Any]) -> Iterator[Any]:
         for batch in batches:
             yield pa.RecordBatch.from_pydict({name: batch[name] for name in kept} | change(batch))
@@ -38,9 +42,15 @@ def _each(change: Callable[[Any], dict[str, Any]], kept: list[str]) -> Callable[
 
 def _pack(batch: Any) -> dict[str, Any]:
     lists = batch["items"]
-    flat, ends = lists.flatten(), np.concatenate([[0], np.cumsum(np.asarray(lists.value_lengths(), np.int64))])
+    flat, ends = (
+        lists.flatten(),
+        np.concatenate([[0], np.cumsum(np.asarray(lists.value_lengths(), np.int64))]),
+    )
     columns = zip(PACKED.items(), ("recording", "score"), strict=True)
-    return {name: binaries(np.asarray(flat.field(field), kind), ends * np.dtype(kind).itemsize) for (name, kind), field in columns}
+    return {
+        name: binaries(np.asarray(flat.field(field), kind), ends * np.dtype(kind).itemsize)
+        for (name, kind), field in columns
+    }
 
 
 def _unpack(batch: Any) -> dict[str, Any]:

@@ -31,4 +31,8 @@ def chart_key(market: Column, clean: Column, what: Column) -> Column:
 
 def chart_keys(market: Any, clean: Any, what: Any) -> Any:
     """The same, of arrays."""
-    return (np.asarray(market, np.int64) << 32) | (np.asarray(clean, np.int64) << 31) | np.asarray(what, np.int64)
+    return (
+        (np.asarray(market, np.int64) << 32)
+        | (np.asarray(clean, np.int64) << 31)
+        | np.asarray(what, np.int64)
+    )

@@ -93,7 +93,13 @@ def summed(user: Longs, key: Longs, value: Floats) -> tuple[Longs, Longs, Floats
     """(user, key, Σ value) of each pair, by user and key; added in the order given."""
     order = np.lexsort((key, user))
     user, key, value = user[order], key[order], value[order]
-    starts = np.flatnonzero(np.diff(user, prepend=-1).astype(bool) | np.diff(key, prepend=np.iinfo(np.int64).min).astype(bool)) if len(user) else order
+    starts = (
+        np.flatnonzero(
+            np.diff(user, prepend=-1).astype(bool) | np.diff(key, prepend=np.iinfo(np.int64).min).astype(bool)
+        )
+        if len(user)
+        else order
+    )
     return user[starts], key[starts], np.add.reduceat(value, starts) if len(user) else value
 
 
@@ -102,9 +108,16 @@ def recent_and_loved(listeners: Listeners, settings: Any) -> Seeds:
 
     Weight lately is halved every `recent_days` since the last play.
     """
-    n, of, weight = settings.seeds, listeners.owner, np.where(listeners.closed & ~listeners.heard, 0.0, listeners.weight)
+    n, of, weight = (
+        settings.seeds,
+        listeners.owner,
+        np.where(listeners.closed & ~listeners.heard, 0.0, listeners.weight),
+    )
     parts = []
-    for value, count in ((weight, n - n // 2), (weight * np.exp2(-listeners.age() / settings.recent_days), n // 2)):
+    for value, count in (
+        (weight, n - n // 2),
+        (weight * np.exp2(-listeners.age() / settings.recent_days), n // 2),
+    ):
         rows = leading(of, value, listeners.recording, count)
         rows = rows[value[rows] > 0]
         first = np.searchsorted(of[rows], of[rows], side="left")
@@ -125,6 +138,8 @@ def tag_profile(listeners: Listeners, declared: float) -> tuple[Longs, Longs, Fl
     sizes = np.diff(listeners.declared[0])
     user = np.concatenate([listeners.owner[rows], np.repeat(np.arange(listeners.users), sizes)])
     tag = np.concatenate([tags[rows, columns], listeners.declared[1]])
-    user, tag, value = summed(user, tag, np.concatenate([spread[rows, columns], np.full(sizes.sum(), declared)]))
+    user, tag, value = summed(
+        user, tag, np.concatenate([spread[rows, columns], np.full(sizes.sum(), declared)])
+    )
     total = np.bincount(user, value, minlength=listeners.users)
     return user, tag, value / total[user]

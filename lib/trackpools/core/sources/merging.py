@@ -45,11 +45,24 @@ def merged(k_new: int, k_heard: int) -> Callable[[Any], Any]:
             return keys[0] if len(keys) == 1 else np.sort(np.concatenate(keys, axis=1), axis=1)[:, :k]
 
         fresh, known = best("fresh", k_new), best("known", k_heard)
-        keys = np.sort(np.concatenate([fresh, known], axis=1), axis=1) if k_new and k_heard else np.concatenate([fresh, known], axis=1)
-        row, idx, score = np.empty(keys.size, np.int64), np.empty(keys.size, np.int32), np.empty(keys.size, np.float32)
+        keys = (
+            np.sort(np.concatenate([fresh, known], axis=1), axis=1)
+            if k_new and k_heard
+            else np.concatenate([fresh, known], axis=1)
+        )
+        row, idx, score = (
+            np.empty(keys.size, np.int64),
+            np.empty(keys.size, np.int32),
+            np.empty(keys.size, np.float32),
+        )
         found = unpack(keys, keys.shape[1], 0, 0, row, idx, score)
         ends = 4 * np.searchsorted(row[:found], np.arange(len(users) + 1))
-        columns = [pa.array(users), binaries(idx[:found], ends), binaries(score[:found], ends), pa.array(masked)]
+        columns = [
+            pa.array(users),
+            binaries(idx[:found], ends),
+            binaries(score[:found], ends),
+            pa.array(masked),
+        ]
         return pa.RecordBatch.from_arrays(columns, ["user_idx", "recordings", "scores", "masked"])
 
     return run

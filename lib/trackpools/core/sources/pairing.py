@@ -54,11 +54,21 @@ def _pairs(cap: int) -> Callable[[Any], Any]:
         user, group, item, place = user[kept], group[kept], item[kept], place[kept]
         # each with those before it in the window: place is how many that are
         later = np.repeat(np.arange(len(item)), place)
-        earlier = np.arange(len(later)) - np.repeat(np.cumsum(place) - place, place) + np.repeat(np.arange(len(item)) - place, place)
+        earlier = (
+            np.arange(len(later))
+            - np.repeat(np.cumsum(place) - place, place)
+            + np.repeat(np.arange(len(item)) - place, place)
+        )
         pairs = np.minimum(item[later], item[earlier]) << 32 | np.maximum(item[later], item[earlier])
         by_user = np.split(pairs, np.flatnonzero(np.diff(user[later])) + 1)
         found, users = np.unique(np.concatenate([np.unique(own) for own in by_user]), return_counts=True)
-        return pa.table({"a": pa.array(found >> 32, pa.int32()), "b": pa.array(found & 0xFFFFFFFF, pa.int32()), "users": pa.array(users, pa.int64())})
+        return pa.table(
+            {
+                "a": pa.array(found >> 32, pa.int32()),
+                "b": pa.array(found & 0xFFFFFFFF, pa.int32()),
+                "users": pa.array(users, pa.int64()),
+            }
+        )
 
     return run
 

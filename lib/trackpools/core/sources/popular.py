@@ -25,24 +25,45 @@ def lists(inputs: ListInputs, settings: Any) -> DataFrame:
     """
     charts = charted(inputs)
     tags = charts.select("*", F.explode("tags").alias("tag")).withColumn("what", tag_code(F.col("tag")))
-    decades = charts.where("decade IS NOT NULL").withColumn("what", DECADES + F.floor((F.col("decade") - 1900) / 10))
+    decades = charts.where("decade IS NOT NULL").withColumn(
+        "what", DECADES + F.floor((F.col("decade") - 1900) / 10)
+    )
     order = F.desc("listeners"), F.desc_nulls_last("world"), F.col("recording")
     of_all = ranked(_keyed(charts.withColumn("what", F.lit(EVERYTHING))), settings.list_length, *order)
-    return of_all.unionByName(ranked(_keyed(tags).unionByName(_keyed(decades)), max(1, settings.list_length // PART), *order))
+    return of_all.unionByName(
+        ranked(_keyed(tags).unionByName(_keyed(decades)), max(1, settings.list_length // PART), *order)
+    )
 
 
 def charted(inputs: ListInputs) -> DataFrame:
     """`market, clean, recording, listeners, world, tags, decade`: what may be played where and by whom, and is music."""
-    facts = inputs.facts.where("functional IS NULL AND NOT inflated").select("recording_idx", F.col("listeners").alias("world"), "tags", "decade")
+    facts = inputs.facts.where("functional IS NULL AND NOT inflated").select(
+        "recording_idx", F.col("listeners").alias("world"), "tags", "decade"
+    )
     cards = inputs.cards.join(facts, "recording_idx")
     policies = ((False, "track_id"), (True, "clean_track_id"))
-    may = F.filter(F.array(*(F.when(F.col(track).isNotNull(), F.lit(clean)) for clean, track in policies)), lambda clean: clean.isNotNull())
-    kept = ("market", F.col("recording_idx").alias("recording"), cards["listeners"], "world", facts["tags"], "decade")
+    may = F.filter(
+        F.array(*(F.when(F.col(track).isNotNull(), F.lit(clean)) for clean, track in policies)),
+        lambda clean: clean.isNotNull(),
+    )
+    kept = (
+        "market",
+        F.col("recording_idx").alias("recording"),
+        cards["listeners"],
+        "world",
+        facts["tags"],
+        "decade",
+    )
     return cards.select(*kept, F.explode(may).alias("clean"))
 
 
 def _keyed(rows: DataFrame) -> DataFrame:
-    return rows.select(chart_key(F.col("market"), F.col("clean"), F.col("what")).alias("key"), "recording", "listeners", "world")
+    return rows.select(
+        chart_key(F.col("market"), F.col("clean"), F.col("what")).alias("key"),
+        "recording",
+        "listeners",
+        "world",
+    )
 
 
 def seeds(listeners: Listeners, settings: Any) -> Seeds:
@@ -54,7 +75,10 @@ def seeds(listeners: Listeners, settings: Any) -> Seeds:
     decade_user, when, weight = summed(of[known], DECADES + decade[known] - 1, listeners.weight[known])
     share = weight / np.bincount(decade_user, weight, minlength=listeners.users)[decade_user]
     parts = [(users, np.full(listeners.users, EVERYTHING), np.ones(listeners.users))]
-    for owner, what, value, n in ((tag_user, tag, tag_share, settings.tags), (decade_user, when, share, settings.decades)):
+    for owner, what, value, n in (
+        (tag_user, tag, tag_share, settings.tags),
+        (decade_user, when, share, settings.decades),
+    ):
         top = leading(owner, value, what, n)
         parts.append((owner[top], what[top], value[top]))
     user, what, value = (np.concatenate(column) for column in zip(*parts, strict=True))
@@ -63,4 +87,12 @@ def seeds(listeners: Listeners, settings: Any) -> Seeds:
     return Seeds(user, chart_keys(listeners.market[user], listeners.clean[user], what), value)
 
 
-SOURCE = Source("popular", 1, "both", "number {n} in your market", "played {n} × and heard in your market", lists=lists, seeds=seeds)
+SOURCE = Source(
+    "popular",
+    1,
+    "both",
+    "number {n} in your market",
+    "played {n} × and heard in your market",
+    lists=lists,
+    seeds=seeds,
+)

@@ -17,7 +17,9 @@ def ranked(rows: DataFrame, n: int, *order: Column) -> DataFrame:
     top = rows.withColumn("_rank", F.row_number().over(best_first)).where(F.col("_rank") <= n)
     score = by_rank(F.col("_rank")) if order else F.col("score")
     listed = F.array_sort(F.collect_list(F.struct("_rank", "recording", score.cast("float").alias("score"))))
-    items = F.transform(listed, lambda row: F.struct(row["recording"].alias("recording"), row["score"].alias("score")))
+    items = F.transform(
+        listed, lambda row: F.struct(row["recording"].alias("recording"), row["score"].alias("score"))
+    )
     return packed(top.groupBy("key").agg(items.alias("items")))
 
 

@@ -25,10 +25,16 @@ def lists(inputs: ListInputs, settings: Any) -> DataFrame:
     music = inputs.facts.where("functional IS NULL AND NOT inflated")
     heard = F.pow(F.col("listeners") + 1.0, F.lit(settings.popularity)) / F.size("tags")
     # whole numbers: a sum of doubles depends on the order of its parts
-    rows = music.select(F.col("recording_idx").alias("recording"), F.round(heard * PARTS).cast("long").alias("heard"), F.explode("tags").alias("tag"))
+    rows = music.select(
+        F.col("recording_idx").alias("recording"),
+        F.round(heard * PARTS).cast("long").alias("heard"),
+        F.explode("tags").alias("tag"),
+    )
     totals = rows.groupBy("tag").agg(F.sum("heard").alias("total"))
     share = (F.col("heard") / F.col("total")).cast("float").alias("score")
-    scored = rows.join(totals, "tag").select(tag_code(F.col("tag")).cast("long").alias("key"), "recording", share)
+    scored = rows.join(totals, "tag").select(
+        tag_code(F.col("tag")).cast("long").alias("key"), "recording", share
+    )
     return ranked(scored, settings.list_length)
 
 
@@ -39,4 +45,13 @@ def seeds(listeners: Listeners, settings: Any) -> Seeds:
     return Seeds(user[top], tag[top], share[top])
 
 
-SOURCE = Source("tags", 7, "new", "number {n} of your kinds of music", "played {n} × and of your kinds of music", lists=lists, seeds=seeds, keyed="tag")
+SOURCE = Source(
+    "tags",
+    7,
+    "new",
+    "number {n} of your kinds of music",
+    "played {n} × and of your kinds of music",
+    lists=lists,
+    seeds=seeds,
+    keyed="tag",
+)

@@ -36,7 +36,10 @@ class Ratio:
     def told(self) -> dict[str, Any]:
         median = statistics.median(self.values)
         holds = median <= self.goal if self.at_most else median >= self.goal
-        rounded = {name: round(value, 3) for name, value in (("min", min(self.values)), ("median", median), ("max", max(self.values)))}
+        rounded = {
+            name: round(value, 3)
+            for name, value in (("min", min(self.values)), ("median", median), ("max", max(self.values)))
+        }
         return rounded | {"goal": f"{'≤' if self.at_most else '≥'} {self.goal}", "holds": holds}
 
 
@@ -77,17 +80,59 @@ Benchmark = Callable[[Config, Size, int, Callable[[str], None]], Measured]
 
 def benchmarks() -> dict[str, Benchmark]:
     """Name → benchmark; imported late, for they load heavy libraries."""
-    from trackpools.shell.bench import ann, blend, facets, flow, foldin, measure, on_demand, quality, refresh, sample, scale, shilling, topk, train
+    from trackpools.shell.bench import (
+        ann,
+        blend,
+        facets,
+        flow,
+        foldin,
+        measure,
+        on_demand,
+        quality,
+        refresh,
+        sample,
+        scale,
+        shilling,
+        topk,
+        train,
+    )
 
-    modules = (train, topk, ann, blend, foldin, flow, scale, sample, shilling, quality, facets, on_demand, measure, refresh)
+    modules = (
+        train,
+        topk,
+        ann,
+        blend,
+        foldin,
+        flow,
+        scale,
+        sample,
+        shilling,
+        quality,
+        facets,
+        on_demand,
+        measure,
+        refresh,
+    )
     return {module.__name__.rpartition(".")[2]: module.measure for module in modules}
 
 
 def machine() -> dict[str, Any]:
     """What the figures were measured on."""
-    model = next((line.split(":", 1)[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")), "?")
+    model = next(
+        (
+            line.split(":", 1)[1].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if line.startswith("model name")
+        ),
+        "?",
+    )
     versions = {name: metadata.version(name) for name in ("pyspark", "numpy", "numba", "implicit")}
-    return {"cpu": model, "cores": os.cpu_count(), "load": round(os.getloadavg()[0], 1), "python": platform.python_version()} | versions
+    return {
+        "cpu": model,
+        "cores": os.cpu_count(),
+        "load": round(os.getloadavg()[0], 1),
+        "python": platform.python_version(),
+    } | versions
 
 
 def bench(config: Config, options: Options, name: str, size: Size, rounds: int) -> Answer:
@@ -106,9 +151,18 @@ def bench(config: Config, options: Options, name: str, size: Size, rounds: int) 
         measured = known[name](config, size, rounds, tell)
     ratios = {ratio.name: ratio.told() for ratio in measured.ratios}
     figures = {key: round(statistics.median(values), 3) for key, values in measured.figures.items()}
-    table = Table(title=f"bench {name}: {rounds} rounds on {before['cores']} cores, load {before['load']} at the start")
+    table = Table(
+        title=f"bench {name}: {rounds} rounds on {before['cores']} cores, load {before['load']} at the start"
+    )
     for heading in ("ratio", "min", "median", "max", "goal", "holds"):
         table.add_column(heading)
     for key, told in ratios.items():
-        table.add_row(key, *(str(told[part]) for part in ("min", "median", "max", "goal")), "yes" if told["holds"] else "no")
-    return Answer(lines=[table, *(f"{key}: {value:,}" for key, value in figures.items())], more={"ratios": ratios, "figures": figures, "machine": before})
+        table.add_row(
+            key,
+            *(str(told[part]) for part in ("min", "median", "max", "goal")),
+            "yes" if told["holds"] else "no",
+        )
+    return Answer(
+        lines=[table, *(f"{key}: {value:,}" for key, value in figures.items())],
+        more={"ratios": ratios, "figures": figures, "machine": before},
+    )

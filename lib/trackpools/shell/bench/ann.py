@@ -59,7 +59,10 @@ def measure(config: Config, size: Size, rounds: int, tell: Callable[[str], None]
             told: dict[str, Scored] = {}
             exact_s = seconds(lambda told=told: told.update(exact=_each_core(EXACT_USERS, _exact(world))))  # type: ignore[misc]
             near_s = seconds(lambda told=told: told.update(near=_each_core(len(world.x), near)))  # type: ignore[misc]
-            rates = found.note("approximate, users/s", len(world.x) / near_s), found.note("exact, users/s", EXACT_USERS / exact_s)
+            rates = (
+                found.note("approximate, users/s", len(world.x) / near_s),
+                found.note("exact, users/s", EXACT_USERS / exact_s),
+            )
             speed.values.append(rates[0] / rates[1])
             share.values.append(_recall(told["near"], told["exact"]))
         tell("the hard cases")
@@ -70,15 +73,22 @@ def measure(config: Config, size: Size, rounds: int, tell: Callable[[str], None]
 
 def _trained(config: Config, made: Log) -> World:
     folder = Path(tempfile.mkdtemp(prefix="trackpools-bench-"))
-    own = config.train.model_copy(update={"engine": "blocked", "rank": RANK, "iterations": ITERATIONS, "blocks": BLOCKS})
+    own = config.train.model_copy(
+        update={"engine": "blocked", "rank": RANK, "iterations": ITERATIONS, "blocks": BLOCKS}
+    )
     try:
         people, catalogue, _ = blocked.fit(training(spark_session(config.session), made, folder), own, RANK)
-        some, everything = people.where(F.col("idx") < NEAR_USERS).orderBy("idx").toArrow(), catalogue.toArrow()
+        some, everything = (
+            people.where(F.col("idx") < NEAR_USERS).orderBy("idx").toArrow(),
+            catalogue.toArrow(),
+        )
     finally:
         shutil.rmtree(folder)
     idx, asked = everything["idx"].to_numpy(), some["idx"].to_numpy()
     edges = np.searchsorted(made.user, np.arange(NEAR_USERS + 1))
-    heard = Ragged(np.concatenate([[0], np.cumsum(np.diff(edges)[asked])]), made.recording[: edges[-1]])  # who heard nothing has no factors
+    heard = Ragged(
+        np.concatenate([[0], np.cumsum(np.diff(edges)[asked])]), made.recording[: edges[-1]]
+    )  # who heard nothing has no factors
     return World(matrix(some["factors"]), matrix(everything["factors"])[np.argsort(idx)], np.sort(idx), heard)
 
 
@@ -91,7 +101,10 @@ def _each_core(users: int, work: Callable[[slice], Scored]) -> Scored:
 
     made = each_core(users, alone)
     rows = [one.row + part.start for part, one in made]
-    return Scored(np.concatenate(rows), *(np.concatenate([getattr(one, name) for _, one in made]) for name in ("idx", "score")))
+    return Scored(
+        np.concatenate(rows),
+        *(np.concatenate([getattr(one, name) for _, one in made]) for name in ("idx", "score")),
+    )
 
 
 def _mine(heard: Ragged, part: slice) -> Ragged:
@@ -103,7 +116,9 @@ def _exact(world: World) -> Callable[[slice], Scored]:
 
 
 def _near(world: World, index: Any, effort: ann.Effort) -> Callable[[slice], Scored]:
-    return lambda part: ann.top_k(world.x[part], world.y, world.idx, _mine(world.heard, part), K, index=index, effort=effort)
+    return lambda part: ann.top_k(
+        world.x[part], world.y, world.idx, _mine(world.heard, part), K, index=index, effort=effort
+    )
 
 
 def _recall(near: Scored, exact: Scored) -> float:
@@ -115,15 +130,22 @@ def _recall(near: Scored, exact: Scored) -> float:
 def _hard(world: World, index: Any, effort: ann.Effort) -> dict[str, float]:
     """Recall where filtered search breaks first."""
     some, few = slice(0, HARD_USERS), slice(0, HEAVY_USERS)
-    masks = {"a market with 60 of 200 kinds": world.idx % KINDS < 60, "without explicit, a third": world.idx % 3 > 0}
+    masks = {
+        "a market with 60 of 200 kinds": world.idx % KINDS < 60,
+        "without explicit, a third": world.idx % 3 > 0,
+    }
     out = {}
     for name, mask in masks.items():
         allowed = Allowed(np.zeros(HARD_USERS, np.int32), mask[None])
         asked = (world.x[some], world.y, world.idx, _mine(world.heard, some), K)
-        out[f"recall@{K}, {name}"] = _recall(ann.top_k(*asked, index=index, effort=effort, allowed=allowed), ann.exact(*asked, allowed=allowed))
+        out[f"recall@{K}, {name}"] = _recall(
+            ann.top_k(*asked, index=index, effort=effort, allowed=allowed), ann.exact(*asked, allowed=allowed)
+        )
     none = Ragged(np.zeros(HEAVY_USERS + 1, np.int64), np.empty(0, np.int32))
     heard = ann.exact(world.x[few], world.y, world.idx, none, HEAVY)
     masked = Ragged(np.searchsorted(heard.row, np.arange(HEAVY_USERS + 1)), heard.idx)
     asked = (world.x[few], world.y, world.idx, masked, K)
-    out[f"recall@{K}, the {HEAVY:,} best heard"] = _recall(ann.top_k(*asked, index=index, effort=effort), ann.exact(*asked))
+    out[f"recall@{K}, the {HEAVY:,} best heard"] = _recall(
+        ann.top_k(*asked, index=index, effort=effort), ann.exact(*asked)
+    )
     return out

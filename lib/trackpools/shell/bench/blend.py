@@ -28,9 +28,17 @@ from trackpools.shell.bench.memory import peak
 from trackpools.shell.session import spark_session
 
 OFFERED = (1_200, 800)  # by als and by popular: 2,000 candidates a user
-KINDS, HEARD_EACH, HEAVY, GIB = 2_048, 65, 100_000, 2**30  # listeners beyond KINDS are offered what one of these is
+KINDS, HEARD_EACH, HEAVY, GIB = (
+    2_048,
+    65,
+    100_000,
+    2**30,
+)  # listeners beyond KINDS are offered what one of these is
 AS_OF = datetime(2026, 1, 1, tzinfo=UTC)
-STRENGTHS = {"without": {"mmr": 0.0, "calibration": 0.0}, "with both": {"mmr": 0.05, "calibration": 0.9}}  # as conf/base.yml
+STRENGTHS = {
+    "without": {"mmr": 0.0, "calibration": 0.0},
+    "with both": {"mmr": 0.05, "calibration": 0.9},
+}  # as conf/base.yml
 Array = NDArray[Any]
 
 
@@ -74,11 +82,15 @@ class World:
 
         self.users, self._spark = users, spark
         made = log(users, recordings, HEARD_EACH * users)
-        model = AlternatingLeastSquares(factors=RANK, regularization=50.0, alpha=1.0, iterations=3, random_state=1, num_threads=1)
+        model = AlternatingLeastSquares(
+            factors=RANK, regularization=50.0, alpha=1.0, iterations=3, random_state=1, num_threads=1
+        )
         model.fit(made.csr(5.0), show_progress=False)
         self.x, self.y = model.user_factors, model.item_factors
         self.inputs = Inputs(spark, made, self.x, self.y)
-        popular = np.argsort(-np.bincount(made.recording, minlength=recordings), kind="stable")[: OFFERED[1]].astype(np.int32)
+        popular = np.argsort(-np.bincount(made.recording, minlength=recordings), kind="stable")[
+            : OFFERED[1]
+        ].astype(np.int32)
         scores = self.x[:KINDS] @ self.y.T
         best = np.argsort(-scores, axis=1)[:, : OFFERED[0]].astype(np.int32)
         self.offered = [best, np.broadcast_to(popular, (len(best), OFFERED[1]))]
@@ -94,25 +106,41 @@ class World:
             data = binaries(rows, np.arange(self.users + 1, dtype=np.int64) * rows.shape[1] * 4)
             same = {"source": np.full(self.users, source, np.int8), "masked": np.zeros(self.users, np.int32)}
             parts.append(pa.table({"user_idx": everybody, **same, "recordings": data, "scores": data}))
-        pq.write_table(pa.concat_tables(parts), self.inputs.folder / "proposed.parquet", row_group_size=1 << 12)
+        pq.write_table(
+            pa.concat_tables(parts), self.inputs.folder / "proposed.parquet", row_group_size=1 << 12
+        )
 
     def _facts(self, made: Log) -> None:
         """Artists of some seven recordings, every tenth a version of the one before; tags and groups as kinds of listeners make them."""
         rng, n = np.random.default_rng(2), len(self.y)
         idx = np.arange(n, dtype=np.int32)
         axes = np.linalg.eigh(self.unit.T.astype(np.float64) @ self.unit)[1][:, ::-1][:, :AXES]
-        seen = self.unit @ axes  # of unit length again: else what lies off the axes would seem unlike everything
-        self.sketch = np.rint(seen / np.maximum(np.linalg.norm(seen, axis=1, keepdims=True), 1e-9) * 127).astype(np.int8)
+        seen = (
+            self.unit @ axes
+        )  # of unit length again: else what lies off the axes would seem unlike everything
+        self.sketch = np.rint(
+            seen / np.maximum(np.linalg.norm(seen, axis=1, keepdims=True), 1e-9) * 127
+        ).astype(np.int8)
         names = np.array([f"tag{i}" for i in range(200)])
-        tags = names[np.stack([idx % 20, 20 + rng.zipf(1.5, n).clip(1, 100), 120 + rng.integers(0, 70, n)], axis=1)]
+        tags = names[
+            np.stack([idx % 20, 20 + rng.zipf(1.5, n).clip(1, 100), 120 + rng.integers(0, 70, n)], axis=1)
+        ]
         facts = {
-            "recording_idx": idx, "song": np.where(idx % 10 == 9, idx - 1, idx), "artist": idx // 140 * 140 + idx % 20, "album": idx // 40 * 40 + idx % 20,
-            "decade": rng.choice(np.arange(1950, 2030, 10), n).astype(np.int16), "tempo_band": rng.integers(0, 3, n).astype(np.int8),
-            "tag_group": (1 + idx % 20).astype(np.int8), "popularity_band": rng.choice(np.arange(3, dtype=np.int8), n, p=(0.7, 0.25, 0.05)),
+            "recording_idx": idx,
+            "song": np.where(idx % 10 == 9, idx - 1, idx),
+            "artist": idx // 140 * 140 + idx % 20,
+            "album": idx // 40 * 40 + idx % 20,
+            "decade": rng.choice(np.arange(1950, 2030, 10), n).astype(np.int16),
+            "tempo_band": rng.integers(0, 3, n).astype(np.int8),
+            "tag_group": (1 + idx % 20).astype(np.int8),
+            "popularity_band": rng.choice(np.arange(3, dtype=np.int8), n, p=(0.7, 0.25, 0.05)),
             "listeners": np.bincount(made.recording, minlength=n).astype(np.int32),
         }
         more = {
-            "tags": pa.array(tags.tolist()), "inflated": np.zeros(n, bool), "functional": pa.nulls(n, pa.string()), "released": pa.nulls(n, pa.date32()),
+            "tags": pa.array(tags.tolist()),
+            "inflated": np.zeros(n, bool),
+            "functional": pa.nulls(n, pa.string()),
+            "released": pa.nulls(n, pa.date32()),
             "sketch": pa.array([row.tobytes() for row in self.sketch], pa.binary()),
         }
         pq.write_table(pa.table(facts | more), self.inputs.folder / "facts.parquet")
@@ -134,8 +162,18 @@ def _candidates(lists: list[Array], shelf: Shelf) -> Candidates:
     rank = np.concatenate([np.arange(1, n + 1) for n in sizes])
     none, users = np.zeros(len(user), np.int64), np.zeros(len(lists), np.int64)
     return Candidates(
-        user=user, recording=recording, source=none, rank=rank, flags=none, plays=none, last_day=none - 1, heard=none.astype(bool), masked=users,
-        withheld=np.zeros((len(lists), len(RULES)), np.int64), shelf=shelf, tastes=Tastes.unknown(len(lists)),
+        user=user,
+        recording=recording,
+        source=none,
+        rank=rank,
+        flags=none,
+        plays=none,
+        last_day=none - 1,
+        heard=none.astype(bool),
+        masked=users,
+        withheld=np.zeros((len(lists), len(RULES)), np.int64),
+        shelf=shelf,
+        tastes=Tastes.unknown(len(lists)),
     )
 
 
@@ -146,7 +184,11 @@ def _heaviest(found: Measured, shelf: Shelf) -> float:
     request = PoolRequest(500, 60, (1.0,), mmr=0.1, artist_cap=25, album_cap=12)
     spent = {
         name: min(seconds(partial(build_pools, _candidates(lists, shelf), request)) for _ in range(3))
-        for name, lists in (("usual", usual), ("both", [*usual, rng.permutation(HEAVY)]), ("heavy", [rng.permutation(HEAVY)]))
+        for name, lists in (
+            ("usual", usual),
+            ("both", [*usual, rng.permutation(HEAVY)]),
+            ("heavy", [rng.permutation(HEAVY)]),
+        )
     }
     found.note("a user of 100,000 candidates, ms", 1000 * spent["heavy"])
     found.note("a user of 2,000 candidates, kernel, ms", 1000 * spent["usual"] / len(usual))
@@ -160,23 +202,39 @@ def _diversity(found: Measured, world: World) -> float:
     """
     users, k, mmr = 32, 500, STRENGTHS["with both"]["mmr"]
     lists = [row[: sum(OFFERED)] for row in np.argsort(-(world.x[:users] @ world.y.T), axis=1)]
-    plain = replace(world.shelf, artist=np.arange(len(world.y), dtype=np.int32), album=np.arange(len(world.y), dtype=np.int32))
+    plain = replace(
+        world.shelf,
+        artist=np.arange(len(world.y), dtype=np.int32),
+        album=np.arange(len(world.y), dtype=np.int32),
+    )
     pools = build_pools(_candidates(lists, plain), PoolRequest(k, 60, (1.0,), mmr=mmr)).picks
     distance: dict[str, list[tuple[float, ...]]] = {"sketches": [], "exact vectors": [], "none": []}
     for u, mine in enumerate(lists):
         unit = world.unit[mine].astype(np.float64)
-        relevance, alike, chosen = 61.0 / (60 + np.arange(1, len(mine) + 1)), np.zeros(len(mine)), np.zeros(len(mine), bool)
+        relevance, alike, chosen = (
+            61.0 / (60 + np.arange(1, len(mine) + 1)),
+            np.zeros(len(mine)),
+            np.zeros(len(mine), bool),
+        )
         for _ in range(k):
             one = int(np.argmax(np.where(chosen, -np.inf, (1 - mmr) * relevance - mmr * alike)))
             chosen[one], alike = True, np.maximum(alike, unit @ unit[one])
         ours = pools.recording[pools.offsets[u] : pools.offsets[u + 1]]
-        for name, picked in (("sketches", np.isin(mine, ours)), ("exact vectors", chosen), ("none", np.arange(len(mine)) < k)):
+        for name, picked in (
+            ("sketches", np.isin(mine, ours)),
+            ("exact vectors", chosen),
+            ("none", np.arange(len(mine)) < k),
+        ):
             cosines = unit[picked] @ unit[picked].T
             mean = (cosines.sum() - np.trace(cosines)) / (k * (k - 1))
             np.fill_diagonal(cosines, -1)
-            distance[name].append((1 - float(mean), 1 - float(cosines.max(axis=1).mean()), float(relevance[picked].mean())))
+            distance[name].append(
+                (1 - float(mean), 1 - float(cosines.max(axis=1).mean()), float(relevance[picked].mean()))
+            )
     means = {}
     for name, values in distance.items():
-        for what, value in zip(("diversity", "distance to the nearest", "relevance"), np.mean(values, axis=0), strict=True):
+        for what, value in zip(
+            ("diversity", "distance to the nearest", "relevance"), np.mean(values, axis=0), strict=True
+        ):
             means[what, name] = found.note(f"{what} by {name}", float(value))
     return means["diversity", "sketches"] / means["diversity", "exact vectors"]

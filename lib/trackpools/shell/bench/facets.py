@@ -49,7 +49,10 @@ def measure(config: Config, size: Size, rounds: int, tell: Callable[[str], None]
         for share in SHARES:
             told(f"floors, {share} of the places", floor=own.floor, floor_share=share)
         set_ = {"mmr": own.mmr, "calibration": own.calibration}
-        without, with_ = told("as configured, no floors", **set_), told("as configured", floor=own.floor, **set_)
+        without, with_ = (
+            told("as configured, no floors", **set_),
+            told("as configured", floor=own.floor, **set_),
+        )
         asked.values.append(with_["crossings"] / without["crossings"])
         costs.values.append(with_["recall@500"] / without["recall@500"])
     return found
@@ -74,11 +77,20 @@ class Look:
         from trackpools.core.tastes import tastes
 
         shelf = Shelf.of_table(flow.store.read("recording_facts").toArrow().combine_chunks())
-        met = one.inputs.history.where("heard").select("user_idx", "recording_idx", "weight").toArrow().sort_by([
-            ("user_idx", "ascending"), ("recording_idx", "ascending")])
+        met = (
+            one.inputs.history.where("heard")
+            .select("user_idx", "recording_idx", "weight")
+            .toArrow()
+            .sort_by([("user_idx", "ascending"), ("recording_idx", "ascending")])
+        )
         user, recording = (met[name].to_numpy().astype(np.int64) for name in ("user_idx", "recording_idx"))
         people, starts = np.unique(user, return_index=True)
-        return Look(shelf, user << 32 | recording, people, tastes(np.append(starts, len(user)), recording, met["weight"].to_numpy(), shelf))
+        return Look(
+            shelf,
+            user << 32 | recording,
+            people,
+            tastes(np.append(starts, len(user)), recording, met["weight"].to_numpy(), shelf),
+        )
 
     def at(self, pools: Any) -> dict[str, float]:
         """Means over pools: cells and crossings satisfied, distance of a recording to the nearest, KL of the listener's tags from the pool's."""
@@ -92,7 +104,9 @@ class Look:
         """How many cells, and crossings, hold 20 of a pool's tracks; what is unknown lies in none."""
         pairs = user << 32 | recording
         known = self.heard[np.minimum(np.searchsorted(self.heard, pairs), len(self.heard) - 1)] == pairs
-        facets = [getattr(self.shelf, name)[recording].astype(np.int64) for name in ("decade", "tempo", "group")]
+        facets = [
+            getattr(self.shelf, name)[recording].astype(np.int64) for name in ("decade", "tempo", "group")
+        ]
         total, full = 0, 0
         for used in itertools.product((False, True), repeat=4):
             values = [value for value, use in zip([*facets, known + 1], used, strict=True) if use]
@@ -100,7 +114,9 @@ class Look:
                 code, there = user.copy(), np.ones(len(user), bool)
                 for value in values:
                     code, there = code * 256 + value, there & (value > 0)
-                full = int((np.unique(code[there], return_counts=True)[1] >= ENOUGH).sum())  # the last is of all four
+                full = int(
+                    (np.unique(code[there], return_counts=True)[1] >= ENOUGH).sum()
+                )  # the last is of all four
                 total += full
         pools = len(np.unique(user))
         return total / pools, full / pools
@@ -133,7 +149,9 @@ class Look:
                 continue
             order = np.argsort(tag)
             at = np.minimum(np.searchsorted(tag[order], tags[start:end].ravel()), len(tag) - 1)
-            mass = np.bincount(at, parts[start:end].ravel() * (tag[order][at] == tags[start:end].ravel()), minlength=len(tag))
+            mass = np.bincount(
+                at, parts[start:end].ravel() * (tag[order][at] == tags[start:end].ravel()), minlength=len(tag)
+            )
             q = (1 - SMOOTHING) * mass / (end - start) + SMOOTHING * p[order]
             total, count = total + float((p[order] * np.log(p[order] / q)).sum()), count + 1
         return total / max(count, 1)

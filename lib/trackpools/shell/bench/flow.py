@@ -17,8 +17,12 @@ def measure(config: Config, size: Size, rounds: int, tell: Callable[[str], None]
     for number in range(1, rounds + 1):
         tell(f"round {number}: {users:,} listeners over {days} days")
         with generated(config, users=users, days=days, tracks=recordings) as own:
-            plays = found.note("plays", work.import_log(own, Options(quiet=True), "synthetic", None).more["accepted"])
-            answer = work.run_stages(own, Options(quiet=True), "run", STAGES, publish=True, as_of=None, known_as_of=None)
+            plays = found.note(
+                "plays", work.import_log(own, Options(quiet=True), "synthetic", None).more["accepted"]
+            )
+            answer = work.run_stages(
+                own, Options(quiet=True), "run", STAGES, publish=True, as_of=None, known_as_of=None
+            )
             for stage in answer.more["stages"]:
                 found.note(f"{stage['stage']}, plays/s", plays / stage["seconds"])
     return found

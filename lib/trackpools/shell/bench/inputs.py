@@ -48,7 +48,12 @@ def seconds(work: Callable[[], Any]) -> float:
 
 def training(spark: SparkSession, made: Log, folder: Path) -> DataFrame:
     """The log as engines take it, from a parquet file in the folder."""
-    columns = {"user_idx": made.user, "recording_idx": made.recording, "positive": made.weight.astype(np.float64), "negative": np.zeros(len(made.user))}
+    columns = {
+        "user_idx": made.user,
+        "recording_idx": made.recording,
+        "positive": made.weight.astype(np.float64),
+        "negative": np.zeros(len(made.user)),
+    }
     pq.write_table(pa.table(columns), folder / "log.parquet", row_group_size=1 << 18)
     return spark.read.parquet(str(folder / "log.parquet"))
 
@@ -80,7 +85,10 @@ def one_core() -> Iterator[None]:
 
 def only(config: Config, told: Mapping[str, Mapping[str, Any]]) -> Config:
     """With no sources but these, told so."""
-    sources = {name: getattr(config.sources, name).model_copy(update=told.get(name, {"enabled": False})) for name in config.sources.names}
+    sources = {
+        name: getattr(config.sources, name).model_copy(update=told.get(name, {"enabled": False}))
+        for name in config.sources.names
+    }
     return config.model_copy(update={"sources": config.sources.model_copy(update=sources)})
 
 
@@ -88,20 +96,57 @@ class Inputs:
     """One market, where everything may be played and every pair of the log was heard three times."""
 
     def __init__(self, spark: SparkSession, made: Log, x: Any, y: Any) -> None:
-        self._spark, self.folder, self._recordings = spark, Path(tempfile.mkdtemp(prefix="trackpools-bench-")), len(y)
-        everybody, everything, pairs = np.arange(len(x), dtype=np.int32), np.arange(len(y), dtype=np.int32), len(made.user)
+        self._spark, self.folder, self._recordings = (
+            spark,
+            Path(tempfile.mkdtemp(prefix="trackpools-bench-")),
+            len(y),
+        )
+        everybody, everything, pairs = (
+            np.arange(len(x), dtype=np.int32),
+            np.arange(len(y), dtype=np.int32),
+            len(made.user),
+        )
         self._write("user_factors", as_table(everybody, x))
         self._write("recording_factors", as_table(everything, y))
-        self._write("users", pa.table({"user_idx": everybody, "market": _same("SE", len(x)), "clean": np.zeros(len(x), bool)}))
-        met = {"user_idx": made.user, "recording_idx": made.recording, "plays": np.full(pairs, 3, np.int16), "weight": made.weight}
+        self._write(
+            "users",
+            pa.table({"user_idx": everybody, "market": _same("SE", len(x)), "clean": np.zeros(len(x), bool)}),
+        )
+        met = {
+            "user_idx": made.user,
+            "recording_idx": made.recording,
+            "plays": np.full(pairs, 3, np.int16),
+            "weight": made.weight,
+        }
         met |= {"first_day": np.full(pairs, 19_900, np.int32), "last_day": np.full(pairs, 20_000, np.int32)}
-        self._write("history", pa.table(met | {"heard": np.ones(pairs, bool), "blocked": np.zeros(pairs, bool), "refused": np.zeros(pairs, bool)}))
+        self._write(
+            "history",
+            pa.table(
+                met
+                | {
+                    "heard": np.ones(pairs, bool),
+                    "blocked": np.zeros(pairs, bool),
+                    "refused": np.zeros(pairs, bool),
+                }
+            ),
+        )
         names = pa.array(everything).cast(pa.string())
         listeners = np.bincount(made.recording, minlength=len(y)).astype(np.int32)
         alone = dict.fromkeys(("recording_idx", "song", "artist", "album"), everything)
-        self._write("recording_facts", pa.table(alone | {"listeners": listeners, "inflated": np.zeros(len(y), bool)}))
-        card = {"recording_idx": everything, "available": np.ones(len(y), bool), "track_id": names, "clean_track_id": names, "listeners": listeners}
-        self._write("cards", pa.concat_tables([pa.table(card | {"market": _same(market, len(y))}) for market in ("SE", "*")]))
+        self._write(
+            "recording_facts", pa.table(alone | {"listeners": listeners, "inflated": np.zeros(len(y), bool)})
+        )
+        card = {
+            "recording_idx": everything,
+            "available": np.ones(len(y), bool),
+            "track_id": names,
+            "clean_track_id": names,
+            "listeners": listeners,
+        }
+        self._write(
+            "cards",
+            pa.concat_tables([pa.table(card | {"market": _same(market, len(y))}) for market in ("SE", "*")]),
+        )
 
     def _write(self, name: str, table: Any) -> None:
         pq.write_table(table, self.folder / f"{name}.parquet", row_group_size=1 << 18)
@@ -114,14 +159,27 @@ class Inputs:
         """All of them, without the recordings `barred`; the only lists are those of `popular`."""
         told = {name: self.read(name) for name in ("cards", "recording_factors", "recording_facts")}
         if barred is not None:
-            told = {name: rows.join(barred, rows[rows.columns[0]] == barred["recording_idx"], "left_anti") for name, rows in told.items()}
+            told = {
+                name: rows.join(barred, rows[rows.columns[0]] == barred["recording_idx"], "left_anti")
+                for name, rows in told.items()
+            }
         facts, empty = conform(told.pop("recording_facts"), t.RECORDING_FACTS), self.read("history").limit(0)
         shared: dict[str, Any] = told | {"recordings": self._recordings, "config": config, "as_of": AS_OF}
-        users = self.read("users").withColumns({"profile": F.lit(None).cast(t.PROFILE), "declared_tags": F.lit(None).cast("array<string>")})
-        lists = lookups.all_lists(ListInputs(interactions=empty, days=empty, facts=facts, **shared), [popular.SOURCE])
+        users = self.read("users").withColumns(
+            {"profile": F.lit(None).cast(t.PROFILE), "declared_tags": F.lit(None).cast("array<string>")}
+        )
+        lists = lookups.all_lists(
+            ListInputs(interactions=empty, days=empty, facts=facts, **shared), [popular.SOURCE]
+        )
         return SourceInputs(
-            users=users, history=self.read("history"), user_factors=self.read("user_factors"), shelf=packed_shelf(facts), lists=lists,
-            fresh_factors=self.read("recording_factors").limit(0), rank=RANK, **shared,
+            users=users,
+            history=self.read("history"),
+            user_factors=self.read("user_factors"),
+            shelf=packed_shelf(facts),
+            lists=lists,
+            fresh_factors=self.read("recording_factors").limit(0),
+            rank=RANK,
+            **shared,
         )
 
     def drop(self) -> None:
@@ -130,4 +188,6 @@ class Inputs:
 
 
 def _same(text: str, count: int) -> Any:
-    return pa.DictionaryArray.from_arrays(pa.array(np.zeros(count, np.int32)), pa.array([text])).cast(pa.string())
+    return pa.DictionaryArray.from_arrays(pa.array(np.zeros(count, np.int32)), pa.array([text])).cast(
+        pa.string()
+    )

@@ -43,7 +43,11 @@ def law_recall(flow: Flow, one: Trial) -> Any:
 def _people(flow: Flow, laws: Laws) -> list[Any]:
     """Of each listener the genres loved, how much, the scenes, and the market's number."""
     user = F.col("user")
-    loves = flow.spark.range(laws.config.users).withColumnRenamed("id", "user").withColumns({"market": laws.market(user), **laws.loves(user)})
+    loves = (
+        flow.spark.range(laws.config.users)
+        .withColumnRenamed("id", "user")
+        .withColumns({"market": laws.market(user), **laws.loves(user)})
+    )
     scenes = {f"s{n}": laws.scene(user, F.col(f"g{n}")) for n in (1, 2, 3)}
     told = loves.withColumns(scenes).withColumn("user_id", user_id(user))
     return told.join(flow.store.read("user_ids"), "user_id").collect()
@@ -55,10 +59,13 @@ def _tracks(flow: Flow, laws: Laws) -> tuple[NDArray[np.int64], NDArray[np.bool_
     roles = flow.spark.range(laws.config.tracks).withColumnRenamed("id", "t").withColumn("role", laws.role(t))
     new, gone = F.col("role") == "new", F.coalesce(laws.until_day(t), F.lit(laws.end_day + 1)) <= day
     bars = [
-        (new & (laws.release_day(t) > day)) | (laws.restricted(t) & ((~new & gone) | ~laws.licensed(t, F.lit(number).cast("long"))))
+        (new & (laws.release_day(t) > day))
+        | (laws.restricted(t) & ((~new & gone) | ~laws.licensed(t, F.lit(number).cast("long"))))
         for number in range(len(MARKETS))
     ]
-    recording = F.regexp_replace(laws.track_id(laws.recording(t, F.col("role"))), "^t", "r").alias("recording_id")
+    recording = F.regexp_replace(laws.track_id(laws.recording(t, F.col("role"))), "^t", "r").alias(
+        "recording_id"
+    )
     rows = roles.select("t", recording, *(bar.alias(f"b{number}") for number, bar in enumerate(bars)))
     found = rows.join(flow.store.read("recording_ids"), "recording_id").toArrow().sort_by("t")
     barred = np.stack([np.asarray(found[f"b{number}"].to_numpy(), bool) for number in range(len(MARKETS))])
@@ -67,7 +74,11 @@ def _tracks(flow: Flow, laws: Laws) -> tuple[NDArray[np.int64], NDArray[np.bool_
 
 def _open(one: Trial, size: int) -> NDArray[np.bool_]:
     """[markets, recordings]: what a market may play."""
-    cards = one.inputs.cards.where("available AND track_id IS NOT NULL").select("market", "recording_idx").toArrow()
+    cards = (
+        one.inputs.cards.where("available AND track_id IS NOT NULL")
+        .select("market", "recording_idx")
+        .toArrow()
+    )
     market, recording = np.asarray(cards["market"].to_pylist(), object), cards["recording_idx"].to_numpy()
     made = np.zeros((len(MARKETS), size), bool)
     for number, name in enumerate(MARKETS):
@@ -78,7 +89,13 @@ def _open(one: Trial, size: int) -> NDArray[np.bool_]:
 def _by_user(frame: Any) -> dict[int, NDArray[np.int64]]:
     rows = frame.select("user_idx", "recording_idx").toArrow().sort_by("user_idx")
     users, starts = np.unique(rows["user_idx"].to_numpy(), return_index=True)
-    return dict(zip(users.tolist(), np.split(rows["recording_idx"].to_numpy().astype(np.int64), starts[1:]), strict=True))
+    return dict(
+        zip(
+            users.tolist(),
+            np.split(rows["recording_idx"].to_numpy().astype(np.int64), starts[1:]),
+            strict=True,
+        )
+    )
 
 
 def _spread(laws: Laws, made: Floats, genre: int, layer: NDArray[np.int64], chance: Floats) -> None:
@@ -99,12 +116,17 @@ def _loved(laws: Laws, person: Any) -> Floats:
     shares = np.array([1.0, person["a2"], person["a3"]])
     for n, share in enumerate(shares / shares.sum(), 1):
         _spread(laws, made, person[f"g{n}"], layer, 0.4 * share * zipf)
-        _spread(laws, made, person[f"g{n}"], layer - layer % laws.scenes + person[f"s{n}"], 0.6 * share * zipf)
+        _spread(
+            laws, made, person[f"g{n}"], layer - layer % laws.scenes + person[f"s{n}"], 0.6 * share * zipf
+        )
     return made
 
 
 def _anywhere(laws: Laws) -> Floats:
-    made, genres = np.zeros(laws.config.tracks), np.diff((np.arange(laws.genres + 1) / laws.genres) ** (1 / 1.4))
+    made, genres = (
+        np.zeros(laws.config.tracks),
+        np.diff((np.arange(laws.genres + 1) / laws.genres) ** (1 / 1.4)),
+    )
     for genre, share in enumerate(genres):
         _spread(laws, made, genre, np.arange(laws.layers), share * _zipf(laws))
     return made

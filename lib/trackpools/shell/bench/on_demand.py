@@ -35,7 +35,10 @@ def measure(config: Config, size: Size, rounds: int, tell: Callable[[str], None]
         ends = np.searchsorted(made.user, np.arange(users + 1))
         for user in range(users):
             mine = slice(ends[user], ends[user + 1])
-            past, vectors = _past(made.recording[mine], made.weight[mine]), dict.fromkeys((als.BIT, fresh.BIT), x[user])
+            past, vectors = (
+                _past(made.recording[mine], made.weight[mine]),
+                dict.fromkeys((als.BIT, fresh.BIT), x[user]),
+            )
             people.append(on_demand.Person(user, "SE", user % 10 == 0, ("tag 1",), past, vectors))
         on_demand.pool(release, people[0])  # compiles
         for number in range(1, rounds + 1):
@@ -68,9 +71,16 @@ def _release(config: Config, recordings: int) -> on_demand.Release:
     tags = np.zeros((recordings, TAGS), np.int32)
     tags[:, 0], tags[:, 1] = everything % KINDS + 1, everything % (10 * KINDS) + 1001
     facts = {
-        "artist": everything // 10 * 10, "album": everything // 5 * 5, "listeners": recordings // (everything + 1) + 5, "tags": tags,
-        "decade": everything % 7 + 7, "tempo": everything % 3 + 1, "group": everything % 30 + 1, "band": everything % 3 + 1,
-        "marks": np.full(recordings, KNOWN), "released": rng.integers(0, 20_454, recordings),
+        "artist": everything // 10 * 10,
+        "album": everything // 5 * 5,
+        "listeners": recordings // (everything + 1) + 5,
+        "tags": tags,
+        "decade": everything % 7 + 7,
+        "tempo": everything % 3 + 1,
+        "group": everything % 30 + 1,
+        "band": everything % 3 + 1,
+        "marks": np.full(recordings, KNOWN),
+        "released": rng.integers(0, 20_454, recordings),
         "sketch": rng.integers(-60, 60, shelf.sketch.shape),
     }
     for name, values in facts.items():
@@ -80,8 +90,15 @@ def _release(config: Config, recordings: int) -> on_demand.Release:
     near = None if recordings <= config.topk.exact_max else config.topk.index_stripe
     market = on_demand.Market((everything % 20 == 0).astype(np.uint8), np.zeros(13, np.int64))
     return on_demand.Release(
-        config=config, as_of=AS_OF, shelf=shelf, markets={"SE": market}, lists=_lists(config, recordings, tags),
-        spaces={als.BIT: on_demand.Stripe.all_of(y, idx, near), fresh.BIT: on_demand.Stripe.all_of(y[:few], idx[:few], None)},
+        config=config,
+        as_of=AS_OF,
+        shelf=shelf,
+        markets={"SE": market},
+        lists=_lists(config, recordings, tags),
+        spaces={
+            als.BIT: on_demand.Stripe.all_of(y, idx, near),
+            fresh.BIT: on_demand.Stripe.all_of(y[:few], idx[:few], None),
+        },
     )
 
 
@@ -90,7 +107,11 @@ def _lists(config: Config, recordings: int, tags: Any) -> dict[int, Shelves]:
     rng, se = np.random.default_rng(3), code_of_market("SE")
     of_recordings, of_tags = np.arange(recordings), np.unique(tags[tags > 0]).astype(np.int64)
     what = np.concatenate([[EVERYTHING], of_tags, DECADES + np.arange(15)])
-    charts = np.sort(np.concatenate([chart_keys(np.full(len(what), se), np.full(len(what), clean), what) for clean in (0, 1)]))
+    charts = np.sort(
+        np.concatenate(
+            [chart_keys(np.full(len(what), se), np.full(len(what), clean), what) for clean in (0, 1)]
+        )
+    )
     kinds = {"tags": (of_tags, 1000), "popular": (charts, CHART), "explore": (charts, 2000)}
     made = {}
     for source in enabled(config):
@@ -99,5 +120,10 @@ def _lists(config: Config, recordings: int, tags: Any) -> dict[int, Shelves]:
             length = min(length, recordings // 10)
             total = len(keys) * length
             scores = np.tile(np.linspace(1, 0.1, length, dtype=np.float32), len(keys))
-            made[source.bit] = Shelves(keys, np.arange(len(keys) + 1) * length, rng.integers(0, recordings, total, dtype=np.int32), scores)
+            made[source.bit] = Shelves(
+                keys,
+                np.arange(len(keys) + 1) * length,
+                rng.integers(0, recordings, total, dtype=np.int32),
+                scores,
+            )
     return made

@@ -18,13 +18,21 @@ from trackpools.shell.bench.trial import TEST_DAYS, K, Trial, interval, prepared
 from trackpools.shell.bench.world import generated
 from trackpools.shell.flow import Flow
 
-WORLD = {"days": 120, "seed": 11, "plays_per_user_day": 4.0, "until": date(2026, 1, 1)}  # and 4,000 users × 20,000 tracks
+WORLD = {
+    "days": 120,
+    "seed": 11,
+    "plays_per_user_day": 4.0,
+    "until": date(2026, 1, 1),
+}  # and 4,000 users × 20,000 tracks
 PLAIN = {"mmr": 0.0, "calibration": 0.0, "floor": 0}  # the order of the blend and nothing else
 
 
 def measure(config: Config, size: Size, rounds: int, tell: Callable[[str], None]) -> Measured:  # noqa: ARG001 - the answer is exact
     """Of the last 14 days of 120; the policy `exclude`, so that all 500 places are for what is new. Beside it what was heard again, policy `only`."""
-    ratio, least = Ratio("blend ÷ best single source, recall@500", 1.1), Ratio("lower end of the 95 % interval of their difference", 0.0)
+    ratio, least = (
+        Ratio("blend ÷ best single source, recall@500", 1.1),
+        Ratio("lower end of the 95 % interval of their difference", 0.0),
+    )
     found = Measured([ratio, least])
     with frozen(config, size, tell) as flow:
         with trial(flow, "exclude") as one:
@@ -44,8 +52,15 @@ def measure(config: Config, size: Size, rounds: int, tell: Callable[[str], None]
 def frozen(config: Config, size: Size, tell: Callable[[str], None]) -> Iterator[Flow]:
     """The flow over the fixed world up to its last 14 days."""
     users, tracks = size.of((4000, 20_000), (400, 2000))
-    tell(f"world: {users:,} listeners, {tracks:,} tracks, {WORLD['days']} days; then the flow up to the last {TEST_DAYS}")
-    with generated(config.model_copy(update={"pools": config.pools.model_copy(update={"k": K})}), **WORLD, users=users, tracks=tracks) as own:
+    tell(
+        f"world: {users:,} listeners, {tracks:,} tracks, {WORLD['days']} days; then the flow up to the last {TEST_DAYS}"
+    )
+    with generated(
+        config.model_copy(update={"pools": config.pools.model_copy(update={"k": K})}),
+        **WORLD,
+        users=users,
+        tracks=tracks,
+    ) as own:
         yield prepared(own, own.synthetic.until - timedelta(days=TEST_DAYS))
 
 
@@ -57,7 +72,10 @@ def of_sources(one: Trial, kind: str, tell: Callable[[str], None], found: Measur
     tell(f"{kind}: blend")
     recalls = {"blend": one.recall(one.pools(one.proposed, **PLAIN))}
     found.note(f"{kind}: blend, recall@500", recalls["blend"].mean())
-    found.note(f"{kind}: blend with MMR, calibration and floors as configured", one.recall(one.pools(one.proposed)).mean())
+    found.note(
+        f"{kind}: blend with MMR, calibration and floors as configured",
+        one.recall(one.pools(one.proposed)).mean(),
+    )
     for source in enabled(one.inputs.config):
         if kind == "heard" and source.emits == "new":
             continue

@@ -32,10 +32,15 @@ def measure(config: Config, size: Size, rounds: int, tell: Callable[[str], None]
     users, recordings = size.of((100_000, 20_000), (10_000, 5_000))
     made = log(users, recordings, 50 * users, kinds=200)
     held = np.random.default_rng(2).random(len(made.user)) < HELD
-    ratio, speed = Ratio("recall@100 at 25 % of the users ÷ all", 0.98), Ratio("seconds at 25 % of the users ÷ all", 1.0, at_most=True)
+    ratio, speed = (
+        Ratio("recall@100 at 25 % of the users ÷ all", 0.98),
+        Ratio("seconds at 25 % of the users ÷ all", 1.0, at_most=True),
+    )
     found, folder = Measured([ratio, speed]), Path(tempfile.mkdtemp(prefix="trackpools-bench-"))
     try:
-        known = replace(made, user=made.user[~held], recording=made.recording[~held], weight=made.weight[~held])
+        known = replace(
+            made, user=made.user[~held], recording=made.recording[~held], weight=made.weight[~held]
+        )
         rows = training(spark_session(config.session), known, folder)
         for number in range(1, rounds + 1):
             recall, spent = {}, {}
@@ -43,9 +48,13 @@ def measure(config: Config, size: Size, rounds: int, tell: Callable[[str], None]
                 tell(f"round {number}: {fraction:.0%} of the users")
                 began = time.perf_counter()
                 with ExitStack() as keeping:
-                    x, y = _factors(rows, config, fraction, lambda frame, stack=keeping: stack.enter_context(kept(frame)))  # type: ignore[misc]
+                    x, y = _factors(
+                        rows, config, fraction, lambda frame, stack=keeping: stack.enter_context(kept(frame))
+                    )  # type: ignore[misc]
                 spent[fraction] = found.note(f"{fraction:.0%} of the users, s", time.perf_counter() - began)
-                recall[fraction] = found.note(f"{fraction:.0%} of the users, recall@{K}", _recall(made, held, x, y))
+                recall[fraction] = found.note(
+                    f"{fraction:.0%} of the users, recall@{K}", _recall(made, held, x, y)
+                )
             ratio.values.append(recall[0.25] / recall[1.0])
             speed.values.append(spent[0.25] / spent[1.0])
     finally:
@@ -53,13 +62,17 @@ def measure(config: Config, size: Size, rounds: int, tell: Callable[[str], None]
     return found
 
 
-def _factors(rows: DataFrame, config: Config, fraction: float, keep: Callable[[DataFrame], DataFrame]) -> tuple[Any, Any]:
+def _factors(
+    rows: DataFrame, config: Config, fraction: float, keep: Callable[[DataFrame], DataFrame]
+) -> tuple[Any, Any]:
     """Factors of the users asked, by idx, and of all recordings; zeros where there are none. Everybody's are computed."""
     own = config.train.model_copy(update={"engine": "blocked", "user_fraction": fraction})
     fit = train(rows, own, None, keep)
     people = keep(fit.users)
     people.count()
-    x, y = ((side.orderBy("idx").toArrow()) for side in (people.where(F.col("idx") % EVERY == 0), fit.recordings))
+    x, y = (
+        (side.orderBy("idx").toArrow()) for side in (people.where(F.col("idx") % EVERY == 0), fit.recordings)
+    )
     out = []
     for side in (x, y):
         idx = side["idx"].to_numpy()
@@ -72,7 +85,10 @@ def _factors(rows: DataFrame, config: Config, fraction: float, keep: Callable[[D
 def _recall(made: Log, held: Any, x: Any, y: Any) -> float:
     """Mean over users of hits ÷ min(K, held out)."""
     asked = np.arange(0, len(x), EVERY)
-    known, wanted = (Ragged(np.searchsorted(made.user[part], np.arange(len(x) + 1)), made.recording[part]) for part in (~held, held))
+    known, wanted = (
+        Ragged(np.searchsorted(made.user[part], np.arange(len(x) + 1)), made.recording[part])
+        for part in (~held, held)
+    )
     best = top_k(x[asked], y, np.arange(len(y), dtype=np.int32), known.pick(asked), K)
     shares = []
     for row, user in enumerate(asked):

@@ -22,7 +22,10 @@ def measure(config: Config, size: Size, rounds: int, tell: Callable[[str], None]
     """Pools of 200 from `als` and `popular`, into Delta; 50 interactions a user. The exponent is the slope of log seconds over log users."""
     most, recordings = size.of((1_000_000, 100_000), (50_000, 10_000))
     sizes = most // 10, 3 * most // 10, most
-    exponent, memory = Ratio("growth exponent of seconds over users", 1.1, at_most=True), Ratio("peak memory of all processes, GiB", 12.0, at_most=True)
+    exponent, memory = (
+        Ratio("growth exponent of seconds over users", 1.1, at_most=True),
+        Ratio("peak memory of all processes, GiB", 12.0, at_most=True),
+    )
     found, spark = Measured([exponent, memory]), spark_session(config.session)
     for number in range(1, rounds + 1):
         spent = []
@@ -34,7 +37,11 @@ def measure(config: Config, size: Size, rounds: int, tell: Callable[[str], None]
             del x, y, made  # what made the tables is not what makes the pools
             try:
                 with peak() as held:
-                    spent.append(found.note(f"{users:,} users, s", seconds(lambda inputs=inputs: _pools(config, inputs))))  # type: ignore[misc]
+                    spent.append(
+                        found.note(
+                            f"{users:,} users, s", seconds(lambda inputs=inputs: _pools(config, inputs))
+                        )
+                    )  # type: ignore[misc]
                 found.note(f"{users:,} users, pools/s", users / spent[-1])
                 found.note(f"{users:,} users, peak GiB", held.bytes / GIB)
                 found.note(f"{users:,} users, pools table GiB", _size(inputs.folder / "root") / GIB)
@@ -46,10 +53,12 @@ def measure(config: Config, size: Size, rounds: int, tell: Callable[[str], None]
 
 
 def _pools(config: Config, inputs: Inputs) -> None:
-    settings = only(config, {"als": {"k": 2 * K, "k_heard": K}, "popular": {"k": 2 * K}}).model_copy(update={
-        "pools": config.pools.model_copy(update={"k": K}),
-        "store": config.store.model_copy(update={"root": str(inputs.folder / "root")}),
-    })
+    settings = only(config, {"als": {"k": 2 * K, "k_heard": K}, "popular": {"k": 2 * K}}).model_copy(
+        update={
+            "pools": config.pools.model_copy(update={"k": K}),
+            "store": config.store.model_copy(update={"root": str(inputs.folder / "root")}),
+        }
+    )
     given = inputs.inputs(settings)
     made = assemble.pools(given, assemble.candidates(given), AS_OF, "bench")
     Store(spark_session(config.session), settings.store).overwrite(t.POOLS, made, {"stage": "bench"})

@@ -29,10 +29,24 @@ from trackpools.shell.kept import kept
 from trackpools.shell.session import spark_session
 
 AS_OF = datetime(2026, 1, 1, tzinfo=UTC)
-FAKES, PUSH, HONEST, A_DAY = 0.01, 20, 3, 5  # fake accounts a real one; plays of the target by each, and by how many others; at most so many a day: no loop
-COVERS = {"no cover": (0, 1), "cover of 30 hits": (30, 1)}  # other recordings that a fake plays, and how often each
+FAKES, PUSH, HONEST, A_DAY = (
+    0.01,
+    20,
+    3,
+    5,
+)  # fake accounts a real one; plays of the target by each, and by how many others; at most so many a day: no loop
+COVERS = {
+    "no cover": (0, 1),
+    "cover of 30 hits": (30, 1),
+}  # other recordings that a fake plays, and how often each
 BEYOND = {"cover as deep as the push": (6, PUSH)}  # what it does not stand: a figure, no claim
-HELD, EVERY, SHARE, RANK, TOP = 0.2, 4, 40, 32, 100  # a user's pairs held out; users looked at; recordings a pool's place
+HELD, EVERY, SHARE, RANK, TOP = (
+    0.2,
+    4,
+    40,
+    32,
+    100,
+)  # a user's pairs held out; users looked at; recordings a pool's place
 
 
 @dataclass(frozen=True)
@@ -54,7 +68,10 @@ def measure(config: Config, size: Size, rounds: int, tell: Callable[[str], None]
     config, spark = _sized(config, recordings), spark_session(config.session)
     found = Measured([])
     for name in COVERS:
-        found.ratios += [Ratio(f"pools with the target, {name}", 0.02, at_most=True), Ratio(f"nDCG@{TOP}, protected ÷ not, {name}", 0.98)]
+        found.ratios += [
+            Ratio(f"pools with the target, {name}", 0.02, at_most=True),
+            Ratio(f"nDCG@{TOP}, protected ÷ not, {name}", 0.98),
+        ]
     for number in range(1, rounds + 1):
         for at, (name, (cover, deep)) in enumerate((COVERS | BEYOND).items()):
             tell(f"round {number}: {name}")
@@ -83,23 +100,43 @@ def attacked(users: int, recordings: int, cover: int, deep: int, *, seed: int) -
     known &= ~held
     fakes = np.arange(users, users + max(1, round(FAKES * users)))
     hits = np.argsort(-listeners, kind="stable")[: max(cover, recordings // 60)]
-    covers = np.array([rng.choice(hits, cover, replace=False) for _ in fakes], np.int64).reshape(len(fakes), cover)
+    covers = np.array([rng.choice(hits, cover, replace=False) for _ in fakes], np.int64).reshape(
+        len(fakes), cover
+    )
     user = np.concatenate([made.user[known], fakes, np.repeat(fakes, cover)])
     recording = np.concatenate([made.recording[known], np.full(len(fakes), target), covers.ravel()])
     honest = np.ceil(rng.lognormal(0.5, 1.0, int(known.sum())))
     plays = np.concatenate([honest, np.full(len(fakes), PUSH), np.full(covers.size, deep)])
     order = np.argsort(user, kind="stable")
-    met = Log(users + len(fakes), recordings, user[order].astype(np.int32), recording[order].astype(np.int32), plays[order].astype(np.float32))
-    return Attacked(met, users, target, Ragged(np.searchsorted(made.user[held], np.arange(users + 1)), made.recording[held]))
+    met = Log(
+        users + len(fakes),
+        recordings,
+        user[order].astype(np.int32),
+        recording[order].astype(np.int32),
+        plays[order].astype(np.float32),
+    )
+    return Attacked(
+        met,
+        users,
+        target,
+        Ragged(np.searchsorted(made.user[held], np.arange(users + 1)), made.recording[held]),
+    )
 
 
 def _sized(config: Config, recordings: int) -> Config:
     """Pools that hold one recording in 40, and sources in proportion."""
     k = max(20, recordings // SHARE)
     chart = round(1.6 * k)
-    told = {"als": {"enabled": True, "k": round(1.4 * k), "k_heard": round(0.4 * k)}, "popular": {"enabled": True, "k": chart, "list_length": chart}}
-    fitting = config.train.model_copy(update={"engine": "implicit", "nu": None, "reg": None, "rank": RANK, "alpha0": 0.0})
-    return only(config, told).model_copy(update={"train": fitting, "pools": config.pools.model_copy(update={"k": k})})
+    told = {
+        "als": {"enabled": True, "k": round(1.4 * k), "k_heard": round(0.4 * k)},
+        "popular": {"enabled": True, "k": chart, "list_length": chart},
+    }
+    fitting = config.train.model_copy(
+        update={"engine": "implicit", "nu": None, "reg": None, "rank": RANK, "alpha0": 0.0}
+    )
+    return only(config, told).model_copy(
+        update={"train": fitting, "pools": config.pools.model_copy(update={"k": k})}
+    )
 
 
 def _both(spark: SparkSession, made: Attacked, config: Config) -> tuple[list[float], list[float], list[int]]:
@@ -126,11 +163,21 @@ def _interactions(spark: SparkSession, made: Log, folder: Path, config: Config) 
     count = np.minimum(A_DAY, plays[pair] - A_DAY * nth).astype(np.int32)
     day = (np.datetime64(AS_OF.date()) - 1 - nth).astype("datetime64[D]")
     none = np.zeros(len(pair), np.int32)
-    columns = {"user_idx": made.user[pair], "recording_idx": made.recording[pair], "day": day, "plays": count, "completions": count}
+    columns = {
+        "user_idx": made.user[pair],
+        "recording_idx": made.recording[pair],
+        "day": day,
+        "plays": count,
+        "completions": count,
+    }
     pq.write_table(pa.table(columns | {"early_skips": none, "masked": none}), folder / "days.parquet")
-    untimed = spark.createDataFrame([], "user_idx int, recording_idx int, kind string, plays int, played_at timestamp")
+    untimed = spark.createDataFrame(
+        [], "user_idx int, recording_idx int, kind string, plays int, played_at timestamp"
+    )
     acts = spark.createDataFrame([], "user_idx int, recording_idx int, likes int, blocked boolean")
-    return interactions.interactions(spark.read.parquet(str(folder / "days.parquet")), untimed, acts, config.weights)
+    return interactions.interactions(
+        spark.read.parquet(str(folder / "days.parquet")), untimed, acts, config.weights
+    )
 
 
 def _pools(met: DataFrame, made: Attacked, config: Config, barred: list[int]) -> dict[str, list[Any]]:
@@ -138,17 +185,31 @@ def _pools(met: DataFrame, made: Attacked, config: Config, barred: list[int]) ->
     spark = met.sparkSession
     out = spark.createDataFrame([(one,) for one in barred], "recording_idx int")
     weighed = met.join(out, "recording_idx", "left_anti").select(
-        "user_idx", "recording_idx", weights.positive_weight(AS_OF, config.weights).alias("positive"), F.lit(0.0).alias("negative"),
+        "user_idx",
+        "recording_idx",
+        weights.positive_weight(AS_OF, config.weights).alias("positive"),
+        F.lit(0.0).alias("negative"),
     )
     fit = train(weighed, config.train)
-    x, y = (_whole(side, count, fit.rank) for side, count in ((fit.users, made.met.users), (fit.recordings, made.met.recordings)))
+    x, y = (
+        _whole(side, count, fit.rank)
+        for side, count in ((fit.users, made.met.users), (fit.recordings, made.met.recordings))
+    )
     tables = Inputs(spark, made.met, x, y)
     try:
         given = tables.inputs(config, out)
-        given = replace(given, users=given.users.where((F.col("user_idx") < made.real) & (F.col("user_idx") % EVERY == 0)))
+        given = replace(
+            given, users=given.users.where((F.col("user_idx") < made.real) & (F.col("user_idx") % EVERY == 0))
+        )
         built = assemble.pools(given, assemble.candidates(given), AS_OF + timedelta(days=1), "bench")
         new = F.transform(F.filter("candidates", lambda c: c["plays"] == 0), lambda c: c["recording"])
-        return dict(built.select(F.col("user_idx").alias("user"), F.col("candidates.recording").alias("all"), new.alias("new")).toArrow().to_pydict())
+        return dict(
+            built.select(
+                F.col("user_idx").alias("user"), F.col("candidates.recording").alias("all"), new.alias("new")
+            )
+            .toArrow()
+            .to_pydict()
+        )
     finally:
         tables.drop()
 

@@ -19,7 +19,10 @@ from trackpools.shell.session import spark_session
 K, KERNEL_USERS, MLLIB_USERS = 200, 16_384, 1024
 CHUNK = 128  # users a GEMM of the peers
 GOALS = (
-    ("kernel", "implicit.recommend", 2.5), ("kernel", "GEMM", 0.6), ("kernel", "NumPy argpartition", 1.0), ("through Spark", "kernel", 0.6),
+    ("kernel", "implicit.recommend", 2.5),
+    ("kernel", "GEMM", 0.6),
+    ("kernel", "NumPy argpartition", 1.0),
+    ("through Spark", "kernel", 0.6),
     ("through Spark", "MLlib", 50.0),
 )
 
@@ -49,7 +52,10 @@ def measure(config: Config, size: Size, rounds: int, tell: Callable[[str], None]
                 run()
             for number in range(1, rounds + 1):
                 tell(f"round {number}")
-                rates = {name: found.note(f"{name}, users/s", sizes[name] / seconds(run)) for name, run in tried.items()}
+                rates = {
+                    name: found.note(f"{name}, users/s", sizes[name] / seconds(run))
+                    for name, run in tried.items()
+                }
                 with one_core():
                     alone = found.note("kernel on one core, users/s", KERNEL_USERS / seconds(tried["kernel"]))
                 cores.values.append(rates["kernel"] / alone)
@@ -90,16 +96,34 @@ def _implicit(matrix: Any, x: Any, y: Any) -> Callable[[], None]:
 
 def _source(tables: Inputs, config: Config) -> None:
     """The als source: factors and histories read, new recordings of every user written, both as parquet."""
-    als.ranked(tables.inputs(config), als.BIT, K, 0).write.mode("overwrite").parquet(str(tables.folder / "candidates"))
+    als.ranked(tables.inputs(config), als.BIT, K, 0).write.mode("overwrite").parquet(
+        str(tables.folder / "candidates")
+    )
 
 
 def _mllib(tables: Inputs) -> Callable[[], None]:
     """What MLlib does for `MLLIB_USERS` of them; it filters nothing. One sweep trains its model: what factors hold costs nothing."""
     from pyspark.ml.recommendation import ALS
 
-    ratings = tables.read("history").where(F.col("user_idx") < MLLIB_USERS).select("user_idx", "recording_idx", F.lit(1.0).alias("rating"))
-    everything = tables.read("recording_factors").select(F.lit(0).alias("user_idx"), F.col("idx").alias("recording_idx"), F.lit(1.0).alias("rating"))
-    trainer = ALS(rank=RANK, maxIter=1, implicitPrefs=True, userCol="user_idx", itemCol="recording_idx", ratingCol="rating", seed=1)
+    ratings = (
+        tables.read("history")
+        .where(F.col("user_idx") < MLLIB_USERS)
+        .select("user_idx", "recording_idx", F.lit(1.0).alias("rating"))
+    )
+    everything = tables.read("recording_factors").select(
+        F.lit(0).alias("user_idx"), F.col("idx").alias("recording_idx"), F.lit(1.0).alias("rating")
+    )
+    trainer = ALS(
+        rank=RANK,
+        maxIter=1,
+        implicitPrefs=True,
+        userCol="user_idx",
+        itemCol="recording_idx",
+        ratingCol="rating",
+        seed=1,
+    )
     model = trainer.fit(ratings.unionByName(everything).distinct())
     some = tables.read("users").where(F.col("user_idx") < MLLIB_USERS)
-    return lambda: model.recommendForUserSubset(some, K).write.mode("overwrite").parquet(str(tables.folder / "mllib"))
+    return lambda: (
+        model.recommendForUserSubset(some, K).write.mode("overwrite").parquet(str(tables.folder / "mllib"))
+    )

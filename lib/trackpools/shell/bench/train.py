@@ -33,11 +33,25 @@ def measure(config: Config, size: Size, rounds: int, tell: Callable[[str], None]
     tell("log: make interactions")
     made = sized(size)
     folder = Path(tempfile.mkdtemp(prefix="trackpools-bench-"))
-    own = config.train.model_copy(update={"engine": "blocked", "nu": 0.0, "reg": REG, "alpha": ALPHA, "iterations": ITERATIONS, "beta": 0.0})
-    speed, loss = Ratio("blocked ÷ implicit, seconds an iteration", 1.1, at_most=True), Ratio("blocked ÷ implicit, loss", 1.005, at_most=True)
+    own = config.train.model_copy(
+        update={
+            "engine": "blocked",
+            "nu": 0.0,
+            "reg": REG,
+            "alpha": ALPHA,
+            "iterations": ITERATIONS,
+            "beta": 0.0,
+        }
+    )
+    speed, loss = (
+        Ratio("blocked ÷ implicit, seconds an iteration", 1.1, at_most=True),
+        Ratio("blocked ÷ implicit, loss", 1.005, at_most=True),
+    )
     equal = Ratio("blocked ÷ implicit, seconds to implicit's loss", 1.1, at_most=True)
     cores = gain()
-    found = Measured([speed, equal, loss, cores], {"interactions": [float(len(made.user))], "rank": [float(own.rank)]})
+    found = Measured(
+        [speed, equal, loss, cores], {"interactions": [float(len(made.user))], "rank": [float(own.rank)]}
+    )
     try:
         rows = training(spark_session(config.session), made, folder)
         for number in range(1, rounds + 1):
@@ -49,10 +63,15 @@ def measure(config: Config, size: Size, rounds: int, tell: Callable[[str], None]
             equal.values.append(ours * needed / (peer * ITERATIONS))
             loss.values.append(our_loss / peer_loss)
             with one_core():
-                cores.values.append(found.note("blocked on one core, s an iteration", _seconds(rows, own)[0]) / ours)
+                cores.values.append(
+                    found.note("blocked on one core, s an iteration", _seconds(rows, own)[0]) / ours
+                )
         tell("MLlib: 1 and 2 iterations")
         slow = Ratio("mllib ÷ blocked, seconds an iteration", 10.0)
-        slow.values.append(found.note("mllib, s an iteration", _mllib(rows, own)) / found.figures["blocked, s an iteration"][-1])
+        slow.values.append(
+            found.note("mllib, s an iteration", _mllib(rows, own))
+            / found.figures["blocked, s an iteration"][-1]
+        )
         found.ratios.append(slow)
     finally:
         shutil.rmtree(folder)
@@ -63,7 +82,14 @@ def _implicit(made: Log, train: TrainConfig) -> tuple[float, float]:
     from implicit.cpu.als import AlternatingLeastSquares
 
     matrix, told = made.csr(train.alpha), [time.perf_counter()]
-    model = AlternatingLeastSquares(factors=train.rank, regularization=REG, alpha=1.0, iterations=ITERATIONS, random_state=1, num_threads=os.cpu_count())
+    model = AlternatingLeastSquares(
+        factors=train.rank,
+        regularization=REG,
+        alpha=1.0,
+        iterations=ITERATIONS,
+        random_state=1,
+        num_threads=os.cpu_count(),
+    )
     with threadpool_limits(1, "blas"):
         model.fit(matrix, show_progress=False, callback=lambda *_: told.append(time.perf_counter()))
     return float(np.median(np.diff(told)[1:])), _loss(made, train, model.user_factors, model.item_factors)
@@ -76,7 +102,9 @@ def _blocked(rows: DataFrame, made: Log, train: TrainConfig, wanted: float) -> t
     spent, curve = _seconds(rows, longer)
     users, recordings, _ = blocked.fit(rows, train, train.rank)
     x, y = (matrix(side.orderBy("idx").toArrow()["factors"]) for side in (users, recordings))
-    needed = next((n + 0.5 for n, loss in enumerate(curve) if loss <= wanted), np.inf)  # the users are half a step ahead there
+    needed = next(
+        (n + 0.5 for n, loss in enumerate(curve) if loss <= wanted), np.inf
+    )  # the users are half a step ahead there
     return spent, _loss(made, train, x, y), float(needed)
 
 
@@ -92,7 +120,9 @@ def _mllib(rows: DataFrame, train: TrainConfig) -> float:
     seconds: list[float] = []
     for iterations in (1, 2):
         began = time.perf_counter()
-        users, _, _ = mllib.fit(rows, train.model_copy(update={"iterations": iterations, "reg": 1.0}), train.rank)
+        users, _, _ = mllib.fit(
+            rows, train.model_copy(update={"iterations": iterations, "reg": 1.0}), train.rank
+        )
         users.count()
         seconds.append(time.perf_counter() - began)
     return seconds[1] - seconds[0]

@@ -32,7 +32,9 @@ def prepared(config: Config, day: date, importer: str = "synthetic", path: str |
     """A flow over an imported log, up to a day, with all that the stage `pools` reads."""
     work.import_log(config, Options(quiet=True), importer, path)
     as_of = datetime(day.year, day.month, day.day, tzinfo=UTC).isoformat()
-    flow = Flow(config, spark_session(config.session), Tracker(config.mlflow, None, "bench", "bench"), as_of=as_of)
+    flow = Flow(
+        config, spark_session(config.session), Tracker(config.mlflow, None, "bench", "bench"), as_of=as_of
+    )
     for stage in stages.STAGES[:-1]:
         flow.run(stage)
     return flow
@@ -59,8 +61,12 @@ class Trial:
     def pools(self, rows: DataFrame, **settings: Any) -> DataFrame:
         """`user_idx, recording_idx` of the pools made of rows of candidates, with other settings of `pools` than the inputs'."""
         config = self.inputs.config
-        told = replace(self.inputs, config=config.model_copy(update={"pools": config.pools.model_copy(update=settings)}))
-        return assemble.pools(told, rows, told.as_of, "bench").select("user_idx", F.explode("candidates.recording").alias("recording_idx"))
+        told = replace(
+            self.inputs, config=config.model_copy(update={"pools": config.pools.model_copy(update=settings)})
+        )
+        return assemble.pools(told, rows, told.as_of, "bench").select(
+            "user_idx", F.explode("candidates.recording").alias("recording_idx")
+        )
 
     def recall(self, pools: DataFrame) -> Any:
         """recall@K of each of `users`."""
@@ -82,10 +88,21 @@ def trial(flow: Flow, heard: str, later: DataFrame | None = None) -> Iterator[Tr
     config = c.config.model_copy(update={"pools": c.config.pools.model_copy(update={"heard": heard})})
     inputs = stages.source_inputs(read, replace(c, config=config))
     with ExitStack() as held:
-        truth = held.enter_context(kept(_wanted(_heard_later(flow, read) if later is None else later, read, heard)))
-        proposed, deep = (held.enter_context(kept(assemble.candidates(some))) for some in (inputs, _alone(inputs)))
+        truth = held.enter_context(
+            kept(_wanted(_heard_later(flow, read) if later is None else later, read, heard))
+        )
+        proposed, deep = (
+            held.enter_context(kept(assemble.candidates(some))) for some in (inputs, _alone(inputs))
+        )
         people = truth.groupBy("user_idx").count().toArrow().sort_by("user_idx")
-        yield Trial(inputs, truth, proposed, deep, people["user_idx"].to_numpy(), np.minimum(people["count"].to_numpy(), K))
+        yield Trial(
+            inputs,
+            truth,
+            proposed,
+            deep,
+            people["user_idx"].to_numpy(),
+            np.minimum(people["count"].to_numpy(), K),
+        )
 
 
 def _heard_later(flow: Flow, read: dict[str, DataFrame]) -> DataFrame:
@@ -94,7 +111,12 @@ def _heard_later(flow: Flow, read: dict[str, DataFrame]) -> DataFrame:
     versions = flow.pin((tables.PLAYS, tables.TRACKS, tables.RECORDING_IDS))
     plays = store.read("plays", versions["plays"]).where(is_public())
     later = by_time(plays, flow.moment.as_of, horizon_days=TEST_DAYS, at="played_at").test
-    return with_idx(later, store.read("tracks", versions["tracks"]), read["user_ids"], store.read("recording_ids", versions["recording_ids"]))
+    return with_idx(
+        later,
+        store.read("tracks", versions["tracks"]),
+        read["user_ids"],
+        store.read("recording_ids", versions["recording_ids"]),
+    )
 
 
 def _wanted(later: DataFrame, read: dict[str, DataFrame], heard: str) -> DataFrame:
@@ -109,7 +131,9 @@ def _alone(inputs: SourceInputs) -> SourceInputs:
     config = inputs.config
     sources = {name: getattr(config.sources, name) for name in config.sources.names}
     longer = {name: own.model_copy(update={"k": max(own.k, 2 * K)}) for name, own in sources.items()}
-    return replace(inputs, config=config.model_copy(update={"sources": config.sources.model_copy(update=longer)}))
+    return replace(
+        inputs, config=config.model_copy(update={"sources": config.sources.model_copy(update=longer)})
+    )
 
 
 def interval(differences: Any) -> tuple[float, float]:

@@ -18,8 +18,12 @@ def generated(config: Config, **synthetic: Any) -> Iterator[Config]:
     """
     folder = tempfile.mkdtemp(prefix="trackpools-bench-")
     try:
-        yield config.model_copy(update={
-            "synthetic": config.synthetic.model_copy(update=synthetic), "store": config.store.model_copy(update={"root": f"{folder}/root"}),
-            "mlflow": config.mlflow.model_copy(update={"enabled": False})})
+        yield config.model_copy(
+            update={
+                "synthetic": config.synthetic.model_copy(update=synthetic),
+                "store": config.store.model_copy(update={"root": f"{folder}/root"}),
+                "mlflow": config.mlflow.model_copy(update={"enabled": False}),
+            }
+        )
     finally:
         shutil.rmtree(folder)

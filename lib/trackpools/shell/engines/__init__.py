@@ -56,10 +56,18 @@ def preflight(training: DataFrame, config: TrainConfig, *, trained: bool = True)
     Raises:
         InputError: with every problem: empty, all-zero weights, NaN or infinite or negative weights, ids over int32.
     """
-    bad = F.isnan("positive") | F.isnan("negative") | (F.abs("positive") == math.inf) | (F.abs("negative") == math.inf)
+    bad = (
+        F.isnan("positive")
+        | F.isnan("negative")
+        | (F.abs("positive") == math.inf)
+        | (F.abs("negative") == math.inf)
+    )
     row = training.agg(
-        F.count(F.lit(1)).alias("rows"), F.countDistinct("user_idx").alias("users"), F.countDistinct("recording_idx").alias("recordings"),
-        F.count_if(F.col("positive") > 0).alias("positive"), F.count_if(bad).alias("bad"),
+        F.count(F.lit(1)).alias("rows"),
+        F.countDistinct("user_idx").alias("users"),
+        F.countDistinct("recording_idx").alias("recordings"),
+        F.count_if(F.col("positive") > 0).alias("positive"),
+        F.count_if(bad).alias("bad"),
         F.count_if((F.col("positive") < 0) | (F.col("negative") < 0)).alias("below"),
         F.greatest(F.max("user_idx"), F.max("recording_idx")).alias("top"),
     ).first()
@@ -71,24 +79,35 @@ def preflight(training: DataFrame, config: TrainConfig, *, trained: bool = True)
         hint = "check --as-of, weights.half_life_days and ingest.min_rating"
         problems.append(f"all {row['rows']} weights are zero: no positive evidence at as_of; {hint}")
     if row["bad"]:
-        problems.append(f"{row['bad']} weights are NaN or infinite; check weights.half_life_days and weights.landmark")
+        problems.append(
+            f"{row['bad']} weights are NaN or infinite; check weights.half_life_days and weights.landmark"
+        )
     if row["below"]:
         problems.append(f"{row['below']} weights are negative; interactions must be rebuilt")
     if row["top"] is not None and row["top"] > INT32_MAX:
-        problems.append(f"an idx is {row['top']}, over int32 ({INT32_MAX}); the id tables hold more than engines can take")
+        problems.append(
+            f"an idx is {row['top']}, over int32 ({INT32_MAX}); the id tables hold more than engines can take"
+        )
     if config.regularisation <= 0:
-        problems.append(f"train.reg is {config.regularisation}; it must be above 0, else a listener of one track has no solution")
+        problems.append(
+            f"train.reg is {config.regularisation}; it must be above 0, else a listener of one track has no solution"
+        )
     if trained and config.engine == "implicit" and row["rows"] > config.implicit_max_interactions:
         limit = config.implicit_max_interactions
         instead = "use --set train.engine=blocked, or a sample by train.user_fraction"
-        problems.append(f"{row['rows']} interactions are above train.implicit_max_interactions={limit}; {instead}")
+        problems.append(
+            f"{row['rows']} interactions are above train.implicit_max_interactions={limit}; {instead}"
+        )
     if problems:
         raise InputError("training cannot start", problems)
     return Shape(int(row["rows"]), int(row["users"]), int(row["recordings"]))
 
 
 def train(
-    training: DataFrame, config: TrainConfig, artists: DataFrame | None = None, keep: Callable[[DataFrame], DataFrame] = lambda frame: frame
+    training: DataFrame,
+    config: TrainConfig,
+    artists: DataFrame | None = None,
+    keep: Callable[[DataFrame], DataFrame] = lambda frame: frame,
 ) -> Fit:
     """Factors by the configured engine; of everything, also where `train.user_fraction` or `train.play_coverage` train on less.
 
@@ -114,7 +133,9 @@ def train(
     rank = min(config.rank, shape.users, shape.recordings)
     warnings = []
     if rank < config.rank:
-        warnings.append(f"train.rank lowered from {config.rank} to {rank}: the data has {shape.users} users and {shape.recordings} recordings")
+        warnings.append(
+            f"train.rank lowered from {config.rank} to {rank}: the data has {shape.users} users and {shape.recordings} recordings"
+        )
     engines: dict[str, Engine] = {"implicit": implicit.fit, "mllib": mllib.fit, "blocked": blocked.fit}
     users, recordings, curve = engines[config.engine](part, config, rank)
     if sample.is_sample(config):
@@ -124,7 +145,13 @@ def train(
 
 
 def completed(
-    training: DataFrame, trained: DataFrame, config: TrainConfig, artists: DataFrame | None, keep: Callable[[DataFrame], DataFrame], *, striped: bool
+    training: DataFrame,
+    trained: DataFrame,
+    config: TrainConfig,
+    artists: DataFrame | None,
+    keep: Callable[[DataFrame], DataFrame],
+    *,
+    striped: bool,
 ) -> tuple[DataFrame, DataFrame]:
     """`(users, recordings)` of everything: users against the recordings `trained`, then the other recordings against the users.
 
@@ -136,12 +163,16 @@ def completed(
         trained = keep(trained)
     else:
         known = trained.orderBy("idx").toArrow()
-        trained = training.sparkSession.createDataFrame(as_table(known["idx"].to_numpy(), matrix(known["factors"])))
+        trained = training.sparkSession.createDataFrame(
+            as_table(known["idx"].to_numpy(), matrix(known["factors"]))
+        )
     users = keep(fold_in_users(rows, trained, config, striped=striped))
     gram, people = _gram(users, config)
     others = rows.join(trained.select(F.col("idx").alias("recording_idx")), "recording_idx", "left_anti")
     divided = groups(others.count(), len(gram), config.blocks)
-    late = fold_in_recordings(others, users, trained, config, artists=artists, gram=gram, people=people, divided=divided)
+    late = fold_in_recordings(
+        others, users, trained, config, artists=artists, gram=gram, people=people, divided=divided
+    )
     return users, trained.unionByName(late)
 
 
@@ -170,4 +201,6 @@ def final_loss(training: DataFrame, users: DataFrame, recordings: DataFrame, con
     """The objective at the factors, computed the same way for every engine."""
     row = objective.loss(training, users, recordings, config).first()
     assert row is not None  # noqa: S101 - an aggregate has one row
-    return objective.total(row["fit"], row["user_grams"], row["recording_grams"], row["user_penalty"] + row["recording_penalty"])
+    return objective.total(
+        row["fit"], row["user_grams"], row["recording_grams"], row["user_penalty"] + row["recording_penalty"]
+    )

@@ -69,14 +69,20 @@ def fit(
     journal = Journal.of(training.sparkSession, config, (catalogue, liked, mark, rank))
     place = Place.make(single_machine=master(training.sparkSession).startswith("local"))
     striped = plan.is_striped(len(catalogue), rank, config)
-    blocks = _in_their_places(rows, config.blocks, catalogue).persist() if striped else _blocks(rows, config.blocks, catalogue, place)
+    blocks = (
+        _in_their_places(rows, config.blocks, catalogue).persist()
+        if striped
+        else _blocks(rows, config.blocks, catalogue, place)
+    )
     shape = len(catalogue), rank
     try:
         penalty = config.regularisation * (liked + config.alpha0 * census(blocks)[1]) ** config.exponent
         if striped:
             assert journal.folder is not None  # noqa: S101 - a problem of the plan
             layout = Layout.of(*shape, config.stripe_bytes)
-            recordings, done = Striped(blocks, config, place, layout, penalty, journal.folder).fit(START, catalogue, progress)
+            recordings, done = Striped(blocks, config, place, layout, penalty, journal.folder).fit(
+                START, catalogue, progress
+            )
             return fold_in_by_stripes(rows, recordings, done.gram, config), recordings, done.curve
         # above 0, near the popularity that comes first in such data: from numbers around 0 the loss needs some iterations more
         start = START * np.random.default_rng(config.seed).random(shape)
@@ -85,11 +91,17 @@ def fit(
             journal.save(done)
             progress(done.curve[-1])
 
-        y, curve = descend(Passes(blocks, config, place, shape), journal.load(Finished(start, [])), penalty, config, after)
+        y, curve = descend(
+            Passes(blocks, config, place, shape), journal.load(Finished(start, [])), penalty, config, after
+        )
     finally:
         with suppress(PySparkException):  # what ended the training tells more
             _forget(blocks, place)
-    return fold_in(rows, catalogue, y, config), training.sparkSession.createDataFrame(as_table(catalogue, y)), curve
+    return (
+        fold_in(rows, catalogue, y, config),
+        training.sparkSession.createDataFrame(as_table(catalogue, y)),
+        curve,
+    )
 
 
 def _forget(blocks: DataFrame, place: Place) -> None:
@@ -104,11 +116,17 @@ def _forget(blocks: DataFrame, place: Place) -> None:
 def census(blocks: DataFrame) -> tuple[list[int], int]:
     """Numbers of the blocks that hold users, and how many users they hold."""
     made = blocks.select("block", F.length("users").alias("bytes")).toArrow()
-    return made["block"].to_pylist(), int(made["bytes"].to_numpy().sum()) // np.dtype(DTYPES["users"]).itemsize
+    return made["block"].to_pylist(), int(made["bytes"].to_numpy().sum()) // np.dtype(
+        DTYPES["users"]
+    ).itemsize
 
 
 def descend(
-    passes: "Passes", done: Finished, penalty: NDArray[np.float64], config: TrainConfig, after: Callable[[Finished], None] = lambda _: None
+    passes: "Passes",
+    done: Finished,
+    penalty: NDArray[np.float64],
+    config: TrainConfig,
+    after: Callable[[Finished], None] = lambda _: None,
 ) -> tuple[Matrix, list[float]]:
     """Iterate on from what is `done`, telling `after` each iteration; stops early where the loss falls by less than `train.tolerance` of itself."""
     y, curve = done.y, list(done.curve)
@@ -136,7 +154,10 @@ class Passes:
 
     def half_step(self, iteration: int, y: Matrix, spectrum: Any) -> Sums:
         """Solve all users for recording factors `y` in their eigenbasis."""
-        self._work = Work(self._place, iteration, HalfStep.of(spectrum, self._shape[0], self._config)), y.astype(np.float32)
+        self._work = (
+            Work(self._place, iteration, HalfStep.of(spectrum, self._shape[0], self._config)),
+            y.astype(np.float32),
+        )
         return self._sums(*self._work, None)
 
     def product(self, p: Matrix) -> Matrix:
@@ -146,7 +167,12 @@ class Passes:
 
     def _sums(self, work: Work, y: Floats, p: Floats | None) -> Sums:
         """Over the blocks in their order, whoever is done first."""
-        partial, gram, loss, penalty = np.zeros(self._shape), np.zeros((self._shape[1], self._shape[1])), 0.0, 0.0
+        partial, gram, loss, penalty = (
+            np.zeros(self._shape),
+            np.zeros((self._shape[1], self._shape[1])),
+            0.0,
+            0.0,
+        )
         for told in (self._by_threads if self._place.shared else self._by_tasks)(work, y, p):
             assert told.out is not None  # noqa: S101 - what was lost has been made again
             partial += told.out
@@ -156,9 +182,15 @@ class Passes:
 
     def _by_threads(self, work: Work, y: Floats, p: Floats | None) -> Iterator[Answer]:
         with ThreadPoolExecutor(cores(self._blocks.sparkSession)) as pool, threadpool_limits(1, "blas"):
-            for number, told in zip(self._numbers, pool.map(lambda number: visits.answer(work, {"block": number}, y, p), self._numbers), strict=True):
+            for number, told in zip(
+                self._numbers,
+                pool.map(lambda number: visits.answer(work, {"block": number}, y, p), self._numbers),
+                strict=True,
+            ):
                 if told.out is None:
-                    self._blocks.where(F.col("block") == number).mapInArrow(visits.keep_blocks(self._place), self._blocks.schema).count()
+                    self._blocks.where(F.col("block") == number).mapInArrow(
+                        visits.keep_blocks(self._place), self._blocks.schema
+                    ).count()
                     told = visits.answer(work, {"block": number}, y, p)  # noqa: PLW2901
                 yield told
 
@@ -166,7 +198,10 @@ class Passes:
         task, rank = visits.visit(work, y, p), self._shape[1]
 
         def ask(frame: DataFrame) -> dict[int, Answer]:
-            return {row["block"]: visits.read(row, rank) for row in frame.mapInArrow(task, visits.ANSWER).toArrow().to_pylist()}
+            return {
+                row["block"]: visits.read(row, rank)
+                for row in frame.mapInArrow(task, visits.ANSWER).toArrow().to_pylist()
+            }
 
         told = ask(self._blocks.select("block"))
         if missing := [block for block, one in told.items() if one.out is None]:
@@ -179,14 +214,20 @@ def _catalogue(rows: DataFrame) -> tuple[NDArray[np.int32], NDArray[np.float64],
     mark = F.expr("bit_xor(xxhash64(user_idx, recording_idx, value))").alias("mark")  # in no order
     counts = F.count_if(F.col("value") > 0).alias("liked"), F.count(F.lit(1)).alias("rows"), mark
     found = rows.groupBy("recording_idx").agg(*counts).orderBy("recording_idx").toArrow()
-    idx, liked, number, marks = (found[name].to_numpy() for name in ("recording_idx", "liked", "rows", "mark"))
+    idx, liked, number, marks = (
+        found[name].to_numpy() for name in ("recording_idx", "liked", "rows", "mark")
+    )
     return idx.astype(np.int32), liked.astype(np.float64), int(number.sum()), marks
 
 
 def _blocks(rows: DataFrame, count: int, catalogue: NDArray[np.int32], place: Place) -> DataFrame:
     """`block int, *BYTES`: one row a block and a block a partition, kept by Spark, each with its files on the machine that made it."""
     schema = f"block int, {BYTES}"
-    return by_block(in_blocks(rows, count), _packer(catalogue), schema).mapInArrow(visits.keep_blocks(place), schema).persist()
+    return (
+        by_block(in_blocks(rows, count), _packer(catalogue), schema)
+        .mapInArrow(visits.keep_blocks(place), schema)
+        .persist()
+    )
 
 
 def _in_their_places(rows: DataFrame, count: int, catalogue: NDArray[np.int32]) -> DataFrame:
@@ -198,6 +239,9 @@ def _in_their_places(rows: DataFrame, count: int, catalogue: NDArray[np.int32]) 
 def _packer(catalogue: NDArray[np.int32]) -> Callable[[int, Any], Any]:
     def pack(number: int, table: Any) -> Any:
         block = pack_table(table, catalogue)
-        return pa.table({"block": pa.array([number], pa.int32())} | {name: pa.array([data], pa.binary()) for name, data in block.to_bytes().items()})
+        return pa.table(
+            {"block": pa.array([number], pa.int32())}
+            | {name: pa.array([data], pa.binary()) for name, data in block.to_bytes().items()}
+        )
 
     return pack

@@ -26,7 +26,9 @@ def fit(training: DataFrame, config: TrainConfig, rank: int) -> tuple[DataFrame,
     user_idx, users = np.unique(table["user_idx"].to_numpy()[keep], return_inverse=True)
     recording_idx, recordings = np.unique(table["recording_idx"].to_numpy()[keep], return_inverse=True)
     # tocsr sorts by row, sort_indices by column: the arrival order of the rows leaves no trace
-    matrix = coo_matrix((value.astype(np.float32), (users, recordings)), shape=(len(user_idx), len(recording_idx))).tocsr()
+    matrix = coo_matrix(
+        (value.astype(np.float32), (users, recordings)), shape=(len(user_idx), len(recording_idx))
+    ).tocsr()
     matrix.sort_indices()
     cells = float(np.abs(matrix.data).sum(dtype=np.float64)) + len(user_idx) * len(recording_idx) - matrix.nnz
     # implicit counts c·1² for every pair it is given, also for those of p = 0: a constant that the objective does not have
@@ -34,11 +36,21 @@ def fit(training: DataFrame, config: TrainConfig, rank: int) -> tuple[DataFrame,
     curve: list[float] = []
     with threadpool_limits(1, "blas"):
         model = AlternatingLeastSquares(
-            factors=rank, regularization=config.regularisation, alpha=1.0, iterations=config.iterations, random_state=config.seed,
-            calculate_training_loss=True, num_threads=os.cpu_count() or 1, use_native=True,
+            factors=rank,
+            regularization=config.regularisation,
+            alpha=1.0,
+            iterations=config.iterations,
+            random_state=config.seed,
+            calculate_training_loss=True,
+            num_threads=os.cpu_count() or 1,
+            use_native=True,
         )
         # implicit tells the loss per cell; the objective is the sum
-        model.fit(matrix, show_progress=False, callback=lambda _iteration, _seconds, loss: curve.append(float(loss) * cells - constant))
+        model.fit(
+            matrix,
+            show_progress=False,
+            callback=lambda _iteration, _seconds, loss: curve.append(float(loss) * cells - constant),
+        )
     spark = training.sparkSession
     return (
         spark.createDataFrame(as_table(user_idx, model.user_factors)),

@@ -51,24 +51,40 @@ class Journal:
         digest = hashlib.sha256(f"{code_hash()} {said}".encode())
         for part in data:
             digest.update(np.ascontiguousarray(part).tobytes())
-        return cls(spark, f"{config.checkpoint_dir.rstrip('/')}/blocked-{digest.hexdigest()[:16]}", config.save_every_s)
+        return cls(
+            spark,
+            f"{config.checkpoint_dir.rstrip('/')}/blocked-{digest.hexdigest()[:16]}",
+            config.save_every_s,
+        )
 
     def save(self, done: Finished) -> None:
         """Write, unless the last time was a moment ago."""
         if self.folder is None or time.monotonic() - self._written < self.every_s:
             return
         rows = max(1, STRIPE_BYTES // done.y[:1].nbytes)
-        stripes = [np.ascontiguousarray(done.y[start : start + rows]).tobytes() for start in range(0, len(done.y), rows)]
-        table = pa.table({
-            "stripe": pa.array(range(len(stripes)), pa.int32()), "stripes": pa.array([len(stripes)] * len(stripes), pa.int32()),
-            "y": pa.array(stripes, pa.binary()), "curve": pa.array([done.curve] * len(stripes), pa.list_(pa.float64())),
-        })
-        self.spark.createDataFrame(table).write.mode("overwrite").parquet(f"{self.folder}/{SLOTS[len(done.curve) % 2]}")
+        stripes = [
+            np.ascontiguousarray(done.y[start : start + rows]).tobytes()
+            for start in range(0, len(done.y), rows)
+        ]
+        table = pa.table(
+            {
+                "stripe": pa.array(range(len(stripes)), pa.int32()),
+                "stripes": pa.array([len(stripes)] * len(stripes), pa.int32()),
+                "y": pa.array(stripes, pa.binary()),
+                "curve": pa.array([done.curve] * len(stripes), pa.list_(pa.float64())),
+            }
+        )
+        self.spark.createDataFrame(table).write.mode("overwrite").parquet(
+            f"{self.folder}/{SLOTS[len(done.curve) % 2]}"
+        )
         self._written = time.monotonic()
 
     def load(self, start: Finished) -> Finished:
         """The furthest that was written whole; `start` where there is none."""
-        found = [start, *(slot for slot in map(self._slot, SLOTS) if slot is not None and slot.y.size == start.y.size)]
+        found = [
+            start,
+            *(slot for slot in map(self._slot, SLOTS) if slot is not None and slot.y.size == start.y.size),
+        ]
         furthest = max(found, key=lambda one: len(one.curve))
         return start if furthest is start else Finished(furthest.y.reshape(start.y.shape), furthest.curve)
 
@@ -76,7 +92,13 @@ class Journal:
         if self.folder is None:
             return None
         try:
-            rows = self.spark.read.schema(STRIPES).parquet(f"{self.folder}/{name}").orderBy("stripe").toArrow().to_pylist()
+            rows = (
+                self.spark.read.schema(STRIPES)
+                .parquet(f"{self.folder}/{name}")
+                .orderBy("stripe")
+                .toArrow()
+                .to_pylist()
+            )
         except PySparkException:  # never written, or not to its end
             return None
         if not rows or len(rows) < rows[0]["stripes"]:

@@ -24,17 +24,33 @@ def fit(training: DataFrame, config: TrainConfig, rank: int) -> tuple[DataFrame,
         folder = _scratch()
     if folder is not None:
         set_checkpoint_dir(training.sparkSession, folder)
-    rating = F.when(F.col("positive") > 0, F.col("positive")).otherwise(-F.col("negative") * (config.beta / config.alpha))
-    ratings = training.select("user_idx", "recording_idx", rating.cast("float").alias("rating")).where("rating <> 0")
+    rating = F.when(F.col("positive") > 0, F.col("positive")).otherwise(
+        -F.col("negative") * (config.beta / config.alpha)
+    )
+    ratings = training.select("user_idx", "recording_idx", rating.cast("float").alias("rating")).where(
+        "rating <> 0"
+    )
     # the order inside a block is the order of its sums: sort, so that equal input gives equal factors
     ratings = ratings.repartition(config.blocks, "user_idx").sortWithinPartitions("user_idx", "recording_idx")
     als = ALS(
-        rank=rank, maxIter=config.iterations, regParam=config.regularisation, alpha=config.alpha, implicitPrefs=True, seed=config.seed,
-        numUserBlocks=config.blocks, numItemBlocks=config.blocks, userCol="user_idx", itemCol="recording_idx", ratingCol="rating",
+        rank=rank,
+        maxIter=config.iterations,
+        regParam=config.regularisation,
+        alpha=config.alpha,
+        implicitPrefs=True,
+        seed=config.seed,
+        numUserBlocks=config.blocks,
+        numItemBlocks=config.blocks,
+        userCol="user_idx",
+        itemCol="recording_idx",
+        ratingCol="rating",
         checkpointInterval=5,
     )
     model = als.fit(ratings)
-    users, recordings = (side.select(F.col("id").alias("idx"), F.col("features").alias("factors")) for side in (model.userFactors, model.itemFactors))
+    users, recordings = (
+        side.select(F.col("id").alias("idx"), F.col("features").alias("factors"))
+        for side in (model.userFactors, model.itemFactors)
+    )
     return users, recordings, []
 
 

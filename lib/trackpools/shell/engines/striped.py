@@ -61,7 +61,9 @@ class Striped:
     penalty: Vector
     folder: str
 
-    def fit(self, start: float, catalogue: NDArray[np.int32], after: Callable[[float], None]) -> tuple[DataFrame, Done]:
+    def fit(
+        self, start: float, catalogue: NDArray[np.int32], after: Callable[[float], None]
+    ) -> tuple[DataFrame, Done]:
         """Recordings `idx int, factors array<float>`, read from `folder`, and how they came about; goes on from the last whole iteration."""
         done = self._iteration()
         if done is None:
@@ -70,7 +72,9 @@ class Striped:
         while len(done.curve) < self.config.iterations and not settled(done.curve, self.config.tolerance):
             done = self._iterate(done)
             after(done.curve[-1])
-        return self._read(self._slot(len(done.curve))).mapInArrow(s.unpack(self.layout, catalogue), FACTORS), done
+        return self._read(self._slot(len(done.curve))).mapInArrow(
+            s.unpack(self.layout, catalogue), FACTORS
+        ), done
 
     def _iterate(self, done: Done) -> Done:
         spectrum, basis = eigenbasis(done.gram)
@@ -78,11 +82,18 @@ class Striped:
         work = Work(self.place, number, HalfStep.of(spectrum, self.layout.recordings, self.config))
         y = self._read(self._slot(number)).mapInArrow(s.turn(basis), s.SUMS)
         told = self._pass("pass-0", work, y, None)
-        loss = finite(number + 1, told.loss + float((told.gram * (basis.T @ done.gram @ basis)).sum()) + told.penalty + done.weight)
-        state = self._read("pass-0").mapInArrow(s.Step(self.layout, told.gram, self.penalty, opening=True), s.SUMS)
+        loss = finite(
+            number + 1,
+            told.loss + float((told.gram * (basis.T @ done.gram @ basis)).sum()) + told.penalty + done.weight,
+        )
+        state = self._read("pass-0").mapInArrow(
+            s.Step(self.layout, told.gram, self.penalty, opening=True), s.SUMS
+        )
         for step in range(1, self.config.recording_steps + 1):
             self._pass(f"pass-{step}", work, y, state)
-            state = self._read(f"pass-{step}").mapInArrow(s.Step(self.layout, told.gram, self.penalty, opening=False), s.SUMS)
+            state = self._read(f"pass-{step}").mapInArrow(
+                s.Step(self.layout, told.gram, self.penalty, opening=False), s.SUMS
+            )
         return self._finish(state, [*done.curve, loss])
 
     def _pass(self, name: str, work: Work, y: DataFrame, state: DataFrame | None) -> Totals:
@@ -99,15 +110,25 @@ class Striped:
         # a stripe a file: Spark reads as many rows of a file at once as it can, however large they are
         file = s.address(F.pmod("stripe", F.lit(self.layout.count)), self.layout.count)
         rows = visited.unionByName(going, allowMissingColumns=True).repartition(self.layout.count, file)
-        rows.sortWithinPartitions("stripe", "block").mapInArrow(s.add_up(), s.SUMS).write.mode("overwrite").parquet(f"{self.folder}/{name}")
+        rows.sortWithinPartitions("stripe", "block").mapInArrow(s.add_up(), s.SUMS).write.mode(
+            "overwrite"
+        ).parquet(f"{self.folder}/{name}")
         *gram, loss, penalty = np.frombuffer(self._read(name, told=True).toArrow()["told"][0].as_buffer())
         return Totals(np.array(gram).reshape(self.layout.rank, -1), float(loss), float(penalty))
 
     def _pairs(self, sent: DataFrame) -> DataFrame:
         """Every block with every row sent, `block, stripe, name, matrix`; its bytes with the first stripe. Runs where the block is held."""
         # a merge join of two frames that stand side by side moves neither; from the right it holds one block, not all stripes
-        pairs = self.blocks.hint("merge").join(s.addressed(sent, self.config.blocks).repartition(self.config.blocks, "at"), "at", "right")
-        return pairs.select("block", "stripe", "name", "matrix", *(F.when(F.col("stripe") == 0, F.col(name)).alias(name) for name in DTYPES))
+        pairs = self.blocks.hint("merge").join(
+            s.addressed(sent, self.config.blocks).repartition(self.config.blocks, "at"), "at", "right"
+        )
+        return pairs.select(
+            "block",
+            "stripe",
+            "name",
+            "matrix",
+            *(F.when(F.col("stripe") == 0, F.col(name)).alias(name) for name in DTYPES),
+        )
 
     def _finish(self, state: DataFrame, curve: list[float]) -> Done:
         made = state.mapInArrow(s.finish(self.layout, self.penalty, curve), s.ITERATION)
@@ -121,7 +142,11 @@ class Striped:
 
     def _read(self, name: str, *, told: bool = False) -> DataFrame:
         schema = s.ITERATION if name in SLOTS else s.SUMS
-        return self.blocks.sparkSession.read.schema(schema).parquet(f"{self.folder}/{name}").where("stripe < 0" if told else "stripe >= 0")
+        return (
+            self.blocks.sparkSession.read.schema(schema)
+            .parquet(f"{self.folder}/{name}")
+            .where("stripe < 0" if told else "stripe >= 0")
+        )
 
     def _iteration(self) -> Done | None:
         """The furthest that was written whole."""
@@ -136,7 +161,9 @@ class Striped:
         if not found:
             return None
         rows = max(found, key=lambda one: len(one[0]["curve"]))
-        grams = np.array([np.frombuffer(row["gram"]) for row in rows]).reshape(-1, self.layout.rank, self.layout.rank)
+        grams = np.array([np.frombuffer(row["gram"]) for row in rows]).reshape(
+            -1, self.layout.rank, self.layout.rank
+        )
         return Done(list(rows[0]["curve"]), grams.sum(axis=0), float(sum(row["weight"] for row in rows)))
 
 
@@ -166,8 +193,15 @@ def _visit(work: Work, layout: s.Layout) -> s.Task:
                 found = answer(work, row, row["y"], row.get("p"))
                 assert found.out is not None  # noqa: S101 - the block came along
                 for stripe in range(layout.count):
-                    yield s.one_row(s.PARTIALS, block=row["block"], stripe=stripe, observed=found.out[layout.part(stripe)])
+                    yield s.one_row(
+                        s.PARTIALS, block=row["block"], stripe=stripe, observed=found.out[layout.part(stripe)]
+                    )
                 gram = np.zeros(layout.rank**2) if found.gram is None else found.gram.ravel()
-                yield s.one_row(s.PARTIALS, block=row["block"], stripe=s.TOLD, told=np.concatenate([gram, [found.loss, found.penalty]]))
+                yield s.one_row(
+                    s.PARTIALS,
+                    block=row["block"],
+                    stripe=s.TOLD,
+                    told=np.concatenate([gram, [found.loss, found.penalty]]),
+                )
 
     return task

@@ -49,7 +49,9 @@ class Place:
         if self.shared is not None:
             return Path(self.shared)
         # Spark tells its Python workers their executor's folders
-        return Path(os.environ.get("SPARK_LOCAL_DIRS", tempfile.gettempdir()).split(",")[0]) / (PREFIX + self.run)
+        return Path(os.environ.get("SPARK_LOCAL_DIRS", tempfile.gettempdir()).split(",")[0]) / (
+            PREFIX + self.run
+        )
 
     def forget(self) -> None:
         """Delete this machine's files of the training."""
@@ -126,7 +128,14 @@ def visit(work: Work, y: Floats, direction: Floats | None) -> Callable[[Iterator
             for batch in batches:
                 for row in batch.to_pylist():
                     told = answer(work, row, y, direction)
-                    yield one_row(ANSWER, block=row["block"], partial=told.out, gram=told.gram, loss=told.loss, penalty=told.penalty)
+                    yield one_row(
+                        ANSWER,
+                        block=row["block"],
+                        partial=told.out,
+                        gram=told.gram,
+                        loss=told.loss,
+                        penalty=told.penalty,
+                    )
 
     return task
 
@@ -160,7 +169,12 @@ def answer(work: Work, row: dict[str, Any], y: Floats, direction: Floats | None)
     out = np.zeros_like(y)
     loss = kernels.residual(block.indptr, block.columns, block.values, x, y, out)
     wide = x.astype(np.float64)
-    return Answer(out, wide.T @ wide, loss, float(work.half.penalties(block).astype(np.float64) @ (wide * wide).sum(axis=1)))
+    return Answer(
+        out,
+        wide.T @ wide,
+        loss,
+        float(work.half.penalties(block).astype(np.float64) @ (wide * wide).sum(axis=1)),
+    )
 
 
 def read(row: dict[str, Any], rank: int) -> Answer:
@@ -168,7 +182,9 @@ def read(row: dict[str, Any], rank: int) -> Answer:
     if row["partial"] is None:
         return Answer(None)
     gram = None if row["gram"] is None else np.frombuffer(row["gram"]).reshape(rank, rank)
-    return Answer(np.frombuffer(row["partial"], np.float32).reshape(-1, rank), gram, row["loss"], row["penalty"])
+    return Answer(
+        np.frombuffer(row["partial"], np.float32).reshape(-1, rank), gram, row["loss"], row["penalty"]
+    )
 
 
 def clean_up(place: Place) -> Callable[[Iterator[Any]], Iterator[Any]]:
