@@ -1,10 +1,13 @@
-"""How Sphinx makes a site of lib/trackpools/docs. In `.ci/run` every warning is an error; nothing is fetched to build it or to read it."""
+"""Settings of Sphinx, which builds a site from lib/trackpools/docs.
+
+`.ci/run` treats every warning as an error. The site is built and read without a network.
+"""
 
 project = "trackpools"
 extensions = ["myst_parser"]
 source_suffix = {".md": "markdown"}
 nitpicky = True
-smartquotes = False  # an option is --root, not –root
+smartquotes = False  # an option must stay --root; smart quotes would print –root
 myst_heading_anchors = 3  # links such as sources.md#cold-users
 html_theme = "alabaster"
 html_theme_options = {
