@@ -1,4 +1,7 @@
-"""Engines and pools on one cut of the log: `trackpools evaluate` under spark-submit or as a Databricks task; options as there."""
+"""Measure pools and engines on a cut of the log, or an engine on a published split.
+
+This is `trackpools evaluate` for spark-submit or a Databricks task, with the same options.
+"""
 
 from trackpools.cli import job
 

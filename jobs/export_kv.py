@@ -1,4 +1,7 @@
-"""What fills read, to Redis or Valkey: `trackpools export kv` under spark-submit or as a Databricks task; options as there."""
+"""Export what fills read of the release in force to Redis or Valkey.
+
+This is `trackpools export kv` for spark-submit or a Databricks task, with the same options.
+"""
 
 from trackpools.cli import job
 

@@ -1,4 +1,7 @@
-"""interactions → user_features, recording_features, track_cards: `trackpools features` under spark-submit or as a Databricks task; options as there."""
+"""Describe users and recordings: interactions → user_features, recording_features, track_cards.
+
+This is `trackpools features` for spark-submit or a Databricks task, with the same options.
+"""
 
 from trackpools.cli import job
 

@@ -1,4 +1,7 @@
-"""plays → user_ids, recording_ids: `trackpools ids` under spark-submit or as a Databricks task; options as there."""
+"""Number new users and recordings: plays → user_ids, recording_ids.
+
+This is `trackpools ids` for spark-submit or a Databricks task, with the same options.
+"""
 
 from trackpools.cli import job
 

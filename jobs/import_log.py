@@ -1,4 +1,7 @@
-"""A listening log → plays, tracks, users, signals: `trackpools import` under spark-submit or as a Databricks task; options as there."""
+"""Import a listening log into plays, tracks, users and signals.
+
+This is `trackpools import` for spark-submit or a Databricks task, with the same options.
+"""
 
 from trackpools.cli import job
 

@@ -1,4 +1,7 @@
-"""plays → plays_daily → interactions: `trackpools interactions` under spark-submit or as a Databricks task; options as there."""
+"""Count plays and sum them up: plays → plays_daily → interactions.
+
+This is `trackpools interactions` for spark-submit or a Databricks task, with the same options.
+"""
 
 from trackpools.cli import job
 

@@ -1,4 +1,7 @@
-"""factors, features, cards → pools: `trackpools pools` under spark-submit or as a Databricks task; options as there."""
+"""Build the pool of every user: factors, features, cards → pools.
+
+This is `trackpools pools` for spark-submit or a Databricks task, with the same options.
+"""
 
 from trackpools.cli import job
 

@@ -1,4 +1,7 @@
-"""Gates, then publish: `trackpools promote` under spark-submit or as a Databricks task; options as there. Exit 4: refused."""
+"""Publish the pools in the store if they pass all gates; exit 4 if they do not.
+
+This is `trackpools promote` for spark-submit or a Databricks task, with the same options.
+"""
 
 from trackpools.cli import job
 

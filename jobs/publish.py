@@ -1,4 +1,7 @@
-"""pools → one release: `trackpools publish` under spark-submit or as a Databricks task; options as there."""
+"""Publish the pools in the store as one release.
+
+This is `trackpools publish` for spark-submit or a Databricks task, with the same options.
+"""
 
 from trackpools.cli import job
 

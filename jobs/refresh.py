@@ -1,4 +1,7 @@
-"""The listeners concerned alone: `trackpools refresh` under spark-submit or as a Databricks task; options as there."""
+"""Rebuild the pools of the users whose data changed, and publish them.
+
+This is `trackpools refresh` for spark-submit or a Databricks task, with the same options.
+"""
 
 from trackpools.cli import job
 

@@ -1,4 +1,7 @@
-"""Every stage in order, then publish: `trackpools run` under spark-submit or as a Databricks task; options as there."""
+"""Run every stage in order, and publish a release.
+
+This is `trackpools run` for spark-submit or a Databricks task, with the same options.
+"""
 
 from trackpools.cli import job
 

@@ -1,4 +1,7 @@
-"""interactions → user_factors, recording_factors: `trackpools train` under spark-submit or as a Databricks task; options as there."""
+"""Train ALS factors: interactions → user_factors, recording_factors.
+
+This is `trackpools train` for spark-submit or a Databricks task, with the same options.
+"""
 
 from trackpools.cli import job
 

@@ -1,4 +1,7 @@
-"""A search for settings: `trackpools tune` under spark-submit or as a Databricks task; options as there."""
+"""Search for better settings of the model and the sources.
+
+This is `trackpools tune` for spark-submit or a Databricks task, with the same options.
+"""
 
 from trackpools.cli import job
 

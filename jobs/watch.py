@@ -1,4 +1,7 @@
-"""Is everything as it usually is: `trackpools watch` under spark-submit or as a Databricks task; options as there. Exit 3: look."""
+"""Check the log and the release in force against thresholds; exit 3 if a check fails.
+
+This is `trackpools watch` for spark-submit or a Databricks task, with the same options.
+"""
 
 from trackpools.cli import job
 

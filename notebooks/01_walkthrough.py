@@ -1,25 +1,26 @@
 # Databricks notebook source
 # MAGIC %md
 # MAGIC # From a listening log to published pools
-# MAGIC A synthetic music service (or the log that you imported), every stage of the flow, a release, and a look at what is in it.
-# MAGIC The cluster needs the `trackpools` wheel; tables go to `catalog.schema`, or to a folder where `root` is given.
+# MAGIC This notebook generates the log of a synthetic music service (or uses the log that you imported). It runs every stage of the flow, publishes a
+# MAGIC release, and shows what is in it.
+# MAGIC The cluster needs the `trackpools` wheel. Tables are written to `catalog.schema`, or to a folder if `root` is set.
 
 # COMMAND ----------
 
 from trackpools import api
-from trackpools.shell import plots
+from trackpools.shell.reports import plots
 
-dbutils.widgets.text("root", "", "Folder of the tables (empty: catalog and schema)")
+dbutils.widgets.text("root", "", "Folder of the tables (empty: use catalog and schema)")
 dbutils.widgets.text("catalog", "main", "Catalog")
 dbutils.widgets.text("schema", "trackpools", "Schema")
-dbutils.widgets.text("config", "", "local, cluster, databricks, or a YAML file")
+dbutils.widgets.text("config", "", "Configuration: local, cluster, databricks, or a YAML file")
 dbutils.widgets.dropdown("log", "synthetic", ["synthetic", "what is there"], "Log")
-dbutils.widgets.text("users", "1000", "Synthetic listeners")
+dbutils.widgets.text("users", "1000", "Synthetic users")
 dbutils.widgets.text("tracks", "3000", "Synthetic tracks")
 dbutils.widgets.text("days", "120", "Synthetic days")
-dbutils.widgets.text("k", "500", "Candidates a user")
+dbutils.widgets.text("k", "500", "Candidates for each user")
 dbutils.widgets.dropdown("engine", "mllib", ["mllib", "implicit"], "ALS engine")
-dbutils.widgets.text("as_of", "", "Only plays before this day (empty: all)")
+dbutils.widgets.text("as_of", "", "Use only plays before this day (empty: all plays)")
 
 # COMMAND ----------
 
@@ -32,7 +33,7 @@ config = api.open_config(settings, root=root, catalog=catalog, schema=schema, ov
 
 # MAGIC %md
 # MAGIC ## The log and the flow
-# MAGIC The same rows twice change nothing, and a stage whose inputs are unchanged is skipped: run this notebook as often as you like.
+# MAGIC To import the same rows twice changes nothing, and a stage whose inputs did not change is skipped. So you can run this notebook as often as you like.
 
 # COMMAND ----------
 
@@ -47,8 +48,8 @@ display(api.releases_table(config))
 # COMMAND ----------
 
 # MAGIC %md
-# MAGIC ## One listener's pool
-# MAGIC What a prompt may choose from, best first: where each candidate came from and why it is here.
+# MAGIC ## The pool of one user
+# MAGIC The table lists the candidates that a playlist can be filled from, best first. It shows which sources proposed each candidate, and why.
 
 # COMMAND ----------
 
@@ -59,7 +60,8 @@ display(api.pools_long(config, release, [listener]).orderBy("rank"))
 
 # MAGIC %md
 # MAGIC ## The release in three plots
-# MAGIC How few recordings hold the plays; how many pools are full; where the candidates of each rank come from.
+# MAGIC The first plot shows how many of the plays belong to a few recordings. The second shows how many pools are full. The third shows the sources of the
+# MAGIC candidates at each rank.
 
 # COMMAND ----------
 

@@ -1,20 +1,21 @@
 # Databricks notebook source
 # MAGIC %md
-# MAGIC # One pool, looked at closely
-# MAGIC What a prompt may choose from, where it comes from, and what the rules kept out. Changes nothing; needs a release (notebook 01, or a run).
+# MAGIC # Inspect the pool of one user
+# MAGIC This notebook shows the candidates of a pool, the sources that proposed them, and what the rules removed. It needs a release (notebook 01, or a
+# MAGIC run) and changes nothing.
 
 # COMMAND ----------
 
 import pandas as pd
 
 from trackpools import api
-from trackpools.shell import plots
+from trackpools.shell.reports import plots
 
-dbutils.widgets.text("root", "", "Folder of the tables (empty: catalog and schema)")
+dbutils.widgets.text("root", "", "Folder of the tables (empty: use catalog and schema)")
 dbutils.widgets.text("catalog", "main", "Catalog")
 dbutils.widgets.text("schema", "trackpools", "Schema")
-dbutils.widgets.text("config", "", "local, cluster, databricks, or a YAML file")
-dbutils.widgets.text("user", "", "User id (empty: the first)")
+dbutils.widgets.text("config", "", "Configuration: local, cluster, databricks, or a YAML file")
+dbutils.widgets.text("user", "", "User id (empty: the first user)")
 
 # COMMAND ----------
 
@@ -22,13 +23,14 @@ root, catalog, schema, overlay = (dbutils.widgets.get(name) for name in ("root",
 config = api.open_config(root=root, catalog=catalog, schema=schema, overlay=overlay)
 user = dbutils.widgets.get("user") or api.read(config, "user_ids").orderBy("user_idx").first()["user_id"]
 pool = api.one_pool(config, user)
-print(f"{user}: {len(pool.candidates)} candidates of {pool.emitted} that were proposed; {pool.listener.get('plays', 0)} plays")
+print(f"{user}: {len(pool.candidates)} candidates, chosen from {pool.emitted} proposals; {pool.listener.get('plays', 0)} plays")
 
 # COMMAND ----------
 
 # MAGIC %md
-# MAGIC ## The order of choice
-# MAGIC `sources` proposed it, `reason` is the strongest word for it, `because` is what the listener plays that brought it. Scores compare within this pool alone.
+# MAGIC ## The candidates in their order
+# MAGIC `sources` are those that proposed the candidate. `reason` is the strongest reason for it. `because` is what the user plays that led to it. Scores can
+# MAGIC be compared within one pool only.
 
 # COMMAND ----------
 
@@ -39,7 +41,8 @@ display(pd.DataFrame(pool.candidates, columns=columns))
 
 # MAGIC %md
 # MAGIC ## Is it varied?
-# MAGIC A prompt asks for decades, tempi and kinds of music: what is not in the pool cannot be played. `pools.floor` spends a fifth of the places on such cells.
+# MAGIC Prompts ask for decades, tempos and kinds of music, and a pool should have enough tracks of each. So a fifth of its places (`pools.floor_share`) is
+# MAGIC spent on such combinations (`pools.floor`).
 
 # COMMAND ----------
 
@@ -52,20 +55,21 @@ display(plots.counts(pool.facets["kind"], "candidates by kind of music"))
 # COMMAND ----------
 
 # MAGIC %md
-# MAGIC ## Who proposed it?
-# MAGIC A candidate may have several sources; what many agree on stands high.
+# MAGIC ## Which sources proposed the candidates?
+# MAGIC A candidate can have several sources. Candidates that many sources agree on rank high.
 
 # COMMAND ----------
 
 named = pd.Series([source for one in pool.candidates for source in one["sources"]]).value_counts()
-display(plots.counts(named.to_dict(), "candidates that a source proposed"))
+display(plots.counts(named.to_dict(), "number of candidates that each source proposed"))
 
 # COMMAND ----------
 
 # MAGIC %md
-# MAGIC ## What is not there, and why
-# MAGIC Every recording that was proposed and removed is counted under the first rule that removed it; with the pool they are all that was proposed.
+# MAGIC ## What was removed, and why
+# MAGIC Every proposed recording that is not in the pool is counted under the first rule that removed it. These recordings and the pool together are all
+# MAGIC proposals.
 
 # COMMAND ----------
 
-display(plots.counts(pool.drops, "proposed and removed, by rule"))
+display(plots.counts(pool.drops, "removed proposals, by rule"))

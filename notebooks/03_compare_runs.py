@@ -1,22 +1,23 @@
 # Databricks notebook source
 # MAGIC %md
-# MAGIC # Two runs and two releases, compared
-# MAGIC What was set otherwise (MLflow), what it cost, and what listeners get otherwise. Compares the two latest releases; or publishes one more first.
+# MAGIC # Compare two runs and their releases
+# MAGIC This notebook compares the two latest releases: which settings differ (from MLflow), how long the stages took, and how the pools differ. With
+# MAGIC `publish` it first publishes one more release.
 
 # COMMAND ----------
 
 import pandas as pd
 
 from trackpools import api
-from trackpools.core.drift import DRIFTED, WATCH
-from trackpools.shell import plots
+from trackpools.core.evaluation.drift import DRIFT_PSI, WATCH_PSI
+from trackpools.shell.reports import plots
 
-dbutils.widgets.text("root", "", "Folder of the tables (empty: catalog and schema)")
+dbutils.widgets.text("root", "", "Folder of the tables (empty: use catalog and schema)")
 dbutils.widgets.text("catalog", "main", "Catalog")
 dbutils.widgets.text("schema", "trackpools", "Schema")
-dbutils.widgets.text("config", "", "local, cluster, databricks, or a YAML file")
-dbutils.widgets.dropdown("publish", "no", ["no", "yes"], "Publish one more first, as of the same moment")
-dbutils.widgets.text("change", "pools.mmr=0.3", "Set otherwise in it")
+dbutils.widgets.text("config", "", "Configuration: local, cluster, databricks, or a YAML file")
+dbutils.widgets.dropdown("publish", "no", ["no", "yes"], "First publish one more release, as of the same moment")
+dbutils.widgets.text("change", "pools.mmr=0.3", "Settings that differ in it")
 
 # COMMAND ----------
 
@@ -30,8 +31,8 @@ new, old = api.releases(config)[:2]
 # COMMAND ----------
 
 # MAGIC %md
-# MAGIC ## What was set otherwise
-# MAGIC Every run logs its whole configuration, and each stage what it took. A stage that was skipped took nothing.
+# MAGIC ## Which settings differ?
+# MAGIC Every run logs its whole configuration and the seconds of each stage. A skipped stage has no seconds.
 
 # COMMAND ----------
 
@@ -48,22 +49,22 @@ display(plots.stage_seconds(seconds))
 # COMMAND ----------
 
 # MAGIC %md
-# MAGIC ## What listeners get otherwise
-# MAGIC How much of a pool stays, and which sources it is made of.
+# MAGIC ## How do the pools differ?
+# MAGIC The first line says how much of a pool stays the same. The plot shows the share of each source in both releases.
 
 # COMMAND ----------
 
-print(f"{api.overlap(config, old, new):.0%} of a pool of release {old.seq} is in release {new.seq} too")
+print(f"{api.overlap(config, old, new):.0%} of a pool of release {old.seq} is also in release {new.seq}")
 shares = {f"release {one.seq}": api.source_shares(config, one) for one in (old, new)}
-display(plots.heat(shares, "share of candidates that a source proposed"))
+display(plots.heat(shares, "share of candidates that each source proposed"))
 
 # COMMAND ----------
 
 # MAGIC %md
-# MAGIC ## Has the world changed?
-# MAGIC Bars that stay below the tick are what chance alone moves. Same log, other settings: only scores may move.
+# MAGIC ## Did the data change?
+# MAGIC A bar below its tick can be due to chance alone. If only settings differ and the log is the same, only scores can change.
 
 # COMMAND ----------
 
 drift = api.drift(config, old, new)
-display(plots.drift(drift.psi, drift.chance, WATCH, DRIFTED, "population stability index"))
+display(plots.drift(drift.psi, drift.chance, WATCH_PSI, DRIFT_PSI, "population stability index"))

@@ -1,21 +1,22 @@
 # Databricks notebook source
 # MAGIC %md
 # MAGIC # Train a challenger, measure it, promote it
-# MAGIC The release in force is the champion. A challenger replaces it if the same listeners then heard more of what it offers, and nobody is left behind.
-# MAGIC The champion must be as of a day at least `holdout.days` before the last play (notebook 01: the widget `as_of`).
+# MAGIC The release in force is the champion. A challenger replaces it if the same users then heard more of what the challenger offers, and no slice of the
+# MAGIC users loses much.
+# MAGIC The champion must be as of a day at least `holdout.days` before the last play (see the widget `as_of` of notebook 01).
 
 # COMMAND ----------
 
 import pandas as pd
 
 from trackpools import api
-from trackpools.shell import plots, plots_evaluation
+from trackpools.shell.reports import evaluation_plots, plots
 
-dbutils.widgets.text("root", "", "Folder of the tables (empty: catalog and schema)")
+dbutils.widgets.text("root", "", "Folder of the tables (empty: use catalog and schema)")
 dbutils.widgets.text("catalog", "main", "Catalog")
 dbutils.widgets.text("schema", "trackpools", "Schema")
-dbutils.widgets.text("config", "", "local, cluster, databricks, or a YAML file")
-dbutils.widgets.text("challenger", "train.alpha=10; train.iterations=15", "What the challenger does otherwise")
+dbutils.widgets.text("config", "", "Configuration: local, cluster, databricks, or a YAML file")
+dbutils.widgets.text("challenger", "train.alpha=10; train.iterations=15", "Settings of the challenger that differ")
 
 # COMMAND ----------
 
@@ -28,7 +29,8 @@ print(f"champion: release {champion.seq}, as of {champion.as_of:%Y-%m-%d}; measu
 
 # MAGIC %md
 # MAGIC ## Train
-# MAGIC As of the champion's moment, so that both know the same. Nothing is published; MLflow registers the model under the alias `challenger`.
+# MAGIC The challenger is trained as of the same moment as the champion, so that both use the same plays. Nothing is published. MLflow registers the model
+# MAGIC under the alias `challenger`.
 
 # COMMAND ----------
 
@@ -43,8 +45,9 @@ print("final loss, latest first:", [round(loss, 1) for loss in losses.values()])
 # COMMAND ----------
 
 # MAGIC %md
-# MAGIC ## Measure, and promote if every gate holds
-# MAGIC `found` must reach `needed`. The gain counts by the lower end of its interval: a challenger that may be equal is not promoted.
+# MAGIC ## Measure, and promote if every gate passes
+# MAGIC `found` is compared with `needed`, and `passed` is the result. For the gain, `found` is the lower end of its interval, so a challenger that may be
+# MAGIC only equal is not promoted.
 
 # COMMAND ----------
 
@@ -54,13 +57,14 @@ display(pd.DataFrame([vars(gate) for gate in verdict.gates], columns=["name", "f
 # COMMAND ----------
 
 # MAGIC %md
-# MAGIC ## For whom?
-# MAGIC The gain and its interval by slice of listeners; right of the line the challenger is better. A slice that loses much refuses the challenger.
+# MAGIC ## Which users gain?
+# MAGIC The plot shows the gain and its interval for each slice of users. Right of the line the challenger is better. If a slice loses much, the challenger is
+# MAGIC refused.
 
 # COMMAND ----------
 
 gains = {one.slice: (one.value, one.low, one.high) for one in verdict.measures if one.metric.startswith("gain:") and one.users}
-display(plots_evaluation.by_slice(gains, f"gain in {config.promote.metric}", 0.0))
+display(evaluation_plots.by_slice(gains, f"gain in {config.promote.metric}", 0.0))
 
 # COMMAND ----------
 

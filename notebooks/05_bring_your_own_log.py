@@ -1,24 +1,24 @@
 # Databricks notebook source
 # MAGIC %md
-# MAGIC # Your own log
-# MAGIC From a Parquet (CSV, JSON, Delta) file with your column names to a pool of one of your listeners.
+# MAGIC # Import your own log
+# MAGIC This notebook imports a file with your column names (Parquet, CSV, JSON or Delta), builds pools from it, and shows the pool of one of your users.
 
 # COMMAND ----------
 
 import pandas as pd
 
 from trackpools import api
-from trackpools.shell import plots
+from trackpools.shell.reports import plots
 
-dbutils.widgets.text("root", "", "Folder of the tables (empty: catalog and schema)")
+dbutils.widgets.text("root", "", "Folder of the tables (empty: use catalog and schema)")
 dbutils.widgets.text("catalog", "main", "Catalog")
 dbutils.widgets.text("schema", "trackpools", "Schema")
-dbutils.widgets.text("config", "", "local, cluster, databricks, or a YAML file")
+dbutils.widgets.text("config", "", "Configuration: local, cluster, databricks, or a YAML file")
 dbutils.widgets.text("path", "/Volumes/main/trackpools/files/plays.parquet", "File or folder of the log")
-dbutils.widgets.text("user_id", "user_id", "Your column of the listener")
+dbutils.widgets.text("user_id", "user_id", "Your column of the user")
 dbutils.widgets.text("track_id", "track_id", "Your column of the track")
 dbutils.widgets.text("played_at", "played_at", "Your column of the time")
-dbutils.widgets.text("more", "", "More columns, as title=YOURS, artist=YOURS, ms_played=YOURS")
+dbutils.widgets.text("more", "", "More columns, such as title=YOURS, artist=YOURS, ms_played=YOURS")
 
 # COMMAND ----------
 
@@ -31,8 +31,8 @@ config = api.open_config({"ingest.columns": columns}, root=root, catalog=catalog
 
 # MAGIC %md
 # MAGIC ## Import
-# MAGIC Rows that cannot be meant are refused with every reason and kept in `plays_rejected`; above `ingest.max_rejected_fraction` nothing enters. The same file twice
-# MAGIC changes nothing. Times without a zone are UTC.
+# MAGIC Invalid rows are refused and kept in `plays_rejected` with every reason. If their share is above `ingest.max_rejected_fraction`, nothing is imported. To
+# MAGIC import the same file twice changes nothing. Times without a zone are UTC.
 
 # COMMAND ----------
 
@@ -42,13 +42,14 @@ display(plots.counts(rows, f"of {counts['read']:,} rows read"))
 
 # COMMAND ----------
 
-display(pd.DataFrame(sorted(counts["reasons"].items()), columns=["refused because", "rows"]))
+display(pd.DataFrame(sorted(counts["reasons"].items()), columns=["reason of refusal", "rows"]))
 
 # COMMAND ----------
 
 # MAGIC %md
 # MAGIC ## From plays to pools
-# MAGIC Every stage, then one commit. Tomorrow import the next file and run again: only what changed is computed.
+# MAGIC The next cell runs every stage and publishes the result in one commit. When you have a new file, import it and run again: only what changed is
+# MAGIC computed.
 
 # COMMAND ----------
 
@@ -58,8 +59,9 @@ display(api.releases_table(config))
 # COMMAND ----------
 
 # MAGIC %md
-# MAGIC ## A pool of one of yours
-# MAGIC Of whoever plays most. Where the log tells no title or artist, the track id is all there is; rights, markets and tags come by the tables `tracks` and `users`.
+# MAGIC ## The pool of one of your users
+# MAGIC This is the pool of the user with most plays. If the log has no titles or artists, the table shows track ids only. Rights, markets and tags come from
+# MAGIC the tables `tracks` and `users`.
 
 # COMMAND ----------
 
@@ -70,4 +72,4 @@ display(pool)
 # COMMAND ----------
 
 named = pd.Series([source for row in pool.select("sources").collect() for source in row["sources"]]).value_counts()
-display(plots.counts(named.to_dict(), f"of {listener}'s candidates, by who proposed them"))
+display(plots.counts(named.to_dict(), f"candidates of {listener}, by the source that proposed them"))

@@ -1,6 +1,5 @@
-"""One Spark session a test process, a fresh root a test, the shared data where it is present."""
+"""Fixtures of all tests: a Spark session for each process, a root for each test, and shared data."""
 
-import fcntl
 import json
 import os
 import shutil
@@ -8,12 +7,13 @@ import time
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 os.environ["TZ"] = "UTC"
 time.tzset()
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 PASSWORD_ENV = "TRACKPOOLS_TEST_PASSWORD"
-os.environ[PASSWORD_ENV] = "secret"  # here, for workers inherit what is there when the first of them starts
+os.environ[PASSWORD_ENV] = "secret"  # here, because workers inherit it when the first one starts
 
 LONG = (
     "test_flow.py",
@@ -26,29 +26,42 @@ LONG = (
     "test_cli.py",
     "test_notebooks.py",
 )
-# the second compiler is worth less than it costs where so much is planned once: a tenth of the time
+# Most plans run once, so the second compiler costs more than it saves: a tenth of the time.
 FEWER = {
     "spark.driver.defaultJavaOptions": "-XX:Tier4InvocationThreshold=20000 -XX:Tier4MinInvocationThreshold=5000 -XX:Tier4CompileThreshold=60000 -XX:Tier4BackEdgeThreshold=200000"
 }
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
+def pytest_addoption(parser):
+    parser.addoption(
+        "--record-soak", action="store_true", help="record soak tests that pass in tests/soak.json"
+    )
+
+
+def pytest_configure(config):
+    if config.getoption("--record-soak") and not hasattr(config, "workerinput"):
+        from soak_ledger import SoakRecorder
+
+        config.pluginmanager.register(SoakRecorder.of_this_commit())
+
+
 def pytest_collection_modifyitems(items):
-    """Long files first: two processes that take file by file then end together."""
+    """Sort long files first, so that two processes that take file by file end together."""
     items.sort(key=lambda item: LONG.index(item.path.name) if item.path.name in LONG else len(LONG))
 
 
 @pytest.fixture(scope="session")
 def spark():
-    from trackpools.shell.session import local_session
-    from trackpools.shell.settings import load_config
+    from trackpools.config.loading import load_config
+    from trackpools.shell.spark.session import local_session
 
     session = local_session(
         load_config(
             settings=["session.memory=3g", "session.quick_start=false", f"session.conf={json.dumps(FEWER)}"]
         ).session
     )
-    # tests plan much and compute little: interpreted plans of two partitions halve the time
+    # Tests plan much and compute little, so interpreted plans with two partitions halve the time.
     session.conf.set("spark.sql.codegen.wholeStage", "false")
     session.conf.set("spark.sql.codegen.factoryMode", "NO_CODEGEN")
     session.conf.set("spark.sql.adaptive.enabled", "false")
@@ -59,11 +72,14 @@ def spark():
 
 @pytest.fixture
 def config(tmp_path):
-    """Build a configuration: `config("train.rank=8")` is base plus these settings, on this test's own root, without MLflow."""
-    from trackpools.shell.settings import load_config
+    """Return a function that builds a configuration: `config("train.rank=8")`.
+
+    It is base plus these settings, on this test's own root and without MLflow.
+    """
+    from trackpools.config.loading import load_config
 
     def build(*settings):
-        # a setting may name another root; an argument would win over it
+        # The root is given as a setting, so that a later setting may name another root.
         return load_config(settings=["mlflow.enabled=false", f"store.root={tmp_path / 'root'}", *settings])
 
     return build
@@ -71,13 +87,13 @@ def config(tmp_path):
 
 @pytest.fixture
 def store(spark, config):
-    from trackpools.shell.store import Store
+    from trackpools.shell.store.store import Store
 
     return Store(spark, config().store)
 
 
 def shared_data(name: str) -> Path:
-    """A folder of the real data, or a skip that says where it was looked for."""
+    """Return a folder of the real data, or skip the test and name the folder."""
     folder = SHARED / name
     if not folder.is_dir():
         pytest.skip(f"real data not present: {folder}")
@@ -86,9 +102,12 @@ def shared_data(name: str) -> Path:
 
 @pytest.fixture(scope="session")
 def published(spark, tmp_path_factory):
-    """The folder of a root with a published release of `flows.events()` as of `flows.AS_OF`; made by one test process for all, so copy it before you write."""
+    """Return the root of a published release of `flows.events()` as of `flows.AS_OF`.
+
+    One test process builds it for all, so copy it before you write.
+    """
     from flows import AS_OF, SMALL, events, import_events, run
-    from trackpools.shell.settings import load_config
+    from trackpools.config.loading import load_config
 
     of_all = (
         tmp_path_factory.getbasetemp().parent
@@ -97,8 +116,7 @@ def published(spark, tmp_path_factory):
     )
     folder = of_all / "published"
     folder.mkdir(exist_ok=True)
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with FileLock(folder / "lock"):
         if not (folder / "made").exists():
             c = load_config(settings=["mlflow.enabled=false", *SMALL], root=str(folder / "root"))
             import_events(c, folder, events())
@@ -109,7 +127,7 @@ def published(spark, tmp_path_factory):
 
 @pytest.fixture
 def released(published, config, tmp_path):
-    """Configuration of this test's own copy of `published`."""
+    """Return the configuration of this test's own copy of `published`."""
     from flows import SMALL
 
     return config(*SMALL, f"store.root={shutil.copytree(published, tmp_path / 'released')}")

@@ -1,4 +1,4 @@
-"""The command line as a script sees it: help at once, one JSON object, exit codes."""
+"""Tests of the command line as a script sees it: help at once, one JSON object, and exit codes."""
 
 import json
 import subprocess
@@ -11,11 +11,13 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from flows import AS_OF, WHOLE, events, import_events
-from trackpools.cli import FLOW, whole
+from trackpools.cli import invoke, whole
+from trackpools.cli.flow import FLOW
+from trackpools.config.loading import load_config
 from trackpools.errors import ContractError
-from trackpools.shell import look, releases, work
-from trackpools.shell.settings import load_config
-from trackpools.shell.store import Store
+from trackpools.shell.commands import pipeline
+from trackpools.shell.releases import releases, show_pools
+from trackpools.shell.store.store import Store
 from trackpools.stages import STAGES
 
 
@@ -24,14 +26,14 @@ def call(*words):
     return result.exit_code, result.stdout
 
 
-def test_help_is_there_at_once_and_names_every_command():
+def test_help_is_fast_and_names_every_command():
     began = time.monotonic()
     done = subprocess.run(
         [sys.executable, "-m", "trackpools", "--help"], capture_output=True, text=True, check=True
     )
     assert (
         time.monotonic() - began < 20
-    )  # generous: a loaded machine; heavy imports are what test_conventions refuses
+    )  # generous, for a loaded machine; test_conventions refuses heavy imports
     for command in (
         "import",
         "ids",
@@ -74,7 +76,7 @@ def test_help_is_there_at_once_and_names_every_command():
         (["explain", "u", "--root", "nowhere"], 2),
     ],
 )
-def test_what_cannot_be_meant_exits_2_and_writes_nothing(tmp_path, monkeypatch, words, code, spark):
+def test_invalid_commands_exit_2_and_write_nothing(tmp_path, monkeypatch, words, code, spark):
     monkeypatch.chdir(tmp_path)
     exit_code, out = call(*words, *(["--json"] if words[0] != "no-such-command" else []))
     assert exit_code == code
@@ -95,8 +97,23 @@ def test_what_cannot_be_meant_exits_2_and_writes_nothing(tmp_path, monkeypatch, 
     assert not list(tmp_path.rglob("*.parquet"))
 
 
-def test_what_a_stage_says_comes_next_is_a_command():
-    nexts = [work._next(stage) for stage in STAGES if stage.name not in {"daily", "taste", "facts", "index"}]
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["show", "tables"], "'tables' is not one of 'pools'"),
+        (["export", "csv"], "'csv' is not one of 'kv'"),
+        (["prompt", "delete"], "'delete' is not one of 'show', 'register'"),
+    ],
+)
+def test_an_unknown_choice_exits_2_and_names_the_choices(capsys, words, said):
+    assert invoke([*words, "--root", "nowhere"]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_the_next_step_that_a_stage_names_is_a_command():
+    nexts = [
+        pipeline._next(stage) for stage in STAGES if stage.name not in {"daily", "taste", "facts", "index"}
+    ]
     assert nexts == ["interactions", "features", "train", "pools", "publish"]
     assert set(get_command(whole()).commands) >= set(nexts)
 
@@ -176,7 +193,7 @@ def test_run_show_explain_and_releases_tell_the_same_story(spark, released):
     assert json.loads(out)["error"]["problems"] == ["nobody"]
 
 
-def test_a_relative_root_lies_in_the_current_folder(spark, tmp_path, monkeypatch):
+def test_a_relative_root_is_in_the_current_folder(spark, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     c = load_config(settings=["mlflow.enabled=false"], root="here/pools")
     import_events(c, tmp_path, events()[:20])
@@ -187,7 +204,7 @@ def test_a_relative_root_lies_in_the_current_folder(spark, tmp_path, monkeypatch
 def test_decoded_pools_equal_the_table(spark, released):
     store = Store(spark, released.store)
     release = releases.latest(store)
-    shown = {pool["user_id"]: pool for pool in look.show_pools(store, release, released, (), 5)}
+    shown = {pool["user_id"]: pool for pool in show_pools.show_pools(store, release, released, (), 5)}
     for row in store.read("pools").join(store.read("user_ids"), "user_idx").where("user_idx < 5").collect():
         recordings = {r["recording_idx"]: r["recording_id"] for r in store.read("recording_ids").collect()}
         assert [recordings[one["recording"]] for one in row["candidates"]] == [
@@ -195,15 +212,12 @@ def test_decoded_pools_equal_the_table(spark, released):
         ]
 
 
-def test_a_table_that_lost_rows_is_refused_to_readers(spark, released):
+def test_a_table_that_lost_rows_is_refused_to_readers_of_a_release_that_pins_no_files(spark, released):
     store = Store(spark, released.store)
     release = releases.latest(store)
-    damaged = replace(
-        release,
-        tables=tuple(
-            replace(table, rows=table.rows + 1) if table.name == "pools" else table
-            for table in release.tables
-        ),
+    tables = tuple(
+        replace(table, rows=table.rows + 1) if table.name == "pools" else table for table in release.tables
     )
-    with pytest.raises(ContractError, match="roll back"):
-        look.show_pools(store, damaged, released, (), 1)
+    damaged = replace(release, files=None, tables=tables)
+    with pytest.raises(ContractError, match="trackpools rollback SEQ"):
+        show_pools.show_pools(store, damaged, released, (), 1)

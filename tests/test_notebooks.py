@@ -1,4 +1,4 @@
-"""Every notebook is calls of the library, and all run in their order on one root, as somebody who learns would."""
+"""Tests of the notebooks: they only call the library, and all run in order on one root."""
 
 import ast
 import datetime as dt
@@ -13,7 +13,7 @@ from pyspark.sql import DataFrame
 import flows
 from notebook_runner import cells, run_notebook
 from trackpools import api
-from trackpools.shell.settings import load_config
+from trackpools.config.loading import load_config
 
 NOTEBOOKS = sorted((Path(__file__).resolve().parents[1] / "notebooks").glob("*.py"))
 TINY = {"users": 40, "tracks": 150, "days": 15, "k": 20}
@@ -55,7 +55,10 @@ def test_a_notebook_is_in_source_format_short_and_without_definitions(path):
 
 
 def own_log(folder):
-    """A Parquet log with names of its own: 30 listeners of two kinds, and two rows that no play can be made of."""
+    """Write a Parquet log with column names of its own; return its path.
+
+    It holds 30 users of two kinds, and two rows that are not plays.
+    """
     start = dt.datetime(2026, 1, 2, tzinfo=dt.UTC)
     rows = [
         (
@@ -73,13 +76,13 @@ def own_log(folder):
     )
     frame.to_parquet(
         folder / "own.parquet", coerce_timestamps="us", allow_truncated_timestamps=True
-    )  # Spark reads no nanoseconds
+    )  # Spark cannot read nanoseconds
     return str(folder / "own.parquet")
 
 
 @pytest.fixture(scope="module")
 def learnt(spark, tmp_path_factory):
-    """What each notebook displayed, by the first two letters of its name; and the root."""
+    """Run all notebooks; return {first two characters of the name: what was displayed}, and the root."""
     folder = tmp_path_factory.mktemp("notebooks")
     values: dict = {}
     for setting in SETTINGS:
@@ -103,25 +106,25 @@ def learnt(spark, tmp_path_factory):
         },
     }
     before = dict(spark.conf.getAll)
-    before.pop("spark.databricks.delta.lastCommitVersionInSession", None)  # Delta counts its commits there
+    before.pop("spark.databricks.delta.lastCommitVersionInSession", None)  # Delta counts commits in it
     shown = {}
     for path in NOTEBOOKS:
         name = path.stem[:2]
         shown[name] = run_notebook(
             path, spark, root=str(folder / "root"), config=str(folder / "tiny.yml"), **given[name]
         )
-    after = dict(spark.conf.getAll)  # Delta and MLlib leave keys of their own
+    after = dict(spark.conf.getAll)  # Delta and MLlib add keys of their own
     assert {key: after[key] for key in before} == before
     return shown, load_config(str(folder / "tiny.yml"), root=str(folder / "root"))
 
 
-def of(kind, shown):
+def of_kind(kind, shown):
     return [one for one in shown if isinstance(one, kind)]
 
 
 @pytest.mark.parametrize(("name", "plots"), [("01", 3), ("02", 4), ("03", 3), ("04", 2), ("05", 2)])
 def test_every_plot_of_a_notebook_shows_something(learnt, tmp_path, name, plots):
-    figures = of(Figure, learnt[0][name])
+    figures = of_kind(Figure, learnt[0][name])
     assert len(figures) == plots
     for figure in figures:
         figure.savefig(tmp_path / "figure.png")
@@ -129,22 +132,22 @@ def test_every_plot_of_a_notebook_shows_something(learnt, tmp_path, name, plots)
 
 
 def test_the_walk_ends_at_a_release_and_a_full_pool(learnt):
-    _, pool = of(DataFrame, learnt[0]["01"])
+    _, pool = of_kind(DataFrame, learnt[0]["01"])
     ranked = pool.collect()
     assert [row["rank"] for row in ranked] == list(range(1, TINY["k"] + 1))
     assert all(row["title"] and row["sources"] and row["reason"] for row in ranked)
 
 
 def test_a_pool_is_shown_in_its_order_with_where_it_comes_from(learnt):
-    (table,) = of(pd.DataFrame, learnt[0]["02"])
+    (table,) = of_kind(pd.DataFrame, learnt[0]["02"])
     assert table["rank"].tolist() == list(range(1, TINY["k"] + 1))
     assert table["title"].all()
     assert set(table.columns) >= {"sources", "reason", "because"}
 
 
-def test_two_runs_differ_by_what_was_set_otherwise(learnt):
+def test_two_runs_differ_by_their_changed_settings(learnt):
     shown, config = learnt
-    (table,) = of(pd.DataFrame, shown["03"])
+    (table,) = of_kind(pd.DataFrame, shown["03"])
     assert table.to_dict("records") == [{"key": "pools.mmr", "before": "0.05", "after": "0.9"}]
     first, second = sorted(api.releases(config), key=lambda one: one.seq)[:2]
     assert first.as_of == second.as_of
@@ -156,7 +159,7 @@ def test_two_runs_differ_by_what_was_set_otherwise(learnt):
 
 def test_the_gates_are_shown_and_decide(learnt):
     shown, config = learnt
-    (gates,) = of(pd.DataFrame, shown["04"])
+    (gates,) = of_kind(pd.DataFrame, shown["04"])
     assert gates["name"].tolist() == [
         "effect",
         "worst_slice",
@@ -167,7 +170,7 @@ def test_the_gates_are_shown_and_decide(learnt):
     assert all(gates["said"])
     assert len(api.releases(config)) == 3 + bool(
         gates["passed"].all()
-    )  # 01, 03 and 05; 04 if it was let through
+    )  # 01, 03 and 05 publish, and so does 04 where the gates let it through
     challenger = next(
         run
         for run in api.runs(config)
@@ -176,11 +179,11 @@ def test_the_gates_are_shown_and_decide(learnt):
     assert challenger.name == "pools"
 
 
-def test_an_own_log_ends_at_a_pool_of_ones_own_listener(learnt):
+def test_a_log_of_the_users_own_ends_at_a_pool(learnt):
     shown, config = learnt
-    (refused,) = of(pd.DataFrame, shown["05"])
+    (refused,) = of_kind(pd.DataFrame, shown["05"])
     assert refused["rows"].sum() == 2
-    _, pool = of(DataFrame, shown["05"])
+    _, pool = of_kind(DataFrame, shown["05"])
     ranked = pool.collect()
     assert {row["user_id"][:4] for row in ranked} <= {"mine", ranked[0]["user_id"][:4]}
     assert [row["rank"] for row in ranked] == list(range(1, TINY["k"] + 1))

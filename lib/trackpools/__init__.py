@@ -3,4 +3,10 @@
 Start with `trackpools.tables` (what exists) and `trackpools.stages` (what happens).
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
+
+import sys
+
+from trackpools._compat import MovedModules
+
+sys.meta_path.append(MovedModules())

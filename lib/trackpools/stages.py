@@ -1,7 +1,9 @@
-"""THE FLOW: every stage in order: what it reads, what it writes, which functions it calls.
+"""The flow: every stage in order, with the tables it reads and writes and the functions it calls.
 
-A body takes frames at pinned versions and returns lazy frames by table name; `shell/flow.py` pins, writes, hashes and
-tracks. A stage whose inputs, configuration, code and as_of are those of its last run does nothing.
+The body of a stage gets frames at pinned versions and returns lazy frames by table name.
+`shell/pipeline/runner.py` pins the inputs, and writes, hashes and tracks the results. It skips a stage whose
+tables already hold the result of the same inputs, settings, code, `as_of` and `known_as_of`. The stage `ids`
+always runs, and the stage `pools` runs again after a refresh.
 """
 
 from dataclasses import replace
@@ -10,27 +12,35 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from trackpools import tables as t
-from trackpools.core import assemble, cards, features, ids, interactions, rules, taste, vectors, weights
-from trackpools.core.audience import audience, eligible
-from trackpools.core.facts import recording_facts
-from trackpools.core.inflation import inflated
-from trackpools.core.shelf import packed_shelf
-from trackpools.core.sources import als, fresh, lookups, switched_on
-from trackpools.core.sources.inputs import ListInputs, SourceInputs, Vectors
-from trackpools.core.sources.items import unpacked
+from trackpools.core.arrays.recording_table import packed_shelf
+from trackpools.core.catalogue import external_vectors, features, track_cards
+from trackpools.core.catalogue.recording_facts import recording_facts
+from trackpools.core.contracts import ids
+from trackpools.core.log import confidence, interactions, non_taste
+from trackpools.core.log.audience import audience, eligible_users
+from trackpools.core.log.bought_plays import inflated_recordings
+from trackpools.core.pools import batch
+from trackpools.core.rules import eligibility
+from trackpools.core.sources import als, configured_sources, fresh, lookup_frames
+from trackpools.core.sources.packed_items import unpack_items
+from trackpools.core.sources.source_inputs import ExternalVectors, ListInputs, SourceInputs
 from trackpools.stage import Context, Frames, Stage
 
 
 def _known(read: Frames, c: Context) -> DataFrame:
-    return read["plays"].where(interactions.known_by(c.as_of, c.known_as_of))
+    """Return the plays that happened before `as_of` and were received before `known_as_of`."""
+    return read["plays"].where(interactions.is_known_by(c.as_of, c.known_as_of))
 
 
 def _acts(read: Frames, c: Context) -> DataFrame:
-    return interactions.on_tracks(read["signals"].where(F.col("at") < F.lit(c.as_of)), read["tracks"])
+    """Return the signals before `as_of`; one on an artist becomes one on each track of the artist."""
+    return interactions.spread_artist_signals(
+        read["signals"].where(F.col("at") < F.lit(c.as_of)), read["tracks"]
+    )
 
 
-def number_ids(read: Frames, c: Context) -> dict[str, DataFrame]:
-    """New users and recordings get the next ints; nobody is ever renumbered."""
+def assign_ids(read: Frames, c: Context) -> dict[str, DataFrame]:
+    """Give each new user and each new recording the next free integer; given numbers never change."""
     plays, acts = _known(read, c), _acts(read, c)
     recordings = ids.recording_of(read["tracks"])
     met = (
@@ -54,23 +64,33 @@ def number_ids(read: Frames, c: Context) -> dict[str, DataFrame]:
     }
 
 
-def count_days(read: Frames, c: Context) -> dict[str, DataFrame]:
-    """Plays by user, recording and UTC day, bots capped, what is no taste masked; only days that may have changed."""
+def aggregate_daily(read: Frames, c: Context) -> dict[str, DataFrame]:
+    """Count plays by user, recording and UTC day, on all days from `Context.since` on.
+
+    Plays beyond the daily caps against bots are not counted. Completions that show no taste are counted in
+    `masked` too.
+    """
     plays = interactions.with_idx(_known(read, c), read["tracks"], read["user_ids"], read["recording_ids"])
     return {"plays_daily": interactions.plays_daily(plays, c.config.daily, c.config.taste, c.since)}
 
 
-def tell_taste(read: Frames, c: Context) -> dict[str, DataFrame]:
-    """Recordings that are nobody's taste: sleep, kids, noise, functional audio."""
+def mark_non_taste(read: Frames, c: Context) -> dict[str, DataFrame]:
+    """Recognise non-taste recordings: sleep sounds, children's audio, noise and functional audio."""
     return {
-        "not_taste": taste.not_taste(
-            read["plays_daily"], features.facts(read["tracks"], read["recording_ids"]), c.config.taste
+        "not_taste": non_taste.non_taste_recordings(
+            read["plays_daily"],
+            features.catalogue_facts(read["tracks"], read["recording_ids"]),
+            c.config.taste,
         )
     }
 
 
-def fold_interactions(read: Frames, c: Context) -> dict[str, DataFrame]:
-    """One row a user × recording with forward decay, from days, totals, ratings and explicit acts."""
+def build_interactions(read: Frames, c: Context) -> dict[str, DataFrame]:
+    """Fold days, totals, ratings and explicit acts into one row for each user × recording.
+
+    Plays are weighted by forward decay: the weight of a day grows with the time since a fixed day, and so it
+    never changes later.
+    """
 
     def indexed(rows: DataFrame) -> DataFrame:
         return interactions.with_idx(rows, read["tracks"], read["user_ids"], read["recording_ids"])
@@ -81,20 +101,23 @@ def fold_interactions(read: Frames, c: Context) -> dict[str, DataFrame]:
     return {"interactions": interactions.interactions(read["plays_daily"], untimed, acts, c.config.weights)}
 
 
-def describe(read: Frames, c: Context) -> dict[str, DataFrame]:
-    """What listeners and recordings are like, and the cards that prompts and people read; charts count taste only."""
-    known = features.facts(read["tracks"], read["recording_ids"])
+def build_features(read: Frames, c: Context) -> dict[str, DataFrame]:
+    """Describe users and recordings, and build the cards that prompts and people read.
+
+    Profiles, weights of recordings, and the popularity on cards leave out non-taste.
+    """
+    known = features.catalogue_facts(read["tracks"], read["recording_ids"])
     groups = c.config.cards.market_groups
     everybody = audience(read["user_ids"], read["users"], groups, c.config.taste.minor_bands)
     met, days, odd = read["interactions"], read["plays_daily"], read["not_taste"]
     return {
         "user_features": features.user_features(met, days, known, odd, c.as_of),
         "recording_features": features.recording_features(met, days, odd, c.config.weights, c.as_of),
-        "track_cards": cards.cards(
+        "track_cards": track_cards.build_cards(
             read["tracks"],
             read["recording_ids"],
             everybody,
-            taste.of_taste(met, odd),
+            non_taste.taste_interactions(met, odd),
             as_of=c.as_of,
             groups=groups,
         ),
@@ -102,34 +125,38 @@ def describe(read: Frames, c: Context) -> dict[str, DataFrame]:
 
 
 def training_set(read: Frames, c: Context) -> DataFrame:
-    """`user_idx, recording_idx, positive, negative` doubles: rows with evidence of taste at as_of."""
-    weighed = taste.without(read["interactions"], read["not_taste"]).select(
+    """Return the interactions that ALS is trained on, without recordings that are non-taste.
+
+    Returns:
+        `user_idx, recording_idx, positive, negative`: the weights (double) of the evidence for and against
+        taste at `as_of`. Rows without positive evidence are left out, unless `train.beta` is above 0 and they
+        have negative evidence.
+    """
+    weighed = non_taste.without_non_taste(read["interactions"], read["not_taste"]).select(
         "user_idx",
         "recording_idx",
-        weights.positive_weight(c.as_of, c.config.weights).alias("positive"),
-        weights.negative_weight(c.as_of, c.config.weights).alias("negative"),
+        confidence.positive_weight(c.as_of, c.config.weights).alias("positive"),
+        confidence.negative_weight(c.as_of, c.config.weights).alias("negative"),
     )
     evidence = F.col("positive") > 0
     return weighed.where(evidence | (F.col("negative") > 0) if c.config.train.beta > 0 else evidence)
 
 
 def fit_factors(read: Frames, c: Context) -> dict[str, DataFrame]:
-    """ALS factors of users and recordings by the configured engine."""
-    # here, not above: engines act and load heavy libraries; reading the map of the flow must not
-    from trackpools.shell.engines import train
-
+    """Fit ALS factors of users and recordings with the configured engine."""
     settings = c.config.train
     if settings.checkpoint_dir is None and c.config.store.root is not None:
-        # executors must see it, and they see the root; without one MLlib's lineage overflows the stack at 8 to 10 sweeps
+        # Without checkpoints, MLlib's lineage overflows the stack at 8 to 10 sweeps. The executors must reach
+        # the folder, so it is placed under the root, which they reach.
         settings = settings.model_copy(
             update={"checkpoint_dir": f"{c.config.store.root.rstrip('/')}/checkpoints"}
         )
     artists = (
-        features.facts(read["tracks"], read["recording_ids"]).select("recording_idx", "artist")
+        features.catalogue_facts(read["tracks"], read["recording_ids"]).select("recording_idx", "artist")
         if settings.artist_prior
         else None
     )
-    fit = train(training_set(read, c), settings, artists, c.keep)
+    fit = c.actions.train(training_set(read, c), settings, artists, c.persist)
     c.notes.warnings.extend(fit.warnings)
     c.notes.curve.extend(fit.curve)
     c.notes.metrics |= {
@@ -147,8 +174,8 @@ def fit_factors(read: Frames, c: Context) -> dict[str, DataFrame]:
     }
 
 
-def tell_facts(read: Frames, c: Context) -> dict[str, DataFrame]:
-    """What is to be known of a recording by its number."""
+def build_recording_facts(read: Frames, c: Context) -> dict[str, DataFrame]:
+    """Collect the facts about each recording that sources and the blend look up by its number."""
     return {
         "recording_facts": recording_facts(
             read["tracks"],
@@ -157,21 +184,21 @@ def tell_facts(read: Frames, c: Context) -> dict[str, DataFrame]:
             features=read["recording_features"],
             factors=read["recording_factors"].select("idx", "factors"),
             functional=read["not_taste"],
-            inflated=inflated(read["interactions"], c.config.taste),
+            inflated=inflated_recordings(read["interactions"], c.config.taste),
         )
     }
 
 
-def lay_out(read: Frames, c: Context) -> dict[str, DataFrame]:
-    """What sources look up: vectors of new releases, ranked lists."""
+def build_source_lists(read: Frames, c: Context) -> dict[str, DataFrame]:
+    """Build what candidate sources look up: lists, factors of recent music, imported vectors."""
     config, factors = c.config, read["recording_factors"].select("idx", "factors")
-    met = taste.without(read["interactions"], read["not_taste"])
+    met = non_taste.without_non_taste(read["interactions"], read["not_taste"])
     heard = met.select(
         "user_idx",
         "recording_idx",
         "plays",
         "last_day",
-        weights.positive_weight(c.as_of, config.weights).alias("weight"),
+        confidence.positive_weight(c.as_of, config.weights).alias("weight"),
     )
     inputs = ListInputs(
         interactions=heard.where(F.col("weight") > 0),
@@ -186,28 +213,30 @@ def lay_out(read: Frames, c: Context) -> dict[str, DataFrame]:
     stamp = read["recording_factors"].select("model_version", "id_version").limit(1)
     return {
         "fresh_factors": fresh.vectors(inputs).crossJoin(F.broadcast(stamp)),
-        "source_lists": lookups.all_lists(inputs, switched_on(config)),
+        "source_lists": lookup_frames.all_lists(inputs, configured_sources(config)),
     } | _own_vectors(read, c, inputs.interactions)
 
 
 def _own_vectors(read: Frames, c: Context, taste_of: DataFrame) -> dict[str, DataFrame]:
-    """Somebody's own vectors by our numbers; none where the source is off."""
+    """Return imported vectors as `idx, factors`; both frames are empty if the source `vectors` is off."""
     if not c.config.sources.vectors.enabled:
         none = read["recording_factors"].select("idx", "factors").limit(0)
         return {"recording_vectors": none, "user_vectors": none}
-    recordings = vectors.recording_vectors(
+    recordings = external_vectors.recording_vectors(
         read["vectors"], read["tracks"], read["recording_ids"], c.config.sources.vectors
     )
     return {
         "recording_vectors": recordings,
-        "user_vectors": vectors.user_vectors(read["vectors"], read["user_ids"], recordings, taste_of),
+        "user_vectors": external_vectors.user_vectors(
+            read["vectors"], read["user_ids"], recordings, taste_of
+        ),
     }
 
 
 def source_inputs(read: Frames, c: Context) -> SourceInputs:
-    """What candidate sources are given of the tables that the stage `pools` reads."""
+    """Collect the inputs of candidate sources from the tables that the stage `pools` reads."""
     config = c.config
-    history = rules.history(
+    history = eligibility.history(
         read["interactions"],
         heard=config.pools.heard,
         rules=config.rules,
@@ -219,13 +248,13 @@ def source_inputs(read: Frames, c: Context) -> SourceInputs:
     )
     own = None
     if config.sources.vectors.enabled:
-        own = Vectors(
+        own = ExternalVectors(
             users=read["user_vectors"],
             recordings=read["recording_vectors"],
             count=c.rows["recording_vectors"],
         )
     return SourceInputs(
-        users=eligible(everybody, read["user_features"], history, config.pools.active_days, c.as_of),
+        users=eligible_users(everybody, read["user_features"], history, config.pools.active_days, c.as_of),
         history=history,
         cards=read["track_cards"],
         user_factors=read["user_factors"].select("idx", "factors"),
@@ -236,25 +265,23 @@ def source_inputs(read: Frames, c: Context) -> SourceInputs:
         as_of=c.as_of,
         shelf=packed_shelf(read["recording_facts"]),
         lists=read["source_lists"],
-        few=c.few,
+        subset_size=c.subset_size,
         fresh_factors=read["fresh_factors"].select("idx", "factors"),
         vectors=own,
     )
 
 
-def fill_pools(read: Frames, c: Context) -> dict[str, DataFrame]:
-    """Candidates of every source, rules, blend, exactly K or a shortfall."""
+def compute_pools(read: Frames, c: Context) -> dict[str, DataFrame]:
+    """Propose candidates, apply the rules, and blend a pool of K; a smaller pool records its shortfall."""
     inputs = source_inputs(read, c)
     if c.config.sources.als.enabled and als.is_approximate(inputs):
-        from trackpools.shell.recall import told
-
-        inputs = replace(inputs, stripes=c.keep(als.stripes(inputs)))
-        metrics, warnings = told(inputs)
+        inputs = replace(inputs, stripes=c.persist(als.stripes(inputs)))
+        metrics, warnings = c.actions.measure_recall(inputs)
         c.notes.metrics |= metrics
         c.notes.warnings.extend(warnings)
-    proposed = assemble.candidates(inputs)
-    kept = {"candidates": unpacked(proposed)} if c.config.candidates.keep else {}
-    return kept | {"pools": assemble.pools(inputs, proposed, c.as_of, c.model_version)}
+    proposed = batch.candidates(inputs)
+    kept = {"candidates": unpack_items(proposed)} if c.config.candidates.keep else {}
+    return kept | {"pools": batch.pools(inputs, proposed, c.as_of, c.model_version)}
 
 
 STAGES = (
@@ -264,7 +291,7 @@ STAGES = (
         (t.PLAYS, t.SIGNALS, t.TRACKS, t.USERS, t.USER_IDS, t.RECORDING_IDS),
         (t.USER_IDS, t.RECORDING_IDS),
         (),
-        number_ids,
+        assign_ids,
     ),
     Stage(
         "daily",
@@ -272,15 +299,15 @@ STAGES = (
         (t.PLAYS, t.TRACKS, t.USER_IDS, t.RECORDING_IDS),
         (t.PLAYS_DAILY,),
         ("daily", "taste"),
-        count_days,
+        aggregate_daily,
     ),
     Stage(
         "taste",
-        "recognise audio that is no taste",
+        "recognise non-taste recordings",
         (t.TRACKS, t.RECORDING_IDS, t.PLAYS_DAILY),
         (t.NOT_TASTE,),
         ("taste",),
-        tell_taste,
+        mark_non_taste,
     ),
     Stage(
         "interactions",
@@ -288,7 +315,7 @@ STAGES = (
         (t.PLAYS, t.SIGNALS, t.TRACKS, t.USER_IDS, t.RECORDING_IDS, t.PLAYS_DAILY),
         (t.INTERACTIONS,),
         ("weights",),
-        fold_interactions,
+        build_interactions,
     ),
     Stage(
         "features",
@@ -296,7 +323,7 @@ STAGES = (
         (t.TRACKS, t.USERS, t.USER_IDS, t.RECORDING_IDS, t.PLAYS_DAILY, t.NOT_TASTE, t.INTERACTIONS),
         (t.USER_FEATURES, t.RECORDING_FEATURES, t.TRACK_CARDS),
         ("taste", "weights", "cards"),
-        describe,
+        build_features,
     ),
     Stage(
         "train",
@@ -308,7 +335,7 @@ STAGES = (
     ),
     Stage(
         "facts",
-        "tell what is to be known of recordings",
+        "collect the facts of recordings",
         (
             t.TRACKS,
             t.RECORDING_IDS,
@@ -320,11 +347,11 @@ STAGES = (
         ),
         (t.RECORDING_FACTS,),
         ("taste",),
-        tell_facts,
+        build_recording_facts,
     ),
     Stage(
         "index",
-        "lay out what sources look up",
+        "build what sources look up",
         (
             t.TRACKS,
             t.VECTORS,
@@ -339,11 +366,11 @@ STAGES = (
         ),
         (t.FRESH_FACTORS, t.USER_VECTORS, t.RECORDING_VECTORS, t.SOURCE_LISTS),
         ("weights", "topk", "sources", "rules"),
-        lay_out,
+        build_source_lists,
     ),
     Stage(
         "pools",
-        "propose, rule, blend, cut",
+        "propose, apply rules, blend",
         (
             t.USER_IDS,
             t.USERS,
@@ -360,7 +387,7 @@ STAGES = (
         ),
         (t.CANDIDATES, t.POOLS),
         ("weights", "taste", "cards", "topk", "sources", "rules", "pools", "candidates"),
-        fill_pools,
+        compute_pools,
     ),
 )
 BY_NAME = {stage.name: stage for stage in STAGES}

@@ -1,10 +1,12 @@
+"""Tests of `import events`: its file formats, the mapping of columns, and refused input."""
+
 import datetime as dt
 import json
 
 import pytest
 from pyspark.sql import functions as F
 
-from trackpools.core.quarantine import judge
+from trackpools.core.log.quarantine import judge
 from trackpools.datasets import IMPORTERS
 from trackpools.errors import InputError
 
@@ -28,16 +30,16 @@ def write(tmp_path):
     return _write
 
 
-def imported(spark, config, path, *settings):
+def import_plays(spark, config, path, *settings):
     return IMPORTERS["events"](spark, path, config(*settings))
 
 
-def judged(spark, config, path, *settings):
+def judge_file(spark, config, path, *settings):
     conf = config(*settings)
     return judge(IMPORTERS["events"](spark, path, conf).plays, conf.ingest, NOW)
 
 
-def test_broken_lines_surface_and_good_ones_survive_bom_crlf_quotes_and_odd_lines(spark, config, write):
+def test_broken_lines_are_reported_and_good_ones_survive_bom_crlf_quotes_and_odd_lines(spark, config, write):
     odd = [
         "u4,t4",
         "u5,t5,2025-05-01T10:00:00Z,1,true,more",
@@ -47,7 +49,7 @@ def test_broken_lines_surface_and_good_ones_survive_bom_crlf_quotes_and_odd_line
         ",,,,",
     ]
     text = "\ufeff" + "\r\n".join([HEADER, *LINES, *odd])
-    rows = judged(spark, config, write("a b/log.csv", text)).collect()
+    rows = judge_file(spark, config, write("a b/log.csv", text)).collect()
     assert sorted(row["user_id"] for row in rows if not row["reasons"]) == ['u"3', "u1", "u2"]
     refused = {row["row_text"][:12]: row["reasons"] for row in rows if row["reasons"]}
     broken = ["broken_line"]
@@ -76,7 +78,7 @@ def test_the_same_rows_as_csv_json_parquet_and_delta_are_the_same_plays(spark, c
     typed.withColumn("played_at", F.unix_millis("played_at")).write.json(str(tmp_path / "json"))
     paths = [log, *(str(tmp_path / kind) for kind in ("json", "parquet", "delta"))]
     found = [
-        sorted(tuple(row)[:-2] for row in judged(spark, config, path).drop("reasons").collect())
+        sorted(tuple(row)[:-2] for row in judge_file(spark, config, path).drop("reasons").collect())
         for path in paths
     ]
     assert len(found[0]) == 3
@@ -94,9 +96,9 @@ def test_columns_are_mapped_extra_ones_counted_and_clashing_names_harmless(spark
     )
     with pytest.raises(Exception, match="backquote"):
         config(*settings)
-    found = imported(spark, config, path, *settings[:-1], "ingest.columns.title=row_text")
+    found = import_plays(spark, config, path, *settings[:-1], "ingest.columns.title=row_text")
     assert found.notes == ("ignored 3 extra columns: a.b`c, broken, source",)
-    row = judged(spark, config, path, *settings[:-1], "ingest.columns.title=row_text").first()
+    row = judge_file(spark, config, path, *settings[:-1], "ingest.columns.title=row_text").first()
     assert (row["user_id"], row["track_id"], row["played_at"], row["reasons"]) == (
         "u",
         "t",
@@ -108,7 +110,7 @@ def test_columns_are_mapped_extra_ones_counted_and_clashing_names_harmless(spark
 
 def test_every_missing_column_is_listed_with_what_is_there(spark, config, write):
     with pytest.raises(InputError) as refused:
-        imported(
+        import_plays(
             spark,
             config,
             write("log.csv", "uid,played\n1,2\n"),
@@ -116,13 +118,13 @@ def test_every_missing_column_is_listed_with_what_is_there(spark, config, write)
             "ingest.rating_column=stars",
         )
     assert refused.value.exit_code == 2
-    assert "it has played, uid" in refused.value.message
+    assert "columns are: played, uid" in refused.value.message
     assert refused.value.problems == [
-        "ingest.columns maps ms_played to 'length', which the input does not have",
-        "ingest.rating_column is 'stars', which the input does not have",
+        "ingest.columns maps ms_played to 'length', but the input has no such column",
+        "ingest.rating_column is 'stars', but the input has no such column",
         "column user_id is missing",
         "column track_id is missing",
-        "column played_at is missing (or plays, for a log that holds only counts)",
+        "column played_at is missing; a log that holds only counts needs the column plays instead",
     ]
 
 
@@ -132,7 +134,7 @@ def test_every_retyped_column_is_listed(spark, config, tmp_path):
         "SELECT 1.5D AS user_id, array('t') AS track_id, true AS played_at, 'x' AS ms_played, current_date() AS received_at"
     ).write.parquet(path)
     with pytest.raises(InputError) as refused:
-        imported(spark, config, path)
+        import_plays(spark, config, path)
     assert [problem.split(" ")[0] for problem in refused.value.problems] == [
         "user_id",
         "track_id",
@@ -142,7 +144,7 @@ def test_every_retyped_column_is_listed(spark, config, tmp_path):
     assert "user_id (column 'user_id') is double; it must be a string or an integer" in refused.value.problems
 
 
-def test_json_lines_that_are_broken_or_of_a_wrong_shape_surface(spark, config, write):
+def test_json_lines_that_are_broken_or_of_a_wrong_shape_are_reported(spark, config, write):
     good = {"user_id": 7, "track_id": "[x]", "played_at": 1746093600}
     lines = [
         json.dumps(good),
@@ -153,7 +155,7 @@ def test_json_lines_that_are_broken_or_of_a_wrong_shape_surface(spark, config, w
         "",
         json.dumps(good | {"user_id": "8", "ms_played": -5}),
     ]
-    rows = judged(spark, config, write("log.jsonl", "\n".join(lines))).collect()
+    rows = judge_file(spark, config, write("log.jsonl", "\n".join(lines))).collect()
     assert [(row["user_id"], row["track_id"]) for row in rows if not row["reasons"]] == [("7", "[x]")]
     assert sorted(row["reasons"] for row in rows if row["reasons"]) == [["broken_line"]] * 3 + [
         ["ms_played_negative"],
@@ -172,23 +174,21 @@ def test_json_lines_that_are_broken_or_of_a_wrong_shape_surface(spark, config, w
         ("x.parquet", "no parquet", "cannot be read as parquet"),
     ],
 )
-def test_input_that_is_not_what_it_is_said_to_be_is_refused_with_advice(
-    spark, config, write, name, text, say
-):
+def test_input_of_another_format_is_refused_with_advice(spark, config, write, name, text, say):
     with pytest.raises(InputError, match=say):
-        imported(spark, config, write(name, text))
+        import_plays(spark, config, write(name, text))
 
 
 def test_a_missing_path_is_refused(spark, config):
     with pytest.raises(InputError, match="no input at /no/such"):
-        imported(spark, config, "/no/such/path")
+        import_plays(spark, config, "/no/such/path")
 
 
 def test_counts_and_ratings_enter_without_code(spark, config, write):
-    counts = judged(spark, config, write("c.csv", "user_id,track_id,plays\nu,t,5\n")).first()
+    counts = judge_file(spark, config, write("c.csv", "user_id,track_id,plays\nu,t,5\n")).first()
     assert (counts["kind"], counts["plays"], counts["played_at"], counts["reasons"]) == ("count", 5, None, [])
     rated = (
-        judged(
+        judge_file(
             spark,
             config,
             write("r.csv", "user_id,track_id,stars\nu,t,4\nu,s,x\n"),
@@ -203,8 +203,11 @@ def test_counts_and_ratings_enter_without_code(spark, config, write):
     ]
 
 
-def test_a_profile_is_a_listener_of_its_own_and_an_empty_one_is_the_account(spark, config, write):
-    """Equal plays of two profiles are two plays; without the column, or before it was known, the account listens."""
+def test_a_profile_is_a_user_of_its_own_and_an_empty_one_is_the_account(spark, config, write):
+    """Check that equal plays of two profiles are two plays.
+
+    Without the column, and in rows without a profile, the user is the account.
+    """
     lines = [
         "acc,kid,t,2025-05-01T10:00:00Z",
         "acc,mum,t,2025-05-01T10:00:00Z",
@@ -212,7 +215,7 @@ def test_a_profile_is_a_listener_of_its_own_and_an_empty_one_is_the_account(spar
         "a/b,,t,2025-05-01T10:00:00Z",
         "a,b/c,t,2025-05-01T10:00:00Z",
     ]
-    rows = judged(
+    rows = judge_file(
         spark,
         config,
         write("p.csv", "\n".join(["uid,who,track_id,played_at", *lines])),
@@ -225,7 +228,9 @@ def test_a_profile_is_a_listener_of_its_own_and_an_empty_one_is_the_account(spar
     late = ['{"user_id": "u", "track_id": "t", "played_at": "2025-05-01T10:00:00Z"}'] * 201 + [
         '{"user_id": "u", "profile_id": 7, "track_id": "t", "played_at": "2025-05-01T10:00:00Z"}'
     ]
-    assert {row["user_id"] for row in judged(spark, config, write("p.json", "\n".join(late))).collect()} == {
+    assert {
+        row["user_id"] for row in judge_file(spark, config, write("p.json", "\n".join(late))).collect()
+    } == {
         "u",
         "u/7",
     }

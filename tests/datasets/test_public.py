@@ -1,10 +1,10 @@
-"""Small files in each public layout; the real folders stand in test_real.py."""
+"""Tests of the importers of public data sets on small files; test_real.py reads the real folders."""
 
 import datetime as dt
 
 import pytest
 
-from trackpools.core.quarantine import judge
+from trackpools.core.log.quarantine import judge
 from trackpools.datasets import IMPORTERS
 from trackpools.errors import InputError
 
@@ -23,7 +23,7 @@ def folder(tmp_path):
     return _folder
 
 
-def judged(spark, config, name, path):
+def judge_file(spark, config, name, path):
     conf = config()
     found = IMPORTERS[name](spark, path, conf)
     return judge(found.plays, conf.ingest, NOW), found
@@ -35,7 +35,7 @@ def test_two_spellings_of_an_artist_keep_their_own_rows(spark, config, folder):
         artist_alias__txt="11\t10\n\t7\n",
         artist_data__txt="10\tMogwai\nbad\n",
     )
-    plays, found = judged(spark, config, "audioscrobbler", path)
+    plays, found = judge_file(spark, config, "audioscrobbler", path)
     rows = plays.orderBy("plays").collect()
     assert [(row["track_id"], row["plays"]) for row in rows if not row["reasons"]] == [("10", 3), ("10", 4)]
     assert len({row["play_key"] for row in rows if not row["reasons"]}) == 2
@@ -53,7 +53,7 @@ def test_movielens_reads_both_layouts_alike(spark, config, folder, tmp_path):
         ratings__dat="1::2::4::1260759144\n1::3::2::1260759144\n",
         movies__dat="2::Amélie (2001)::Comedy|Romance\n".encode("latin-1"),
     )
-    plays, found = judged(spark, config, "movielens", old)
+    plays, found = judge_file(spark, config, "movielens", old)
     before = sorted(tuple(row)[:-2] for row in plays.collect())
     assert found.tracks.first().asDict() == {
         "track_id": "2",
@@ -67,20 +67,20 @@ def test_movielens_reads_both_layouts_alike(spark, config, folder, tmp_path):
         "userId,movieId,rating,timestamp\n1,2,4.0,1260759144\n1,3,2.0,1260759144\n"
     )
     (new / "movies.csv").write_text('movieId,title,genres\n2,"Amélie, the (2001)",(no genres listed)\n')
-    plays, found = judged(spark, config, "movielens", str(new))
+    plays, found = judge_file(spark, config, "movielens", str(new))
     assert sorted(tuple(row)[:-2] for row in plays.collect()) == before
     assert [row["plays"] for row in plays.orderBy("track_id").collect()] == [1, 0]
     assert found.tracks.first()["tags"] == []
 
 
-def test_lastfm_1k_names_what_has_no_id_and_knows_countries(spark, config, folder):
+def test_lastfm_1k_names_tracks_without_an_id_and_maps_countries(spark, config, folder):
     lines = "u\t2009-05-04T23:08:57Z\ta1\tDeep  Dish\t\tFlash\nu\t2009-05-04T23:08:58Z\t\tdeep dish \t\tFLASH\nu\t2009-05-04T23:08:59Z\t\t\t\t\nshort\tline\n"
     path = folder(
         plays__tsv=lines,
         profile__tsv="#id\tgender\tage\tcountry\tregistered\nu\tm\t\tJapan\t\n",
         README__md="no data",
     )
-    plays, found = judged(spark, config, "lastfm-1k", path)
+    plays, found = judge_file(spark, config, "lastfm-1k", path)
     rows = plays.orderBy("played_at").collect()
     named = [row["track_id"] for row in rows if not row["reasons"]]
     assert len(named) == 2
@@ -105,7 +105,7 @@ def test_lastfm_2k_has_at_most_ten_tags_an_artist_the_most_used_first(spark, con
         tags__dat=tags.encode("latin-1"),
         user_taggedartists__dat=given,
     )
-    _, found = judged(spark, config, "lastfm-2k", path)
+    _, found = judge_file(spark, config, "lastfm-2k", path)
     row = found.tracks.first()
     assert (row["title"], row["tags"]) == (
         '"Heroes" \xe9',
@@ -118,14 +118,14 @@ def test_lastfm_2k_has_at_most_ten_tags_an_artist_the_most_used_first(spark, con
     [
         ("audioscrobbler", "no user_artist_data file"),
         ("movielens", "no ratings.csv or ratings.dat"),
-        ("lastfm-1k", "no file of plays"),
+        ("lastfm-1k", "is a log of plays"),
         ("lastfm-2k", "no user_artists.dat"),
-        ("amazon", "is not `user item rating unixtime`"),
+        ("amazon", "do not hold lines `user item rating unixtime`"),
         ("listenbrainz", "no Parquet files"),
         ("spotify-songs", "no Parquet file"),
     ],
 )
-def test_a_folder_of_something_else_is_refused_with_what_was_looked_for(spark, config, folder, name, say):
+def test_another_folder_is_refused_with_the_files_looked_for(spark, config, folder, name, say):
     with pytest.raises(InputError, match=say):
         IMPORTERS[name](spark, folder(notes__txt="a poem", log__tsv="a\tb"), config())
 

@@ -1,4 +1,4 @@
-"""The real data folders, counted by pandas and by Spark; skipped where they are absent."""
+"""Tests of the real data folders: pandas and Spark count the same rows; absent folders are skipped."""
 
 import datetime as dt
 
@@ -7,7 +7,7 @@ import pytest
 
 from conftest import shared_data
 from trackpools.datasets import IMPORTERS
-from trackpools.shell.ingest import ingest
+from trackpools.shell.ingest.ingest import ingest
 
 LB = "listenbrainz_spark/testdata"
 

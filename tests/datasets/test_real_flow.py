@@ -1,4 +1,7 @@
-"""Every real folder from import to a published release on both engines, with no code written for it (-m soak; -s shows the figures)."""
+"""Tests of every real folder from import to a published release, on both engines.
+
+No code is written for any of the folders (-m soak; -s shows the figures).
+"""
 
 import time
 
@@ -8,9 +11,10 @@ from pyspark.sql import functions as F
 from conftest import shared_data
 from trackpools import stages
 from trackpools.core.sources import SOURCES
-from trackpools.shell import releases, work
 from trackpools.shell.command import Options
-from trackpools.shell.store import Store
+from trackpools.shell.commands import pipeline
+from trackpools.shell.releases import releases
+from trackpools.shell.store.store import Store
 
 FOLDERS = {
     "lastfm-1k": "lastfm1k_sample",
@@ -30,8 +34,8 @@ def test_a_real_folder_becomes_a_release_on_both_engines(spark, config, tmp_path
     for engine in ("implicit", "mllib"):
         c = config(f"train.engine={engine}", f"store.root={tmp_path / engine}")
         began = time.monotonic()
-        read = work.import_log(c, Options(quiet=True), name, path).more
-        work.run_stages(
+        read = pipeline.import_log(c, Options(quiet=True), name, path).more
+        pipeline.run_stages(
             c, Options(quiet=True), "run", stages.STAGES, publish=True, as_of=None, known_as_of=None
         )
         took = time.monotonic() - began
@@ -60,7 +64,7 @@ def test_a_real_folder_becomes_a_release_on_both_engines(spark, config, tmp_path
         }
         print("  named by", {name: f"{share:.0%}" for name, share in shares.items()}, "dropped", drops)
         assert rows["pools"] > 0
-        # whoever is short says why
+        # Every short pool says why it is short.
         assert sizes[1] <= c.pools.k
         short = store.read("pools").where(size < c.pools.k)
         assert short.where("shortfall IS NULL OR shortfall.rule = ''").count() == 0

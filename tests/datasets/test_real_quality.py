@@ -1,4 +1,7 @@
-"""What the blend is worth on real logs: each listener's last fifth of liked items, from the rest (-m soak; -s shows the figures)."""
+"""Tests of what the blend is worth on real logs.
+
+The last fifth of each user's liked items is predicted from the rest (-m soak; -s shows the figures).
+"""
 
 import csv
 import datetime as dt
@@ -8,9 +11,9 @@ from itertools import groupby
 import pytest
 
 from conftest import shared_data
-from trackpools.shell.bench import Measured
+from trackpools.shell.bench.claims import Measured
+from trackpools.shell.bench.held_out_flow import interval, prepared, trial
 from trackpools.shell.bench.quality import of_sources
-from trackpools.shell.bench.trial import interval, prepared, trial
 
 LIKED, LEAST = 4.0, 5
 
@@ -38,7 +41,10 @@ def amazon(folder):
 
 
 def split(rows):
-    """(kept, liked of the last fifth) by user and time, of users with five items at least; of the others all is kept."""
+    """Return (kept rows, liked (user, item) of the last fifth), split by user and time.
+
+    All rows are kept of users with fewer than `LEAST` items.
+    """
     kept, later = [], []
     for _, group in groupby(
         sorted(rows, key=lambda row: (row[0], int(row[3]), row[1])), key=lambda row: row[0]

@@ -1,6 +1,7 @@
-"""Run job files one after another in one application, each as spark-submit runs it: its own arguments, its own exit code.
+"""Run job files one after another in one application, each as spark-submit would run it.
 
-Argument: a JSON list of [file, arguments]. Prints one JSON object: of each its code, its answer and from when to when, in ms.
+Each job has its own arguments and its own exit code. The argument is a JSON list of [file, arguments]. The
+output is one JSON object with each job's exit code, its answer, and its start and end in ms.
 """
 
 import contextlib

@@ -1,4 +1,7 @@
-"""`blocked` on a standalone cluster of two workers: one dies in the middle of a half-step; ten times the users bring the driver no more (-m soak)."""
+"""Tests of `blocked` on a standalone cluster of two workers (-m soak).
+
+One worker dies in the middle of a half-step, and ten times the users bring no more bytes to the driver.
+"""
 
 import json
 import os
@@ -20,7 +23,10 @@ RECORDINGS = 5000
 
 
 def train(folder, users, recordings=RECORDINGS, settings=SMALL, kill=None):
-    """Submit the job to two workers of one core; `kill` is called with their processes once the job runs. Returns its answer and its events."""
+    """Submit the job to two workers of one core; return its answer and its Spark events.
+
+    `kill` runs in a thread beside the job, with the job's folder and the workers' processes.
+    """
     told, events = folder / "told", folder / "events"
     told.mkdir(parents=True)
     events.mkdir()
@@ -59,7 +65,7 @@ def train(folder, users, recordings=RECORDINGS, settings=SMALL, kill=None):
 
 
 def kill_one(told, workers):
-    """SIGKILL a worker and its executor, as a machine dies, while the second half-step is on its way."""
+    """SIGKILL a worker and its executor during the second half-step, as if a machine died."""
     while not (told / "iteration-1").exists():
         time.sleep(0.01)
     os.killpg(workers[0].pid, signal.SIGKILL)
@@ -74,8 +80,8 @@ def driver_bytes(events):
     )
 
 
-def shuffled(events):
-    """Bytes of shuffles written by each query, largest first."""
+def shuffle_bytes(events):
+    """Return the bytes of shuffles that each query wrote, largest first."""
     queries, bytes_ = {}, {}
     for event in events:
         if event["Event"] == "SparkListenerJobStart":
@@ -89,7 +95,7 @@ def shuffled(events):
 
 
 def driver_heap(events):
-    """The most that the driver's JVM held at the end of a stage."""
+    """Return the largest heap of the driver's JVM at the end of any stage, in bytes."""
     told = [
         event
         for event in events
@@ -101,9 +107,7 @@ def driver_heap(events):
 @pytest.mark.soak
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("stripes", [(), ("train.stripe_bytes=65536",)], ids=["driver", "stripes"])
-def test_a_worker_that_dies_changes_no_bit_and_ten_times_the_users_bring_the_driver_no_more(
-    tmp_path, stripes
-):
+def test_a_dead_worker_changes_no_bit_and_ten_times_the_users_cost_the_driver_no_more(tmp_path, stripes):
     settings = SMALL + stripes
     calm, events = train(tmp_path / "calm", 20_000, settings=settings)
     hurt, lost = train(tmp_path / "hurt", 20_000, settings=settings, kill=kill_one)
@@ -120,7 +124,7 @@ def test_a_worker_that_dies_changes_no_bit_and_ten_times_the_users_bring_the_dri
 
 @pytest.mark.soak
 @pytest.mark.timeout(3600)
-def test_stripes_cost_the_driver_nothing_and_the_network_what_the_docs_say(tmp_path):
+def test_stripes_cost_the_driver_nothing_and_the_network_the_documented_bytes(tmp_path):
     sizes, rank, blocks, iterations, seconds = (100_000, 300_000, 1_000_000), 64, 8, 2, []
     for recordings in sizes:
         settings = (f"train.rank={rank}", f"train.iterations={iterations}", "train.stripe_bytes=4194304")
@@ -128,7 +132,7 @@ def test_stripes_cost_the_driver_nothing_and_the_network_what_the_docs_say(tmp_p
         _, events = train(folder, 20_000, recordings, settings)
         spent, passes = (
             json.loads((folder / "told" / "spent.json").read_text()),
-            shuffled(events)[: 3 * iterations],
+            shuffle_bytes(events)[: 3 * iterations],
         )
         result = max(
             event["Task Metrics"]["Result Size"]

@@ -1,4 +1,4 @@
-"""Each job is one command under another name: its options, its exit codes, and never an exit of 0."""
+"""Tests of the job files: each runs one command, takes its options, and never exits with 0."""
 
 import ast
 import json
@@ -29,7 +29,7 @@ COMMANDS = {
 
 
 def run(monkeypatch, job, *arguments):
-    """The job in this process as spark-submit runs it; None where it returns, else its exit code."""
+    """Run a job in this process as spark-submit does; return its exit code, or None where it returns."""
     monkeypatch.setattr(sys, "argv", [f"{job}.py", *arguments])
     try:
         runpy.run_path(str(JOBS / f"{job}.py"), run_name="__main__")
@@ -39,7 +39,7 @@ def run(monkeypatch, job, *arguments):
 
 
 def test_there_is_a_job_for_every_command_that_runs_stages():
-    from trackpools.cli import COMMANDS as STAGE_COMMANDS
+    from trackpools.cli.flow import COMMANDS as STAGE_COMMANDS
 
     assert {path.stem for path in JOBS.glob("*.py")} == set(COMMANDS)
     assert set(STAGE_COMMANDS) <= set(COMMANDS.values())
@@ -79,7 +79,7 @@ def test_wrong_arguments_end_a_job_with_2_and_a_sentence(arguments, monkeypatch,
     assert "Error: " in capsys.readouterr().err
 
 
-def test_help_is_no_failure(monkeypatch, capsys):
+def test_help_is_not_a_failure(monkeypatch, capsys):
     assert run(monkeypatch, "run_all", "--help") is None
     assert "--as-of" in capsys.readouterr().out
 

@@ -1,6 +1,10 @@
-"""Every job under a real spark-submit, in the order of the flow, with the zip (the import by itself, the others in turn in one application); the flow by the packed environment, and (-m soak) while executors are killed.
+"""Tests of every job under a real spark-submit, in the order of the flow, with the zip.
 
-A master and two workers on loopback. The jobs run on one executor, the flow that is hurt on two: all must make the same tables.
+The import runs by itself, and the other jobs in turn in one application. The whole flow also runs with the
+packed environment, and (-m soak) while executors are killed.
+
+A master and two workers run on loopback. The jobs run on one executor and the flow whose executors are
+killed on two: all must write the same tables.
 """
 
 import contextlib
@@ -23,11 +27,11 @@ import pytest
 
 from flows import OFF
 from standalone import clean_environment, spark_submit, standalone_cluster
-from trackpools.shell.jars import delta_jars
+from trackpools.shell.spark.jars import delta_jars
 
 ROOT = Path(__file__).resolve().parents[2]
 PLATFORMS = ROOT / "lib" / "trackpools" / "docs" / "platforms.md"
-DAY = "2025-12-20"  # of all pools; the log goes on for twelve days, which `promote` measures by
+DAY = "2025-12-20"  # the day of all pools; `promote` measures by the twelve days of the log after it
 SETTINGS = [
     f"--set={one}"
     for one in (
@@ -53,7 +57,7 @@ AS_OF = f"--as-of={DAY}"
 JVM = (
     "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:+UnlockDiagnosticVMOptions -XX:-BytecodeVerificationRemote"
 )
-CHEAP = {  # these processes end before what compilers do pays
+CHEAP = {  # these processes end before further compilation pays
     "spark.log.level": "WARN",
     "spark.sql.codegen.wholeStage": "false",
     "spark.sql.codegen.factoryMode": "NO_CODEGEN",
@@ -76,7 +80,7 @@ pytestmark = pytest.mark.timeout(1800)  # the first test waits for all jobs
 
 @pytest.fixture(scope="module")
 def package(tmp_path_factory):
-    """What `trackpools package` makes of the checkout."""
+    """Return the folder that `trackpools package` writes from the checkout."""
     folder = tmp_path_factory.mktemp("package")
     made = subprocess.run(
         [sys.executable, "-m", "trackpools", "package", "--no-environment", "--out", folder],
@@ -90,7 +94,7 @@ def package(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def python(tmp_path_factory):
-    """This Python with its packages, but blind to the checkout: only the zip can bring trackpools to it."""
+    """Return a Python with the packages but without the checkout; only the zip adds trackpools."""
     shim = tmp_path_factory.mktemp("python") / "python"
     packages = sysconfig.get_paths()["purelib"]
     shim.write_text(f'#!/bin/sh\nPYTHONPATH="$PYTHONPATH:{packages}" exec {sys.executable} -S "$@"\n')
@@ -109,7 +113,7 @@ def python(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
-    """Address, folder and workers."""
+    """Yield the address, the folder and the workers of a standalone cluster."""
     folder = tmp_path_factory.mktemp("cluster")
     with standalone_cluster(folder, cores=1, memory="1g", workers=2) as (url, workers):
         yield url, folder, workers
@@ -117,12 +121,13 @@ def cluster(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def submit(cluster, package, python, tmp_path_factory):
-    """Submit a job to the cluster; returns its exit code, its JSON answer and its events."""
+    """Submit a job to the cluster; return its exit code, its JSON answer and its events."""
     classes = tmp_path_factory.mktemp("classes") / "spark.jsa"
 
     def run(job, *arguments, options=(), executors=1, during=None, script=None, **environment):
         events = tmp_path_factory.mktemp("events")
-        # classes of Spark as the first driver had them when it ended: a fifth of what each JVM does is to load them
+        # The archive holds the classes that the first driver had loaded at its end: loading is a fifth of
+        # the work of each JVM.
         archive = f" -XX:SharedArchiveFile={classes}" if classes.exists() else ""
         jvm = {
             "spark.driver.extraJavaOptions": JVM
@@ -150,7 +155,7 @@ def submit(cluster, package, python, tmp_path_factory):
         began = time.monotonic()
         done = spark_submit(submitted, **{"python": python, "timeout": 800} | environment)
         print(f"{job}: exit code {done.returncode} after {time.monotonic() - began:.1f} s")
-        # spark-submit joins a job's standard error to its standard output; the answer is the last line
+        # spark-submit appends a job's standard error to its standard output; the answer is the last line.
         assert done.stdout.endswith("}\n"), done.stdout[-2000:] + done.stderr[-2000:]
         told = [json.loads(line) for log in events.iterdir() for line in log.read_text().splitlines()]
         return done.returncode, json.loads(done.stdout.splitlines()[-1]), told
@@ -160,7 +165,7 @@ def submit(cluster, package, python, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def in_turn(submit, package):
-    """Submit one application that runs jobs in turn, and so starts JVMs once; returns of each what `submit` does of one."""
+    """Run several jobs in one application, so that JVMs start once; return what `submit` does for each."""
 
     def run(jobs):
         listed = json.dumps(
@@ -188,7 +193,10 @@ def in_turn(submit, package):
 
 @pytest.fixture(scope="module")
 def flow(submit, in_turn, tmp_path_factory):
-    """Job → its exit code, answer and events, in the order of the flow; the root; and a copy of it as the import left it."""
+    """Return {job: (exit code, answer, events)} in the order of the flow, the root, and its first state.
+
+    The first state is a copy of the root as the import left it.
+    """
     folder = tmp_path_factory.mktemp("flow")
     root, own = f"--root={folder / 'root'}", [*SETTINGS, UNTRACKED]
     world = [f"--set=synthetic.{one}" for one in ("users=60", "tracks=200", "days=40")]
@@ -273,19 +281,19 @@ def test_a_job_does_its_work_on_the_executors_with_the_zip_alone(flow, job):
     assert_executors_ran(events, {"0"})
 
 
-def test_what_the_jobs_made_is_a_release(flow):
+def test_the_jobs_publish_a_release(flow):
     done = flow[0]
     assert done["import_log"][1]["accepted"] > 1000
     said = done["publish"][1]
     assert {table["name"]: table["rows"] for table in said["tables"]}["pools"] == 60
     assert hashes(said).items() >= hashes(done["train"][1]).items()
-    assert done["promote"][1]["release_id"] == said["release_id"]  # what is in force needs no promotion
+    assert done["promote"][1]["release_id"] == said["release_id"]  # the release in force needs no promotion
 
 
 @pytest.mark.soak
 def test_a_refused_publish_ends_spark_submit_with_the_exit_code_of_the_gate(flow, submit, tmp_path):
     root = shutil.copytree(flow[1], tmp_path / "root")
-    shutil.rmtree(root / "tables" / "releases")  # else it is published already
+    shutil.rmtree(root / "tables" / "releases")  # without this, the pools would be published already
     code, said, _ = submit("publish", f"--root={root}", *SETTINGS, UNTRACKED, "--set=pools.k=21")
     assert (code, said["error"]["code"], said["release_id"]) == (3, "contract", None)
 
@@ -304,7 +312,7 @@ def test_a_refused_promotion_ends_spark_submit_with_the_exit_code_of_the_gate(fl
     assert submit("pools", root, *SETTINGS, UNTRACKED, AS_OF, "--set=pools.mmr=0.3")[0] == 0
     code, said, events = submit(
         "promote", root, *SETTINGS, UNTRACKED, "--set=promote.min_effect=1"
-    )  # a gain of 1 is everything: no challenger has it
+    )  # a gain of 1 is the largest possible, and no challenger has it
     assert (code, said["error"]["code"]) == (4, "model")
     assert any(line.startswith("REFUSED  effect") for line in said["error"]["problems"])
     assert_executors_ran(events, {"0"})
@@ -316,7 +324,7 @@ def test_a_bad_configuration_ends_spark_submit_with_2(submit):
 
 
 def training(job):
-    """Numbers of the stages in which blocks of users are visited."""
+    """Return the ids of the stages that visit blocks of users."""
     return [
         stage["Stage ID"]
         for stage in job["Stage Infos"]
@@ -325,14 +333,14 @@ def training(job):
 
 
 def scoring(job):
-    """Numbers of the stages in which candidates are scored, and pools made of them."""
+    """Return the ids of the stages that score candidates and build pools of them."""
     return [
         stage["Stage ID"] for stage in job["Stage Infos"] if "FlatMapCoGroupsInArrow" in json.dumps(stage)
     ]
 
 
 def job_starts(events):
-    """Jobs as they start, from an event log that is being written."""
+    """Yield the start events of jobs from an event log while it is being written."""
     while not (logs := list(events.iterdir())):
         time.sleep(0.05)
     with logs[0].open() as log:
@@ -348,7 +356,10 @@ def job_starts(events):
 
 
 def kill_executor(folder, workers, stage):
-    """SIGKILL, as the kernel does to what takes too much memory, to an executor with a task of that stage. Returns when, in ms."""
+    """SIGKILL an executor with a task of that stage; return the time in ms.
+
+    The kernel does the same to a process that takes too much memory.
+    """
     app = max(path.name for path in folder.glob("worker-*/work/app-*"))
 
     def tasks(log):
@@ -362,7 +373,7 @@ def kill_executor(folder, workers, stage):
             log.parent.name for log in folder.glob(f"worker-*/work/{app}/*/stderr") if tasks(log) > 0
         ]:
             for child in (child for worker in workers for child in psutil.Process(worker.pid).children()):
-                with contextlib.suppress(psutil.Error):  # one that is gone, or not yet buried
+                with contextlib.suppress(psutil.Error):  # the process has ended, or is a zombie
                     words = child.cmdline()
                     if app in words and words[words.index("--executor-id") + 1] == busy:
                         os.kill(child.pid, signal.SIGKILL)
@@ -372,7 +383,7 @@ def kill_executor(folder, workers, stage):
 
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory):
-    """The environment archive, and its Python unpacked, as a driver on the cluster has it."""
+    """Return the environment archive, and its unpacked Python as a driver on the cluster has it."""
     folder = tmp_path_factory.mktemp("environment")
     made = subprocess.run(
         [sys.executable, "-m", "trackpools", "package", "--json", "--out", folder],
@@ -395,7 +406,7 @@ def environment(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def by_environment(flow, submit, environment, tmp_path_factory):
-    """Run the whole flow by the environment, on driver and executors; returns what it answered, and its root."""
+    """Run the whole flow with the environment on driver and executors; return its answer and its root."""
 
     def run(*settings, **options):
         archive, driver = environment
@@ -419,7 +430,7 @@ def by_environment(flow, submit, environment, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def hurt(cluster, by_environment):
-    """The flow while executors are killed: what it answered, its root, and kind → when one was."""
+    """Run the flow while executors are killed; return its answer, its root and {kind: time of the kill}."""
     killed = {}
 
     def kill(events):
@@ -441,7 +452,7 @@ def test_the_flow_runs_by_the_packed_environment_and_makes_the_tables_of_the_job
 
 
 @pytest.mark.soak
-def test_executors_killed_in_training_and_in_scoring_change_no_bit_and_hold_nothing_up(flow, hurt):
+def test_executors_killed_in_training_and_in_scoring_change_no_bit_and_cause_no_delay(flow, hurt):
     (_, said, events), _, killed = hurt
     calm = hashes_of_jobs(flow[0])
     assert {name: hashes(said)[name] for name in calm} == calm
@@ -479,7 +490,7 @@ def test_executors_killed_in_training_and_in_scoring_change_no_bit_and_hold_noth
 
 
 @pytest.mark.soak
-def test_whoever_asks_is_told_the_verdict_as_the_docs_say(hurt, environment):
+def test_the_commands_of_the_docs_print_the_release_of_a_run(hurt, environment):
     (_, said, _), root, _ = hurt
     words = [
         shlex.split(line)

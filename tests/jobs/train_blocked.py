@@ -1,6 +1,7 @@
-"""Under spark-submit: train `blocked` on a log made by Spark, tell each iteration by a file, and print a hash of all factors.
+"""Train `blocked` under spark-submit on a log built by Spark, and print a hash of all factors.
 
-Arguments: the folder to tell in; users; recordings, each of which has somebody who played it; further settings.
+The job writes one file for each iteration. Arguments: the folder for these files; the number of users; the
+number of recordings, each of which some user played; further settings.
 """
 
 import json
@@ -12,11 +13,11 @@ from pathlib import Path
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from trackpools.shell.engines import blocked
-from trackpools.shell.settings import load_config
+from trackpools.config.loading import load_config
+from trackpools.shell.training import blocked
 
 folder, users, recordings, settings = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4:]
-EACH = 40  # rows a user
+EACH = 40  # the number of rows of each user
 config = load_config(settings=settings).train
 spark = SparkSession.builder.getOrCreate()
 row = spark.range(users * EACH, numPartitions=8).select(
@@ -44,12 +45,12 @@ def content(frame):
     return str(frame.agg(F.sum(F.xxhash64("idx", "factors").cast("decimal(38,0)"))).first()[0])
 
 
-def tell(loss):
+def report_iteration(loss):
     told.append((loss, time.monotonic()))
     (folder / f"iteration-{len(told)}").touch()
 
 
-people, catalogue, curve = blocked.fit(training, config, config.rank, tell)
+people, catalogue, curve = blocked.fit(training, config, config.rank, report_iteration)
 answer = {"users": content(people), "recordings": content(catalogue), "curve": curve}
 times = [moment for _, moment in told]
 spent = {

@@ -1,6 +1,7 @@
-"""Importers of public and own listening logs: a path becomes raw rows that `core.quarantine` judges.
+"""Importers of listening logs, public ones and those of your own service.
 
-Importing this package starts nothing; an importer's module is loaded when it is called.
+An importer turns a path into raw rows, which `core.log.quarantine` checks later. Its module is loaded only when
+the importer is called.
 """
 
 from collections.abc import Callable
@@ -14,14 +15,15 @@ from trackpools.config import Config
 
 @dataclass(frozen=True)
 class Imported:
-    """What an importer found; every frame is lazy.
+    """The lazy frames that an importer read; None for what its files do not contain.
 
     Attributes:
-        plays: one row an input row, raw: see `core.quarantine`; a `track` struct in it becomes catalogue, of accepted rows only.
-        tracks: columns of `tracks`, from a catalogue file; a track may stand more than once.
-        users: columns of `users`.
-        signals: columns of `signals`.
-        notes: what was ignored or assumed, a sentence each.
+        plays: one raw row for each input row, with the columns of `core.log.quarantine`. If there is a column
+            `track` (a struct), the structs of accepted rows are added to the catalogue.
+        tracks: columns of `tables.TRACKS`, from a catalogue file; a track may occur more than once.
+        users: columns of `tables.USERS`.
+        signals: columns of `tables.SIGNALS`.
+        notes: one sentence for each thing that was ignored or assumed.
     """
 
     plays: DataFrame | None
@@ -35,6 +37,8 @@ Importer = Callable[[SparkSession, str, Config], Imported]
 
 
 def _lazy(module: str, function: str = "read") -> Importer:
+    """Return an importer that loads its module when it is called."""
+
     def importer(spark: SparkSession, path: str, config: Config) -> Imported:
         found: Importer = getattr(import_module(f"trackpools.datasets.{module}"), function)
         return found(spark, path, config)
@@ -51,7 +55,7 @@ IMPORTERS: dict[str, Importer] = {
     "movielens": _lazy("movielens"),
     "amazon": _lazy("amazon"),
     "spotify-songs": _lazy("spotify_songs"),
-    "tracks": _lazy("own_tables", "tracks"),
-    "users": _lazy("own_tables", "users"),
-    "signals": _lazy("own_tables", "signals"),
+    "tracks": _lazy("catalogue_tables", "tracks"),
+    "users": _lazy("catalogue_tables", "users"),
+    "signals": _lazy("catalogue_tables", "signals"),
 }

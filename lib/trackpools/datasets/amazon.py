@@ -1,21 +1,21 @@
-"""Amazon reviews: `user item rating unixtime`, by blanks or commas."""
+"""Import ratings of Amazon reviews: lines `user item rating unixtime`, separated by blanks or commas."""
 
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from trackpools.config import Config
 from trackpools.datasets import Imported
-from trackpools.datasets.files import first_text_line, list_files, name_of, pick, split_lines
+from trackpools.datasets.file_reading import first_text_line, list_files, name_of, pick, split_lines
 from trackpools.errors import InputError
 
 SEPARATORS = {",": r"\s*,\s*", " ": r"\s+"}
 
 
 def read(spark: SparkSession, path: str, config: Config) -> Imported:  # noqa: ARG001 - every importer has one shape
-    """Ratings with times; grain: one input line; the track is the item.
+    """Read ratings with times, one row for each input line; items are imported as tracks.
 
     Raises:
-        InputError: where no file starts with a line of four fields.
+        InputError: if there is no ratings file, or a file does not start with a line of four fields.
     """
     files = pick(
         list_files(spark, path), r"(?!(readme|licen[cs]e)).*\.(txt|csv|dat)(\.gz)?", "ratings file", path
@@ -29,7 +29,10 @@ def read(spark: SparkSession, path: str, config: Config) -> Imported:  # noqa: A
         if len(head.replace(",", " ").split()) != 4
     ]
     if wrong:
-        raise InputError(f"{path} is not `user item rating unixtime`; name the ratings file itself", wrong)
+        raise InputError(
+            f"files in {path} do not hold lines `user item rating unixtime`; give the path of the ratings file itself",
+            wrong,
+        )
     raw = split_lines(
         spark, files, "amazon", columns=("user_id", "track_id", "rating", "played_at"), pattern=pattern
     )

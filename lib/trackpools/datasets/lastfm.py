@@ -1,16 +1,17 @@
-"""Last.fm: the timestamped plays of 1,000 users (two layouts) and the artist counts of HetRec 2011."""
+"""Import Last.fm: timestamped plays of 1,000 users (two layouts), and artist counts of HetRec 2011."""
 
 from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
 from trackpools.config import Config
 from trackpools.datasets import Imported
-from trackpools.datasets.catalogue import artist_ids, name_id, one
-from trackpools.datasets.files import first_text_line, list_files, name_of, pick, split_lines
+from trackpools.datasets.catalogue_columns import array_of_one, artist_ids, name_id
+from trackpools.datasets.file_reading import first_text_line, list_files, name_of, pick, split_lines
 from trackpools.errors import InputError
 
 PLAY_FIELDS = ("user_id", "played_at", "artist_id", "artist", "track_mbid", "title")
-TAGS_AN_ARTIST = 10
+TAGS_AN_ARTIST = 10  # most tags that an artist keeps
+# country in the profiles → market. The Netherlands Antilles (AN) no longer exist, so their market is null.
 COUNTRIES = {
     "Algeria": "DZ",
     "Antarctica": "AQ",
@@ -77,16 +78,17 @@ COUNTRIES = {
     "United States Minor Outlying Islands": "UM",
     "Venezuela": "VE",
     "Zimbabwe": "ZW",
-}  # the Netherlands Antilles (AN) no longer exist: null
+}
 
 
 def read_1k(spark: SparkSession, path: str, config: Config) -> Imported:  # noqa: ARG001 - every importer has one shape
-    """Timestamped plays, with or without a header line, and profiles where the folder has them; grain: one line.
+    """Read timestamped plays, one row for each line, and the profiles of users if the folder has them.
 
-    A play without a track MBID gets `name:` + hash of the normalised artist and title.
+    The files may have a header line. The track is the MBID (MusicBrainz id) of the play, or an id from its
+    artist and title if it has none, see `catalogue_columns.name_id`.
 
     Raises:
-        InputError: where no *.tsv file starts with a line of six fields.
+        InputError: if no *.tsv file starts with a line of six fields.
     """
     files = pick(list_files(spark, path), r".*\.(tsv|txt)(\.gz)?", "*.tsv file of plays", path)
     heads = {
@@ -99,7 +101,8 @@ def read_1k(spark: SparkSession, path: str, config: Config) -> Imported:  # noqa
     if not plays:
         got = [f"{name_of(file)} starts with {head[:60]!r}" for file, head in heads.items()]
         raise InputError(
-            f"no file of plays in {path}: a line has user, time, artist id, artist, track id and title, by tabs",
+            f"no file in {path} is a log of plays; each line of a log must hold user, time, artist id, artist, "
+            "track id and title, separated by tabs",
             got,
         )
     raw = split_lines(
@@ -114,7 +117,7 @@ def read_1k(spark: SparkSession, path: str, config: Config) -> Imported:  # noqa
     track = F.struct(
         title.alias("title"),
         artist_ids(F.col("artist_id"), artist).alias("artist_ids"),
-        one(artist).alias("artist_names"),
+        array_of_one(artist).alias("artist_names"),
     )
     rows = raw.select(
         "user_id",
@@ -130,6 +133,7 @@ def read_1k(spark: SparkSession, path: str, config: Config) -> Imported:  # noqa
 
 
 def _profiles(spark: SparkSession, files: list[str]) -> DataFrame:
+    """Read profiles, one row for each user: `user_id, market, explicit_policy`; market is null if unknown."""
     fields = ("user_id", "gender", "age", "country", "registered")
     found = split_lines(
         spark,
@@ -147,10 +151,12 @@ def _profiles(spark: SparkSession, files: list[str]) -> DataFrame:
 
 
 def read_2k(spark: SparkSession, path: str, config: Config) -> Imported:  # noqa: ARG001 - every importer has one shape
-    """Counts of a user and an artist, artist names, and each artist's top tags; grain: one input line; the track is the artist.
+    """Read play counts, one row for each input line `user artist count`; artists are imported as tracks.
+
+    The catalogue has the names of the artists and their top tags, if the folder has files with them.
 
     Raises:
-        InputError: where there is no user_artists.dat.
+        InputError: if there is no user_artists.dat.
     """
     files = list_files(spark, path)
     counts = pick(files, r"user_artists\.dat", "user_artists.dat", path)
@@ -166,8 +172,8 @@ def read_2k(spark: SparkSession, path: str, config: Config) -> Imported:  # noqa
     plays = raw.withColumn("kind", F.lit("count"))
     by_name = {name_of(file): file for file in files}
     if "artists.dat" not in by_name:
-        return Imported(plays, notes=("no artists.dat: artists have no names",))
-    # neither file has quotes that mean anything
+        return Imported(plays, notes=("there is no artists.dat, so artists have no names",))
+    # Quotes have no meaning in these files.
     artists = spark.read.csv(
         by_name["artists.dat"],
         sep="\t",
@@ -177,25 +183,28 @@ def read_2k(spark: SparkSession, path: str, config: Config) -> Imported:  # noqa
     )
     facts = (
         F.col("name").alias("title"),
-        one(F.col("track_id")).alias("artist_ids"),
-        one(F.col("name")).alias("artist_names"),
+        array_of_one(F.col("track_id")).alias("artist_ids"),
+        array_of_one(F.col("name")).alias("artist_names"),
     )
     tracks = artists.where("track_id IS NOT NULL").select("track_id", *facts)
     tagging = by_name.get("user_taggedartists.dat"), by_name.get("tags.dat")
     if tagging[0] is None or tagging[1] is None:
-        return Imported(plays, tracks, notes=("no tag files: artists have no tags",))
+        return Imported(plays, tracks, notes=("there are no tag files, so artists have no tags",))
     return Imported(plays, tracks.join(_top_tags(spark, tagging[0], tagging[1]), on="track_id", how="left"))
 
 
 def _top_tags(spark: SparkSession, assignments: str, names: str) -> DataFrame:
-    """Grain: one artist; at most ten tags, most used first, ties by name."""
+    """Compute `track_id, tags`, one row for each artist.
+
+    An artist has at most ten tags, first those that most users gave; ties are ordered by name.
+    """
     given = spark.read.csv(
         assignments,
         sep="\t",
         header=True,
         schema="user_id string, track_id string, tag_id string, day int, month int, year int",
     )
-    # tags.dat is Latin-1, unlike its neighbours
+    # tags.dat is in Latin-1, unlike the other files.
     tags = spark.read.csv(
         names, sep="\t", header=True, quote="", encoding="ISO-8859-1", schema="tag_id string, tag string"
     )

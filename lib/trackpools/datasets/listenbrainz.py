@@ -1,4 +1,4 @@
-"""The public ListenBrainz Spark dump: Parquet files of listens, one folder a full or incremental dump."""
+"""Import the public ListenBrainz Spark dump: Parquet files of listens, one folder for each dump."""
 
 import re
 from pathlib import PurePosixPath
@@ -10,37 +10,41 @@ from pyspark.sql import functions as F
 
 from trackpools.config import Config
 from trackpools.datasets import Imported
-from trackpools.datasets.catalogue import artist_ids, name_id, one
+from trackpools.datasets.catalogue_columns import array_of_one, artist_ids, name_id
 from trackpools.datasets.events import check_types
-from trackpools.datasets.files import first_line, list_files, pick, source
+from trackpools.datasets.file_reading import first_line, list_files, pick, source
 from trackpools.errors import InputError
 
-NEEDED = ("listened_at", "user_id", "artist_name", "recording_name", "recording_mbid")
+REQUIRED_COLUMNS = ("listened_at", "user_id", "artist_name", "recording_name", "recording_mbid")
 OPTIONAL = {"created": "timestamp", "artist_credit_mbids": "array<string>", "release_mbid": "string"}
 
 
 def read(spark: SparkSession, path: str, config: Config) -> Imported:  # noqa: ARG001 - every importer has one shape
-    """Listens of one dump file, one dump or a folder of dumps; grain: one listen.
+    """Read the listens of one dump file, one dump or a folder of dumps, one row for each listen.
 
-    The track is the recording: its MBID, or `name:` + hash of the normalised artist and title where it is not mapped.
+    A dump may be full or incremental. The track is the recording's MBID (MusicBrainz id). If a listen has none,
+    the track is an id from artist and title, see `catalogue_columns.name_id`.
 
     Raises:
-        InputError: where no listens are found, or columns are missing or retyped.
+        InputError: if there are no listens, or columns are missing or of another type.
     """
     files = pick(list_files(spark, path), r".*\.parquet", "Parquet files of listens", path)
-    # beside the dumps may stand other tables (releases, tags); a dump's folder is named as one
+    # Other tables (releases, tags) may be stored beside the dumps, but only the folders of dumps have "dump" in
+    # their names.
     dumps = [file for file in files if re.search("dump", PurePosixPath(file).parent.name, re.IGNORECASE)]
     try:
         listens = spark.read.parquet(*(dumps or files))
     except (PySparkException, Py4JJavaError) as error:
         raise InputError(
-            f"the Parquet files in {path} cannot be read together; name one dump folder", [first_line(error)]
+            f"the Parquet files in {path} cannot be read together; give the path of one dump folder",
+            [first_line(error)],
         ) from error
-    missing = [f"column {name} is missing" for name in NEEDED if name not in listens.columns]
+    missing = [f"column {name} is missing" for name in REQUIRED_COLUMNS if name not in listens.columns]
     if missing:
         has = ", ".join(listens.columns)
         raise InputError(
-            f"{path} holds no ListenBrainz listens; it has columns {has}. Give a dump folder, or use the events importer",
+            f"{path} does not have the columns of ListenBrainz listens; its columns are: {has}. "
+            "Give the path of a dump folder, or use the events importer",
             missing,
         )
     checked = {
@@ -61,8 +65,8 @@ def read(spark: SparkSession, path: str, config: Config) -> Imported:  # noqa: A
     track = F.struct(
         title.alias("title"),
         F.coalesce(mbids, artist_ids(None, artist)).alias("artist_ids"),
-        # a credit is one name for all its artists
-        one(artist).alias("artist_names"),
+        # ListenBrainz has one name for all artists of a recording together.
+        array_of_one(artist).alias("artist_names"),
         optional["release_mbid"].alias("album_id"),
     )
     plays = listens.select(

@@ -1,11 +1,11 @@
-"""MovieLens: `ratings.csv` and `movies.csv`, or the older `::` files `ratings.dat` and `movies.dat`."""
+"""Import MovieLens: `ratings.csv` and `movies.csv`, or the older `::` files ending in `.dat`."""
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from trackpools.config import Config
 from trackpools.datasets import Imported
-from trackpools.datasets.files import list_files, name_of, pick, read_csv, split_lines
+from trackpools.datasets.file_reading import list_files, name_of, pick, read_csv, split_lines
 from trackpools.errors import InputError
 
 RATINGS = {"userId": "user_id", "movieId": "track_id", "rating": "rating", "timestamp": "played_at"}
@@ -13,10 +13,10 @@ MOVIES = ("movieId", "title", "genres")
 
 
 def read(spark: SparkSession, path: str, config: Config) -> Imported:  # noqa: ARG001 - every importer has one shape
-    """Ratings with times; grain: one rating; films are tracks, their genres tags.
+    """Read ratings with times, one row for each rating; films are imported as tracks, and genres as tags.
 
     Raises:
-        InputError: where there is no ratings file, or it lacks columns.
+        InputError: if there is no ratings file, or it lacks columns.
     """
     files = list_files(spark, path)
     ratings = pick(files, r"ratings\.(csv|dat)", "ratings.csv or ratings.dat", path)
@@ -30,7 +30,8 @@ def read(spark: SparkSession, path: str, config: Config) -> Imported:  # noqa: A
         missing = [f"column {name} is missing" for name in RATINGS if name not in names]
         if missing:
             raise InputError(
-                f"ratings.csv in {path} lacks columns; it has {', '.join(names)}. Use the events importer for another layout",
+                f"ratings.csv in {path} does not have the columns of MovieLens; its columns are: {', '.join(names)}. "
+                "Use the events importer for another layout",
                 missing,
             )
         raw = raw.select("row.*", "row_text", "source", "broken")
@@ -42,13 +43,13 @@ def read(spark: SparkSession, path: str, config: Config) -> Imported:  # noqa: A
         "broken",
     )
     if not movies:
-        return Imported(plays, notes=("no movies file: films have no titles",))
+        return Imported(plays, notes=("there is no movies file, so films have no titles",))
     return Imported(plays, _tracks(spark, movies))
 
 
 def _tracks(spark: SparkSession, movies: list[str]) -> DataFrame:
     if movies[0].endswith(".dat"):
-        # written in Latin-1, unlike the csv editions
+        # The .dat editions are in Latin-1, unlike the CSV editions.
         schema = ", ".join(f"{name} string" for name in MOVIES)
         found = spark.read.csv(movies, schema=schema, sep="::", encoding="ISO-8859-1", quote="")
     else:

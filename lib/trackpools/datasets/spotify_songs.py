@@ -1,16 +1,16 @@
-"""The 30,000 Spotify songs: one row a playlist and track; playlists stand in for users."""
+"""Import the 30,000 Spotify songs: one row for each playlist and track, with playlists as users."""
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from trackpools.config import Config
 from trackpools.datasets import Imported
-from trackpools.datasets.catalogue import artist_ids, one, year_of
+from trackpools.datasets.catalogue_columns import array_of_one, artist_ids, year_of
 from trackpools.datasets.events import check_types
-from trackpools.datasets.files import list_files, pick, source
+from trackpools.datasets.file_reading import list_files, pick, source
 from trackpools.errors import InputError
 
-NEEDED = (
+REQUIRED_COLUMNS = (
     "track_id",
     "track_name",
     "track_artist",
@@ -27,18 +27,21 @@ NEEDED = (
 
 
 def read(spark: SparkSession, path: str, config: Config) -> Imported:  # noqa: ARG001 - every importer has one shape
-    """Playlists as users with one count a track, and the catalogue; grain: one input row.
+    """Read the catalogue, and the playlists as if they were users who played each of their tracks once.
 
-    A track stands once for each sub-genre of a playlist; the repeats fall out as duplicates.
+    There is one row of plays for each input row. The input has one row for each playlist, track and sub-genre;
+    the import drops repeated plays later as duplicates.
 
     Raises:
-        InputError: where there is no Parquet file, or it lacks columns.
+        InputError: if there is no Parquet file, or it lacks columns.
     """
     songs = spark.read.parquet(*pick(list_files(spark, path), r".*\.parquet", "Parquet file of songs", path))
-    missing = [f"column {name} is missing" for name in NEEDED if name not in songs.columns]
+    missing = [f"column {name} is missing" for name in REQUIRED_COLUMNS if name not in songs.columns]
     if missing:
         raise InputError(
-            f"{path} is not the spotify_songs table; it has columns {', '.join(songs.columns)}", missing
+            f"{path} does not have the columns of the spotify_songs table; its columns are: {', '.join(songs.columns)}. "
+            "Give the path of that table, or use the events importer for another layout",
+            missing,
         )
     kinds = {f.name: f.dataType for f in songs.schema}
     check_types(
@@ -54,7 +57,9 @@ def read(spark: SparkSession, path: str, config: Config) -> Imported:  # noqa: A
         F.to_json(F.struct(*songs.columns), {"ignoreNullFields": "false"}).alias("row_text"),
         source("spotify-songs").alias("source"),
     )
-    return Imported(plays, _tracks(songs), notes=("playlists stand in for users; there are no times",))
+    return Imported(
+        plays, _tracks(songs), notes=("playlists are imported as users, and plays have no times",)
+    )
 
 
 def _tracks(songs: DataFrame) -> DataFrame:
@@ -62,9 +67,9 @@ def _tracks(songs: DataFrame) -> DataFrame:
     facts = F.struct(
         F.col("track_name").alias("title"),
         artist_ids(None, artist).alias("artist_ids"),
-        one(artist).alias("artist_names"),
+        array_of_one(artist).alias("artist_names"),
         F.col("track_album_id").alias("album_id"),
-        # of this album: the catalogue has no first release
+        # This is the year of the album, because the data does not say when the song was first released.
         year_of(F.col("track_album_release_date")).alias("original_year"),
         F.round("duration_ms").try_cast("long").alias("duration_ms"),
         F.col("tempo").try_cast("float").alias("tempo"),

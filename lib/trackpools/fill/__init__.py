@@ -1,1 +1,5 @@
-"""From a prompt and a pool to a verified playlist: constraints, feasibility, choice and order, in a closed world."""
+"""Fill a verified playlist from a prompt and a pool.
+
+The steps are: read the constraints, check that they can be met, choose the tracks, order them, and verify the
+result. Only tracks that the caller passes in can be chosen.
+"""

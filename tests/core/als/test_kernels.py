@@ -1,4 +1,4 @@
-"""The compiled half-steps against the NumPy reference, iteration by iteration."""
+"""Tests of the compiled half-steps against the NumPy reference, iteration by iteration."""
 
 from types import SimpleNamespace
 
@@ -9,14 +9,17 @@ from hypothesis import strategies as st
 
 from trackpools.core.als import kernels, reference
 from trackpools.core.als.blocks import Block, pack
-from trackpools.core.als.descent import Descent, eigenbasis
-from trackpools.core.als.foldin import HalfStep
+from trackpools.core.als.fold_in_users import HalfStep
+from trackpools.core.als.item_solver import Descent, eigenbasis
 
 USERS, RECORDINGS, RANK = 70, 40, 8
 
 
 def evidence(seed, users=USERS, recordings=RECORDINGS):
-    """w⁺, w⁻, and the same as signed values; one user without a positive, one without anything, one with everything."""
+    """Return arrays (w⁺, w⁻) of shape [users, recordings].
+
+    User 0 has no positive, user 1 has no evidence at all, and user 2 has a positive for every recording.
+    """
     rng = np.random.default_rng(seed)
     positive = np.where(rng.random((users, recordings)) < 0.2, rng.gamma(1.0, 2.0, (users, recordings)), 0.0)
     negative = np.where(rng.random((users, recordings)) < 0.1, rng.gamma(1.0, 2.0, (users, recordings)), 0.0)
@@ -26,8 +29,8 @@ def evidence(seed, users=USERS, recordings=RECORDINGS):
     return positive, negative
 
 
-class Whole:
-    """Passes over blocks in this process, remembering the factors that each half-step met and made."""
+class InProcessPasses:
+    """Run passes over blocks in this process, and keep the scores of each half-step."""
 
     def __init__(self, positive, negative, config, blocks):
         values = np.where(positive > 0, config.alpha * positive, -config.beta * negative).astype(np.float32)
@@ -69,14 +72,17 @@ class Whole:
         return total
 
 
-def descended(config, of, positive, negative, blocks=3):
-    """Scores of each half-step, the loss curve and the last recording factors of `blocked` without Spark."""
-    from trackpools.shell.engines.blocked import descend
-    from trackpools.shell.engines.journal import Finished
+def run_descent(config, of, positive, negative, blocks=3):
+    """Return the start, the scores of each half-step, the loss curve and the last recording factors.
 
-    whole = Whole(positive, negative, config, blocks)
+    This runs `blocked` without Spark.
+    """
+    from trackpools.shell.training.blocked import descend
+    from trackpools.shell.training.checkpoints import Checkpoint
+
+    whole = InProcessPasses(positive, negative, config, blocks)
     start = np.random.default_rng(3).normal(size=(RECORDINGS, RANK)) / 3
-    y, curve = descend(whole, Finished(start, []), of.penalties()[1], config)
+    y, curve = descend(whole, Checkpoint(start, []), of.penalties()[1], config)
     return start, whole.seen, curve, y
 
 
@@ -95,7 +101,7 @@ def test_with_cholesky_every_iteration_is_that_of_the_reference(config, nu, alph
         "train.iterations=6",
     ).train
     of = reference.problem(positive, negative, alpha=3.0, beta=beta, reg=0.7, nu=nu, alpha0=alpha0)
-    y, seen, curve, last = descended(train, of, positive, negative)
+    y, seen, curve, last = run_descent(train, of, positive, negative)
     for scores, loss in zip(seen, curve, strict=True):
         x = reference.user_half_step(y, of)
         assert np.linalg.norm(scores - x @ y.T) <= 1e-5 * np.linalg.norm(x @ y.T)
@@ -121,7 +127,7 @@ def test_with_conjugate_gradient_every_iteration_is_that_of_the_reference_with_e
         "train.iterations=6",
     ).train
     of = reference.problem(positive, negative, alpha=3.0, beta=beta, reg=0.7, nu=nu, alpha0=alpha0)
-    y, seen, curve, _ = descended(train, of, positive, negative)
+    y, seen, curve, _ = run_descent(train, of, positive, negative)
     per_user, per_recording = of.penalties()
     for scores, loss in zip(seen, curve, strict=True):
         x = reference.conjugate_gradient(y, of.c, of.p, per_user, steps=3, start=np.zeros((USERS, RANK)))
@@ -136,7 +142,7 @@ def test_a_few_steps_end_where_exact_half_steps_do(config):
     train = config(
         "train.engine=blocked", "train.beta=2", "train.alpha=3", "train.reg=0.7", "train.iterations=12"
     ).train
-    y, _, curve, _ = descended(train, of, positive, negative)
+    y, _, curve, _ = run_descent(train, of, positive, negative)
     for _ in range(11):
         x = reference.user_half_step(y, of)
         y = reference.recording_half_step(x, of)
@@ -148,10 +154,12 @@ def test_the_number_of_blocks_moves_the_loss_by_rounding_alone_and_a_flat_curve_
     positive, negative = evidence(6)
     of = reference.problem(positive, negative, alpha=3.0, beta=0.0, reg=0.7, nu=1.0)
     settings_ = ("train.engine=blocked", "train.alpha=3", "train.reg=0.7", "train.iterations=9")
-    curves = [descended(config(*settings_).train, of, positive, negative, blocks)[2] for blocks in (1, 2, 7)]
+    curves = [
+        run_descent(config(*settings_).train, of, positive, negative, blocks)[2] for blocks in (1, 2, 7)
+    ]
     assert curves[1] == pytest.approx(curves[0], rel=1e-5)
     assert curves[2] == pytest.approx(curves[0], rel=1e-5)
-    stopped = descended(config(*settings_, "train.tolerance=0.05").train, of, positive, negative)[2]
+    stopped = run_descent(config(*settings_, "train.tolerance=0.05").train, of, positive, negative)[2]
     assert 2 <= len(stopped) < 9
     assert stopped[-2] - stopped[-1] <= 0.05 * stopped[-1]
 
@@ -179,7 +187,7 @@ def test_a_block_holds_its_rows_in_order_and_survives_bytes(seed, users, recordi
     assert ((dense > 0) == cells).all()
 
 
-def test_a_user_is_solved_alike_in_any_company_and_with_a_history_beyond_the_gathered_rows():
+def test_a_user_is_solved_alike_in_any_block_and_with_a_long_history():
     rng = np.random.default_rng(0)
     recordings = 3 * kernels.GATHERED
     y = rng.normal(size=(recordings, 4))
@@ -202,7 +210,7 @@ def test_a_user_is_solved_alike_in_any_company_and_with_a_history_beyond_the_gat
     assert steps.solve(long, y) == pytest.approx(exact.solve(long, y), rel=1e-3)
 
 
-def test_recordings_that_are_solved_stay_where_they_are():
+def test_recordings_at_their_optimum_stay_there():
     y = np.zeros((2, 3))
     descent = Descent.start(y, np.zeros((2, 3)), np.eye(3), np.ones(2))
     descent.step(np.zeros((2, 3)))

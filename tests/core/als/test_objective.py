@@ -1,4 +1,4 @@
-"""The loss on Spark frames is the loss of the NumPy reference."""
+"""Tests that the loss on Spark frames is the loss of the NumPy reference."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from trackpools.core.als.reference import loss, problem
 
 
 def frames(spark, positive, negative, x, y, partitions):
-    """Evidence and factors as tables with idx that are neither dense nor in order."""
+    """Return evidence and factors as frames whose idx are neither dense nor in order."""
     pairs = [
         (7 * int(u) + 3, 5 * int(i) + 1, float(positive[u, i]), float(negative[u, i]))
         for u, i in zip(*np.nonzero(positive + negative), strict=True)
@@ -26,7 +26,7 @@ def frames(spark, positive, negative, x, y, partitions):
 
 
 def total(row):
-    return objective.total(
+    return objective.total_loss(
         row["fit"], row["user_grams"], row["recording_grams"], row["user_penalty"] + row["recording_penalty"]
     )
 
@@ -40,7 +40,7 @@ def test_the_loss_of_spark_is_that_of_the_reference(spark, config, nu, alpha0, b
     users, recordings, rank = 23, 17, 5
     positive = rng.gamma(1.0, 1.0, (users, recordings)) * (rng.random((users, recordings)) < 0.2)
     negative = rng.gamma(1.0, 1.0, (users, recordings)) * (rng.random((users, recordings)) < 0.2)
-    negative[4], positive[4] = 1.0, 0.0  # one user who only ever skipped: no positive, so n = 0
+    negative[4], positive[4] = 1.0, 0.0  # a user with skips alone has no positive, so n = 0
     x, y = (rng.normal(size=(n, rank)).astype(np.float32) for n in (users, recordings))
     train = config(
         "train.engine=blocked",
@@ -50,6 +50,6 @@ def test_the_loss_of_spark_is_that_of_the_reference(spark, config, nu, alpha0, b
         f"train.nu={nu}",
         f"train.alpha0={alpha0}",
     ).train
-    row = objective.loss(*frames(spark, positive, negative, x, y, partitions), train).first()
+    row = objective.loss_parts(*frames(spark, positive, negative, x, y, partitions), train).first()
     of = problem(positive, negative, alpha=3.0, beta=beta, reg=0.25, nu=nu, alpha0=alpha0)
     assert total(row) == pytest.approx(loss(x.astype(float), y.astype(float), of), rel=1e-9)

@@ -1,4 +1,4 @@
-"""The oracle of the engines against the definition of its objective, by loops and by finite differences."""
+"""Tests of the NumPy reference against its objective, by loops and by finite differences."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ def random_problem(rng, users=7, recordings=9, *, nu=0.0, beta=2.0, reg=0.3):
 
 
 def gradient(function, at, step=1e-6):
-    """Central differences, one coordinate at a time."""
+    """Return the gradient by central differences, one coordinate at a time."""
     out = np.zeros_like(at)
     for i in np.ndindex(at.shape):
         there = np.zeros_like(at)

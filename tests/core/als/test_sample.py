@@ -1,18 +1,21 @@
-"""What a sample holds, and that fold-in makes the rest of it the optimum that the whole would give."""
+"""Tests of the training sample, and of the fold-in of all users and recordings outside it.
+
+Fold-in brings their factors to the optimum that training on everything would give.
+"""
 
 import numpy as np
 import pytest
 
 from trackpools.core.als import reference, sample
-from trackpools.core.als.foldin import signed
-from trackpools.core.als.foldin_recordings import fold_in_recordings, grams, groups
+from trackpools.core.als.fold_in_recordings import fold_in_recordings, grams, groups
+from trackpools.core.als.fold_in_users import signed_values
 
 SCHEMA = "user_idx int, recording_idx int, positive double, negative double"
 
 
 @pytest.fixture(scope="module")
 def training(spark):
-    """Recording i is played by every (i + 1)th of 400 users."""
+    """Return a frame in which recording i is played by every (i + 1)th of 400 users."""
     return spark.createDataFrame(
         [(u, i, 1.0 + i % 3, 0.0) for i in range(30) for u in range(0, 400, i + 1)], SCHEMA
     ).cache()
@@ -44,7 +47,7 @@ def test_the_sample_of_users_depends_on_the_seed_and_on_nothing_else(training, c
     def users(rows, *settings):
         return {
             row["user_idx"]
-            for row in sample.sampled(rows, config(*settings).train).select("user_idx").collect()
+            for row in sample.sample_training(rows, config(*settings).train).select("user_idx").collect()
         }
 
     quarter = users(training, "train.user_fraction=0.25")
@@ -82,7 +85,8 @@ def test_recordings_are_folded_in_to_their_optimum_around_their_artist(spark, co
     factors = "idx int, factors array<float>"
     people = spark.createDataFrame([(u, row.tolist()) for u, row in enumerate(x)], factors)
     trained = spark.createDataFrame([(i, row.tolist()) for i, row in enumerate(known)], factors)
-    # recordings 10–13 are by a (trained: 0, 1), 14–17 by b (trained: 2), 18 by c (none trained), 19–21 by nobody known
+    # Recordings 10–13 are by a (0 and 1 are trained), 14–17 by b (2 is trained), 18 by c (none is trained),
+    # and 19–21 by no known artist.
     names = {
         0: "a",
         1: "a",
@@ -98,13 +102,13 @@ def test_recordings_are_folded_in_to_their_optimum_around_their_artist(spark, co
     assert gram == pytest.approx(x.astype(float).T @ x.astype(float), rel=1e-6)
 
     found = fold_in_recordings(
-        signed(training, train).repartition(4),
+        signed_values(training, train).repartition(4),
         people,
         trained,
         train,
         artists=artists if prior else None,
         gram=gram,
-        people=users,
+        n_users=users,
         divided=3,
     )
     drawn = np.zeros((recordings, rank))
@@ -122,6 +126,6 @@ def test_recordings_are_folded_in_to_their_optimum_around_their_artist(spark, co
     assert sorted(row["idx"] for row in found.collect()) == list(range(10, 10 + recordings))
 
 
-def test_a_group_of_rows_with_factors_stays_within_what_a_task_takes():
+def test_a_group_of_rows_with_factors_fits_a_task():
     assert groups(0, 64, 4) == 4
     assert groups(10**9, 64, 4) * 128 * 2**20 >= 10**9 * 64 * 4

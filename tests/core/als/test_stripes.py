@@ -1,3 +1,5 @@
+"""Tests of stripes: they cover all recordings once, and each reaches every block in its own partition."""
+
 import numpy as np
 import pytest
 from pyspark.sql import functions as F

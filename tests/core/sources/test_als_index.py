@@ -1,4 +1,4 @@
-"""The als source above `topk.exact_max`, through Spark: what an index finds, how near that is, what is said of it."""
+"""Tests of the als source above `topk.exact_max`, through Spark: the index, its recall, its messages."""
 
 import datetime as dt
 import sys
@@ -9,23 +9,24 @@ import pyarrow.compute as pc
 import pytest
 
 from builders import rows
-from trackpools.core import bars, on_demand
-from trackpools.core.als.factors import as_table, matrix
-from trackpools.core.audience import audience
+from trackpools.core.als.factors import as_table, factor_matrix
+from trackpools.core.log.audience import audience
+from trackpools.core.pools import online
+from trackpools.core.rules import market_masks
 from trackpools.core.sources import als
-from trackpools.core.sources.inputs import SourceInputs
-from trackpools.core.sources.items import unpacked
-from trackpools.core.sources.listeners import Listeners
+from trackpools.core.sources.packed_items import unpack_items
+from trackpools.core.sources.source_inputs import SourceInputs
+from trackpools.core.sources.user_block import UserBlock
 from trackpools.errors import ConfigError
-from trackpools.shell.recall import below, recall
+from trackpools.shell.training.ann_recall import recall, recall_warnings
 from trackpools.tables import TRACK_CARDS
 
 USERS, RECORDINGS, RANK, K = 24, 3000, 6, 20
 CLEAN, LISTENER, HEARD = 5, 2, 400
 
 
-def refused(recording, market, clean):
-    """DE may have a neighbourhood less, clean listeners every fourth less."""
+def is_refused(recording, market, clean):
+    """Return whether a recording is refused: DE lacks a neighbourhood, and clean users every fourth one."""
     return (market == "DE" and recording % 10 < 4) or (clean and recording % 4 == 0)
 
 
@@ -54,8 +55,8 @@ def frames(spark):
             "recording_idx": r,
             "market": market,
             "available": True,
-            "track_id": None if refused(r, market, False) else "t",
-            "clean_track_id": None if refused(r, market, True) else "t",
+            "track_id": None if is_refused(r, market, False) else "t",
+            "clean_track_id": None if is_refused(r, market, True) else "t",
         }
         for r in range(RECORDINGS)
         for market in ("SE", "DE")
@@ -95,15 +96,15 @@ def inputs(frames, config):
     return build
 
 
-def found(given):
+def candidates_by_user(given):
     return {
         row["user_idx"]: [tuple(item) for item in row["items"]]
-        for row in unpacked(als.candidates(given, given.config.sources.als)).collect()
+        for row in unpack_items(als.candidates(given, given.config.sources.als)).collect()
     }
 
 
 def test_an_index_finds_nearly_the_exact_candidates_and_keeps_the_filters(inputs, frames):
-    near, exact = found(inputs()), found(inputs("topk.exact_max=3000"))
+    near, exact = candidates_by_user(inputs()), candidates_by_user(inputs("topk.exact_max=3000"))
     assert {user: len(items) for user, items in near.items()} == {
         user: len(items) for user, items in exact.items()
     }
@@ -111,7 +112,7 @@ def test_an_index_finds_nearly_the_exact_candidates_and_keeps_the_filters(inputs
     assert np.mean(common) >= 0.9
     for user, items in near.items():
         assert not any(
-            refused(recording, ("SE", "DE")[user % 2], user % 6 == CLEAN) for recording, _ in items
+            is_refused(recording, ("SE", "DE")[user % 2], user % 6 == CLEAN) for recording, _ in items
         )
         assert items == sorted(items, key=lambda item: (-item[1], item[0]))
     heard = {row["recording_idx"] for row in frames["history"].collect()}
@@ -119,63 +120,63 @@ def test_an_index_finds_nearly_the_exact_candidates_and_keeps_the_filters(inputs
     split = replace(
         inputs(), users=frames["users"].repartition(5), user_factors=frames["user_factors"].repartition(3)
     )
-    assert found(split) == near
+    assert candidates_by_user(split) == near
 
 
-def test_on_demand_finds_by_the_same_index_the_same(inputs, frames):
+def test_a_pool_on_demand_uses_the_same_index_with_the_same_result(inputs, frames):
     given = inputs()
     x, y = (frames[name].toArrow().sort_by("idx") for name in ("user_factors", "recording_factors"))
-    stripes = on_demand.Stripe.all_of(matrix(y["factors"]), np.asarray(y["idx"], np.int32), 2048)
+    stripes = online.Stripe.all_of(factor_matrix(y["factors"]), np.asarray(y["idx"], np.int32), 2048)
     assert [stripe.index is None for stripe in stripes] == [False, True], "the rest is too few for an index"
     cards, people = frames["cards"].toArrow(), {row["user_idx"]: row for row in frames["users"].collect()}
     markets = {
-        name: on_demand.Market(*bars.of_cards(cards.filter(pc.equal(cards["market"], name))))
+        name: online.MarketMask(*market_masks.mask_of_cards(cards.filter(pc.equal(cards["market"], name))))
         for name in ("SE", "DE")
     }
-    release = on_demand.Release(
+    release = online.ReleaseArrays(
         config=given.config,
         as_of=given.as_of,
-        shelf=None,
+        recording_table=None,
         markets=markets,
         lists={},
         spaces={als.BIT: stripes},
     )
     listened = np.sort([row["recording_idx"] for row in frames["history"].collect()])
-    for user, items in found(given).items():
+    for user, items in candidates_by_user(given).items():
         recordings = listened if user == LISTENER else listened[:0]
         yes, no = np.ones(len(recordings), bool), np.zeros(len(recordings), bool)
         unused = dict.fromkeys(
             ("market", "declared", "plays", "first_day", "last_day", "weight", "facts", "today")
         )
         clean, ends = np.array([people[user]["clean"]]), np.array([0, len(recordings)])
-        one = Listeners(
+        one = UserBlock(
             idx=np.array([user], np.int32),
             clean=clean,
             ends=ends,
             recording=recordings,
             heard=yes,
-            closed=no,
+            excluded=no,
             **unused,
         )
-        made = on_demand.ranked(
+        made = online.rank_by_vectors(
             release,
             one,
             [people[user]["market"]],
-            (np.zeros(1, np.int64), matrix(x["factors"])[user][None]),
+            (np.zeros(1, np.int64), factor_matrix(x["factors"])[user][None]),
             als.SOURCE,
         )
         assert list(zip(made.recordings.tolist(), made.scores.tolist(), strict=True)) == items
 
 
-def test_recall_is_measured_for_everybody_and_where_it_breaks_first(inputs):
+def test_recall_is_measured_for_all_users_and_for_the_hardest_ones(inputs):
     given = inputs()
     told = recall(replace(given, stripes=als.stripes(given).cache()))
     assert set(told) == {"overall", "rarest_market", "explicit_off", "heaviest"}
     assert all(0.85 <= share <= 1 for share in told.values()), told
-    assert below(told, 0.0, K) == []
+    assert recall_warnings(told, 0.0, K) == []
     assert (
         "0.900 of the exact 20 (explicit off), below topk.min_recall=0.95"
-        in below({"overall": 0.99, "explicit_off": 0.9}, 0.95, K)[0]
+        in recall_warnings({"overall": 0.99, "explicit_off": 0.9}, 0.95, K)[0]
     )
 
 

@@ -1,4 +1,4 @@
-"""What every candidate source must do: a new one inherits these tests by standing in SOURCES."""
+"""Tests of what every candidate source must do; a new source is tested once it is in SOURCES."""
 
 import datetime as dt
 from dataclasses import replace
@@ -9,15 +9,17 @@ from pyspark.sql import functions as F
 
 from builders import rows
 from trackpools import tables as t
-from trackpools.core import cards, facts, features, rules, vectors
-from trackpools.core.audience import audience
-from trackpools.core.contract import conform
-from trackpools.core.shelf import packed_shelf
-from trackpools.core.sources import SOURCES, dictionary, enabled, fresh, lookups, reason_code
-from trackpools.core.sources.inputs import ListInputs, SourceInputs, Vectors
-from trackpools.core.sources.items import PACKED, unpacked
-from trackpools.core.weights import positive_weight
-from trackpools.shell.settings import load_config
+from trackpools.config.loading import load_config
+from trackpools.core.arrays.recording_table import packed_shelf
+from trackpools.core.catalogue import external_vectors, features, recording_facts, track_cards
+from trackpools.core.contracts.conform import conform
+from trackpools.core.log.audience import audience
+from trackpools.core.log.confidence import positive_weight
+from trackpools.core.rules import eligibility
+from trackpools.core.sources import SOURCES, active_sources, dictionary, fresh, lookup_frames, reason_code
+from trackpools.core.sources.chart_keys import EVERYTHING, chart_keys, code_of_market
+from trackpools.core.sources.packed_items import PACKED, unpack_items
+from trackpools.core.sources.source_inputs import ExternalVectors, ListInputs, SourceInputs
 
 AS_OF = dt.datetime(2025, 6, 30, tzinfo=dt.UTC)
 USERS, RECORDINGS, RANK = 12, 40, 4
@@ -26,12 +28,12 @@ COLD, EMPTY, ALL, FACTORLESS = (
     1,
     2,
     3,
-)  # no history and no factors; factors alone; heard everything; history alone
+)  # in turn: nothing known; factors only; heard everything; history only
 POLICIES = ("mark", "exclude", "only", "not_within")
 
 
 def policies(*of_ci):
-    """These, and the others in the soak."""
+    """Parametrise `policy` over these; the other policies run in the soak only."""
     return pytest.mark.parametrize(
         "policy",
         [policy if policy in of_ci else pytest.param(policy, marks=pytest.mark.soak) for policy in POLICIES],
@@ -39,7 +41,7 @@ def policies(*of_ci):
 
 
 def heard_by(user):
-    """Recordings a user heard, and those of them long ago."""
+    """Return the recordings that a user heard."""
     if user in {COLD, EMPTY}:
         return []
     return (
@@ -55,12 +57,12 @@ def recent(recording):
     return recording % 2 == 0
 
 
-NEW = {36, 37, 38, 39}  # released a week ago; nobody heard 39, and it has no factors
+NEW = {36, 37, 38, 39}  # released a week ago; no user heard 39, and it has no factors
 
 
 @pytest.fixture(scope="module")
 def frames(spark):
-    """Tables of a world of 12 users in three markets, two of them clean; written down once."""
+    """Return the tables of a world of 12 users in three markets; two of the users are clean."""
     met = {}
     for u in range(USERS):
         for r in heard_by(u):
@@ -127,7 +129,7 @@ def frames(spark):
     )
     everybody = audience(ids, profiles, {}, ())
     rng = np.random.default_rng(5)
-    # rounded, so that there are ties
+    # The factors are rounded, so that there are ties.
     factors = {
         name: spark.createDataFrame(
             [(i, np.round(rng.normal(size=RANK)).tolist()) for i in idx], "idx int, factors array<float>"
@@ -137,10 +139,10 @@ def frames(spark):
             ("recording_factors", [r for r in range(RECORDINGS) if r != 39]),
         )
     }
-    known = cards.cards(tracks, recordings, everybody, interactions, as_of=AS_OF, groups={})
+    known = track_cards.build_cards(tracks, recordings, everybody, interactions, as_of=AS_OF, groups={})
     nothing = spark.createDataFrame([], "recording_idx int, kind string")
     described = features.recording_features(interactions, days, nothing, load_config().weights, AS_OF)
-    told = facts.recording_facts(
+    told = recording_facts.recording_facts(
         tracks,
         recordings,
         cards=known,
@@ -156,11 +158,11 @@ def frames(spark):
         ],
         "of string, id string, vector array<float>",
     )
-    known_vectors = vectors.recording_vectors(own, tracks, recordings, load_config().sources.vectors)
+    known_vectors = external_vectors.recording_vectors(own, tracks, recordings, load_config().sources.vectors)
     weighed = interactions.where("mass > 0").select("user_idx", "recording_idx", F.lit(1.0).alias("weight"))
     factors |= {
         "recording_vectors": known_vectors,
-        "user_vectors": vectors.user_vectors(own, ids, known_vectors, weighed),
+        "user_vectors": external_vectors.user_vectors(own, ids, known_vectors, weighed),
     }
     made = {
         "users": everybody,
@@ -174,7 +176,7 @@ def frames(spark):
 
 @pytest.fixture(scope="module")
 def looked_up(frames):
-    """What the index stage lays out, by the settings it was made with."""
+    """Build what the index stage writes, once for each setting of the sources."""
     made = {}
 
     def build(c):
@@ -198,7 +200,7 @@ def looked_up(frames):
                 as_of=AS_OF,
             )
             made[key] = {
-                "lists": lookups.all_lists(given, SOURCES).cache(),
+                "lists": lookup_frames.all_lists(given, SOURCES).cache(),
                 "fresh_factors": fresh.vectors(given).cache(),
             }
         return made[key]
@@ -208,7 +210,7 @@ def looked_up(frames):
 
 @pytest.fixture(scope="module")
 def laid_out(frames, looked_up):
-    """The frames in so many partitions, kept: most cases ask for the same."""
+    """Build the frames in a number of partitions, and cache them, since most cases ask for the same ones."""
     made = {}
 
     def build(c, policy, partitions, history):
@@ -220,7 +222,7 @@ def laid_out(frames, looked_up):
                 if name != "days"
             }
             met, shelf = at.pop("interactions"), packed_shelf(at.pop("facts"))
-            past = rules.history(
+            past = eligibility.history(
                 met if history else met.where("false"),
                 heard=policy,
                 rules=c.rules,
@@ -235,7 +237,7 @@ def laid_out(frames, looked_up):
 
 @pytest.fixture
 def inputs(laid_out, config):
-    """Build inputs: a policy, settings, and how many partitions each frame has."""
+    """Build the inputs of a source from a policy, settings, and the number of partitions of each frame."""
 
     def build(policy="mark", *settings, partitions=2, history=True):
         c = config(
@@ -252,24 +254,29 @@ def inputs(laid_out, config):
             *settings,
         )
         at = laid_out(c, policy, partitions, history)
-        own = Vectors(users=at.pop("user_vectors"), recordings=at.pop("recording_vectors"), count=RECORDINGS)
+        own = ExternalVectors(
+            users=at.pop("user_vectors"), recordings=at.pop("recording_vectors"), count=RECORDINGS
+        )
         return SourceInputs(recordings=RECORDINGS, rank=RANK, config=c, as_of=AS_OF, vectors=own, **at)
 
     return build
 
 
 def rows_of(source, given):
-    """What a source proposes, alone."""
+    """Return the rows that one source proposes by itself."""
     own = getattr(given.config.sources, source.name)
-    return source.candidates(given, own) if source.candidates else lookups.candidates(given, [source])[0]
+    return (
+        source.candidates(given, own) if source.candidates else lookup_frames.candidates(given, [source])[0]
+    )
 
 
-def proposed(source, given):
-    """{user: (recordings, scores, masked)} in the order of the source."""
+def proposals_by_user(source, given):
+    """Return {user: (recordings, scores, masked)} in the order of the source."""
     out = {}
     for row in rows_of(source, given).collect():
         assert row["user_idx"] not in out, "one row a user"
         assert row["source"] == source.bit
+        assert source.lots or row["lot_size"] == 0, "only what was drawn by lot tells from how many"
         out[row["user_idx"]] = (
             *(np.frombuffer(row[name], kind).tolist() for name, kind in PACKED.items()),
             row["masked"],
@@ -295,23 +302,24 @@ def test_the_columns_are_as_documented(source, inputs):
         ("recordings", "binary"),
         ("scores", "binary"),
         ("masked", "int"),
+        ("lot_size", "int"),
     ]
 
 
 @pytest.mark.soak
-def test_people_read_them_as_the_table_of_candidates_has_them(source, inputs):
+def test_unpacked_items_have_the_shape_of_the_table_of_candidates(source, inputs):
     given = inputs()
-    read = conform(unpacked(rows_of(source, given)), t.CANDIDATES)
+    read = conform(unpack_items(rows_of(source, given)), t.CANDIDATES)
     assert {
         row["user_idx"]: ([r for r, _ in row["items"]], [s for _, s in row["items"]], row["masked"])
         for row in read.collect()
-    } == proposed(source, given)
+    } == proposals_by_user(source, given)
 
 
 @policies("mark")
 def test_items_are_ranked_bounded_distinct_and_only_what_the_source_declares(source, policy, inputs):
     given = inputs(policy)
-    for user, (recordings, scores, masked) in proposed(source, given).items():
+    for user, (recordings, scores, masked) in proposals_by_user(source, given).items():
         assert len(recordings) <= limit(source, given.config)
         assert len(set(recordings)) == len(recordings)
         assert set(recordings) <= set(range(RECORDINGS))
@@ -320,7 +328,7 @@ def test_items_are_ranked_bounded_distinct_and_only_what_the_source_declares(sou
         if source.name not in {
             "familiar",
             "rediscover",
-        }:  # their scores are told as float32, and ranked as float64
+        }:  # their scores are stored as float32 and ranked as float64
             assert list(zip([-s for s in scores], recordings, strict=True)) == sorted(
                 zip([-s for s in scores], recordings, strict=True)
             )
@@ -333,20 +341,24 @@ def test_items_are_ranked_bounded_distinct_and_only_what_the_source_declares(sou
 
 @pytest.mark.soak
 def test_the_same_rows_come_from_any_partitions(source, inputs):
-    first = proposed(source, inputs(partitions=1))
+    first = proposals_by_user(source, inputs(partitions=1))
     assert first
-    assert first == proposed(source, inputs(partitions=2)) == proposed(source, inputs(partitions=7))
+    assert (
+        first
+        == proposals_by_user(source, inputs(partitions=2))
+        == proposals_by_user(source, inputs(partitions=7))
+    )
 
 
-def test_nobody_to_propose_to_is_no_error(source, inputs):
+def test_no_users_are_not_an_error(source, inputs):
     given = inputs()
-    assert proposed(source, replace(given, users=given.users.where("false"))) == {}
+    assert proposals_by_user(source, replace(given, users=given.users.where("false"))) == {}
 
 
-def test_an_empty_history_is_no_error_and_users_of_no_interest_stay_out(source, inputs):
+def test_an_empty_history_is_not_an_error_and_users_without_proposals_are_left_out(source, inputs):
     given = inputs(history=False)
     some = replace(given, users=given.users.where("user_idx IN (1, 3, 4)"))
-    found = proposed(source, some)
+    found = proposals_by_user(source, some)
     expected = {
         "als": {EMPTY, 4},
         "fresh": {EMPTY, 4},
@@ -359,9 +371,9 @@ def test_an_empty_history_is_no_error_and_users_of_no_interest_stay_out(source, 
     assert all(recordings and masked == 0 for recordings, _, masked in found.values())
 
 
-def test_a_new_listener_gets_something_from_someone(inputs):
-    assert any(COLD in proposed(source, inputs()) for source in SOURCES)
-    assert any(FACTORLESS in proposed(source, inputs()) for source in SOURCES)
+def test_a_new_user_gets_candidates_from_some_source(inputs):
+    assert any(COLD in proposals_by_user(source, inputs()) for source in SOURCES)
+    assert any(FACTORLESS in proposals_by_user(source, inputs()) for source in SOURCES)
 
 
 def test_bits_names_and_sentences_are_one_to_one():
@@ -377,13 +389,13 @@ def test_bits_names_and_sentences_are_one_to_one():
     ]
 
 
-def test_only_what_is_switched_on_is_asked(config):
+def test_only_enabled_sources_are_called(config):
     assert [
-        s.name for s in enabled(config("sources.als.enabled=false", "sources.explore.enabled=false"))
+        s.name for s in active_sources(config("sources.als.enabled=false", "sources.explore.enabled=false"))
     ] == [s.name for s in SOURCES if s.name not in {"als", "explore", "vectors"}], (
         "vectors are off until somebody brings some"
     )
-    assert {s.emits for s in enabled(config("pools.heard=only"))} == {"both", "heard"}
+    assert {s.emits for s in active_sources(config("pools.heard=only"))} == {"both", "heard"}
 
 
 def test_a_source_works_in_exactly_one_way_and_has_its_section(config):
@@ -398,11 +410,15 @@ def test_a_source_works_in_exactly_one_way_and_has_its_section(config):
 
 
 BY_NAME = {s.name: s for s in SOURCES}
-ALS, POPULAR = BY_NAME["als"], BY_NAME["popular"]
+ALS, POPULAR, EXPLORE = BY_NAME["als"], BY_NAME["popular"], BY_NAME["explore"]
 
 
-def barred(user):
-    """9 is taken down, 10 is for SE alone, every third is explicit, the new ones are for SE and DE, and 39 has no factors."""
+def barred_recordings(user):
+    """Return the recordings that this user may not have.
+
+    9 is taken down, 10 is for SE alone, every third is explicit, the new ones are for SE and DE, and 39 has
+    no factors.
+    """
     return (
         {9, 39}
         | ({10} if user == 0 or user % 3 else set())
@@ -411,8 +427,8 @@ def barred(user):
     )
 
 
-def allowed(user, policy):
-    """(new, heard) recordings that als may propose, where the market has them."""
+def allowed_recordings(user, policy):
+    """Return the (new, heard) recordings that als may propose where the market has them."""
     heard, blocked = set(heard_by(user)), set(blocked_by(user))
     new = set() if policy == "only" else set(range(RECORDINGS)) - heard - blocked
     old = {"mark": heard, "only": heard, "exclude": set(), "not_within": {r for r in heard if not recent(r)}}[
@@ -423,31 +439,47 @@ def allowed(user, policy):
 
 @pytest.mark.parametrize("exact_max", [40, 39])
 @policies("mark", "exclude")
-def test_als_is_the_obvious_ranking_of_what_the_policy_allows_and_never_the_blocked(
-    policy, exact_max, inputs, frames
-):
+def test_als_ranks_what_the_policy_allows_and_never_blocked_recordings(policy, exact_max, inputs, frames):
     x = {row["idx"]: np.array(row["factors"]) for row in frames["user_factors"].collect()}
     y = {row["idx"]: np.array(row["factors"]) for row in frames["recording_factors"].collect()}
-    found = proposed(ALS, inputs(policy, f"topk.exact_max={exact_max}"))
+    found = proposals_by_user(ALS, inputs(policy, f"topk.exact_max={exact_max}"))
     assert set(found) == set(x)
     for user, (recordings, scores, masked) in found.items():
 
         def best(pool, k, user=user):
-            return sorted((-float(x[user] @ y[r]), r) for r in pool - barred(user))[:k]
+            return sorted((-float(x[user] @ y[r]), r) for r in pool - barred_recordings(user))[:k]
 
-        new, old = allowed(user, policy)
+        new, old = allowed_recordings(user, policy)
         expected = sorted(best(new, 10) + best(old, 10 if policy == "only" else 6))
         assert list(zip([-s for s in scores], recordings, strict=True)) == expected
         assert masked == len(
             (set(heard_by(user)) | set(blocked_by(user)))
-            - allowed(user, policy if policy != "only" else "mark")[1]
+            - allowed_recordings(user, policy if policy != "only" else "mark")[1]
         )
+
+
+def test_explore_reports_from_how_many_recordings_it_drew(inputs, frames):
+    given = inputs("mark", "sources.explore.k=3")
+    listed = given.lists.where(F.col("source") == EXPLORE.bit).select("key", "recordings").collect()
+    lists = {row["key"]: set(np.frombuffer(row["recordings"], np.int32).tolist()) for row in listed}
+    people = {row["user_idx"]: row for row in frames["users"].collect()}
+    drawn = {row["user_idx"]: row for row in rows_of(EXPLORE, given).collect()}
+    for user, row in people.items():
+        market, clean = np.array([code_of_market(row["market"])]), np.array([row["clean"]])
+        (key,) = chart_keys(market, clean, np.array([EVERYTHING])).tolist()
+        eligible = lists[key] - set(heard_by(user)) - set(blocked_by(user))
+        if not eligible:
+            assert user not in drawn
+            continue
+        got = np.frombuffer(drawn[user]["recordings"], np.int32).tolist()
+        assert set(got) <= eligible
+        assert (len(got), drawn[user]["lot_size"]) == (min(3, len(eligible)), len(eligible))
 
 
 def test_popular_follows_listeners_of_the_market_then_of_the_world_then_idx(inputs, frames):
     cards_of = {(row["market"], row["recording_idx"]): row for row in frames["cards"].collect()}
     people = {row["user_idx"]: row for row in frames["users"].collect()}
-    found = proposed(POPULAR, inputs("mark", "sources.popular.tags=0", "sources.popular.decades=0"))
+    found = proposals_by_user(POPULAR, inputs("mark", "sources.popular.tags=0", "sources.popular.decades=0"))
     assert set(found) == set(people)
     for user, (recordings, _, masked) in found.items():
         market, clean = people[user]["market"], people[user]["clean"]

@@ -1,4 +1,7 @@
-"""The walk-through of docs/sources.md, followed: one file and one section make a source, and it passes the conformance tests."""
+"""Tests of the walk-through in docs/sources.md.
+
+One file and one section of configuration add a source, and it passes the conformance tests.
+"""
 
 import os
 import re

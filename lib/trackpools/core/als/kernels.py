@@ -1,44 +1,63 @@
-"""The inner loops of `blocked` and of fold-in, compiled by numba: one thread, float32, rows of one user after another.
+"""The inner loops of training (`shell.training.blocked`) and of fold-in, compiled by numba.
 
-A block of users is a CSR matrix: `indptr` int64 [users + 1], `columns` int32, `values` float32, where v > 0 is α·w⁺ (p = 1, c = 1 + v)
-and v < 0 is −β·w⁻ (p = 0, c = 1 − v).
+The loops run in one thread, mostly in float32, and process one user after another. `indptr`, `columns` and
+`values` are a block of users, see `blocks.Block`. An entry v of `values` gives the preference p and the
+confidence c of a user and a recording: v > 0 means p = 1 and c = 1 + v; v < 0 means p = 0 and c = 1 − v. For
+all other recordings, p = 0 and c = 1. With a = c − 1 = |v|, these are the normal equations of user u:
 
-Factors stand in the eigenbasis of their Gram matrix YᵀY = V·diag(s)·Vᵀ, an orthogonal change that leaves every score as it was. There
-the part of the normal equations that all recordings share is the diagonal s + λ_u, so it costs rank instead of rank² products, and
-dividing by it is a preconditioner for nothing: conjugate gradient from zero needs few steps and no earlier solution, which makes x_u a
-pure function of the user's row and Y.
+    (YᵀY + λ_u + Σ_i a_ui y_i y_iᵀ) x_u = Σ_i c_ui p_ui y_i
+
+The user kernels expect recording factors in the eigenbasis of their Gram matrix YᵀY = V·diag(s)·Vᵀ. This is
+an orthogonal change of basis, so all scores stay the same. In this basis YᵀY + λ_u, the part of the equations
+that is not a sum over the user's recordings, is a diagonal, s + λ_u. To multiply by it costs rank products
+instead of rank², and to divide by it is a preconditioner at no cost. Conjugate gradient then needs only a few
+steps, even from zero. Because it needs no earlier solution, x_u depends only on the user's row and on Y.
 """
-
-from typing import Any
 
 import numpy as np
 
-from trackpools.core.compiled import njit
+from trackpools.core.arrays.array_types import Float32Array, Int32Array, Int64Array
+from trackpools.core.arrays.kernel_cache import njit
 
-GATHERED = 4096  # rows of Y copied side by side for the steps of one user; a longer history reads them where they stand
-FLAT = 1e-30  # a squared residual below it is solved
+# Up to this many rows of Y, those of one user's history, are copied side by side before the steps. For a
+# longer history the steps read the rows from Y itself.
+GATHERED = 4096
+SOLVED = 1e-30  # the steps end when the squared residual, as the preconditioner weighs it, is at most this
 
 
 @njit(nogil=True, cache=True, fastmath=True)
 def conjugate_gradient(
-    indptr: Any,
-    columns: Any,
-    values: Any,
-    y: Any,
-    spectrum: Any,
-    penalty: Any,
-    toward: Any,
+    indptr: Int64Array,
+    columns: Int32Array,
+    values: Float32Array,
+    y: Float32Array,
+    spectrum: Float32Array,
+    penalty: Float32Array,
+    toward: Float32Array,
     steps: int,
-    x: Any,
+    x: Float32Array,
 ) -> None:
-    """User factors by `steps` of preconditioned conjugate gradient from zero.
+    """Compute user factors by steps of preconditioned conjugate gradient from zero.
 
     Args:
-        y: recording factors float32 [recordings, rank] in the eigenbasis of their Gram matrix.
+        indptr, columns, values: the block of users, see `blocks.Block`.
+        y: recording factors, float32 [recordings, rank], in the eigenbasis of their Gram matrix.
         spectrum: eigenvalues of the Gram matrix, float32 [rank].
         penalty: λ_u, float32 [users].
-        toward: a_u of the penalty λ_u‖x_u − a_u‖², float32 [users, rank]; [0, rank] for none.
-        x: result, float32 [users, rank].
+        toward: float32 [users, rank], the vectors t_u of the penalty λ_u‖x_u − t_u‖²; [0, rank] if
+            all are 0.
+        steps: greatest number of steps.
+        x: result, float32 [users, rank], in the same basis as `y`.
+
+    Example:
+        There are two recordings, and one user has recording 0 with α·w⁺ = 3. So x = (1 + 3) / (1 + 1 + 3) in
+        the direction of recording 0.
+
+        >>> row = np.array([0, 1]), np.array([0], np.int32), np.array([3], np.float32)
+        >>> y, one, x = np.eye(2, dtype=np.float32), np.ones(2, np.float32), np.empty((1, 2), np.float32)
+        >>> conjugate_gradient(*row, y, one, one[:1], y[:0], 3, x)
+        >>> x
+        array([[0.8, 0. ]], dtype=float32)
     """
     rank = y.shape[1]
     users = len(indptr) - 1
@@ -64,7 +83,7 @@ def conjugate_gradient(
             p[k] = residual[k] / diagonal[k]
             rz += residual[k] * p[k]
         for _ in range(steps):
-            if rz <= FLAT:
+            if rz <= SOLVED:
                 break
             for k in range(rank):
                 ap[k] = diagonal[k] * p[k]
@@ -94,9 +113,19 @@ def conjugate_gradient(
 
 @njit(nogil=True, cache=True)
 def cholesky(
-    indptr: Any, columns: Any, values: Any, y: Any, spectrum: Any, penalty: Any, toward: Any, x: Any
+    indptr: Int64Array,
+    columns: Int32Array,
+    values: Float32Array,
+    y: Float32Array,
+    spectrum: Float32Array,
+    penalty: Float32Array,
+    toward: Float32Array,
+    x: Float32Array,
 ) -> None:
-    """User factors by the exact normal equations in float64; arguments as `conjugate_gradient`."""
+    """Compute user factors by solving the normal equations exactly, in float64.
+
+    The arguments are those of `conjugate_gradient`, without `steps`.
+    """
     rank = y.shape[1]
     a, b = np.empty((rank, rank)), np.empty(rank)
     for u in range(len(indptr) - 1):
@@ -112,7 +141,7 @@ def cholesky(
                     a[k, m] += scaled * row[m]
                 if v > 0:
                     b[k] += (1 + v) * row[k]
-        for k in range(rank):  # a becomes L of A = L·Lᵀ, row by row
+        for k in range(rank):  # the lower half of a becomes L, where A = L·Lᵀ, row by row
             for m in range(k):
                 total = a[k, m]
                 for q in range(m):
@@ -134,10 +163,27 @@ def cholesky(
 
 
 @njit(nogil=True, cache=True, fastmath=True)
-def residual(indptr: Any, columns: Any, values: Any, x: Any, y: Any, out: Any) -> float:
-    """Add the observed part of the recordings' residual, Σ_u (c·p − a·x_u·y_i) x_u with a = c − 1, to `out` [recordings, rank].
+def residual(
+    indptr: Int64Array,
+    columns: Int32Array,
+    values: Float32Array,
+    x: Float32Array,
+    y: Float32Array,
+    out: Float32Array,
+) -> float:
+    """Add the observed part of each recording's residual, Σ_u (c·p − a·x_u·y_i) x_u, to `out`.
 
-    Returns the observed part of the loss at (x, y), which costs nothing here: Σ c(p − x·y)² − (x·y)².
+    The sum is over the users of the block who have the recording i.
+
+    Args:
+        indptr, columns, values: the block of users, see `blocks.Block`.
+        x: user factors, float32 [users, rank].
+        y: recording factors, float32 [recordings, rank].
+        out: float32 [recordings, rank], changed in place.
+
+    Returns:
+        The observed part of the loss at (x, y), Σ c(p − x·y)² − (x·y)². It is computed here, because the
+        products x·y are known here anyway.
     """
     rank = y.shape[1]
     loss = 0.0
@@ -159,8 +205,25 @@ def residual(indptr: Any, columns: Any, values: Any, x: Any, y: Any, out: Any) -
 
 
 @njit(nogil=True, cache=True, fastmath=True)
-def product(indptr: Any, columns: Any, values: Any, x: Any, p: Any, out: Any) -> None:
-    """Add Σ_u a_ui (x_u·p_i) x_u to `out` float32 [recordings, rank], for directions `p` of the recordings."""
+def product(
+    indptr: Int64Array,
+    columns: Int32Array,
+    values: Float32Array,
+    x: Float32Array,
+    p: Float32Array,
+    out: Float32Array,
+) -> None:
+    """Add Σ_u a_ui (x_u·p_i) x_u to `out`, for each recording i.
+
+    The sum is over the users of the block who have the recording i. In this function, p is not the
+    preference.
+
+    Args:
+        indptr, columns, values: the block of users, see `blocks.Block`.
+        x: user factors, float32 [users, rank].
+        p: float32 [recordings, rank], one direction of the conjugate gradient for each recording.
+        out: float32 [recordings, rank], changed in place.
+    """
     rank = p.shape[1]
     for u in range(len(indptr) - 1):
         for j in range(indptr[u], indptr[u + 1]):

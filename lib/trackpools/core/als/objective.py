@@ -1,6 +1,8 @@
-"""The objective on Spark frames: one pass over the evidence and two Gram matrices, never users × recordings.
+"""Compute the training objective (the loss) of factors on Spark frames.
 
-Over the unobserved the loss is Σ (x_u·y_i)² = tr(XᵀX·YᵀY) minus the observed part, so only observed pairs are visited.
+The loss is a sum over all pairs of a user and a recording, but only the observed pairs are read. Unobserved
+pairs have the loss (x_u·y_i)². The sum of this over all pairs is tr(XᵀX·YᵀY), which needs only two Gram
+matrices; for each observed pair, its part of this sum is subtracted.
 """
 
 from collections.abc import Iterator
@@ -12,15 +14,19 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from trackpools.config import TrainConfig
-from trackpools.core.als.factors import matrix
+from trackpools.core.als.factors import factor_matrix
 
 
 def _gram_batches(batches: Iterator[Any]) -> Iterator[Any]:
-    """Rows `factors, penalty` → one row a task: Σ factors·factorsᵀ (row major) and Σ penalty·‖factors‖²."""
+    """Sum up rows `factors, penalty`: Σ factors·factorsᵀ and Σ penalty·‖factors‖².
+
+    Yields:
+        One row for each task with rows: `gram array<double>` [rank · rank], by rows, and `penalty double`.
+    """
     gram, penalty = None, 0.0
     for batch in batches:
         if batch.num_rows:
-            x = matrix(batch.column("factors")).astype(np.float64)
+            x = factor_matrix(batch.column("factors")).astype(np.float64)
             part = x.T @ x
             gram = part if gram is None else gram + part
             penalty += float(np.asarray(batch.column("penalty")) @ (x * x).sum(axis=1))
@@ -29,26 +35,35 @@ def _gram_batches(batches: Iterator[Any]) -> Iterator[Any]:
 
 
 def _residual_batches(batches: Iterator[Any]) -> Iterator[Any]:
-    """Rows `x, y, c, p` → one row a task: Σ c(p − x·y)² − (x·y)²."""
+    """Sum up rows `x, y, c, p` into one row `fit double` for each task: Σ c(p − x·y)² − (x·y)²."""
     total = 0.0
     for batch in batches:
         if batch.num_rows:
             dot = np.einsum(
-                "ij,ij->i", matrix(batch.column("x")), matrix(batch.column("y")), dtype=np.float64
+                "ij,ij->i",
+                factor_matrix(batch.column("x")),
+                factor_matrix(batch.column("y")),
+                dtype=np.float64,
             )
             c, p = np.asarray(batch.column("c")), np.asarray(batch.column("p"))
             total += float((c * (p - dot) ** 2 - dot**2).sum())
     yield pa.RecordBatch.from_pydict({"fit": [total]})
 
 
-def loss(training: DataFrame, users: DataFrame, recordings: DataFrame, config: TrainConfig) -> DataFrame:
-    """One row `fit double, user_gram array<double>, recording_gram array<double>, penalty double`.
-
-    The loss is fit + Σ user_gram·recording_gram + penalty; `total` adds them up on the driver.
+def loss_parts(
+    training: DataFrame, users: DataFrame, recordings: DataFrame, config: TrainConfig
+) -> DataFrame:
+    """Compute the parts of the loss; `total_loss` adds them up on the driver.
 
     Args:
-        training: `user_idx, recording_idx, positive, negative`.
-        users, recordings: `idx, factors`.
+        training: `user_idx, recording_idx, positive, negative` (w⁺ and w⁻), one row for each observed pair.
+        users, recordings: `idx int, factors array<float>`.
+        config: the `train` section.
+
+    Returns:
+        One row. `fit double` is the sum over observed pairs, Σ c(p − x·y)² − (x·y)². `user_grams` and
+        `recording_grams`, both array<array<double>>, have one part of the Gram matrix for each Spark task.
+        `user_penalty` and `recording_penalty`, both double, are the regularisation.
     """
     liked = F.col("positive") > 0
     confidence = 1 + F.when(liked, F.lit(config.alpha) * F.col("positive")).otherwise(
@@ -96,9 +111,15 @@ def loss(training: DataFrame, users: DataFrame, recordings: DataFrame, config: T
     return fit.crossJoin(sides[0]).crossJoin(sides[1])
 
 
-def total(
+def total_loss(
     fit: float, user_grams: list[list[float]], recording_grams: list[list[float]], penalty: float
 ) -> float:
-    """Add up the parts of `loss`; the grams are rank × rank a task."""
+    """Return the loss, given the parts that `loss_parts` computes.
+
+    Args:
+        fit: the sum over observed pairs.
+        user_grams, recording_grams: one array [rank · rank] for each Spark task.
+        penalty: the regularisation of users and recordings together.
+    """
     x, y = np.sum(np.asarray(user_grams), axis=0), np.sum(np.asarray(recording_grams), axis=0)
     return float(fit + x @ y + penalty)

@@ -1,21 +1,31 @@
-"""What is trained on where not everything is: a sample of users, and the recordings that hold most of what is played."""
+"""Select the training sample: a random part of the users, and the recordings with most of the weight."""
 
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from trackpools.config import TrainConfig
 
-CLASSES = 16  # classes of weight an octave: recordings of one class enter together, which no order of a sum can change
-PARTS = 1_000_000  # of users; the smallest share that can be asked for
+# Number of classes of weight between a weight and its double. All recordings of a class are selected
+# together, so the order in which recordings are added up cannot change the selection.
+CLASSES = 16
+PARTS = 1_000_000  # users are hashed into this many parts, so 1 / PARTS is the smallest share of users
 
 
 def is_sample(config: TrainConfig) -> bool:
-    """Whether less than everything is trained on."""
+    """Return whether the configuration selects only a part of the data for training."""
     return config.user_fraction < 1 or config.play_coverage < 1 or config.min_listeners > 1
 
 
-def sampled(training: DataFrame, config: TrainConfig) -> DataFrame:
-    """Rows of `train.user_fraction` of the users, and of the recordings of `covering`; which users depends on `train.seed`."""
+def sample_training(training: DataFrame, config: TrainConfig) -> DataFrame:
+    """Return the rows whose user is in the sample and whose recording `covering` selects.
+
+    The sample has about the share `train.user_fraction` of the users; `train.seed` and the hash of `user_idx`
+    determine who is in it. The recordings are selected by the rows of all users.
+
+    Args:
+        training: `user_idx, recording_idx, positive, negative`, one row for each interaction.
+        config: the `train` section.
+    """
     part = F.pmod(F.xxhash64(F.lit(config.seed), "user_idx"), F.lit(PARTS))
     users = (
         training.where(part < max(1, round(config.user_fraction * PARTS)))
@@ -30,9 +40,17 @@ def sampled(training: DataFrame, config: TrainConfig) -> DataFrame:
 
 
 def covering(training: DataFrame, share: float, listeners: int) -> DataFrame:
-    """`recording_idx`: the fewest recordings that hold `share` of the positive weight, those with fewer `listeners` left out after that.
+    """Return `recording_idx` of the heaviest recordings that together hold `share` of the positive weight.
 
-    Fewest to within a class: recordings are taken by weight, in classes of a sixteenth of an octave.
+    The recordings are divided into classes by the sum of their positive weights; a class spans a factor of
+    2^(1/16). Whole classes are selected, from the heaviest on, until they hold the share. So somewhat
+    more recordings than needed may be selected, but less than a class more. After that, recordings with fewer
+    than `listeners` listeners are left out.
+
+    Args:
+        training: `recording_idx, positive`, one row for each user × recording.
+        share: above 0, at most 1.
+        listeners: least number of users with positive weight.
     """
     weight = F.sum(F.col("positive").cast("decimal(20,6)")).cast("double")
     counted = (
@@ -60,6 +78,5 @@ def covering(training: DataFrame, share: float, listeners: int) -> DataFrame:
 
 
 def _class(weight: Column) -> Column:
-    return F.coalesce(
-        F.floor(CLASSES * F.log2(weight)), F.lit(-(2**31))
-    )  # a sum that rounds to 0 has no logarithm
+    # A sum that rounds to 0 has no logarithm, so it is in the lowest class.
+    return F.coalesce(F.floor(CLASSES * F.log2(weight)), F.lit(-(2**31)))

@@ -1,7 +1,12 @@
-"""Recordings in stripes: what `blocked` moves where the driver should not hold the factors of all of them.
+"""Recording factors in stripes, for trainings in which the driver should not hold all of them.
 
-A stripe is a row. It goes to every block of users, each block answers with its partial sum for it, and the sum over the blocks, in block
-order and float64, stands in the row again: all by shuffles, so no machine ever holds more than a stripe of the float64 state.
+A stripe is a group of recordings with successive positions in the catalogue. One row of a frame holds the
+stripe's factors and the state of its conjugate gradient (see `item_solver.Descent`). In each pass, every
+stripe is sent to every block of users, and each block returns its partial sum for the stripe. These are added
+up in block order, in float64, in a new row of the stripe. All this is done by Spark shuffles, so no task ever
+holds more than one stripe of the float64 state.
+
+This module has the functions that Spark tasks run; `shell.training.striped` runs the passes.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -14,28 +19,36 @@ from numpy.typing import NDArray
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from trackpools.core.als.descent import Descent, Matrix, Vector, eigenbasis
 from trackpools.core.als.factors import as_table
+from trackpools.core.als.item_solver import Descent, eigenbasis
+from trackpools.core.arrays.array_types import Float64Array
 
-STRIPE_BYTES = (
-    4 * 2**20
-)  # of float32 factors at most; a row of state and sums is 8 times that, and Spark holds some copies of a row
-STATE = ("y", "residual", "p", "rz")  # of `Descent`, float64; `y` alone between two iterations
+# The largest size in bytes of a stripe's float32 factors. A row of state and sums is 8 times as large, and
+# Spark holds some copies of a row.
+STRIPE_BYTES = 4 * 2**20
+# Fields of `Descent`, float64. Between two iterations only `y` has a value.
+STATE = ("y", "residual", "p", "rz")
+# The state of a stripe after a pass. `observed` is the sum of what the blocks computed for the stripe,
+# float64. `told` has a value only in the row of DRIVER_STRIPE: a sum over blocks that the driver reads.
 SUMS = f"stripe int, {', '.join(f'{name} binary' for name in STATE)}, observed binary, told binary"
+# What one block computed for one stripe; there `observed` is float32. With block −1: the state of the stripe.
 PARTIALS = f"block int, {SUMS}"
-SHIPPED = "stripe int, name string, matrix binary"
-TOLD = -1  # the stripe of what blocks tell the driver
+SHIPPED = (
+    "stripe int, name string, matrix binary"  # a float32 matrix for the blocks; `name` is its field in STATE
+)
+DRIVER_STRIPE = -1  # the stripe number of values that blocks report to the driver
+# The result of an iteration for one stripe; see `finish`.
 ITERATION = "stripe int, stripes int, y binary, gram binary, weight double, curve array<double>"
-Task = Callable[[Iterator[Any]], Iterator[Any]]
+Task = Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]  # the argument of `mapInArrow`
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Which recordings, by their position in the catalogue, stand in which stripe.
+    """The division of the recordings into stripes, by their position in the catalogue.
 
     Attributes:
-        recordings, rank: of the factors.
-        rows: recordings a stripe; the last may hold fewer.
+        recordings, rank: the shape of the factors of all recordings.
+        rows: number of recordings in a stripe; the last stripe may hold fewer.
     """
 
     recordings: int
@@ -44,20 +57,27 @@ class Layout:
 
     @staticmethod
     def of(recordings: int, rank: int, most_bytes: int) -> "Layout":
-        """Stripes of at most so many bytes of float32 factors, and of STRIPE_BYTES."""
+        """Return stripes with at most `most_bytes`, and at most STRIPE_BYTES, of float32 factors each.
+
+        A stripe holds at least one recording, even if its factors are larger.
+        """
         return Layout(recordings, rank, max(1, min(most_bytes, STRIPE_BYTES) // (4 * rank)))
 
     @property
     def count(self) -> int:
+        """The number of stripes."""
         return -(-self.recordings // self.rows)
 
     def part(self, stripe: int) -> slice:
-        """Its recordings."""
+        """Return the positions of the stripe's recordings in the catalogue."""
         return slice(stripe * self.rows, min((stripe + 1) * self.rows, self.recordings))
 
 
 def addresses(blocks: int) -> list[int]:
-    """For each block an int that Spark hashes into it: the least of `pmod(murmur3(int), blocks)`."""
+    """Return, for each block, its address: the smallest int ≥ 0 that Spark hashes into that block.
+
+    Spark's hash partitioning puts an int into the partition `pmod(hash(int), blocks)`.
+    """
     tried = 16 * blocks
     while True:
         found, first = np.unique(_murmur3(np.arange(tried, dtype=np.uint32)) % blocks, return_index=True)
@@ -67,7 +87,7 @@ def addresses(blocks: int) -> list[int]:
 
 
 def _murmur3(values: NDArray[np.uint32]) -> NDArray[np.int64]:
-    """What Spark's `hash` makes of ints (Appleby's MurmurHash3_x86_32 of four bytes, seed 42)."""
+    """Return Spark's `hash` of ints: Appleby's MurmurHash3_x86_32 of four bytes, with seed 42."""
     k = values * np.uint32(0xCC9E2D51)
     k = (k << np.uint32(15) | k >> np.uint32(17)) * np.uint32(0x1B873593)
     h = np.uint32(42) ^ k
@@ -78,17 +98,17 @@ def _murmur3(values: NDArray[np.uint32]) -> NDArray[np.int64]:
 
 
 def address(number: Column, count: int) -> Column:
-    """The int that Spark hashes into partition `number` of `count`."""
+    """Return the address of partition `number` out of `count`, see `addresses`."""
     return F.element_at(F.lit(addresses(count)), number + 1)
 
 
 def addressed(shipped: DataFrame, blocks: int) -> DataFrame:
-    """Rows of the frame once for each block, with `at int`, which Spark hashes into it."""
+    """Repeat every row for each block, with a column `at int`, the address of the block (see `addresses`)."""
     return shipped.withColumn("at", F.explode(F.lit(addresses(blocks))))
 
 
-def rows_of(batches: Iterator[Any]) -> Iterator[dict[str, Any]]:
-    """Row by row, binaries as buffers that are not copied: rows are few and large."""
+def rows_of(batches: Iterator[pa.RecordBatch]) -> Iterator[dict[str, Any]]:
+    """Yield each row as a dict. Binaries are Arrow buffers, because copies of such large values cost much."""
     for batch in batches:
         for i in range(batch.num_rows):
             row = {name: batch.column(name)[i] for name in batch.schema.names}
@@ -100,8 +120,15 @@ def rows_of(batches: Iterator[Any]) -> Iterator[dict[str, Any]]:
             }
 
 
-def one_row(schema: str, **values: Any) -> Any:
-    """A batch of one row; what is not given is null; arrays and buffers become binaries without a copy."""
+def one_row(schema: str, **values: object) -> pa.RecordBatch:
+    """Return a batch of one row.
+
+    NumPy arrays and Arrow buffers become binaries without a copy.
+
+    Args:
+        schema: names and types of the columns, such as SUMS.
+        values: column name → value; the other columns are null.
+    """
     kinds = {
         "int": pa.int32(),
         "string": pa.string(),
@@ -115,7 +142,7 @@ def one_row(schema: str, **values: Any) -> Any:
     )
 
 
-def _one(value: Any, kind: Any) -> Any:
+def _one(value: object, kind: pa.DataType) -> pa.Array:
     if isinstance(value, np.ndarray | pa.Buffer):
         data = pa.py_buffer(np.ascontiguousarray(value) if isinstance(value, np.ndarray) else value)
         return pa.Array.from_buffers(kind, 1, [None, pa.py_buffer(np.array([0, data.size], np.int32)), data])
@@ -123,7 +150,11 @@ def _one(value: Any, kind: Any) -> Any:
 
 
 def begin(layout: Layout, seed: int, scale: float) -> Task:
-    """Rows `id` of stripes → rows SUMS with the start, what `blocked` begins with too: uniform in [0, scale)."""
+    """Return a task: rows with the number of a stripe in `id` → rows SUMS with the first factors in `y`.
+
+    The factors are uniformly distributed in [0, scale). They are equal to those of a training in the driver
+    with the same seed.
+    """
 
     def task(batches: Iterator[Any]) -> Iterator[Any]:
         for given in rows_of(batches):
@@ -139,8 +170,12 @@ def begin(layout: Layout, seed: int, scale: float) -> Task:
     return task
 
 
-def turn(basis: Matrix) -> Task:
-    """Rows of ITERATION → rows SUMS, their factors turned into another basis."""
+def turn(basis: Float64Array) -> Task:
+    """Return a task: rows of ITERATION → rows SUMS with the factors `y` in another basis.
+
+    Args:
+        basis: the vectors of the new basis as columns, float64 [rank, rank].
+    """
 
     def task(batches: Iterator[Any]) -> Iterator[Any]:
         for given in rows_of(batches):
@@ -151,20 +186,25 @@ def turn(basis: Matrix) -> Task:
 
 @dataclass(frozen=True)
 class Step:
-    """A step of the recording half-step, stripe by stripe; the same as `Descent` takes for all recordings at once.
+    """A task that does one step of `item_solver.Descent` for each stripe: rows SUMS → rows SUMS.
+
+    The result is the same as that of the step for all recordings at once.
 
     Attributes:
-        gram: XᵀX of the users.
-        penalty: λ_i of all recordings.
-        opening: whether the sums are the observed residual, from which the descent starts.
+        layout: the division of the recordings into stripes.
+        gram: XᵀX of the users, float64 [rank, rank].
+        penalty: λ_i of all recordings, float64 [recordings].
+        opening: if true, the column `observed` holds the observed residual, and the task returns the state
+            before the first step. If false, it holds the observed products with `p`, and the task does a
+            step.
     """
 
     layout: Layout
-    gram: Matrix
-    penalty: Vector
+    gram: Float64Array
+    penalty: Float64Array
     opening: bool
 
-    def __call__(self, batches: Iterator[Any]) -> Iterator[Any]:
+    def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         rank = self.layout.rank
         spectrum, basis = eigenbasis(self.gram)
         for given in rows_of(batches):
@@ -184,7 +224,7 @@ class Step:
 
 
 def ship(name: str) -> Task:
-    """Rows SUMS → rows SHIPPED: one of their matrices as float32."""
+    """Return a task: rows SUMS → rows SHIPPED with the matrix `name` (a field of STATE) as float32."""
 
     def task(batches: Iterator[Any]) -> Iterator[Any]:
         for given in rows_of(batches):
@@ -199,7 +239,11 @@ def ship(name: str) -> Task:
 
 
 def add_up() -> Task:
-    """Rows PARTIALS, by stripe and then block, the state of a stripe as its block −1 → rows SUMS: the state and the sum over blocks."""
+    """Return a task: rows PARTIALS → rows SUMS with the state of each stripe and its sums over all blocks.
+
+    All rows of a stripe must be in one partition, ordered by stripe, then block. The first row of a stripe,
+    with block −1, holds the state; the row of DRIVER_STRIPE has none.
+    """
 
     def task(batches: Iterator[Any]) -> Iterator[Any]:
         state: dict[str, Any] = {}
@@ -208,7 +252,9 @@ def add_up() -> Task:
                 if state:
                     yield one_row(SUMS, **state)
                 state = {name: given[name] for name in ("stripe", *STATE)}
-            name, kind = ("told", np.float64) if given["stripe"] == TOLD else ("observed", np.float32)
+            name, kind = (
+                ("told", np.float64) if given["stripe"] == DRIVER_STRIPE else ("observed", np.float32)
+            )
             if given[name] is not None:
                 values = np.frombuffer(given[name], kind)
                 state[name] = state[name] + values if name in state else values.astype(np.float64)
@@ -218,8 +264,17 @@ def add_up() -> Task:
     return task
 
 
-def finish(layout: Layout, penalty: Vector, curve: Sequence[float]) -> Task:
-    """Rows SUMS → rows ITERATION: factors, their Gram matrix, and Σ λ_i‖y_i‖²."""
+def finish(layout: Layout, penalty: Float64Array, curve: Sequence[float]) -> Task:
+    """Return a task: rows SUMS → rows ITERATION, the result of an iteration.
+
+    `stripes` is the number of all stripes, `y` the factors, `gram` their Gram matrix, and `weight` is
+    Σ λ_i‖y_i‖² of the stripe.
+
+    Args:
+        layout: the division of the recordings into stripes.
+        penalty: λ_i of all recordings, float64 [recordings].
+        curve: the loss of each iteration so far; it is copied to each row.
+    """
 
     def task(batches: Iterator[Any]) -> Iterator[Any]:
         for given in rows_of(batches):
@@ -239,7 +294,12 @@ def finish(layout: Layout, penalty: Vector, curve: Sequence[float]) -> Task:
 
 
 def unpack(layout: Layout, catalogue: NDArray[np.int32]) -> Task:
-    """Rows of ITERATION → rows `idx int, factors array<float>`."""
+    """Return a task: rows of ITERATION → rows `idx int, factors array<float>`.
+
+    Args:
+        layout: the division of the recordings into stripes.
+        catalogue: idx of all recordings, int32 [recordings], ascending.
+    """
 
     def task(batches: Iterator[Any]) -> Iterator[Any]:
         for given in rows_of(batches):
@@ -250,5 +310,5 @@ def unpack(layout: Layout, catalogue: NDArray[np.int32]) -> Task:
     return task
 
 
-def _matrix(data: Any, rank: int) -> Matrix:
+def _matrix(data: Any, rank: int) -> Float64Array:
     return np.frombuffer(data).reshape(-1, rank)

@@ -1,21 +1,29 @@
-"""How present a recording is in a listener's memory: the base-level activation of ACT-R."""
-
-from typing import Any
+"""How present a recording is in a user's memory: the base-level activation of ACT-R."""
 
 import numpy as np
 
-from trackpools.core.sources.listeners import NEVER, Listeners
+from trackpools.core.arrays.array_types import Float64Array
+from trackpools.core.sources.user_block import NO_DAY, UserBlock
 
 
-def activation(listeners: Listeners, decay: float) -> Any:
-    """Of each recording ln Σ_j (now − t_j)^−decay over its plays, float64, in days.
+def activation(listeners: UserBlock, decay: float) -> Float64Array:
+    """Return ln Σ_j (now − t_j)^−decay over the plays j of each recording, with times in days.
 
-    Of the plays only the number, the first and the last day are kept; the others are taken as evenly spread between them, which gives the sum in closed
-    form (Petrov 2006, Computationally efficient approximation of the base-level learning equation in ACT-R). One that was never played counts as one play.
+    A history holds only the number of plays, the first day and the last day. The other plays are assumed to
+    be spread evenly between these days. The sum then has a closed form (Petrov 2006, Computationally
+    efficient approximation of the base-level learning equation in ACT-R). A recording without plays counts as
+    one play. The last play counts as at least half a day ago, and as 365 days ago if its day is unknown.
+
+    Args:
+        listeners: the users and their histories.
+        decay: the exponent of forgetting; it must not be 1.
+
+    Returns:
+        float64, one number for each entry of the histories.
     """
-    last = listeners.age()
+    last = listeners.days_since_play()
     first = np.maximum(
-        np.where(listeners.first_day == NEVER, last, listeners.today - listeners.first_day), last
+        np.where(listeners.first_day == NO_DAY, last, listeners.today - listeners.first_day), last
     )
     n, span = np.maximum(listeners.plays, 1).astype(np.float64), first - last
     between = (first ** (1 - decay) - last ** (1 - decay)) / ((1 - decay) * np.where(span > 0, span, 1.0))

@@ -1,19 +1,27 @@
-"""Recordings near single ones that a listener loves or just played, by the angle of their factors: sharper than the mean of a taste."""
+"""The source `als_neighbours`: recordings near single recordings that a user loves or played recently.
 
-from typing import Any
+Nearness is the cosine of ALS factors. These neighbours are more specific than the proposals of the source
+`als`, which averages a user's taste.
+"""
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from trackpools.config.sources import SeededSourceConfig
 from trackpools.core.sources import als
-from trackpools.core.sources.inputs import ListInputs
-from trackpools.core.sources.listeners import recent_and_loved
 from trackpools.core.sources.source import Source
+from trackpools.core.sources.source_inputs import ListInputs
+from trackpools.core.sources.user_block import recent_and_loved
 
 
-def lists(inputs: ListInputs, settings: Any) -> DataFrame:
-    """By recording_idx: the recordings of greatest cosine, itself left out; score is the cosine."""
-    return als.nearest(inputs, settings.list_length).select(
+def lists(inputs: ListInputs, settings: SeededSourceConfig) -> DataFrame:
+    """List, for each recording, the other recordings of greatest cosine.
+
+    Returns:
+        `key long` (the `recording_idx`), `recordings binary, scores binary`, one row for each recording with
+        factors; the score is the cosine.
+    """
+    return als.nearest_recordings(inputs, settings.list_length).select(
         F.col("user_idx").cast("long").alias("key"), "recordings", "scores"
     )
 

@@ -1,32 +1,39 @@
-"""Unheard recordings of loved artists, and of artists who have the same listeners."""
-
-from typing import Any
+"""The source `artist_graph`: new recordings of loved artists, and of artists loved by the same users."""
 
 import numpy as np
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
-from trackpools.core.sources.inputs import ListInputs
-from trackpools.core.sources.listeners import Listeners, Seeds, summed
-from trackpools.core.sources.pairing import shrunk_lift
-from trackpools.core.sources.ranking import by_rank, ranked
+from trackpools.config.sources import ArtistGraphSourceConfig
+from trackpools.core.sources.item_pairs import shrunk_lift
+from trackpools.core.sources.ranked_lists import rank_by_key, rank_score
 from trackpools.core.sources.source import Source
-from trackpools.core.topk import leading
+from trackpools.core.sources.source_inputs import ListInputs
+from trackpools.core.sources.user_block import Seeds, UserBlock, sum_by_key
+from trackpools.core.topk.exact import top_k_rows
 
-ARTISTS = 40  # of a listener that count for what goes with what
+ARTISTS = 40  # the most loved artists of each user, from which pairs of related artists are counted
 
 
-def lists(inputs: ListInputs, settings: Any) -> DataFrame:
-    """By artist: its most heard recordings, and those of the artists most related to it; these count half as much times how related they are."""
+def lists(inputs: ListInputs, settings: ArtistGraphSourceConfig) -> DataFrame:
+    """List, for each artist, the artist's most heard recordings and those of the most related artists.
+
+    The score of a recording is `ranked_lists.rank_score` of its rank among its artist's recordings by
+    listeners. For a recording of a related artist, the score is multiplied by half of `related` (see
+    `_related`).
+
+    Returns:
+        `key long` (the artist), `recordings binary, scores binary`.
+    """
     within = Window.partitionBy("artist").orderBy(F.desc("listeners"), "recording_idx")
     works = inputs.facts.select(
         "artist", F.col("recording_idx").alias("recording"), F.row_number().over(within).alias("place")
     )
     own = works.where(F.col("place") <= settings.own).select(
-        F.col("artist").alias("key"), "recording", by_rank(F.col("place")).alias("score")
+        F.col("artist").alias("key"), "recording", rank_score(F.col("place")).alias("score")
     )
     few = works.where(F.col("place") <= settings.of_related).select(
-        F.col("artist").alias("b"), "recording", by_rank(F.col("place")).alias("near")
+        F.col("artist").alias("b"), "recording", rank_score(F.col("place")).alias("near")
     )
     theirs = (
         _related(inputs, settings)
@@ -36,11 +43,18 @@ def lists(inputs: ListInputs, settings: Any) -> DataFrame:
     rows = own.unionByName(theirs).select(
         F.col("key").cast("long").alias("key"), "recording", F.col("score").cast("float").alias("score")
     )
-    return ranked(rows, settings.own + settings.related * settings.of_related)
+    return rank_by_key(rows, settings.own + settings.related * settings.of_related)
 
 
-def _related(inputs: ListInputs, settings: Any) -> DataFrame:
-    """`a, b, related`: the artists of greatest shrunk lift among the loved ones of the same listeners, as shares of the greatest."""
+def _related(inputs: ListInputs, settings: ArtistGraphSourceConfig) -> DataFrame:
+    """Find for each artist `a` the artists `b` that the same users love, by shrunk lift.
+
+    The pairs are counted among the ARTISTS artists of greatest weight of each user.
+
+    Returns:
+        `a, b, related`, at most `settings.related` rows for each `a`. `related` is the shrunk lift of the
+        pair, divided by the greatest one of `a`.
+    """
     loved = (
         inputs.interactions.join(inputs.facts.select("recording_idx", "artist"), "recording_idx")
         .groupBy("user_idx", "artist")
@@ -60,10 +74,16 @@ def _related(inputs: ListInputs, settings: Any) -> DataFrame:
     return placed.where(F.col("place") <= settings.related).drop("place")
 
 
-def seeds(listeners: Listeners, settings: Any) -> Seeds:
-    """The artists of most weight; each counts by the root of its share of the first one's, so that the first does not take all."""
-    user, artist, weight = summed(listeners.owner, listeners.facts.artist.astype(np.int64), listeners.weight)
-    top = leading(user, weight, artist, settings.seeds)
+def seeds(listeners: UserBlock, settings: ArtistGraphSourceConfig) -> Seeds:
+    """Select each user's artists of greatest weight.
+
+    The weight of a seed is √(weight of the artist / weight of the user's first artist). The root keeps the
+    first artist from taking all places.
+    """
+    user, artist, weight = sum_by_key(
+        listeners.owner, listeners.facts.artist.astype(np.int64), listeners.weight
+    )
+    top = top_k_rows(user, weight, artist, settings.seeds)
     top = top[weight[top] > 0]
     first = np.searchsorted(user[top], user[top], side="left")
     return Seeds(

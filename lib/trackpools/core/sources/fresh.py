@@ -1,23 +1,30 @@
-"""New releases by taste; one that nobody played yet has a vector made of its artist, album, tags and sound."""
+"""The source `fresh`: recently released recordings, ranked by the user's taste.
+
+For a recording without trained factors, factors are computed from its artist, album, tags and sound.
+"""
 
 from dataclasses import replace
-from typing import Any
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from trackpools.core.als import coldmap
+from trackpools.config.sources import FreshSourceConfig
+from trackpools.core.als import cold_start
 from trackpools.core.sources import als
-from trackpools.core.sources.inputs import ListInputs, SourceInputs
 from trackpools.core.sources.source import Source
+from trackpools.core.sources.source_inputs import ListInputs, SourceInputs
 
 BIT = 8
 
 
 def vectors(inputs: ListInputs) -> DataFrame:
-    """`idx int, factors array<float>` of the recordings released within `sources.fresh.days`; none where the source is off.
+    """Return the factors of the music released within the last `sources.fresh.days` days.
 
-    Their own factors, or those of `coldmap` where they have none.
+    These are the trained factors, or those of `als.cold_start` for recordings without trained ones. Non-taste
+    audio and recordings inflated by bots are left out.
+
+    Returns:
+        `idx int, factors array<float>`; no rows if the source is off.
     """
     settings = inputs.config.sources.fresh
     if not settings.enabled:
@@ -28,13 +35,18 @@ def vectors(inputs: ListInputs) -> DataFrame:
     factors = inputs.recording_factors.select("idx", "factors")
     own = factors.join(new.select(F.col("recording_idx").alias("idx")), "idx", "left_semi")
     unknown = new.join(factors.select(F.col("idx").alias("recording_idx")), "recording_idx", "left_anti")
-    return own.unionByName(coldmap.vectors(inputs.facts, factors, unknown))
+    return own.unionByName(cold_start.cold_start_vectors(inputs.facts, factors, unknown))
 
 
-def candidates(inputs: SourceInputs, settings: Any) -> DataFrame:
-    """One row a user with factors, see `sources`: the new releases of largest inner product among `fresh_factors`."""
-    few = min(inputs.recordings, inputs.config.topk.exact_max)  # new releases are few: they need no index
-    return als.ranked(
+def candidates(inputs: SourceInputs, settings: FreshSourceConfig) -> DataFrame:
+    """Propose the recordings of largest inner product with the user among `inputs.fresh_factors`.
+
+    Returns:
+        One row for each user with factors; the columns are those of the package `sources`.
+    """
+    # fresh recordings are few, so they are searched exactly: the number passed on is at most `exact_max`
+    few = min(inputs.recordings, inputs.config.topk.exact_max)
+    return als.rank_by_factors(
         replace(inputs, recording_factors=inputs.fresh_factors, recordings=few, stripes=None),
         BIT,
         settings.k,

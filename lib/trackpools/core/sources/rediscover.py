@@ -1,27 +1,31 @@
-"""Loved once, quiet since."""
-
-from typing import Any
+"""The source `rediscover`: recordings that a user once played often and has not played for long."""
 
 import numpy as np
 
+from trackpools.config.sources import RediscoverSourceConfig
 from trackpools.core.sources.activation import activation
-from trackpools.core.sources.listeners import NEVER, Listeners, Offers
 from trackpools.core.sources.source import Source
-from trackpools.core.topk import leading
+from trackpools.core.sources.user_block import NO_DAY, Offers, UserBlock
+from trackpools.core.topk.exact import top_k_rows
 
 
-def offers(listeners: Listeners, settings: Any) -> Offers:
-    """Recordings of many plays whose last is long ago, by plays; ties to what was forgotten less. In a log without days nothing is known to be quiet."""
+def offers(listeners: UserBlock, settings: RediscoverSourceConfig) -> Offers:
+    """Rank by plays what each user played often (`min_plays`), but not in the last `quiet_days` days.
+
+    Of equal numbers of plays, the recording of greater activation is first. Left out are recordings that are
+    blocked or refused, those without a positive weight, and those whose last day is unknown. So a log without
+    days gives no proposals.
+    """
     quiet = (
-        (listeners.last_day != NEVER)
+        (listeners.last_day != NO_DAY)
         & (listeners.today - listeners.last_day >= settings.quiet_days)
         & (listeners.plays >= settings.min_plays)
     )
-    # a play more outweighs any difference of activation
+    # the activation adds less than 1 to the number of plays, so it only decides between equal numbers
     active = activation(listeners, settings.decay)
     loved = listeners.plays + np.clip((active + 10.0) / 20.0, 0.0, 0.999)
-    rows = leading(listeners.owner, loved, listeners.recording, len(loved))
-    rows = rows[(listeners.heard & ~listeners.closed & quiet & (listeners.weight > 0))[rows]]
+    rows = top_k_rows(listeners.owner, loved, listeners.recording, len(loved))  # type: ignore[arg-type]  # it is float64
+    rows = rows[(listeners.heard & ~listeners.excluded & quiet & (listeners.weight > 0))[rows]]
     return Offers(listeners.owner[rows], listeners.recording[rows], loved[rows])
 
 

@@ -1,4 +1,4 @@
-"""What a candidate source is."""
+"""The declaration of a candidate source."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,23 +6,34 @@ from typing import Any, Literal
 
 from pyspark.sql import DataFrame
 
-from trackpools.core.sources.inputs import ListInputs, SourceInputs
-from trackpools.core.sources.listeners import Listeners, Offers, Seeds
+from trackpools.core.sources.source_inputs import ListInputs, SourceInputs
+from trackpools.core.sources.user_block import Offers, Seeds, UserBlock
 
 
 @dataclass(frozen=True)
 class Source:
-    """A candidate source; it works in one of three ways, and takes what the configuration tells it as `settings`.
+    """A candidate source, which works in one of three ways.
 
-    By lists: `lists` makes ranked lists by a whole number, the same for all listeners, and `seeds` tells from a listener's own history which to
-    look up and how much each counts. From history alone: `offers`. In its own way: `candidates`, a frame as `sources` has it.
+    - By lists: `lists` builds ranked lists that are the same for all users, each under an integer key.
+      `seeds` selects for each user, by the history or the market, which lists to look up and how much each of
+      them counts.
+    - From history alone: `offers` ranks recordings of each user's own history.
+    - In its own way: `candidates` returns a frame with the columns that the package `sources` documents.
+
+    The second argument of each of these functions, `settings`, is the source's section of the configuration.
 
     Attributes:
-        bit: its place in the `sources` bitmap and its `source` code; never reused.
-        emits: whether it proposes what the user has not heard, has heard, or both.
-        new_reason, heard_reason: sentence for a new and for a heard candidate; `{n}` is the rank in this source or the number of plays.
-        keyed: what of a listener's its keys are, so that `explain` can say because of which a recording is there; None where they say nothing of him.
-        lots: whether a user's items are drawn by lot from the lists looked up, not ranked by them.
+        name: the name of the source and of its section in the configuration.
+        bit: the position of the source in the bitmap `sources`, and its code in the column `source`. The bit
+            of a removed source is never given to another one.
+        emits: whether the source proposes recordings that the user has not heard, has heard, or both.
+        new_reason, heard_reason: the sentence for a new and for a heard candidate. `{n}` is the rank in this
+            source (new) or the number of plays (heard).
+        lists, seeds, offers, candidates: the functions described above; None if the source works without
+            them.
+        keyed: what a list key stands for in a user's history. `explain` then reports which recording, artist
+            or tag led to a candidate. None if the keys say nothing about the user's taste.
+        lots: whether a user's items are drawn at random from the lists looked up, instead of ranked.
     """
 
     name: str
@@ -31,8 +42,8 @@ class Source:
     new_reason: str
     heard_reason: str
     lists: Callable[[ListInputs, Any], DataFrame] | None = None
-    seeds: Callable[[Listeners, Any], Seeds] | None = None
-    offers: Callable[[Listeners, Any], Offers] | None = None
+    seeds: Callable[[UserBlock, Any], Seeds] | None = None
+    offers: Callable[[UserBlock, Any], Offers] | None = None
     candidates: Callable[[SourceInputs, Any], DataFrame] | None = None
     keyed: Literal["recording", "artist", "tag"] | None = None
     lots: bool = False

@@ -1,21 +1,28 @@
-"""Vectors of your own, of a two-tower model or of texts: the recordings of largest inner product."""
+"""The source `vectors`: the recordings of largest inner product with the user, by external vectors.
+
+External vectors are trained outside of trackpools, for example by a two-tower model or from texts.
+"""
 
 from dataclasses import replace
-from typing import Any
 
 from pyspark.sql import DataFrame
 
+from trackpools.config.sources import VectorsSourceConfig
 from trackpools.core.sources import als
-from trackpools.core.sources.inputs import SourceInputs
 from trackpools.core.sources.source import Source
+from trackpools.core.sources.source_inputs import SourceInputs
 
 BIT = 10
 
 
-def candidates(inputs: SourceInputs, settings: Any) -> DataFrame:
-    """One row a user with a vector, see `sources`."""
+def candidates(inputs: SourceInputs, settings: VectorsSourceConfig) -> DataFrame:
+    """Propose the recordings of largest inner product to every user who has a vector.
+
+    Returns:
+        One row for each user with a vector; the columns are those of the package `sources`.
+    """
     own = inputs.vectors
-    assert own is not None  # noqa: S101 - the stage gives them wherever the source is on
+    assert own is not None  # noqa: S101 - the stage passes the vectors whenever the source is on
     scoring = replace(
         inputs,
         user_factors=own.users,
@@ -24,7 +31,7 @@ def candidates(inputs: SourceInputs, settings: Any) -> DataFrame:
         rank=settings.length,
         stripes=None,
     )
-    return als.ranked(scoring, BIT, settings.k, 0)
+    return als.rank_by_factors(scoring, BIT, settings.k, 0)
 
 
 SOURCE = Source(

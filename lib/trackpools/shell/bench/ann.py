@@ -1,6 +1,7 @@
-"""Approximate top-k against the exact kernel on every core: how much faster, and how much of the exact answer it finds.
+"""Benchmark of approximate top-k: its speed and recall against the exact kernel, on all cores.
 
-Factors are trained, for random ones have no neighbourhoods that an index could use: `blocked`, a few iterations on a log of 200 kinds of taste.
+The factors are trained by `blocked`, with a few iterations on a log of 200 kinds of taste. Random factors are
+not used, because they have no neighbourhoods that an index could find.
 """
 
 import shutil
@@ -15,23 +16,33 @@ from pyspark.sql import functions as F
 from threadpoolctl import threadpool_limits
 
 from trackpools.config import Config
-from trackpools.core import ann
-from trackpools.core.als.factors import matrix
-from trackpools.core.topk import Allowed, Ragged, Scored
-from trackpools.shell.bench import Measured, Ratio, Size
-from trackpools.shell.bench.inputs import RANK, each_core, seconds, training
-from trackpools.shell.bench.logs import Log, log
-from trackpools.shell.engines import blocked
-from trackpools.shell.session import spark_session
+from trackpools.core.als.factors import factor_matrix
+from trackpools.core.topk import approximate
+from trackpools.core.topk.exact import Allowed, Ragged, Scored
+from trackpools.shell.bench.claims import Measured, Ratio, Size
+from trackpools.shell.bench.interaction_logs import Log, log
+from trackpools.shell.bench.workloads import RANK, each_core, seconds, training
+from trackpools.shell.spark.session import spark_session
+from trackpools.shell.training import blocked
 
+# K: recordings of an answer. KINDS: kinds of taste in the log. EACH: interactions to draw for each user.
+# EXACT_USERS, NEAR_USERS: users of a timed exact and approximate search. HARD_USERS: users in the hard cases
+# with a filter. HEAVY: recordings that each of HEAVY_USERS users heard, in another hard case.
 K, KINDS, ITERATIONS, EACH = 200, 200, 3, 130
 EXACT_USERS, NEAR_USERS, HARD_USERS, HEAVY_USERS, HEAVY = 4096, 16_384, 256, 64, 5000
-BLOCKS = 2
+BLOCKS = 2  # blocks of users in training
 
 
 @dataclass(frozen=True)
-class World:
-    """Trained factors of some users and of all recordings, their idx, and what each of those users heard."""
+class AnnWorkload:
+    """Trained factors, and the recordings that users heard.
+
+    Attributes:
+        x: Factors of the users below NEAR_USERS that have any, float32 [users, rank].
+        y: Factors of all trained recordings, float32 [recordings, rank].
+        idx: `recording_idx` of each row of `y`, ascending.
+        heard: The recordings that each user of `x` heard.
+    """
 
     x: Any
     y: Any
@@ -39,23 +50,30 @@ class World:
     heard: Ragged
 
 
-def measure(config: Config, size: Size, rounds: int, tell: Callable[[str], None]) -> Measured:
-    """Top 200 without what a user heard; recall for all, a market that may have 60 of the 200 kinds, two thirds of everything, and 5,000 heard."""
+def measure(config: Config, size: Size, rounds: int, progress: Callable[[str], None]) -> Measured:
+    """Measure the top 200 without the recordings that a user heard.
+
+    Returns:
+        Ratios: users for each second of the approximate ÷ the exact search, and the recall of the approximate
+        search. Figures include the size and build time of the index, and the recall in three hard cases: only
+        60 of the 200 kinds are allowed; two thirds of all recordings are allowed; the users heard their 5,000
+        best recordings already.
+    """
     users, recordings = size.of((60_000, 1_000_000), (20_000, 100_000))
-    tell(f"log and training: {recordings:,} recordings")
+    progress(f"log: draw interactions of {recordings:,} recordings and train factors")
     world = _trained(config, log(users, recordings, EACH * users, kinds=KINDS))
-    effort, index = ann.Effort(config.topk.reach, config.topk.fetch), []
+    effort, index = approximate.SearchEffort(config.topk.reach, config.topk.fetch), []
     speed, share = Ratio("approximate ÷ exact, users/s", 5.0), Ratio("recall@200", 0.95)
     found = Measured([speed, share], {"recordings": [float(len(world.y))]})
-    ann.library()  # before its threads can be limited
+    approximate.import_faiss()  # threadpool_limits limits only libraries that are loaded
     with threadpool_limits(1):
-        tell("index")
-        found.note("index, s on one core", seconds(lambda: index.append(ann.build(world.y))))
+        progress("index: build it")
+        found.note("index, s on one core", seconds(lambda: index.append(approximate.build_index(world.y))))
         found.note("index, bytes a recording", len(index[0]) / len(world.y))
-        near = _near(world, ann.load(index[0]), effort)
-        _each_core(64, near), _each_core(64, _exact(world))  # compiles, and touches every page
+        near = _near(world, approximate.load_index(index[0]), effort)
+        _each_core(64, near), _each_core(64, _exact(world))  # compile the code and touch every page of memory
         for number in range(1, rounds + 1):
-            tell(f"round {number}")
+            progress(f"round {number}")
             told: dict[str, Scored] = {}
             exact_s = seconds(lambda told=told: told.update(exact=_each_core(EXACT_USERS, _exact(world))))  # type: ignore[misc]
             near_s = seconds(lambda told=told: told.update(near=_each_core(len(world.x), near)))  # type: ignore[misc]
@@ -65,13 +83,14 @@ def measure(config: Config, size: Size, rounds: int, tell: Callable[[str], None]
             )
             speed.values.append(rates[0] / rates[1])
             share.values.append(_recall(told["near"], told["exact"]))
-        tell("the hard cases")
-        for name, value in _hard(world, ann.load(index[0]), effort).items():
+        progress("recall: measure the hard cases")
+        for name, value in _hard(world, approximate.load_index(index[0]), effort).items():
             found.note(name, value)
     return found
 
 
-def _trained(config: Config, made: Log) -> World:
+def _trained(config: Config, made: Log) -> AnnWorkload:
+    """Train on the log; keep the factors of the users below NEAR_USERS and of all recordings."""
     folder = Path(tempfile.mkdtemp(prefix="trackpools-bench-"))
     own = config.train.model_copy(
         update={"engine": "blocked", "rank": RANK, "iterations": ITERATIONS, "blocks": BLOCKS}
@@ -88,15 +107,23 @@ def _trained(config: Config, made: Log) -> World:
     edges = np.searchsorted(made.user, np.arange(NEAR_USERS + 1))
     heard = Ragged(
         np.concatenate([[0], np.cumsum(np.diff(edges)[asked])]), made.recording[: edges[-1]]
-    )  # who heard nothing has no factors
-    return World(matrix(some["factors"]), matrix(everything["factors"])[np.argsort(idx)], np.sort(idx), heard)
+    )  # users who heard nothing have no factors, so they are left out here too
+    return AnnWorkload(
+        factor_matrix(some["factors"]),
+        factor_matrix(everything["factors"])[np.argsort(idx)],
+        np.sort(idx),
+        heard,
+    )
 
 
 def _each_core(users: int, work: Callable[[slice], Scored]) -> Scored:
-    """The work of the first users, one part a core; every thread limits its own OpenMP."""
+    """Run the work for the first users, one part on each core, and join the results.
+
+    OpenMP limits the number of threads separately for each calling thread, so each thread sets its own limit.
+    """
 
     def alone(part: slice) -> Scored:
-        ann.library().omp_set_num_threads(1)
+        approximate.import_faiss().omp_set_num_threads(1)
         return work(part)
 
     made = each_core(users, alone)
@@ -111,24 +138,26 @@ def _mine(heard: Ragged, part: slice) -> Ragged:
     return heard.pick(np.arange(part.start, part.stop))
 
 
-def _exact(world: World) -> Callable[[slice], Scored]:
-    return lambda part: ann.exact(world.x[part], world.y, world.idx, _mine(world.heard, part), K)
+def _exact(world: AnnWorkload) -> Callable[[slice], Scored]:
+    return lambda part: approximate.exact_in_pieces(
+        world.x[part], world.y, world.idx, _mine(world.heard, part), K
+    )
 
 
-def _near(world: World, index: Any, effort: ann.Effort) -> Callable[[slice], Scored]:
-    return lambda part: ann.top_k(
+def _near(world: AnnWorkload, index: Any, effort: approximate.SearchEffort) -> Callable[[slice], Scored]:
+    return lambda part: approximate.top_k(
         world.x[part], world.y, world.idx, _mine(world.heard, part), K, index=index, effort=effort
     )
 
 
 def _recall(near: Scored, exact: Scored) -> float:
-    """Share of the exact pairs that are found, of the users of the exact answer."""
+    """Return the share of the exact search's (user, recording) pairs that the approximate search found."""
     pairs = [one.row.astype(np.int64) << 32 | one.idx for one in (near, exact)]
     return float(np.isin(pairs[1], pairs[0]).mean())
 
 
-def _hard(world: World, index: Any, effort: ann.Effort) -> dict[str, float]:
-    """Recall where filtered search breaks first."""
+def _hard(world: AnnWorkload, index: Any, effort: approximate.SearchEffort) -> dict[str, float]:
+    """Return name of the figure → recall, for the cases in which a search with filters fails first."""
     some, few = slice(0, HARD_USERS), slice(0, HEAVY_USERS)
     masks = {
         "a market with 60 of 200 kinds": world.idx % KINDS < 60,
@@ -139,13 +168,14 @@ def _hard(world: World, index: Any, effort: ann.Effort) -> dict[str, float]:
         allowed = Allowed(np.zeros(HARD_USERS, np.int32), mask[None])
         asked = (world.x[some], world.y, world.idx, _mine(world.heard, some), K)
         out[f"recall@{K}, {name}"] = _recall(
-            ann.top_k(*asked, index=index, effort=effort, allowed=allowed), ann.exact(*asked, allowed=allowed)
+            approximate.top_k(*asked, index=index, effort=effort, allowed=allowed),
+            approximate.exact_in_pieces(*asked, allowed=allowed),
         )
     none = Ragged(np.zeros(HEAVY_USERS + 1, np.int64), np.empty(0, np.int32))
-    heard = ann.exact(world.x[few], world.y, world.idx, none, HEAVY)
+    heard = approximate.exact_in_pieces(world.x[few], world.y, world.idx, none, HEAVY)
     masked = Ragged(np.searchsorted(heard.row, np.arange(HEAVY_USERS + 1)), heard.idx)
     asked = (world.x[few], world.y, world.idx, masked, K)
     out[f"recall@{K}, the {HEAVY:,} best heard"] = _recall(
-        ann.top_k(*asked, index=index, effort=effort), ann.exact(*asked)
+        approximate.top_k(*asked, index=index, effort=effort), approximate.exact_in_pieces(*asked)
     )
     return out

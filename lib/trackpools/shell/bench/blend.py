@@ -1,4 +1,8 @@
-"""Users a minute from sources' output to pools on one core, the heaviest user's cost to others, and what sketches lose of diversity."""
+"""Benchmark of the blend on one core: speed, memory, cost of a heavy user, and diversity by sketches.
+
+The blend turns the candidates of the sources into pools. Speed is the number of users for each minute. A sketch
+is the vector of a recording, compressed to AXES small integers.
+"""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,35 +19,45 @@ from threadpoolctl import threadpool_limits
 
 from trackpools import tables as t
 from trackpools.config import Config
-from trackpools.core import assemble
-from trackpools.core.contract import conform
-from trackpools.core.packing import binaries
-from trackpools.core.pools import Candidates, PoolRequest, Tastes, build_pools
-from trackpools.core.rules import RULES
-from trackpools.core.shelf import AXES, Shelf, packed_shelf
-from trackpools.shell.bench import Measured, Ratio, Size
-from trackpools.shell.bench.inputs import RANK, Inputs, one_core, seconds
-from trackpools.shell.bench.logs import Log, log
+from trackpools.core.arrays.packing import binaries
+from trackpools.core.arrays.recording_table import AXES, RecordingTable, packed_shelf
+from trackpools.core.contracts.conform import conform
+from trackpools.core.pools import batch
+from trackpools.core.pools.build import CandidateBatch, PoolRequest, build_pools
+from trackpools.core.pools.user_tastes import TagDistributions
+from trackpools.core.rules.eligibility import RULES
+from trackpools.shell.bench.claims import Measured, Ratio, Size
+from trackpools.shell.bench.interaction_logs import Log, log
 from trackpools.shell.bench.memory import peak
-from trackpools.shell.session import spark_session
+from trackpools.shell.bench.workloads import RANK, Inputs, one_core, seconds
+from trackpools.shell.spark.session import spark_session
 
-OFFERED = (1_200, 800)  # by als and by popular: 2,000 candidates a user
+OFFERED = (1_200, 800)  # candidates of `als` and of `popular`: 2,000 for each user
+# KINDS: users with candidates of their own; every other user gets the candidates of one of them. HEARD_EACH:
+# interactions to draw for each user. HEAVY: candidates of the heavy user. GIB: bytes.
 KINDS, HEARD_EACH, HEAVY, GIB = (
     2_048,
     65,
     100_000,
     2**30,
-)  # listeners beyond KINDS are offered what one of these is
+)
 AS_OF = datetime(2026, 1, 1, tzinfo=UTC)
 STRENGTHS = {
     "without": {"mmr": 0.0, "calibration": 0.0},
     "with both": {"mmr": 0.05, "calibration": 0.9},
-}  # as conf/base.yml
-Array = NDArray[Any]
+}  # "with both" has the values of conf/base.yml
 
 
-def measure(config: Config, size: Size, rounds: int, tell: Callable[[str], None]) -> Measured:
-    """2,000 candidates in, 500 out, with floors, caps and reserve; read from and written to parquet by a session that has one core."""
+def measure(config: Config, size: Size, rounds: int, progress: Callable[[str], None]) -> Measured:
+    """Build pools of 500 from 2,000 candidates for each user, with floors, caps and a reserve.
+
+    A session with one core reads the candidates from parquet and writes the pools to parquet.
+
+    Returns:
+        Ratios: users for each minute without and with MMR and calibration, the peak memory ÷ that of a
+        quarter of the users, the time of other users beside a user of 100,000 candidates ÷ their time
+        without that user, and the diversity by sketches ÷ by exact vectors.
+    """
     users, recordings = size.of((40_000, 20_000), (4_000, 20_000))
     rates = [Ratio("users/min without MMR and calibration", 20_000.0), Ratio("users/min with both", 5_000.0)]
     memory = Ratio("peak memory ÷ that of a quarter of the users", 1.1, at_most=True)
@@ -51,13 +65,13 @@ def measure(config: Config, size: Size, rounds: int, tell: Callable[[str], None]
     diverse = Ratio("diversity by sketches ÷ by exact vectors", 0.98)
     found = Measured([*rates, memory, others, diverse])
     with one_core(), threadpool_limits(1, "blas"):
-        tell("log, factors, candidates: make and write")
+        progress("log: draw interactions, train factors and write candidates")
         spark = spark_session(config.session.model_copy(update={"cores": 1, "quick_start": size.quick}))
-        worlds = [World(spark, many, recordings) for many in (users // 4, users)]
+        worlds = [BlendWorkload(spark, many, recordings) for many in (users // 4, users)]
         try:
-            _run(worlds[0], config, "with both")  # compiles
+            _run(worlds[0], config, "with both")  # compiles the code
             for number in range(1, rounds + 1):
-                tell(f"round {number}")
+                progress(f"round {number}")
                 for ratio, name in zip(rates, STRENGTHS, strict=True):
                     ratio.values.append(60 * users / seconds(partial(_run, worlds[1], config, name)))
                 held = []
@@ -74,8 +88,20 @@ def measure(config: Config, size: Size, rounds: int, tell: Callable[[str], None]
     return found
 
 
-class World:
-    """Listeners of a trained model, what two sources propose to them, and facts of recordings."""
+class BlendWorkload:
+    """A trained model, the candidates of two sources, and the facts of recordings.
+
+    Attributes:
+        users: The number of users.
+        x, y: Factors of users and recordings, float32 [users, RANK] and [recordings, RANK].
+        inputs: The tables in a temporary folder, and the further tables `proposed` (the candidates) and
+            `facts`.
+        offered: For `als` and `popular`, an array int32 [users, candidates] with the recordings proposed to
+            each of the first KINDS users, best first.
+        unit: `y`, with each row scaled to length 1.
+        sketch: int8 [recordings, AXES], the sketches of the recordings.
+        shelf: The facts of recordings that the kernel reads: artist, album and sketch.
+    """
 
     def __init__(self, spark: SparkSession, users: int, recordings: int) -> None:
         from implicit.cpu.als import AlternatingLeastSquares
@@ -99,25 +125,31 @@ class World:
         self._facts(made)
 
     def _propose(self) -> None:
+        """Write `proposed`: one row for each user × source, with the proposed recordings as binary."""
         everybody = np.arange(self.users, dtype=np.int32)
         parts = []
         for source, items in enumerate(self.offered):
             rows = np.ascontiguousarray(items[everybody % len(items)])
             data = binaries(rows, np.arange(self.users + 1, dtype=np.int64) * rows.shape[1] * 4)
-            same = {"source": np.full(self.users, source, np.int8), "masked": np.zeros(self.users, np.int32)}
+            none = np.zeros(self.users, np.int32)
+            same = {"source": np.full(self.users, source, np.int8), "masked": none, "lot_size": none}
             parts.append(pa.table({"user_idx": everybody, **same, "recordings": data, "scores": data}))
         pq.write_table(
             pa.concat_tables(parts), self.inputs.folder / "proposed.parquet", row_group_size=1 << 12
         )
 
     def _facts(self, made: Log) -> None:
-        """Artists of some seven recordings, every tenth a version of the one before; tags and groups as kinds of listeners make them."""
+        """Draw the facts of recordings, and write them to the table `facts`.
+
+        An artist has about seven recordings, and every tenth recording is a version of the one before it.
+        One tag and the tag group follow the kinds of taste in the log.
+        """
         rng, n = np.random.default_rng(2), len(self.y)
         idx = np.arange(n, dtype=np.int32)
         axes = np.linalg.eigh(self.unit.T.astype(np.float64) @ self.unit)[1][:, ::-1][:, :AXES]
         seen = (
             self.unit @ axes
-        )  # of unit length again: else what lies off the axes would seem unlike everything
+        )  # it is scaled to length 1 below; a short row would make a recording seem unlike all others
         self.sketch = np.rint(
             seen / np.maximum(np.linalg.norm(seen, axis=1, keepdims=True), 1e-9) * 127
         ).astype(np.int8)
@@ -144,24 +176,37 @@ class World:
             "sketch": pa.array([row.tobytes() for row in self.sketch], pa.binary()),
         }
         pq.write_table(pa.table(facts | more), self.inputs.folder / "facts.parquet")
-        self.shelf = replace(Shelf.blank(n), artist=facts["artist"], album=facts["album"], sketch=self.sketch)
+        self.shelf = replace(
+            RecordingTable.blank(n), artist=facts["artist"], album=facts["album"], sketch=self.sketch
+        )
 
 
-def _run(world: World, config: Config, name: str) -> None:
-    """Sources' output to pools as the table holds them."""
+def _run(world: BlendWorkload, config: Config, name: str) -> None:
+    """Build pools from the candidates and write them in the schema of the table `pools`.
+
+    Args:
+        world: The candidates and their inputs.
+        config: The merged configuration.
+        name: A key of STRENGTHS.
+    """
     settings = config.model_copy(update={"pools": config.pools.model_copy(update=STRENGTHS[name])})
     given = replace(world.inputs.inputs(settings), shelf=packed_shelf(world.inputs.read("facts")))
-    made = assemble.pools(given, world.inputs.read("proposed"), AS_OF, "bench")
+    made = batch.pools(given, world.inputs.read("proposed"), AS_OF, "bench")
     conform(made, t.POOLS).write.mode("overwrite").parquet(str(world.inputs.folder / "pools"))
 
 
-def _candidates(lists: list[Array], shelf: Shelf) -> Candidates:
-    """What one source proposes to each user, best first."""
+def _candidates(lists: list[NDArray[Any]], shelf: RecordingTable) -> CandidateBatch:
+    """Return a batch in which one source proposes these recordings, best first, to each user.
+
+    Args:
+        lists: For each user, int [candidates] `recording_idx`.
+        shelf: Facts of all recordings.
+    """
     sizes = [len(one) for one in lists]
     user, recording = np.repeat(np.arange(len(lists)), sizes), np.concatenate(lists).astype(np.int64)
     rank = np.concatenate([np.arange(1, n + 1) for n in sizes])
     none, users = np.zeros(len(user), np.int64), np.zeros(len(lists), np.int64)
-    return Candidates(
+    return CandidateBatch(
         user=user,
         recording=recording,
         source=none,
@@ -172,13 +217,25 @@ def _candidates(lists: list[Array], shelf: Shelf) -> Candidates:
         heard=none.astype(bool),
         masked=users,
         withheld=np.zeros((len(lists), len(RULES)), np.int64),
-        shelf=shelf,
-        tastes=Tastes.unknown(len(lists)),
+        recording_table=shelf,
+        tastes=TagDistributions.empty(len(lists)),
+        lot_chance=np.ones(len(lists)),
     )
 
 
-def _heaviest(found: Measured, shelf: Shelf) -> float:
-    """How many times longer 255 users of 2,000 candidates take because one of 100,000 is in their batch."""
+def _heaviest(found: Measured, shelf: RecordingTable) -> float:
+    """Measure how much a heavy user slows down other users in the same batch.
+
+    The heavy user has 100,000 candidates, and the 255 others have 2,000 each.
+
+    Args:
+        found: The milliseconds for each kind of user are added to its figures.
+        shelf: Facts of all recordings.
+
+    Returns:
+        The time of the 255 users in a batch with the heavy user ÷ their time in a batch without. The first
+        time is computed as the time of the whole batch less the time of the heavy user alone.
+    """
     rng = np.random.default_rng(3)
     usual = [rng.permutation(len(shelf))[: sum(OFFERED)] for _ in range(255)]
     request = PoolRequest(500, 60, (1.0,), mmr=0.1, artist_cap=25, album_cap=12)
@@ -195,10 +252,20 @@ def _heaviest(found: Measured, shelf: Shelf) -> float:
     return (spent["both"] - spent["heavy"]) / spent["usual"]
 
 
-def _diversity(found: Measured, world: World) -> float:
-    """Mean distance 1 − cos between all of a pool, by exact vectors: chosen by sketches ÷ chosen by exact vectors, at the default strength.
+def _diversity(found: Measured, world: BlendWorkload) -> float:
+    """Compare the diversity of pools that MMR chose by sketches and by exact vectors.
 
-    The distance to the nearest, which is what MMR is about, and the relevance kept are figures beside it.
+    MMR has its default strength. Diversity is the mean of 1 − cosine over all pairs of recordings in a pool; it
+    is always computed from exact vectors.
+
+    Args:
+        found: Three measures are added to its figures: the diversity, the distance to the nearest recording
+            (which MMR should increase) and the mean relevance. Each is given for pools chosen by sketches, by
+            exact vectors and without MMR.
+        world: The users and recordings.
+
+    Returns:
+        The diversity with sketches ÷ with exact vectors.
     """
     users, k, mmr = 32, 500, STRENGTHS["with both"]["mmr"]
     lists = [row[: sum(OFFERED)] for row in np.argsort(-(world.x[:users] @ world.y.T), axis=1)]

@@ -1,7 +1,9 @@
-"""What MMR, calibration and facet floors give, and what recall they cost: on the fixed world of `bench quality`.
+"""Benchmark of MMR, calibration and facet floors: their gain, and the recall that they cost.
 
-A prompt such as "calm songs of the seventies that I know" asks for a cell of decade × tempo × tag group × familiarity, each of them or any, in the
-listener's market. A pool satisfies a cell with 20 tracks of it. A crossing is a cell that is told in all four.
+It measures on the fixed world of `bench quality`. A prompt such as "calm songs of the seventies that I know"
+asks for a cell: a combination of the facets decade, tempo, tag group and familiarity, of which each has a value
+or is left open. A pool satisfies a cell if it holds at least 20 recordings of it. A crossing is a cell in which
+all four facets have a value. Facet floors add recordings to a pool so that it satisfies more cells.
 """
 
 import itertools
@@ -10,33 +12,39 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from trackpools.config import Config
-from trackpools.core.pools import Tastes
-from trackpools.core.shelf import Shelf
-from trackpools.shell.bench import Measured, Ratio, Size
+from trackpools.core.arrays.array_types import Int64Array
+from trackpools.core.arrays.recording_table import RecordingTable
+from trackpools.core.pools.user_tastes import TagDistributions
+from trackpools.shell.bench.claims import Measured, Ratio, Size
+from trackpools.shell.bench.held_out_flow import Trial, trial
 from trackpools.shell.bench.quality import PLAIN, frozen
-from trackpools.shell.bench.trial import Trial, trial
-from trackpools.shell.flow import Flow
-from trackpools.shell.kept import kept
+from trackpools.shell.pipeline.runner import Flow
+from trackpools.shell.spark.persisted import persisted
 
-ENOUGH = 20
+ENOUGH = 20  # recordings of a cell that satisfy it
+# the tried strengths of MMR and calibration, and the tried values of pools.floor_share
 MMR, CALIBRATION, SHARES = (0.02, 0.05, 0.1, 0.2), (0.5, 0.8, 0.9, 0.95), (0.1, 0.2, 0.3, 0.4)
-Longs = NDArray[np.int64]
 
 
-def measure(config: Config, size: Size, rounds: int, tell: Callable[[str], None]) -> Measured:  # noqa: ARG001 - the answer is exact
-    """Crossings satisfied with floors ÷ without, and recall@500 of all that was heard later with ÷ without; then curves."""
+def measure(config: Config, size: Size, rounds: int, progress: Callable[[str], None]) -> Measured:  # noqa: ARG001 - the answer is exact
+    """Measure pools at several strengths of MMR, calibration and floors, and as configured.
+
+    Returns:
+        Ratios of the configured pools with floors ÷ without floors: the number of satisfied crossings, and
+        recall@500 of all that was heard later. The figures are the recall and the results of `Look.at` at each
+        strength.
+    """
     own = config.pools
     asked, costs = Ratio("crossings satisfied, floors ÷ none", 1.5), Ratio("recall@500, floors ÷ none", 0.97)
     found = Measured([asked, costs])
-    with frozen(config, size, tell) as flow, trial(flow, "mark") as one:
+    with frozen(config, size, progress) as flow, trial(flow, "mark") as one:
         look = Look.of(flow, one)
 
         def told(name: str, **settings: Any) -> dict[str, float]:
-            tell(name)
-            with kept(one.pools(one.proposed, **(PLAIN | settings))) as pools:
+            progress(name)
+            with persisted(one.pools(one.proposed, **(PLAIN | settings))) as pools:
                 seen = {"recall@500": float(one.recall(pools).mean())} | look.at(pools)
             for what, value in seen.items():
                 found.note(f"{name}: {what}", value)
@@ -60,23 +68,26 @@ def measure(config: Config, size: Size, rounds: int, tell: Callable[[str], None]
 
 @dataclass(frozen=True)
 class Look:
-    """What pools are looked at with.
+    """The data from which the facets of pools are measured.
 
     Attributes:
-        heard: user << 32 | recording, ascending.
-        people: user_idx, ascending, of `tastes`.
+        shelf: Facts of all recordings.
+        heard: int64, user << 32 | recording for each heard recording of each user, ascending.
+        people: int64, the `user_idx` of each user of `tastes`, ascending.
+        tastes: The tag distributions of the users.
     """
 
-    shelf: Shelf
-    heard: Longs
-    people: Longs
-    tastes: Tastes
+    shelf: RecordingTable
+    heard: Int64Array
+    people: Int64Array
+    tastes: TagDistributions
 
     @staticmethod
     def of(flow: Flow, one: Trial) -> "Look":
-        from trackpools.core.tastes import tastes
+        """Read the data from the store and the histories of the trial."""
+        from trackpools.core.pools.tag_distribution import tag_distributions
 
-        shelf = Shelf.of_table(flow.store.read("recording_facts").toArrow().combine_chunks())
+        shelf = RecordingTable.from_arrow(flow.store.read("recording_facts").toArrow().combine_chunks())
         met = (
             one.inputs.history.where("heard")
             .select("user_idx", "recording_idx", "weight")
@@ -89,19 +100,34 @@ class Look:
             shelf,
             user << 32 | recording,
             people,
-            tastes(np.append(starts, len(user)), recording, met["weight"].to_numpy(), shelf),
+            tag_distributions(np.append(starts, len(user)), recording, met["weight"].to_numpy(), shelf),
         )
 
     def at(self, pools: Any) -> dict[str, float]:
-        """Means over pools: cells and crossings satisfied, distance of a recording to the nearest, KL of the listener's tags from the pool's."""
+        """Return the means over pools.
+
+        Args:
+            pools: `user_idx, recording_idx`, one row for each candidate of a pool.
+
+        Returns:
+            `cells` and `crossings` (see `Look.cells`), `apart` (see `Look.apart`) and `KL to the taste` (see
+            `Look.astray`).
+        """
         rows = pools.toArrow().sort_by("user_idx")
         user, recording = (rows[name].to_numpy().astype(np.int64) for name in ("user_idx", "recording_idx"))
         cells, crossings = self.cells(user, recording)
         more = {"apart": self.apart(user, recording), "KL to the taste": self.astray(user, recording)}
         return {"cells": cells, "crossings": crossings} | more
 
-    def cells(self, user: Longs, recording: Longs) -> tuple[float, float]:
-        """How many cells, and crossings, hold 20 of a pool's tracks; what is unknown lies in none."""
+    def cells(self, user: Int64Array, recording: Int64Array) -> tuple[float, float]:
+        """Return the mean number of cells and the mean number of crossings that a pool satisfies.
+
+        A recording with an unknown facet is in no cell that gives this facet a value.
+
+        Args:
+            user: The user of each candidate.
+            recording: The `recording_idx` of each candidate.
+        """
         pairs = user << 32 | recording
         known = self.heard[np.minimum(np.searchsorted(self.heard, pairs), len(self.heard) - 1)] == pairs
         facets = [
@@ -116,13 +142,21 @@ class Look:
                     code, there = code * 256 + value, there & (value > 0)
                 full = int(
                     (np.unique(code[there], return_counts=True)[1] >= ENOUGH).sum()
-                )  # the last is of all four
+                )  # the last combination uses all four facets, so after the loop `full` counts crossings
                 total += full
         pools = len(np.unique(user))
         return total / pools, full / pools
 
-    def apart(self, user: Longs, recording: Longs) -> float:
-        """1 − the cosine of a recording of a pool to the one most like it, which is what MMR is about; of those with a sketch, in every eighth pool."""
+    def apart(self, user: Int64Array, recording: Int64Array) -> float:
+        """Return the mean distance, 1 − cosine, of a recording to the most similar one in the same pool.
+
+        MMR should increase this distance. It is computed in every eighth pool, among recordings that have a
+        sketch (a compressed vector).
+
+        Args:
+            user: The user of each candidate, ascending.
+            recording: The `recording_idx` of each candidate.
+        """
         told = self.shelf.sketch[recording].astype(float)
         norm = np.linalg.norm(told, axis=1)
         user, unit = user[norm > 0], told[norm > 0] / norm[norm > 0, None]
@@ -134,9 +168,16 @@ class Look:
             far.append(1 - cosines.max(axis=1).mean())
         return float(np.mean(far))
 
-    def astray(self, user: Longs, recording: Longs) -> float:
-        """KL(taste ‖ tags of the pool), smoothed as Steck 2018 does; of those with a taste."""
-        from trackpools.core.choosing import SMOOTHING
+    def astray(self, user: Int64Array, recording: Int64Array) -> float:
+        """Return the mean divergence KL(tags of the user's taste ‖ tags of the pool), over users with a taste.
+
+        The tags of the pool are smoothed as in Steck 2018.
+
+        Args:
+            user: The user of each candidate, ascending.
+            recording: The `recording_idx` of each candidate.
+        """
+        from trackpools.core.pools.greedy_kernel import SMOOTHING
 
         tags, total, count = self.shelf.tags[recording].astype(np.int64), 0.0, 0
         parts = np.where(tags > 0, 1 / np.maximum((tags > 0).sum(axis=1, keepdims=True), 1), 0.0)

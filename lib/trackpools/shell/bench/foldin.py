@@ -1,4 +1,8 @@
-"""Users a second that are solved against fixed recordings, against one batched call of implicit's recalculate_user."""
+"""Benchmark of fold-in: users for each second, compared with `recalculate_user` of `implicit`.
+
+Both sides compute user factors from the same fixed recording factors; `implicit` does so in one call for all
+users.
+"""
 
 import os
 import time
@@ -11,22 +15,27 @@ from threadpoolctl import threadpool_limits
 
 from trackpools.config import Config
 from trackpools.core.als.blocks import pack
-from trackpools.core.als.descent import eigenbasis
-from trackpools.core.als.foldin import HalfStep
-from trackpools.shell.bench import Measured, Ratio, Size
-from trackpools.shell.bench.inputs import gain, one_core
-from trackpools.shell.bench.logs import sized
+from trackpools.core.als.fold_in_users import HalfStep
+from trackpools.core.als.item_solver import eigenbasis
+from trackpools.shell.bench.claims import Measured, Ratio, Size
+from trackpools.shell.bench.interaction_logs import sized
+from trackpools.shell.bench.workloads import gain, one_core
 
-STEPS = 6  # conjugate gradient steps: enough for a cosine of 0.999 with the exact solution
+STEPS = 6  # conjugate gradient steps, enough for a cosine of 0.999 with the exact solution
 REG, ALPHA, RANK, USERS = 50.0, 5.0, 64, 20_000
-REPEATS = 5  # of ours, which is too short to be timed once
+REPEATS = 5  # runs of our side that are timed together, because one run is too short to time
 
 
-def measure(_: Config, size: Size, rounds: int, tell: Callable[[str], None]) -> Measured:
-    """Both on every core; the least cosine between the two answers is a ratio too. implicit solves exactly."""
+def measure(_: Config, size: Size, rounds: int, progress: Callable[[str], None]) -> Measured:
+    """Compare speed and result of both sides on all cores; `implicit` solves exactly.
+
+    Returns:
+        Ratios: users for each second of trackpools ÷ `implicit`; the smallest cosine, over users, between the
+        factors of both sides; and the speed on all cores ÷ on one core.
+    """
     from implicit.cpu.als import AlternatingLeastSquares
 
-    tell("log: make interactions, and train recordings with implicit")
+    progress("log: draw interactions and train recordings with implicit")
     made = sized(size)
     matrix, cores = made.csr(ALPHA), os.cpu_count() or 1
     model = AlternatingLeastSquares(
@@ -50,7 +59,7 @@ def measure(_: Config, size: Size, rounds: int, tell: Callable[[str], None]) -> 
         half.solve(blocks[0], y)
 
         def solve() -> Any:
-            """The same, time and again."""
+            """Solve all users REPEATS times and return the factors of the last run."""
             with ThreadPoolExecutor(cores) as pool:
                 return [
                     np.concatenate(list(pool.map(lambda block: half.solve(block, y), blocks))) @ basis.T
@@ -65,7 +74,7 @@ def measure(_: Config, size: Size, rounds: int, tell: Callable[[str], None]) -> 
             ]
         )
         for number in range(1, rounds + 1):
-            tell(f"round {number}")
+            progress(f"round {number}")
             began = time.perf_counter()
             theirs = model.recalculate_user(everybody, some)
             between = time.perf_counter()

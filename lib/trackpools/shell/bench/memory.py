@@ -1,4 +1,4 @@
-"""The most memory that this process and all its children held at once."""
+"""Measure the peak memory of this process and all its descendants together."""
 
 import contextlib
 import os
@@ -6,12 +6,16 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-EVERY_S = 0.5
+EVERY_S = 0.5  # seconds between two measurements
 PROC = Path("/proc")
 
 
 class Peak:
-    """The highest sum seen, in bytes."""
+    """The peak memory so far.
+
+    Attributes:
+        bytes: The greatest sum of memory that was measured, in bytes.
+    """
 
     def __init__(self) -> None:
         self.bytes = 0
@@ -19,7 +23,10 @@ class Peak:
 
 @contextlib.contextmanager
 def peak() -> Iterator[Peak]:
-    """Look twice a second while inside; Linux only. What processes share is counted once, by their proportional set sizes."""
+    """Measure the memory of these processes twice a second, until the block ends; Linux only.
+
+    Proportional set sizes are added up, so memory that several processes share is counted once.
+    """
     seen, over = Peak(), threading.Event()
 
     def look() -> None:
@@ -36,11 +43,11 @@ def peak() -> Iterator[Peak]:
 
 
 def _family() -> set[int]:
-    """This process and all below it."""
+    """Return the ids of this process and all its descendants."""
     parents = {}
     for entry in PROC.iterdir():
         if entry.name.isdigit():
-            with contextlib.suppress(OSError):  # gone since
+            with contextlib.suppress(OSError):  # the process has ended
                 parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
     found, before = {os.getpid()}, 0
     while len(found) > before:
@@ -50,6 +57,7 @@ def _family() -> set[int]:
 
 
 def _proportional(process: int) -> int:
+    """Return the proportional set size of a process in bytes; 0 if it has ended or may not be read."""
     with contextlib.suppress(OSError):
         for line in (PROC / str(process) / "smaps_rollup").read_text().splitlines():
             if line.startswith("Pss:"):

@@ -1,4 +1,7 @@
-"""How long one listener waits for a pool that is made on demand, from the arrays of a release, on one core."""
+"""Benchmark of pools on demand: how long the computation of one user's pool takes, on one core.
+
+The pools are computed from the arrays of a release, whose factors, facts and lists are synthetic.
+"""
 
 import time
 from collections.abc import Callable
@@ -8,26 +11,34 @@ from typing import Any
 import numpy as np
 
 from trackpools.config import Config
-from trackpools.core import on_demand
-from trackpools.core.past import Past
-from trackpools.core.shelf import KNOWN, TAGS, Shelf
-from trackpools.core.sources import als, enabled, fresh
-from trackpools.core.sources.asking import Shelves
-from trackpools.core.sources.keys import DECADES, EVERYTHING, chart_keys, code_of_market
-from trackpools.shell.bench import Measured, Ratio, Size
-from trackpools.shell.bench.inputs import factors, one_core
-from trackpools.shell.bench.logs import log
+from trackpools.core.arrays.recording_table import HAS_FACTS, TAGS, RecordingTable
+from trackpools.core.pools import online
+from trackpools.core.pools.user_history import UserHistory
+from trackpools.core.sources import active_sources, als, fresh
+from trackpools.core.sources.chart_keys import DECADES, EVERYTHING, chart_keys, code_of_market
+from trackpools.core.sources.lookup_arrays import SourceLists
+from trackpools.shell.bench.claims import Measured, Ratio, Size
+from trackpools.shell.bench.interaction_logs import log
+from trackpools.shell.bench.workloads import factors, one_core
 
+# LIMIT_MS: goal for the 99th percentile. KINDS: kinds of recordings. CHART: recordings of a chart.
 AS_OF, LIMIT_MS, KINDS, CHART = datetime(2026, 1, 1, tzinfo=UTC), 150, 50, 800
-LISTED = 60  # of a recording's neighbours
+LISTED = 60  # neighbours in the list of a recording
 
 
-def measure(config: Config, size: Size, rounds: int, tell: Callable[[str], None]) -> Measured:
-    """The slowest of a hundred requests, on a catalogue of a million recordings; each round asks for everybody once."""
+def measure(config: Config, size: Size, rounds: int, progress: Callable[[str], None]) -> Measured:
+    """Measure the waiting time for a pool, on a catalogue of a million recordings.
+
+    Each round requests the pool of every user once.
+
+    Returns:
+        The ratio of the 99th percentile (the slowest of a hundred requests) ÷ LIMIT_MS. Figures: the 50th,
+        95th and 99th percentiles in milliseconds.
+    """
     users, recordings = size.of((1000, 1_000_000), (200, 100_000))
     ratio = Ratio(f"p99 ÷ {LIMIT_MS} ms", 1.0, at_most=True)
     found = Measured([ratio])
-    tell(f"arrays of a release: {recordings:,} recordings; {users:,} listeners")
+    progress(f"arrays of a release: {recordings:,} recordings; {users:,} users")
     with one_core():
         release, people = _release(config, recordings), []
         x, _ = factors(users, 1)
@@ -39,10 +50,10 @@ def measure(config: Config, size: Size, rounds: int, tell: Callable[[str], None]
                 _past(made.recording[mine], made.weight[mine]),
                 dict.fromkeys((als.BIT, fresh.BIT), x[user]),
             )
-            people.append(on_demand.Person(user, "SE", user % 10 == 0, ("tag 1",), past, vectors))
-        on_demand.pool(release, people[0])  # compiles
+            people.append(online.OnlineUser(user, "SE", user % 10 == 0, ("tag 1",), past, vectors))
+        online.pool(release, people[0])  # compiles the code
         for number in range(1, rounds + 1):
-            tell(f"round {number}")
+            progress(f"round {number}")
             waits = np.array([_wait(release, person) for person in people]) * 1000
             for share in (50, 95, 99):
                 found.note(f"p{share}, ms", float(np.percentile(waits, share)))
@@ -50,24 +61,35 @@ def measure(config: Config, size: Size, rounds: int, tell: Callable[[str], None]
     return found
 
 
-def _wait(release: on_demand.Release, person: on_demand.Person) -> float:
+def _wait(release: online.ReleaseArrays, person: online.OnlineUser) -> float:
+    """Return the seconds that the pool of one user takes."""
     began = time.perf_counter()
-    on_demand.pool(release, person)
+    online.pool(release, person)
     return time.perf_counter() - began
 
 
-def _past(recording: Any, weight: Any) -> Past:
+def _past(recording: Any, weight: Any) -> UserHistory:
+    """Return a history in which each of these recordings was heard three times.
+
+    Args:
+        recording: `recording_idx` of the heard recordings.
+        weight: The weight w⁺ of positive evidence for each of them.
+    """
     order = np.argsort(recording)
     recording, weight, many = recording[order].astype(np.int64), weight[order], len(recording)
     days, no = 20_400 - recording % 200, np.zeros(many, bool)
-    return Past(recording, np.full(many, 3), days - 30, days, weight, ~no, no, no)
+    return UserHistory(recording, np.full(many, 3), days - 30, days, weight, ~no, no, no)
 
 
-def _release(config: Config, recordings: int) -> on_demand.Release:
-    """Recordings of fifty kinds, ten of an artist; every list that a source may look up."""
+def _release(config: Config, recordings: int) -> online.ReleaseArrays:
+    """Build the arrays of a release with one market, SE.
+
+    The recordings are of fifty kinds, and each artist has ten recordings. Every source that looks up lists gets
+    lists.
+    """
     rng, everything = np.random.default_rng(2), np.arange(recordings)
     _, y = factors(1, recordings)
-    shelf = Shelf.blank(recordings)
+    shelf = RecordingTable.blank(recordings)
     tags = np.zeros((recordings, TAGS), np.int32)
     tags[:, 0], tags[:, 1] = everything % KINDS + 1, everything % (10 * KINDS) + 1001
     facts = {
@@ -79,7 +101,7 @@ def _release(config: Config, recordings: int) -> on_demand.Release:
         "tempo": everything % 3 + 1,
         "group": everything % 30 + 1,
         "band": everything % 3 + 1,
-        "marks": np.full(recordings, KNOWN),
+        "marks": np.full(recordings, HAS_FACTS),
         "released": rng.integers(0, 20_454, recordings),
         "sketch": rng.integers(-60, 60, shelf.sketch.shape),
     }
@@ -88,22 +110,32 @@ def _release(config: Config, recordings: int) -> on_demand.Release:
     idx = everything.astype(np.int32)
     few = recordings // 100
     near = None if recordings <= config.topk.exact_max else config.topk.index_stripe
-    market = on_demand.Market((everything % 20 == 0).astype(np.uint8), np.zeros(13, np.int64))
-    return on_demand.Release(
+    market = online.MarketMask((everything % 20 == 0).astype(np.uint8), np.zeros(13, np.int64))
+    return online.ReleaseArrays(
         config=config,
         as_of=AS_OF,
-        shelf=shelf,
+        recording_table=shelf,
         markets={"SE": market},
         lists=_lists(config, recordings, tags),
         spaces={
-            als.BIT: on_demand.Stripe.all_of(y, idx, near),
-            fresh.BIT: on_demand.Stripe.all_of(y[:few], idx[:few], None),
+            als.BIT: online.Stripe.all_of(y, idx, near),
+            fresh.BIT: online.Stripe.all_of(y[:few], idx[:few], None),
         },
     )
 
 
-def _lists(config: Config, recordings: int, tags: Any) -> dict[int, Shelves]:
-    """Of every source that looks lists up: of each recording, which is each artist's too, of each tag, and charts of one market."""
+def _lists(config: Config, recordings: int, tags: Any) -> dict[int, SourceLists]:
+    """Draw random lists for every active source that looks up lists; return bit of the source → lists.
+
+    The source `tags` gets a list for each tag, and `popular` and `explore` get the charts of one market. All
+    other sources get a list for each recording; an artist is numbered like one of its recordings, so that these
+    lists also serve artists.
+
+    Args:
+        config: The merged configuration.
+        recordings: The number of recordings.
+        tags: int32 [recordings, TAGS], the tag codes of each recording.
+    """
     rng, se = np.random.default_rng(3), code_of_market("SE")
     of_recordings, of_tags = np.arange(recordings), np.unique(tags[tags > 0]).astype(np.int64)
     what = np.concatenate([[EVERYTHING], of_tags, DECADES + np.arange(15)])
@@ -114,13 +146,13 @@ def _lists(config: Config, recordings: int, tags: Any) -> dict[int, Shelves]:
     )
     kinds = {"tags": (of_tags, 1000), "popular": (charts, CHART), "explore": (charts, 2000)}
     made = {}
-    for source in enabled(config):
+    for source in active_sources(config):
         if source.lists is not None:
             keys, length = kinds.get(source.name, (of_recordings, LISTED))
             length = min(length, recordings // 10)
             total = len(keys) * length
             scores = np.tile(np.linspace(1, 0.1, length, dtype=np.float32), len(keys))
-            made[source.bit] = Shelves(
+            made[source.bit] = SourceLists(
                 keys,
                 np.arange(len(keys) + 1) * length,
                 rng.integers(0, recordings, total, dtype=np.int32),

@@ -1,6 +1,8 @@
-"""What the blend is worth: recall@500 of recordings heard for the first time, against each source alone, on a world whose parameters were fixed beforehand.
+"""Benchmark of the blend's quality: recall@500 of new recordings, against each source alone.
 
-The world, the split and the seed stand here and are not tuned; weights of sources were chosen on the fortnight before the one that is measured.
+A recording is new if the user hears it for the first time. The benchmark measures on a synthetic world. The
+world, its seed and the split into days were fixed in this module beforehand and are not tuned. The weights of
+the sources were chosen on other data than the measured days; see "What it is worth" in docs/benchmarks.md.
 """
 
 from collections.abc import Callable, Iterator
@@ -11,32 +13,40 @@ from typing import Any
 from pyspark.sql import functions as F
 
 from trackpools.config import Config
-from trackpools.core.sources import enabled
-from trackpools.shell.bench import Measured, Ratio, Size
-from trackpools.shell.bench.law import law_recall
-from trackpools.shell.bench.trial import TEST_DAYS, K, Trial, interval, prepared, trial
+from trackpools.core.sources import active_sources
+from trackpools.shell.bench.claims import Measured, Ratio, Size
+from trackpools.shell.bench.held_out_flow import TEST_DAYS, K, Trial, interval, prepared, trial
+from trackpools.shell.bench.oracle_recall import law_recall
 from trackpools.shell.bench.world import generated
-from trackpools.shell.flow import Flow
+from trackpools.shell.pipeline.runner import Flow
 
 WORLD = {
     "days": 120,
     "seed": 11,
     "plays_per_user_day": 4.0,
     "until": date(2026, 1, 1),
-}  # and 4,000 users × 20,000 tracks
-PLAIN = {"mmr": 0.0, "calibration": 0.0, "floor": 0}  # the order of the blend and nothing else
+}  # the full size is 4,000 users × 20,000 tracks
+PLAIN = {"mmr": 0.0, "calibration": 0.0, "floor": 0}  # switches off all that changes the order of the blend
 
 
-def measure(config: Config, size: Size, rounds: int, tell: Callable[[str], None]) -> Measured:  # noqa: ARG001 - the answer is exact
-    """Of the last 14 days of 120; the policy `exclude`, so that all 500 places are for what is new. Beside it what was heard again, policy `only`."""
+def measure(config: Config, size: Size, rounds: int, progress: Callable[[str], None]) -> Measured:  # noqa: ARG001 - the answer is exact
+    """Measure recall in the last 14 of 120 days.
+
+    With `pools.heard: exclude`, all 500 candidates of a pool are new recordings. Figures also give the recall
+    of recordings that were heard again, with `pools.heard: only`.
+
+    Returns:
+        Ratios: the recall of the blend ÷ that of the best single source, and the lower end of the 95 %
+        interval of their difference. Figures: those of `of_sources`, and the mean of `law_recall`.
+    """
     ratio, least = (
         Ratio("blend ÷ best single source, recall@500", 1.1),
         Ratio("lower end of the 95 % interval of their difference", 0.0),
     )
     found = Measured([ratio, least])
-    with frozen(config, size, tell) as flow:
+    with frozen(config, size, progress) as flow:
         with trial(flow, "exclude") as one:
-            recalls = of_sources(one, "new", tell, found)
+            recalls = of_sources(one, "new", progress, found)
             best = max((name for name in recalls if name != "blend"), key=lambda name: recalls[name].mean())
             ratio.values.append(float(recalls["blend"].mean() / recalls[best].mean()))
             low, high = interval(recalls["blend"] - recalls[best])
@@ -44,16 +54,16 @@ def measure(config: Config, size: Size, rounds: int, tell: Callable[[str], None]
             found.note(f"blend − {best}, 97.5 %", high)
             found.note("new: the law of the world itself", float(law_recall(flow, one).mean()))
         with trial(flow, "only") as one:
-            of_sources(one, "heard", tell, found)
+            of_sources(one, "heard", progress, found)
     return found
 
 
 @contextmanager
-def frozen(config: Config, size: Size, tell: Callable[[str], None]) -> Iterator[Flow]:
-    """The flow over the fixed world up to its last 14 days."""
+def frozen(config: Config, size: Size, progress: Callable[[str], None]) -> Iterator[Flow]:
+    """Generate the fixed world and run the flow on it up to its last 14 days; see `prepared`."""
     users, tracks = size.of((4000, 20_000), (400, 2000))
-    tell(
-        f"world: {users:,} listeners, {tracks:,} tracks, {WORLD['days']} days; then the flow up to the last {TEST_DAYS}"
+    progress(
+        f"world: {users:,} users, {tracks:,} tracks, {WORLD['days']} days; then the flow up to the last {TEST_DAYS}"
     )
     with generated(
         config.model_copy(update={"pools": config.pools.model_copy(update={"k": K})}),
@@ -64,22 +74,34 @@ def frozen(config: Config, size: Size, tell: Callable[[str], None]) -> Iterator[
         yield prepared(own, own.synthetic.until - timedelta(days=TEST_DAYS))
 
 
-def of_sources(one: Trial, kind: str, tell: Callable[[str], None], found: Measured) -> dict[str, Any]:
-    """recall@500 by user, of each source alone with up to 1,000 items of its own and of all together; and what all lose without each.
+def of_sources(one: Trial, kind: str, progress: Callable[[str], None], found: Measured) -> dict[str, Any]:
+    """Measure the recall@500 of the blend, of each source alone, and of the blend without each source.
 
-    Without MMR, calibration and floors, which trade recall for something else; beside it with them.
+    A source alone may propose up to 1,000 recordings, or more if its `k` is larger. MMR, calibration and
+    floors are off, because they cost recall for the sake of other goals; one figure is the recall of the blend
+    with these three as configured.
+
+    Args:
+        one: The trial.
+        kind: `new` or `heard`; the name of each figure begins with it. With `heard`, sources that emit only new
+            recordings are left out.
+        progress: Shows one line of progress.
+        found: The means over users are added to its figures.
+
+    Returns:
+        `blend` or the name of a source → the recall of each user, float64.
     """
-    tell(f"{kind}: blend")
+    progress(f"{kind}: blend")
     recalls = {"blend": one.recall(one.pools(one.proposed, **PLAIN))}
     found.note(f"{kind}: blend, recall@500", recalls["blend"].mean())
     found.note(
         f"{kind}: blend with MMR, calibration and floors as configured",
         one.recall(one.pools(one.proposed)).mean(),
     )
-    for source in enabled(one.inputs.config):
+    for source in active_sources(one.inputs.config):
         if kind == "heard" and source.emits == "new":
             continue
-        tell(f"{kind}: {source.name}")
+        progress(f"{kind}: {source.name}")
         recalls[source.name] = one.recall(one.pools(one.deep.where(F.col("source") == source.bit), **PLAIN))
         found.note(f"{kind}: {source.name} alone", recalls[source.name].mean())
         without = one.recall(one.pools(one.proposed.where(F.col("source") != source.bit), **PLAIN))

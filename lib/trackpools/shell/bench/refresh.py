@@ -1,4 +1,7 @@
-"""A refresh against the full run it spares: time of the pools and bytes written, where one listener in a hundred played something."""
+"""Benchmark of a refresh, compared with the full run that it replaces: seconds and bytes written.
+
+One user in a hundred has played something since the full run.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,21 +10,29 @@ from pyspark.sql import functions as F
 
 from trackpools import tables as t
 from trackpools.config import Config
-from trackpools.shell import work
-from trackpools.shell.bench import Measured, Ratio, Size
+from trackpools.shell.bench.claims import Measured, Ratio, Size
 from trackpools.shell.bench.world import generated
 from trackpools.shell.command import Options
-from trackpools.shell.refresh_command import refresh
-from trackpools.shell.session import spark_session
-from trackpools.shell.store import Store
+from trackpools.shell.commands import pipeline
+from trackpools.shell.refresh.refresh_command import refresh
+from trackpools.shell.spark.session import spark_session
+from trackpools.shell.store.store import Store
 from trackpools.stages import STAGES
 
+# BUCKETS: value of pools.buckets. DAYS, PLAYS: days of the log, and mean plays of a user in a day.
 BUCKETS, DAYS, PLAYS = 256, 30, 3.0
 QUIET = Options(quiet=True)
 
 
-def measure(config: Config, size: Size, rounds: int, tell: Callable[[str], None]) -> Measured:
-    """Every source and rule on. A round is a world of its own."""
+def measure(config: Config, size: Size, rounds: int, progress: Callable[[str], None]) -> Measured:
+    """Run all stages and then a refresh, with all configured sources and rules.
+
+    Each round generates the synthetic world again, in a new store.
+
+    Returns:
+        Ratios: the seconds of the refresh ÷ those of the stage `pools` in the full run, and the bytes that
+        the refresh writes ÷ the bytes of the pools that the full run wrote.
+    """
     users, recordings = size.of((200_000, 50_000), (5_000, 5_000))
     of_time, of_bytes = (
         Ratio("seconds, of the full run's pools", 0.05, at_most=True),
@@ -33,9 +44,9 @@ def measure(config: Config, size: Size, rounds: int, tell: Callable[[str], None]
     )
     for number in range(1, rounds + 1):
         with generated(wide, users=users, tracks=recordings, days=DAYS, plays_per_user_day=PLAYS) as own:
-            tell(f"round {number}: {users:,} listeners, a full run")
-            found.note("plays", work.import_log(own, QUIET, "synthetic", None).more["accepted"])
-            stages = work.run_stages(
+            progress(f"round {number}: {users:,} users, a full run")
+            found.note("plays", pipeline.import_log(own, QUIET, "synthetic", None).more["accepted"])
+            stages = pipeline.run_stages(
                 own, QUIET, "run", STAGES, publish=True, as_of=None, known_as_of=None
             ).more["stages"]
             full = found.note(
@@ -45,8 +56,8 @@ def measure(config: Config, size: Size, rounds: int, tell: Callable[[str], None]
             base = found.note(
                 "base, MiB", float(store.commit(t.POOLS.name).counted["numOutputBytes"]) / 2**20
             )
-            tell(f"round {number}: one in a hundred plays, a refresh")
-            work.import_log(own, QUIET, "events", str(_came(store)))
+            progress(f"round {number}: one user in a hundred plays something; refresh")
+            pipeline.import_log(own, QUIET, "events", str(_write_new_plays(store)))
             told = refresh(own, QUIET, as_of=None, known_as_of=None).more
             of_time.values.append(found.note("refresh, s", told["measured"]["seconds"]) / full)
             of_bytes.values.append(
@@ -57,8 +68,12 @@ def measure(config: Config, size: Size, rounds: int, tell: Callable[[str], None]
     return found
 
 
-def _came(store: Store) -> Path:
-    """A file of plays: one listener in a hundred plays his last track again, the day before the log ends."""
+def _write_new_plays(store: Store) -> Path:
+    """Write new plays as JSON for `trackpools import events`, and return the folder.
+
+    One user in a hundred plays the last track of the user's history again, on the day before the last play of
+    the log.
+    """
     plays = store.read(t.PLAYS.name)
     last = plays.agg(F.max("played_at").alias("last")).first()
     assert last is not None  # noqa: S101 - an aggregate has one row

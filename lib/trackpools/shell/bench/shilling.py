@@ -1,4 +1,7 @@
-"""What a push by fake accounts gains, with and without the detection of bought plays, and what that costs the ranking of honest ones."""
+"""Benchmark of bought plays: how many pools contain a pushed recording, with and without detection.
+
+It also measures how much the detection harms the ranking of honest recordings.
+"""
 
 import shutil
 import tempfile
@@ -17,52 +20,74 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from trackpools.config import Config
-from trackpools.core import assemble, interactions, weights
-from trackpools.core.als.factors import matrix
-from trackpools.core.inflation import inflated
-from trackpools.core.topk import Ragged
-from trackpools.shell.bench import Measured, Ratio, Size
-from trackpools.shell.bench.inputs import Inputs, only
-from trackpools.shell.bench.logs import Log, log
-from trackpools.shell.engines import train
-from trackpools.shell.kept import kept
-from trackpools.shell.session import spark_session
+from trackpools.core.als.factors import factor_matrix
+from trackpools.core.log import confidence, interactions
+from trackpools.core.log.bought_plays import inflated_recordings
+from trackpools.core.pools import batch
+from trackpools.core.topk.exact import Ragged
+from trackpools.shell.bench.claims import Measured, Ratio, Size
+from trackpools.shell.bench.interaction_logs import Log, log
+from trackpools.shell.bench.workloads import Inputs, only
+from trackpools.shell.spark.persisted import persisted
+from trackpools.shell.spark.session import spark_session
+from trackpools.shell.training.train import train
 
 AS_OF = datetime(2026, 1, 1, tzinfo=UTC)
+# FAKES: fake accounts for each real user. PUSH: plays of the target by each fake account. HONEST: real users
+# who play the target. A_DAY: greatest number of plays of a recording by an account in a day; it is so small
+# that the plays do not count as a loop.
 FAKES, PUSH, HONEST, A_DAY = (
     0.01,
     20,
     3,
     5,
-)  # fake accounts a real one; plays of the target by each, and by how many others; at most so many a day: no loop
+)
 COVERS = {
     "no cover": (0, 1),
     "cover of 30 hits": (30, 1),
-}  # other recordings that a fake plays, and how often each
-BEYOND = {"cover as deep as the push": (6, PUSH)}  # what it does not stand: a figure, no claim
-HELD, EVERY, SHARE, RANK, TOP = (
+}  # name → number of other recordings that a fake account plays, and plays of each of them
+BEYOND = {
+    "cover as deep as the push": (6, PUSH)
+}  # a cover that is known not to be detected; it has figures, but no claim
+# HELD_OUT_SHARE: share of honest pairs held out. EVERY: one real user in this many is measured. SHARE: number
+# of recordings ÷ size of a pool. TOP: the cutoff of nDCG.
+HELD_OUT_SHARE, EVERY, SHARE, RANK, TOP = (
     0.2,
     4,
     40,
     32,
     100,
-)  # a user's pairs held out; users looked at; recordings a pool's place
+)
 
 
 @dataclass(frozen=True)
-class Attacked:
-    """Pairs with plays, fakes from user `real` on; and what of the honest pairs was held out."""
+class AttackedLog:
+    """A log with fake accounts, and the honest pairs that are held out of it.
 
-    met: Log
+    Attributes:
+        pairs: The log; its `weight` is the number of plays.
+        real: The number of real users; users from this number on are fake accounts.
+        target: The `recording_idx` that the fake accounts push.
+        held_out: The recordings of each real user that are held out.
+    """
+
+    pairs: Log
     real: int
     target: int
-    held: Ragged
+    held_out: Ragged
 
 
-def measure(config: Config, size: Size, rounds: int, tell: Callable[[str], None]) -> Measured:
-    """Share of real users' pools that hold a target with three listeners of its own, 1 % fakes at 20 plays each; nDCG@100 of held-out plays.
+def measure(config: Config, size: Size, rounds: int, progress: Callable[[str], None]) -> Measured:
+    """Measure the share of real users' pools that contain the target, and nDCG@100 of held-out plays.
 
-    Fakes spread their plays over days, else they would be loops and masked. The protected side leaves flagged recordings out of training and pools.
+    The target is a recording with three real listeners. There is one fake account for each hundred real users,
+    and each fake account plays the target 20 times. These plays are spread over days, because many plays in a
+    day would count as a loop and be masked. The protected side leaves the recordings that detection flags out
+    of training and pools.
+
+    Returns:
+        Two ratios for each of COVERS: the share of the protected pools that contain the target, and nDCG
+        protected ÷ unprotected. Figures give both sides, also for BEYOND.
     """
     users, recordings = size.of((20_000, 20_000), (3_000, 4_000))
     config, spark = _sized(config, recordings), spark_session(config.session)
@@ -74,8 +99,8 @@ def measure(config: Config, size: Size, rounds: int, tell: Callable[[str], None]
         ]
     for number in range(1, rounds + 1):
         for at, (name, (cover, deep)) in enumerate((COVERS | BEYOND).items()):
-            tell(f"round {number}: {name}")
-            made = attacked(users, recordings, cover, deep, seed=number)
+            progress(f"round {number}: {name}")
+            made = attack_log(users, recordings, cover, deep, seed=number)
             shares, ranked, flagged = _both(spark, made, config)
             found.note(f"pools with the target unprotected, {name}", shares[0])
             found.note(f"pools with the target protected, {name}", shares[1])
@@ -89,14 +114,25 @@ def measure(config: Config, size: Size, rounds: int, tell: Callable[[str], None]
     return found
 
 
-def attacked(users: int, recordings: int, cover: int, deep: int, *, seed: int) -> Attacked:
-    """An honest log with a fifth held out, and the push: `weight` is plays, log-normal where they are honest."""
+def attack_log(users: int, recordings: int, cover: int, deep: int, *, seed: int) -> AttackedLog:
+    """Draw an honest log with a fifth held out, and add the plays of the fake accounts.
+
+    The numbers of honest plays are log-normal. The target is the recording with the fewest listeners, but at
+    least three; only three of them are kept.
+
+    Args:
+        users: The number of real users.
+        recordings: The number of recordings.
+        cover: The number of other recordings, all of them popular, that each fake account plays.
+        deep: The plays of each of these recordings by a fake account.
+        seed: The seed of all draws.
+    """
     rng = np.random.default_rng(seed)
     made = log(users, recordings, 50 * users, seed, kinds=max(8, recordings // 500))
     listeners = np.bincount(made.recording, minlength=recordings)
     target = int(np.flatnonzero(listeners >= HONEST)[np.argmin(listeners[listeners >= HONEST])])
     known = np.isin(np.arange(len(made.user)), np.flatnonzero(made.recording == target)[HONEST:], invert=True)
-    held = known & (made.recording != target) & (rng.random(len(known)) < HELD)
+    held = known & (made.recording != target) & (rng.random(len(known)) < HELD_OUT_SHARE)
     known &= ~held
     fakes = np.arange(users, users + max(1, round(FAKES * users)))
     hits = np.argsort(-listeners, kind="stable")[: max(cover, recordings // 60)]
@@ -115,7 +151,7 @@ def attacked(users: int, recordings: int, cover: int, deep: int, *, seed: int) -
         recording[order].astype(np.int32),
         plays[order].astype(np.float32),
     )
-    return Attacked(
+    return AttackedLog(
         met,
         users,
         target,
@@ -124,7 +160,10 @@ def attacked(users: int, recordings: int, cover: int, deep: int, *, seed: int) -
 
 
 def _sized(config: Config, recordings: int) -> Config:
-    """Pools that hold one recording in 40, and sources in proportion."""
+    """Return a configuration with pools of one recording in 40, and the engine `implicit`.
+
+    The only sources are `als` and `popular`, with numbers of candidates in proportion to the pool.
+    """
     k = max(20, recordings // SHARE)
     chart = round(1.6 * k)
     told = {
@@ -139,23 +178,36 @@ def _sized(config: Config, recordings: int) -> Config:
     )
 
 
-def _both(spark: SparkSession, made: Attacked, config: Config) -> tuple[list[float], list[float], list[int]]:
-    """Unprotected and protected: share of the pools with the target, and nDCG; and what was flagged."""
+def _both(
+    spark: SparkSession, made: AttackedLog, config: Config
+) -> tuple[list[float], list[float], list[int]]:
+    """Measure both sides.
+
+    Args:
+        spark: The session.
+        made: The attacked log.
+        config: The result of `_sized`.
+
+    Returns:
+        The share of the pools that contain the target, unprotected and protected; nDCG@TOP, unprotected and
+        protected; and the `recording_idx` of the flagged recordings.
+    """
     folder, shares, ranked = Path(tempfile.mkdtemp(prefix="trackpools-bench-")), [], []
     try:
         with ExitStack() as stack:
-            met = stack.enter_context(kept(_interactions(spark, made.met, folder, config)))
-            flagged = inflated(met, config.taste).toArrow()["recording_idx"].to_pylist()
+            met = stack.enter_context(persisted(_interactions(spark, made.pairs, folder, config)))
+            flagged = inflated_recordings(met, config.taste).toArrow()["recording_idx"].to_pylist()
             for barred in (list[int](), flagged):
                 pools = _pools(met, made, config, barred)
                 shares.append(float(np.mean([made.target in pool for pool in pools["all"]])))
-                ranked.append(_ndcg(pools["new"], pools["user"], made.held))
+                ranked.append(_ndcg(pools["new"], pools["user"], made.held_out))
     finally:
         shutil.rmtree(folder)
     return shares, ranked, flagged
 
 
 def _interactions(spark: SparkSession, made: Log, folder: Path, config: Config) -> DataFrame:
+    """Spread the plays over the days before AS_OF, at most A_DAY on each, and compute the interactions."""
     plays = made.weight.astype(np.int64)
     days = -(-plays // A_DAY)
     pair = np.repeat(np.arange(len(plays)), days)
@@ -180,28 +232,39 @@ def _interactions(spark: SparkSession, made: Log, folder: Path, config: Config) 
     )
 
 
-def _pools(met: DataFrame, made: Attacked, config: Config, barred: list[int]) -> dict[str, list[Any]]:
-    """Of every fourth real user: `user`, and the pool's recordings, `all` and those `new` to the user, best first."""
+def _pools(met: DataFrame, made: AttackedLog, config: Config, barred: list[int]) -> dict[str, list[Any]]:
+    """Train, and build the pools of every fourth real user.
+
+    Args:
+        met: The interactions.
+        made: The attacked log.
+        config: The result of `_sized`.
+        barred: The `recording_idx` to leave out of training and pools.
+
+    Returns:
+        Three lists of equal length: `user` (the `user_idx`), `all` (the recordings of the pool) and `new`
+        (those that the user had not played); the recordings are ordered best first.
+    """
     spark = met.sparkSession
     out = spark.createDataFrame([(one,) for one in barred], "recording_idx int")
     weighed = met.join(out, "recording_idx", "left_anti").select(
         "user_idx",
         "recording_idx",
-        weights.positive_weight(AS_OF, config.weights).alias("positive"),
+        confidence.positive_weight(AS_OF, config.weights).alias("positive"),
         F.lit(0.0).alias("negative"),
     )
     fit = train(weighed, config.train)
     x, y = (
         _whole(side, count, fit.rank)
-        for side, count in ((fit.users, made.met.users), (fit.recordings, made.met.recordings))
+        for side, count in ((fit.users, made.pairs.users), (fit.recordings, made.pairs.recordings))
     )
-    tables = Inputs(spark, made.met, x, y)
+    tables = Inputs(spark, made.pairs, x, y)
     try:
         given = tables.inputs(config, out)
         given = replace(
             given, users=given.users.where((F.col("user_idx") < made.real) & (F.col("user_idx") % EVERY == 0))
         )
-        built = assemble.pools(given, assemble.candidates(given), AS_OF + timedelta(days=1), "bench")
+        built = batch.pools(given, batch.candidates(given), AS_OF + timedelta(days=1), "bench")
         new = F.transform(F.filter("candidates", lambda c: c["plays"] == 0), lambda c: c["recording"])
         return dict(
             built.select(
@@ -215,15 +278,21 @@ def _pools(met: DataFrame, made: Attacked, config: Config, barred: list[int]) ->
 
 
 def _whole(side: DataFrame, count: int, rank: int) -> NDArray[np.float32]:
-    """Factors by idx; zeros where there are none."""
+    """Return factors as float32 [count, rank], indexed by idx; a row without factors is 0."""
     told = side.toArrow()
     out = np.zeros((count, rank), np.float32)
-    out[told["idx"].to_numpy()] = matrix(told["factors"])
+    out[told["idx"].to_numpy()] = factor_matrix(told["factors"])
     return out
 
 
 def _ndcg(pools: list[list[int]], users: list[int], held: Ragged) -> float:
-    """Mean nDCG of the first hundred over the users with anything held out."""
+    """Return nDCG@TOP: the mean over users with at least one held-out recording.
+
+    Args:
+        pools: The recordings of each pool, best first.
+        users: The `user_idx` of each pool.
+        held: The held-out recordings of each real user.
+    """
     gain = 1 / np.log2(np.arange(2, TOP + 2))
     found = []
     for pool, user in zip(pools, users, strict=True):

@@ -1,4 +1,8 @@
-"""Users a second of the exact top-k kernel on every core, against implicit.recommend, a NumPy partition, and the GEMM alone."""
+"""Benchmark of exact top-k: users for each second, of our kernel and of other ways (its peers).
+
+The peers on all cores are `recommend` of the package `implicit`, NumPy's argpartition, and the matrix product
+(GEMM) alone. The kernel is also run by Spark, and compared with MLlib.
+"""
 
 import os
 from collections.abc import Callable
@@ -10,14 +14,15 @@ from threadpoolctl import threadpool_limits
 
 from trackpools.config import Config
 from trackpools.core.sources import als
-from trackpools.core.topk import Ragged, top_k
-from trackpools.shell.bench import Measured, Ratio, Size
-from trackpools.shell.bench.inputs import RANK, Inputs, each_core, factors, gain, one_core, seconds
-from trackpools.shell.bench.logs import log
-from trackpools.shell.session import spark_session
+from trackpools.core.topk.exact import Ragged, top_k
+from trackpools.shell.bench.claims import Measured, Ratio, Size
+from trackpools.shell.bench.interaction_logs import log
+from trackpools.shell.bench.workloads import RANK, Inputs, each_core, factors, gain, one_core, seconds
+from trackpools.shell.spark.session import spark_session
 
 K, KERNEL_USERS, MLLIB_USERS = 200, 16_384, 1024
-CHUNK = 128  # users a GEMM of the peers
+CHUNK = 128  # users of each matrix product of the peers
+# (side, other side, goal for the speed of the first ÷ the second)
 GOALS = (
     ("kernel", "implicit.recommend", 2.5),
     ("kernel", "GEMM", 0.6),
@@ -27,9 +32,15 @@ GOALS = (
 )
 
 
-def measure(config: Config, size: Size, rounds: int, tell: Callable[[str], None]) -> Measured:
-    """Top 200 without what a user heard, of 20 k recordings at rank 64; the answer itself is compared with a full sort in the tests."""
-    tell("log: make factors, histories and tables")
+def measure(config: Config, size: Size, rounds: int, progress: Callable[[str], None]) -> Measured:
+    """Measure the top 200 of 20,000 recordings at rank 64, without the recordings that a user heard.
+
+    Only the speed is measured here; the tests compare the result of the kernel with a full sort.
+
+    Returns:
+        The ratios of GOALS, in users for each second, and all cores ÷ one core.
+    """
+    progress("log: draw factors and histories, and write the tables")
     users, recordings = size.of((138_000, 20_000), (KERNEL_USERS, 20_000))
     made = log(users, recordings, 65 * users)
     x, y = factors(users, recordings)
@@ -48,10 +59,10 @@ def measure(config: Config, size: Size, rounds: int, tell: Callable[[str], None]
     try:
         tried |= {"through Spark": lambda: _source(tables, config), "MLlib": _mllib(tables)}
         with threadpool_limits(1, "blas"):
-            for run in tried.values():  # compiles, and touches every page
+            for run in tried.values():  # compiles the code and touches every page of memory
                 run()
             for number in range(1, rounds + 1):
-                tell(f"round {number}")
+                progress(f"round {number}")
                 rates = {
                     name: found.note(f"{name}, users/s", sizes[name] / seconds(run))
                     for name, run in tried.items()
@@ -67,16 +78,26 @@ def measure(config: Config, size: Size, rounds: int, tell: Callable[[str], None]
 
 
 def _gemm(x: Any, y: Any) -> None:
+    """Compute the scores of all pairs and nothing else, CHUNK users at a time."""
     scores = np.empty((CHUNK, len(y)), np.float32)
     for start in range(0, len(x) - CHUNK + 1, CHUNK):
         np.matmul(x[start : start + CHUNK], y.T, out=scores)
 
 
 def _ours(x: Any, y: Any, heard: Ragged, part: slice) -> None:
+    """Run our kernel on a slice of the users."""
     top_k(x[part], y, np.arange(len(y), dtype=np.int32), heard.pick(np.arange(part.start, part.stop)), K)
 
 
 def _numpy(x: Any, y: Any, heard: Ragged, part: slice) -> None:
+    """Find the top K with NumPy alone: scores, a mask, a partition and a sort of the K best.
+
+    Args:
+        x: Factors of the users of the slice, float32 [users, rank].
+        y: Factors of all recordings, float32 [recordings, rank].
+        heard: The recordings that each of all users heard.
+        part: The slice of all users to which `x` belongs.
+    """
     for start in range(0, len(x), CHUNK):
         scores = x[start : start + CHUNK] @ y.T
         rows, values = heard.of(part.start + start, part.start + start + len(scores))
@@ -86,6 +107,7 @@ def _numpy(x: Any, y: Any, heard: Ragged, part: slice) -> None:
 
 
 def _implicit(matrix: Any, x: Any, y: Any) -> Callable[[], None]:
+    """Return a call of implicit.recommend on given factors, without what each user heard (`matrix`)."""
     from implicit.cpu.als import AlternatingLeastSquares
 
     model = AlternatingLeastSquares(factors=RANK, num_threads=os.cpu_count())
@@ -95,14 +117,18 @@ def _implicit(matrix: Any, x: Any, y: Any) -> Callable[[], None]:
 
 
 def _source(tables: Inputs, config: Config) -> None:
-    """The als source: factors and histories read, new recordings of every user written, both as parquet."""
-    als.ranked(tables.inputs(config), als.BIT, K, 0).write.mode("overwrite").parquet(
+    """Run the source `als`: read parquet, and write K new recordings for each user as parquet."""
+    als.rank_by_factors(tables.inputs(config), als.BIT, K, 0).write.mode("overwrite").parquet(
         str(tables.folder / "candidates")
     )
 
 
 def _mllib(tables: Inputs) -> Callable[[], None]:
-    """What MLlib does for `MLLIB_USERS` of them; it filters nothing. One sweep trains its model: what factors hold costs nothing."""
+    """Train MLlib's model and return a call that recommends K recordings to the first MLLIB_USERS users.
+
+    MLlib does not leave out heard recordings. One iteration of training is enough, because the time to
+    recommend does not depend on the values of the factors.
+    """
     from pyspark.ml.recommendation import ALS
 
     ratings = (

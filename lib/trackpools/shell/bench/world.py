@@ -1,4 +1,4 @@
-"""A generated world to measure on: a root of its own, gone afterwards, and nothing is tracked."""
+"""A temporary store for the synthetic world of a benchmark."""
 
 import shutil
 import tempfile
@@ -11,10 +11,13 @@ from trackpools.config import Config
 
 @contextmanager
 def generated(config: Config, **synthetic: Any) -> Iterator[Config]:
-    """The configuration with such a root.
+    """Yield the configuration with a new, empty store root, and delete the root afterwards.
+
+    Tracking in MLflow is off. This generates no log; the caller does so by importing `synthetic`.
 
     Args:
-        synthetic: keys of the section, of the world that `import synthetic` makes there.
+        config: The merged configuration.
+        synthetic: Keys of the section `synthetic` to change, such as `users` or `days`.
     """
     folder = tempfile.mkdtemp(prefix="trackpools-bench-")
     try:

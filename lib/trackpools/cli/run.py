@@ -1,0 +1,178 @@
+"""The commands `run` (also as a backfill), `publish`, and `canary`, which checks or ends a canary."""
+
+from typing import Annotated, Any, Literal
+
+import typer
+
+from trackpools.cli.app import (
+    AsOf,
+    Budget,
+    ConfigFile,
+    DryRun,
+    Json,
+    KnownAsOf,
+    Quiet,
+    Root,
+    Settings,
+    app,
+    end,
+    options_of,
+)
+from trackpools.cli.flow import FLOW, stages_command
+from trackpools.shell.command import CommandResult
+from trackpools.shell.console import perform
+
+Channel = Annotated[
+    Literal["prod", "canary", "shadow", "backfill"],
+    typer.Option(
+        help="Who reads the release. `prod`: all readers. `canary`: the users in a share of the buckets "
+        "(groups of users). `shadow` and `backfill`: only readers that ask for this release."
+    ),
+]
+Buckets = Annotated[
+    float | None,
+    typer.Option(
+        "--share",
+        help="Channel `canary`: share of the buckets that read the release. Default: canary.share.",
+        min=0.0001,
+        max=1.0,
+        show_default=False,
+    ),
+]
+
+
+@app.command()
+def run(
+    from_: Annotated[
+        str | None,
+        typer.Option("--from", help="Backfill: first day (ISO 8601). Needs --to.", show_default=False),
+    ] = None,
+    to: Annotated[
+        str | None,
+        typer.Option(
+            "--to",
+            help="Backfill: last day, included (ISO 8601). Needs --from.",
+            show_default=False,
+        ),
+    ] = None,
+    every: Annotated[int, typer.Option(help="Backfill: days between two releases.", min=1, max=366)] = 1,
+    channel: Channel = "prod",
+    share: Buckets = None,
+    root: Root = None,
+    config: ConfigFile = None,
+    set_: Settings = None,
+    as_of: AsOf = None,
+    known_as_of: KnownAsOf = None,
+    dry_run: DryRun = False,
+    budget: Budget = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Run the whole flow, from `ids` to `publish`.
+
+    It reads the imported tables `plays`, `signals`, `tracks`, `users` and `vectors`. It writes every table of
+    the flow, one release, an MLflow run with the model, and a report. A stage whose inputs did not change is
+    skipped. A run that was interrupted continues where it stopped. Use it after an import, for example once a
+    week. Between two runs, `refresh` is cheaper.
+
+    **Backfill**: with --from and --to, it publishes one release for each day, or one for every --every days.
+    Each release uses only what was known on its day. These releases go to the channel `backfill`, so readers
+    keep the release that they follow.
+    """
+    options = options_of(root, config, set_, json, quiet)
+
+    def back(merged: Any) -> CommandResult:
+        from trackpools.errors import ConfigError
+        from trackpools.shell.commands.backfill import backfill
+
+        if from_ is None or to is None or as_of or known_as_of or channel != "prod":
+            raise ConfigError(
+                "a backfill needs both --from and --to, and takes no --as-of, --known-as-of or --channel, "
+                "because it builds each release as of its own day and publishes it on the channel backfill"
+            )
+        return backfill(merged, options, from_, to, every, budget=budget)
+
+    if from_ is not None or to is not None:
+        end(perform("run", options, back))
+    end(
+        stages_command(
+            "run",
+            FLOW,
+            options,
+            publish=True,
+            as_of=as_of,
+            known_as_of=known_as_of,
+            dry_run=dry_run,
+            channel=channel,
+            share=share,
+            budget=budget,
+        )
+    )
+
+
+@app.command()
+def publish(
+    channel: Channel = "prod",
+    share: Buckets = None,
+    root: Root = None,
+    config: ConfigFile = None,
+    set_: Settings = None,
+    as_of: AsOf = None,
+    known_as_of: KnownAsOf = None,
+    dry_run: DryRun = False,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Check the pools and publish them as a release, in one commit.
+
+    Use it after the commands `ids`, `interactions`, `features`, `train` and `pools`, which together run every
+    stage. It adds a row to `releases` that pins the version of every table. Until that row is written,
+    readers follow the old release.
+    """
+    options = options_of(root, config, set_, json, quiet)
+    end(
+        stages_command(
+            "publish",
+            (),
+            options,
+            publish=True,
+            as_of=as_of,
+            known_as_of=known_as_of,
+            dry_run=dry_run,
+            channel=channel,
+            share=share,
+        )
+    )
+
+
+@app.command()
+def canary(
+    stop: Annotated[
+        bool, typer.Option("--stop", help="End the canary. Its readers follow the release in force again.")
+    ] = False,
+    root: Root = None,
+    config: ConfigFile = None,
+    set_: Settings = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Check the guardrails of the current canary release; exit 4 if it is rolled back.
+
+    A canary is a release that only some users read: those in a share of the buckets (groups of users).
+    Publish one with `run --channel canary` or `publish --channel canary`. Every later `run` and `refresh`
+    checks it too.
+
+    The guardrails compare the canary's pools with those of the release in force (channel `prod`): how full
+    they are, how many distinct recordings they hold, how many recordings the two have in common, and how well
+    they match what users played later. They also check that pools hold no recording that may not be played.
+    The limits are in the sections `canary` and `promote` of the configuration. If a guardrail does not hold,
+    a new row in `releases` ends the canary.
+    """
+    options = options_of(root, config, set_, json, quiet)
+
+    def work(merged: Any) -> CommandResult:
+        from trackpools.shell.promotion import canary_check
+
+        return canary_check.canary(merged, options, stop=stop)
+
+    end(perform("canary", options, work))
