@@ -1,6 +1,7 @@
-"""Folders that trackpools uses: its own package, the user's cache and a scratch folder."""
+"""Folders that trackpools uses (its package, a cache, a scratch folder), and the Python files of a folder."""
 
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from importlib.resources.abc import Traversable
@@ -10,20 +11,37 @@ PACKAGE = Path(__file__).resolve().parent
 
 
 def user_cache() -> Path:
-    """Return trackpools's folder in the user's cache, for files that belong to no local root.
+    """Return trackpools's cache folder, for files that are not kept in the root.
+
+    It is in the cache folder of the operating system's account.
 
     Raises:
-        RuntimeError: if XDG_CACHE_HOME is not set and the user has no home folder.
+        RuntimeError: if XDG_CACHE_HOME is not set or empty, and the home folder cannot be determined.
     """
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "trackpools"
 
 
 def scratch() -> Path:
-    """Return the path of this user's scratch folder, inside the system's folder for temporary files.
+    """Return the path of the scratch folder, inside the system's folder for temporary files.
 
-    The folder may not exist; callers create it with mode 0700.
+    Each account of the operating system has its own. Callers create it with `make_private`.
     """
     return Path(tempfile.gettempdir()) / f"trackpools-{os.getuid()}"
+
+
+def make_private(folder: Path) -> Path:
+    """Create a folder with mode 0700 if it does not exist, and return it.
+
+    Raises:
+        PermissionError: if the folder belongs to another account, or everybody may write to it. Files from
+            such a folder must not be trusted.
+        OSError: if the folder cannot be created.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    found = folder.lstat()
+    if found.st_uid != os.getuid() or found.st_mode & stat.S_IWOTH:
+        raise PermissionError(f"the folder {folder} does not belong to this account alone; remove it")
+    return folder
 
 
 def python_files(folder: Traversable, above: str = "") -> Iterator[tuple[str, Traversable]]:

@@ -1,6 +1,7 @@
 """Tests of what the blend is worth on real logs.
 
-The last fifth of each user's liked items is predicted from the rest (-m soak; -s shows the figures).
+The last fifth of each user's ratings is held out, and the liked items among them are predicted from the rest.
+The tests run only with `pytest -m soak`; `-s` shows the figures.
 """
 
 import csv
@@ -41,9 +42,12 @@ def amazon(folder):
 
 
 def split(rows):
-    """Return (kept rows, liked (user, item) of the last fifth), split by user and time.
+    """Hold out the last fifth of each user's rows, by time.
 
-    All rows are kept of users with fewer than `LEAST` items.
+    Of users with fewer than `LEAST` rows, all rows are kept.
+
+    Returns:
+        `(kept, later)`: the kept rows, and `(user, item)` of the held-out rows that the user liked.
     """
     kept, later = [], []
     for _, group in groupby(
@@ -80,7 +84,8 @@ def test_the_blend_is_no_worse_than_its_best_source_less_two_percent(spark, conf
     best = max((source for source in recalls if source != "blend"), key=lambda source: recalls[source].mean())
     low, high = interval(recalls["blend"] - recalls[best])
     print(
-        f"\n{name}: {len(one.users)} users, blend {recalls['blend'].mean():.4f}, {best} {recalls[best].mean():.4f}, difference {low:+.4f} to {high:+.4f}"
+        f"\n{name}: {len(one.users)} users, blend {recalls['blend'].mean():.4f}, "
+        f"{best} {recalls[best].mean():.4f}, 95 % interval of the difference {low:+.4f} to {high:+.4f}"
     )
     for figure, values in found.figures.items():
         print(f"  {figure}: {values[0]:.4f}")

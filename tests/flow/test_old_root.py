@@ -1,6 +1,6 @@
-"""Tests of a root written by commit d3b650f.
+"""Tests of a root that the code of commit d3b650f wrote.
 
-Today's code reads it, continues from it without recomputation, and rolls it back.
+Today's code reads the root, refreshes it without a full run, and rolls it back.
 """
 
 import json
@@ -43,8 +43,8 @@ def unpacked(tmp_path_factory):
     folder = tmp_path_factory.mktemp("old")
     with tarfile.open(ARCHIVE) as archive:
         archive.extractall(folder, filter="data")
-    # Delta takes the time of a commit from the file. It reads no version that is older than the table's
-    # retention, so the files get recent times.
+    # Delta takes the time of a commit from the modification time of its log file, and reads no version that
+    # is older than the table's retention. So the log files get recent times.
     an_hour_ago = time.time() - 3600
     for path in folder.glob("tables/*/_delta_log/*.json"):
         os.utime(path, times=(an_hour_ago + int(path.stem),) * 2)
@@ -53,7 +53,7 @@ def unpacked(tmp_path_factory):
 
 @pytest.fixture
 def old(unpacked, config, tmp_path):
-    """Return the configuration of this test's own copy."""
+    """Return a configuration whose root is this test's own copy of the old root."""
     return config(*SETTINGS, f"store.root={shutil.copytree(unpacked, tmp_path / 'old')}")
 
 
@@ -115,7 +115,8 @@ def test_a_refresh_goes_on_from_it(spark, old, tmp_path):
     after = releases.latest(store)
     assert (after.seq, after.release_id, after.model_version) == (4, answer.release_id, before.model_version)
     assert answer.more["concerned"]["changed"] == len(listened)
-    # What a full run computes stays, and only the new part of the log is counted and folded in.
+    # The tables that only a full run writes stay. Only the new part of the log is counted, and only the
+    # interactions of the two users who listened are written again.
     assert {name: store.version(name) for name in MADE_BY_RUN} == versions
     assert store.commit("plays_daily").metadata["since"] is not None
     folded = int(store.commit("interactions").counted["numSourceRows"])

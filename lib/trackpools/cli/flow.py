@@ -65,7 +65,7 @@ def stages_command(
     """Run stages by name and, if wanted, publish their result; return the exit code.
 
     Args:
-        command: Name of the command, for the JSON answer.
+        command: Name of the command, for the JSON answer and MLflow.
         names: Names of the stages, in order.
         options: The common options.
         publish: Whether to publish a release.
@@ -73,7 +73,7 @@ def stages_command(
         known_as_of: Only plays received before this moment count; ISO 8601.
         dry_run: Whether to print the plan and the configuration, and run nothing.
         channel: Channel of the release.
-        share: On the channel `canary`, the share of the buckets (groups of users) that read the release; None
+        share: On the channel `canary`, the share of the buckets whose users read the release; None
             uses `canary.share`.
         budget: The most that the run may cost, in `cost.currency`; None sets no limit.
     """
@@ -107,7 +107,7 @@ COMMANDS: dict[str, tuple[tuple[str, ...], str]] = {
         ("ids",),
         "Give numbers to new users and recordings.\n\n"
         "It reads `plays`, `signals`, `tracks` and `users`, and adds rows to `user_ids` and `recording_ids`. "
-        "A number never changes. This is the first stage of `run`.",
+        "A user or recording keeps its number for ever. The stage `ids` is the first one of `run`.",
     ),
     "interactions": (
         ("daily", "taste", "interactions"),
@@ -121,8 +121,8 @@ COMMANDS: dict[str, tuple[tuple[str, ...], str]] = {
         ("features",),
         "Describe users and recordings, and write a card for each recording and group of markets.\n\n"
         "It reads `plays_daily`, `not_taste`, `interactions`, `tracks` and `users`, and writes "
-        "`user_features`, `recording_features` and `track_cards`. A card holds the facts about a recording, "
-        "such as title and artists, that prompts show to language models and that people read. Run "
+        "`user_features`, `recording_features` and `track_cards`. A card holds facts about a recording, "
+        "such as its title and artists. Prompts show them to language models, and people read them. Run "
         "`interactions` first.",
     ),
     "train": (
@@ -151,8 +151,8 @@ def demo(
         bool,
         typer.Option(
             "--full",
-            help="Also search for better settings, train with them, and publish the result if it is better. "
-            "This takes about 20 minutes.",
+            help="First train a weak model, then search for better settings, train with them, and publish the "
+            "result if it passes the gates of `promote`. This takes about 20 minutes.",
         ),
     ] = False,
     root: Annotated[
@@ -166,7 +166,7 @@ def demo(
     """Run the whole flow on a synthetic music service, in a few minutes.
 
     It writes tables, published pools, a report and an MLflow database into `--root`. Use it first, to see
-    whether this machine works and what the results look like.
+    whether trackpools works on this machine and what its results look like.
     """
     options = options_of(root, config, set_, json, quiet)
 

@@ -18,27 +18,32 @@ def promote(
     """Publish the challenger's pools if they pass all gates; exit 4 if they do not.
 
     The challenger's pools are those that `trackpools pools` wrote into --root. They are compared with the
-    pools of the release in force (the champion), on the same users, by what these users heard afterwards. It
-    writes the figures to `pool_metrics` and MLflow. Use it after you have trained a new model or changed
+    pools of the release in force (the champion), on the same users, by what these users heard in the
+    `holdout.days` days after both were built. The command writes the figures to `pool_metrics` and MLflow. Use it after you have trained a new model or changed
     settings.
 
-    Both must be built as of a day at least `holdout.days` before the end of the log. If R is the root:
+    The pools of champion and challenger must be built as of a day that is at least `holdout.days` days before
+    the end of the log. These are the commands if R is the root; `tune` prints which of them you need:
 
     ```bash
     trackpools run --root R --as-of DAY    # the champion, once
     trackpools tune --root R               # writes R/tuned.yml
+    trackpools interactions --config R/tuned.yml --root R --as-of DAY
+    trackpools features --config R/tuned.yml --root R --as-of DAY
     trackpools train --config R/tuned.yml --root R --as-of DAY
     trackpools pools --config R/tuned.yml --root R --as-of DAY
-    trackpools promote --root R
+    trackpools promote --config R/tuned.yml --root R
     ```
 
     These are the gates, with their limits from the section `promote` of the configuration:
 
     - The confidence interval of the gain in `metric` (challenger minus champion) lies wholly above
       `min_effect`.
-    - No slice of users loses more than `slice_margin`.
-    - Coverage and the overlap with the champion's pools reach `min_coverage` and `min_overlap`.
-    - No pool has a recording that may not be played in its market.
+    - No slice (a group of users, such as a market) of at least `min_users` users loses more than the share
+      `slice_margin` of the champion's value, by the lower end of its interval.
+    - The challenger's pools hold at least `min_coverage` times as many distinct recordings as the champion's,
+      and on average at least the share `min_overlap` of a user's old pool stays.
+    - No pool holds a recording that its user may not play, by market or by explicit policy.
     """
 
     def work(merged: Any) -> CommandResult:

@@ -33,7 +33,7 @@ Buckets = Annotated[
     float | None,
     typer.Option(
         "--share",
-        help="Channel `canary`: share of the buckets that read the release. Default: canary.share.",
+        help="Channel `canary`: share of the buckets whose users read the release. Default: canary.share.",
         min=0.0001,
         max=1.0,
         show_default=False,
@@ -45,13 +45,15 @@ Buckets = Annotated[
 def run(
     from_: Annotated[
         str | None,
-        typer.Option("--from", help="Backfill: first day (ISO 8601). Needs --to.", show_default=False),
+        typer.Option(
+            "--from", help="Backfill: as_of of the first release (ISO 8601). Needs --to.", show_default=False
+        ),
     ] = None,
     to: Annotated[
         str | None,
         typer.Option(
             "--to",
-            help="Backfill: last day, included (ISO 8601). Needs --from.",
+            help="Backfill: as_of of the last release (ISO 8601). Needs --from.",
             show_default=False,
         ),
     ] = None,
@@ -71,12 +73,14 @@ def run(
     """Run the whole flow, from `ids` to `publish`.
 
     It reads the imported tables `plays`, `signals`, `tracks`, `users` and `vectors`. It writes every table of
-    the flow, one release, an MLflow run with the model, and a report. A stage whose inputs did not change is
-    skipped. A run that was interrupted continues where it stopped. Use it after an import, for example once a
-    week. Between two runs, `refresh` is cheaper.
+    the flow, one release, an MLflow run with the model, and a report. A stage is
+    skipped if its tables already hold the result of the same inputs, settings, code and as_of. If a run was
+    interrupted, start the command again: it skips the finished stages. Use `run` after an import, for example
+    once a week. Between two runs, `refresh` is cheaper.
 
     **Backfill**: with --from and --to, it publishes one release for each day, or one for every --every days.
-    Each release uses only what was known on its day. These releases go to the channel `backfill`, so readers
+    Each release uses only plays and signals from before its as_of, and only plays received by then; the
+    tables `tracks`, `users` and `vectors` are used as they are now. These releases go to the channel `backfill`, so readers
     keep the release that they follow.
     """
     options = options_of(root, config, set_, json, quiet)
@@ -85,10 +89,12 @@ def run(
         from trackpools.errors import ConfigError
         from trackpools.shell.commands.backfill import backfill
 
-        if from_ is None or to is None or as_of or known_as_of or channel != "prod":
+        others = (as_of, known_as_of, share, dry_run or None, None if channel == "prod" else channel)
+        if from_ is None or to is None or any(one is not None for one in others):
             raise ConfigError(
-                "a backfill needs both --from and --to, and takes no --as-of, --known-as-of or --channel, "
-                "because it builds each release as of its own day and publishes it on the channel backfill"
+                "a backfill needs both --from and --to, and takes no --as-of, --known-as-of, --channel, --share "
+                "or --dry-run, because it builds each release as of its own day and publishes it on the channel "
+                "backfill"
             )
         return backfill(merged, options, from_, to, every, budget=budget)
 
@@ -126,7 +132,7 @@ def publish(
     """Check the pools and publish them as a release, in one commit.
 
     Use it after the commands `ids`, `interactions`, `features`, `train` and `pools`, which together run every
-    stage. It adds a row to `releases` that pins the version of every table. Until that row is written,
+    stage. It adds a row to `releases` that pins the version of every table that readers need. Until that row is written,
     readers follow the old release.
     """
     options = options_of(root, config, set_, json, quiet)
@@ -159,12 +165,13 @@ def canary(
     """Check the guardrails of the current canary release; exit 4 if it is rolled back.
 
     A canary is a release that only some users read: those in a share of the buckets (groups of users).
-    Publish one with `run --channel canary` or `publish --channel canary`. Every later `run` and `refresh`
-    checks it too.
+    Publish one with `run --channel canary` or `publish --channel canary`. Every later
+    `refresh`, and every later release on the channel `prod`, checks it too.
 
     The guardrails compare the canary's pools with those of the release in force (channel `prod`): how full
-    they are, how many distinct recordings they hold, how many recordings the two have in common, and how well
-    they match what users played later. They also check that pools hold no recording that may not be played.
+    they are, how many distinct recordings they hold, how many recordings the two pools of a user have in common,
+    and, when the log goes on for a day, how well the pools match what users played then. The guardrails also
+    fail if a pool holds a recording that its user may not play.
     The limits are in the sections `canary` and `promote` of the configuration. If a guardrail does not hold,
     a new row in `releases` ends the canary.
     """

@@ -21,7 +21,8 @@ def tune(
     trials: Annotated[
         int | None,
         typer.Option(
-            help="Number of settings to try for the model, and as many for the blend. Default: tune.trials.",
+            help="Number of combinations of settings to try for the model, and again for the weights of the "
+            "sources. Default: tune.trials.",
             show_default=False,
         ),
     ] = None,
@@ -33,7 +34,10 @@ def tune(
     ] = None,
     fresh: Annotated[
         bool,
-        typer.Option("--fresh", help="Forget all earlier trials on this log and these settings."),
+        typer.Option(
+            "--fresh",
+            help="Delete the saved trials of the same search (same log, period, code and settings), and start over.",
+        ),
     ] = False,
     root: Root = None,
     config: ConfigFile = None,
@@ -43,16 +47,18 @@ def tune(
 ) -> None:
     """Search for better settings of the model and better weights of the sources.
 
-    If --root is a local folder R, it writes the settings to R/tuned.yml, which you can give as --config. It
-    changes no table there. Use it before you train a challenger for `promote`.
+    If the root is a local folder R, the command writes the best settings to R/tuned.yml, which you can give as
+    --config; otherwise it prints them as --set options. It changes no table of the root. Use it before you train a challenger for `promote`.
 
-    It sets aside the last 2 × `holdout.days` of the log as two windows, and replays the flow on the plays
-    before them. Settings are judged by the recordings that users heard for the first time in the first
-    window: by the share of them that is in the model's lists of `tune.k` or, for weights, in the first 500
-    candidates of whole pools. The second window is never read, because `trackpools promote` measures on it.
+    It sets aside the last 2 × `holdout.days` days of the log as two periods of equal length, and replays the
+    flow on the plays before them. The search looks at what users heard for the first time in the first
+    period. Settings of the model are judged by the share of these recordings among the `tune.k` that the
+    model ranks first. Weights of sources are judged by their share among the first 500 candidates of pools;
+    weights that lose too many recordings heard before are marked down. The second period is never read,
+    because `trackpools promote` measures on it.
 
-    A search that was killed continues where it stopped. If a search is complete, the command prints its
-    result at once.
+    If a search was interrupted, the same command on the same log and settings continues it. If a search is
+    complete, the command prints its result at once.
     """
     own = [
         f"tune.{key}={value}"

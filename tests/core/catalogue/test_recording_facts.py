@@ -1,4 +1,4 @@
-"""Tests of the facts of recordings: versions of a song, numbers of artists and groups, and sketches."""
+"""Tests of `recording_facts`: songs, artists, albums, tag groups, bands, days of release and sketches."""
 
 import datetime as dt
 
@@ -12,7 +12,10 @@ DAY = dt.date(2025, 6, 1)
 
 
 def facts_by_recording(spark, tracks, *, features=(), factors=(), functional=(), inflated=()):
-    """Return {recording_id: row} of the facts of these tracks; each track is its own recording."""
+    """Return {track_id: row of facts} of these tracks; each track is a recording of its own.
+
+    A track may also have the keys `_listeners` and `_popularity`, which go into its card.
+    """
     ids = rows(
         spark,
         "recording_ids",
@@ -48,7 +51,7 @@ def facts_by_recording(spark, tracks, *, features=(), factors=(), functional=(),
     return {tracks[row["recording_idx"]]["track_id"]: row for row in frame.collect()}
 
 
-def test_versions_of_a_release_are_one_song_and_other_recordings_of_it_are_not(spark):
+def test_editions_of_a_recording_are_one_song_and_live_versions_and_covers_are_not(spark):
     def song(name, title, ms=200_000, artist="a", **more):
         return {"track_id": name, "title": title, "duration_ms": ms, "artist_ids": [artist]} | more
 
@@ -68,8 +71,8 @@ def test_versions_of_a_release_are_one_song_and_other_recordings_of_it_are_not(s
         ],
     )
     songs = {name: row["song"] for name, row in got.items()}
-    # The original comes first, though more users heard the remaster. The deluxe version is 2.4 s longer than
-    # the remaster, and is still the same song.
+    # The original represents the song, though more users heard the remaster. The deluxe version is 4.9 s
+    # longer than the original, but the same song, because no step between neighbouring lengths exceeds 3 s.
     assert songs["first"] == songs["remaster"] == songs["deluxe"] == 0
     assert {
         name: songs[name]
@@ -84,7 +87,7 @@ def test_versions_of_a_release_are_one_song_and_other_recordings_of_it_are_not(s
     ]
 
 
-def test_groups_are_the_most_common_tags_and_bands_what_is_known(spark):
+def test_tag_groups_are_the_most_common_tags_and_unknown_facts_have_no_band(spark):
     got = facts_by_recording(
         spark,
         [
@@ -116,7 +119,7 @@ def test_groups_are_the_most_common_tags_and_bands_what_is_known(spark):
     assert (got["c"]["album"], got["e"]["tags"], got["f"]["tags"]) == (0, ["folk", "1", "2", "3"], [])
 
 
-def test_hits_and_deep_cuts_follow_from_listeners_and_unheard_recordings_are_neither(spark):
+def test_hits_and_deep_cuts_follow_from_popularity_and_unheard_recordings_are_neither(spark):
     heard = {"deep": 0.69, "known": 0.7, "also known": 0.94, "hit": 0.96}
     got = facts_by_recording(
         spark,
@@ -134,7 +137,7 @@ def test_hits_and_deep_cuts_follow_from_listeners_and_unheard_recordings_are_nei
     }
 
 
-def test_released_is_the_first_right_or_the_first_play_of_a_song_of_that_year(spark):
+def test_released_is_the_first_day_of_the_rights_or_of_plays_in_the_original_year(spark):
     rights = [
         {"market": "SE", "from": DAY, "until": None},
         {"market": "DE", "from": DAY + dt.timedelta(days=9), "until": None},

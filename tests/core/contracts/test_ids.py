@@ -5,6 +5,7 @@ The new ids are a function of the set of raw ids and of the ids given before.
 
 import random
 
+import pytest
 from chispa import assert_df_equality
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -124,7 +125,7 @@ def test_broken_ids_are_counted(spark):
         "rows": 4,
         "an id twice": 1,
         "an idx twice": 1,
-        "a gap in the idx": 4,
+        "a gap in the idx": 5,
     }
     assert id_violations(ids.where("false"), "user_id", "user_idx").first().asDict() == {
         "rows": 0,
@@ -132,3 +133,10 @@ def test_broken_ids_are_counted(spark):
         "an idx twice": 0,
         "a gap in the idx": 0,
     }
+
+
+@pytest.mark.parametrize(("numbers", "twice", "gap"), [((-1, 0, 2), 0, 2), ((0, 0, 2), 1, 1)])
+def test_a_gap_is_not_hidden_by_a_negative_or_a_repeated_idx(spark, numbers, twice, gap):
+    ids = spark.createDataFrame([(f"u{n}", idx) for n, idx in enumerate(numbers)], NONE)
+    found = id_violations(ids, "user_id", "user_idx").first()
+    assert (found["an idx twice"], found["a gap in the idx"]) == (twice, gap)

@@ -53,24 +53,28 @@ def test_good_pools_break_nothing(spark):
 @pytest.mark.parametrize(
     ("pool", "what"),
     [
-        (FULL | {"emitted": 6}, "a pool whose size plus drops is not emitted"),
-        (FULL | {"drops": {"rights": 2}}, "a pool whose size plus drops is not emitted"),
+        (FULL | {"emitted": 6}, "a pool whose size plus drops is not the number of emitted candidates"),
+        (
+            FULL | {"drops": {"rights": 2}},
+            "a pool whose size plus drops is not the number of emitted candidates",
+        ),
         (SHORT | {"shortfall": None}, "a short pool without a shortfall, or a full pool with one"),
         (
             FULL | {"shortfall": SHORT["shortfall"]},
             "a short pool without a shortfall, or a full pool with one",
         ),
         (FULL | {"candidates": [ONE, ONE]}, "a pool that holds a recording twice"),
-        (FULL | {"reserve": [ONE]}, "a reserve that holds a recording twice or one of the pool"),
+        (FULL | {"reserve": [ONE]}, "a reserve that holds a recording twice, or a recording of the pool"),
         (
             FULL | {"reserve": [ONE | {"recording": 7}] * 2},
-            "a reserve that holds a recording twice or one of the pool",
+            "a reserve that holds a recording twice, or a recording of the pool",
         ),
         (
             SHORT | {"candidates": [ONE | {"propensity": 0.0}]},
-            "a propensity that is not above 0 and at most 1",
+            "a propensity that is missing, 0 or less, or above 1",
         ),
         (SHORT | {"candidates": [ONE | {"sources": 0}]}, "a candidate without a source"),
+        (SHORT | {"candidates": [ONE | {"sources": None}]}, "a candidate without a source"),
         (SHORT | {"candidates": [ONE | {"score": math.nan}]}, "a score that is not a finite number"),
         (SHORT | {"candidates": [ONE | {"score": None}]}, "a score that is not a finite number"),
         (SHORT | {"candidates": [ONE | {"score": math.inf}]}, "a score that is not a finite number"),

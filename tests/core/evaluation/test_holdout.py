@@ -1,6 +1,7 @@
 """Tests of the holdout splits.
 
-A row is on at most one side, cold users are counted, and training cannot read the test rows.
+Splitting a frame puts each row on at most one side, and training cannot reach the test rows. Cold users and
+cold recordings are counted.
 """
 
 import datetime as dt
@@ -18,9 +19,10 @@ USERS = {0: 12, 1: 5, 2: 1, 3: 30}
 
 @pytest.fixture(scope="module")
 def log(spark):
-    """Return a frame of plays in twelve-hour steps around the cut, two at each instant.
+    """Return a frame of plays; user u has `USERS[u]` rows.
 
-    User u has `USERS[u]` rows.
+    The plays of each user begin 60 hours before the cut. There are two at a time (at the end perhaps one),
+    in steps of twelve hours.
     """
     rows = [(u, r, CUT + dt.timedelta(hours=r // 2 * 12 - 60)) for u, n in USERS.items() for r in range(n)]
     return spark.createDataFrame(rows, "user_idx int, recording_idx int, at timestamp")
@@ -49,6 +51,8 @@ def test_all_users_share_one_cut_and_the_gap_is_in_neither_part(log, gap):
     assert begins <= min(times["test"])
     assert max(times["test"]) < begins + dt.timedelta(days=3)
     assert len(times["train"]) == log.where(F.col("at") < F.lit(CUT)).count()
+    after = F.col("at").between(F.lit(begins), F.lit(begins + dt.timedelta(days=3, microseconds=-1)))
+    assert len(times["test"]) == log.where(after).count()
 
 
 @pytest.mark.parametrize("n", [1, 3, 7])
@@ -60,7 +64,7 @@ def test_the_last_n_rows_of_each_user_are_the_test_and_at_least_one_row_is_kept(
     assert sorted(pairs(split.train.rows) + pairs(split.test)) == sorted(pairs(log))
 
 
-def test_leaving_one_out_leaves_the_last(log):
+def test_leave_one_out_makes_the_last_row_the_test(log):
     assert recordings_by_user(holdout.leave_one_out(log).test) == {0: [11], 1: [4], 3: [29]}
 
 

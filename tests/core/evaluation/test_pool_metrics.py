@@ -1,4 +1,4 @@
-"""Tests of the metrics of pools, against slow and obvious Python over random pools and logs."""
+"""Tests of the metrics of pools, compared with slow, simple Python on random pools and a random log."""
 
 import datetime as dt
 import math
@@ -38,7 +38,7 @@ def world():
 
 
 def recordings_heard_later(world, kind, days):
-    """Return {user: recordings heard later}, found play by play."""
+    """Return {user: recordings of this kind heard within `days` after AS_OF}, found play by play."""
     _, plays, heard = world
     found = {}
     for user, recording, at, context in plays:
@@ -117,7 +117,7 @@ def test_metrics_of_pools_agree_with_plain_counts(world, frames):
                 )
 
 
-def test_users_and_recordings_without_a_number_are_kept_with_negative_ones(spark):
+def test_users_and_recordings_without_a_number_get_a_negative_one(spark):
     plays = spark.createDataFrame([("a", "x"), ("b", "y"), ("b", "x")], "user_id string, track_id string")
     tracks = spark.createDataFrame([("x", "X")], "track_id string, recording_id string")
     found = assign_idx(
@@ -143,7 +143,7 @@ def test_exposure(world, frames):
     ordered = sorted(counts)
     pairs = sum(abs(a - b) for a in ordered for b in ordered) / (
         2 * len(ordered) * sum(ordered)
-    )  # the definition of the Gini index
+    )  # the definition of the Gini coefficient
     assert gini(found, 1000) == pytest.approx(pairs)
     assert gini([(3, 10)], 10) == pytest.approx(0)
     assert gini([(5, 1)], 1000) == pytest.approx(0.999)

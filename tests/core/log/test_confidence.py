@@ -1,4 +1,4 @@
-"""Tests of the positive and negative weights of interactions, compared with the written formulas."""
+"""Tests that the positive and negative weights of interactions follow the formulas of `confidence`."""
 
 import datetime as dt
 import math
@@ -26,7 +26,7 @@ KINDS = (
 
 
 def formula(row, share, saturation):
-    """Return (w⁺, w⁻) of one row by the formulas; `share` is the value of a unit of mass at as_of."""
+    """Return (w⁺, w⁻) of one row, computed in plain Python; `share` converts a mass to its value at AS_OF."""
     refused = row.get("blocked", False) or row.get("likes", 0) < 0
     good = (
         math.log1p(row.get("mass", 0.0) * share / saturation)
@@ -38,7 +38,7 @@ def formula(row, share, saturation):
 
 
 @pytest.mark.parametrize(("half_life", "saturation"), [(180.0, 1.0), (30.0, 2.5)])
-def test_weights_are_the_formulas(spark, config, half_life, saturation):
+def test_weights_follow_the_formulas(spark, config, half_life, saturation):
     given = config(
         f"weights.half_life_days={half_life}",
         f"weights.saturation={saturation}",
@@ -69,11 +69,11 @@ def test_weights_are_never_null_for_a_row_of_the_table(spark, config):
 @pytest.mark.parametrize(
     "as_of", [dt.datetime(2022, 9, 28, tzinfo=dt.UTC), dt.datetime(2017, 4, 5, tzinfo=dt.UTC)]
 )
-def test_a_half_life_that_leaves_float64_is_refused_with_the_arithmetic(config, as_of):
+def test_a_half_life_too_short_for_float64_is_refused_with_the_arithmetic(config, as_of):
     given = config("weights.half_life_days=1.0", "weights.landmark=2020-01-01").weights
     with pytest.raises(
         ConfigError,
-        match=r"half_life_days=1.0, .* 100[0-9] half-lives .* longer half-life or a nearer landmark",
+        match=r"half_life_days=1.0, .* 100[1-9][.]0 half-lives .* longer half-life or a nearer landmark",
     ):
         confidence.as_of_factor(as_of, given)
 

@@ -1,4 +1,4 @@
-"""Tests of what every candidate source must do; a new source is tested once it is in SOURCES."""
+"""Tests of what every candidate source must do; a new source is tested as soon as it is in SOURCES."""
 
 import datetime as dt
 from dataclasses import replace
@@ -23,17 +23,15 @@ from trackpools.core.sources.source_inputs import ExternalVectors, ListInputs, S
 
 AS_OF = dt.datetime(2025, 6, 30, tzinfo=dt.UTC)
 USERS, RECORDINGS, RANK = 12, 40, 4
-COLD, EMPTY, ALL, FACTORLESS = (
-    0,
-    1,
-    2,
-    3,
-)  # in turn: nothing known; factors only; heard everything; history only
+COLD = 0  # a user without profile, history or factors
+EMPTY = 1  # a user with factors and no history
+ALL = 2  # a user who heard everything
+FACTORLESS = 3  # a user with a history and a declared tag, and no factors
 POLICIES = ("mark", "exclude", "only", "not_within")
 
 
 def policies(*of_ci):
-    """Parametrise `policy` over these; the other policies run in the soak only."""
+    """Parametrise `policy` over all policies; those that are not in `of_ci` run only with `-m soak`."""
     return pytest.mark.parametrize(
         "policy",
         [policy if policy in of_ci else pytest.param(policy, marks=pytest.mark.soak) for policy in POLICIES],
@@ -57,12 +55,12 @@ def recent(recording):
     return recording % 2 == 0
 
 
-NEW = {36, 37, 38, 39}  # released a week ago; no user heard 39, and it has no factors
+NEW = {36, 37, 38, 39}  # released a week ago; 39 has no factors
 
 
 @pytest.fixture(scope="module")
 def frames(spark):
-    """Return the tables of a world of 12 users in three markets; two of the users are clean."""
+    """Return the tables of a world of 12 users in SE, DE or an unknown market; two have the clean policy."""
     met = {}
     for u in range(USERS):
         for r in heard_by(u):
@@ -176,7 +174,7 @@ def frames(spark):
 
 @pytest.fixture(scope="module")
 def looked_up(frames):
-    """Build what the index stage writes, once for each setting of the sources."""
+    """Build the lists and fresh factors of the stage `index`, once for each configuration of the sources."""
     made = {}
 
     def build(c):
@@ -210,7 +208,7 @@ def looked_up(frames):
 
 @pytest.fixture(scope="module")
 def laid_out(frames, looked_up):
-    """Build the frames in a number of partitions, and cache them, since most cases ask for the same ones."""
+    """Build the frames in the given number of partitions, and cache them, since most cases ask for the same ones."""
     made = {}
 
     def build(c, policy, partitions, history):
@@ -274,9 +272,9 @@ def proposals_by_user(source, given):
     """Return {user: (recordings, scores, masked)} in the order of the source."""
     out = {}
     for row in rows_of(source, given).collect():
-        assert row["user_idx"] not in out, "one row a user"
+        assert row["user_idx"] not in out, "a user has two rows"
         assert row["source"] == source.bit
-        assert source.lots or row["lot_size"] == 0, "only what was drawn by lot tells from how many"
+        assert source.lots or row["lot_size"] == 0, "only a source that draws by lot may set lot_size"
         out[row["user_idx"]] = (
             *(np.frombuffer(row[name], kind).tolist() for name, kind in PACKED.items()),
             row["masked"],
@@ -380,7 +378,7 @@ def test_bits_names_and_sentences_are_one_to_one():
     assert sorted({s.bit for s in SOURCES}) == sorted(s.bit for s in SOURCES)
     assert len({s.name for s in SOURCES}) == len(SOURCES)
     assert all(0 <= s.bit < 31 and reason_code(s.bit, heard=True) < 128 for s in SOURCES), (
-        "sources is an int, reason a tinyint"
+        "the bitmap `sources` is an int, and the code `reason` is a tinyint"
     )
     told = dictionary()
     assert len(told) == 3 * len(SOURCES)
@@ -393,7 +391,7 @@ def test_only_enabled_sources_are_called(config):
     assert [
         s.name for s in active_sources(config("sources.als.enabled=false", "sources.explore.enabled=false"))
     ] == [s.name for s in SOURCES if s.name not in {"als", "explore", "vectors"}], (
-        "vectors are off until somebody brings some"
+        "the source `vectors` is off by default, because its vectors must be imported first"
     )
     assert {s.emits for s in active_sources(config("pools.heard=only"))} == {"both", "heard"}
 
@@ -414,10 +412,10 @@ ALS, POPULAR, EXPLORE = BY_NAME["als"], BY_NAME["popular"], BY_NAME["explore"]
 
 
 def barred_recordings(user):
-    """Return the recordings that this user may not have.
+    """Return the recordings that als may not propose to this user, whatever the user heard.
 
-    9 is taken down, 10 is for SE alone, every third is explicit, the new ones are for SE and DE, and 39 has
-    no factors.
+    9 is not available, 10 is for SE alone, and the new ones are for SE and DE. Every third is explicit, which
+    bars it for users 5 and 7. 39 has no factors.
     """
     return (
         {9, 39}
@@ -428,7 +426,7 @@ def barred_recordings(user):
 
 
 def allowed_recordings(user, policy):
-    """Return the (new, heard) recordings that als may propose where the market has them."""
+    """Return the (new, heard) recordings that history and policy let als propose, before the rules of markets."""
     heard, blocked = set(heard_by(user)), set(blocked_by(user))
     new = set() if policy == "only" else set(range(RECORDINGS)) - heard - blocked
     old = {"mark": heard, "only": heard, "exclude": set(), "not_within": {r for r in heard if not recent(r)}}[

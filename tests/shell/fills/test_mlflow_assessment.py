@@ -1,6 +1,7 @@
-"""Tests of the fills of a suite as rows of MLflow's evaluation view.
+"""Tests of how the fills of a suite become rows of MLflow's evaluation view.
 
-Code assesses them in the run of the command, and the process is left as it was.
+Functions, not language models, assess the fills. The assessments belong to the command's MLflow run.
+Afterwards, environment variables and MLflow's settings of the process are as they were before.
 """
 
 import os
@@ -45,7 +46,10 @@ def config_of(root):
 
 @pytest.fixture
 def before(tmp_path):
-    """Yield a function that returns the state of a process that tracks elsewhere, as a notebook does."""
+    """Make this process track elsewhere, as a notebook may; yield a function that returns its settings.
+
+    At the end, check that nothing was written elsewhere.
+    """
     elsewhere = f"sqlite:///{tmp_path}/elsewhere.db"
     mlflow.set_tracking_uri(elsewhere)
     yield lambda: (

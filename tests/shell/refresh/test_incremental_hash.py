@@ -1,6 +1,6 @@
-"""Tests of the incremental hash: rows and hash follow from the rows that were removed and added.
+"""Tests of the incremental hash: a table's row count and hash follow from its removed and added rows.
 
-The table's checks run in the same pass.
+The promises of the table are checked on the added rows only.
 """
 
 import pytest
@@ -41,4 +41,4 @@ def test_added_and_removed_rows_update_the_hash_and_broken_promises_are_refused(
     with pytest.raises(ContractError, match="pools breaks its promises") as refused:
         after([twice], promises)
     assert refused.value.problems == ["1 × a pool that holds a recording twice"]
-    assert after([TableChange(twice.before, 4, twice.added, came)], promises), "what went may break them"
+    assert after([TableChange(twice.before, 4, twice.added, came)], promises), "removed rows are not checked"

@@ -200,15 +200,27 @@ def test_days_of_a_backfill():
 
 @pytest.mark.parametrize(
     ("share", "buckets", "follow"),
-    [(0.05, 4, 1), (0.05, 256, 13), (1.0, 4, 4), (0.5, 4, 2), (0.0001, 1000, 1)],
+    [(0.05, 4, 1), (0.05, 256, 13), (1.0, 4, 4), (0.5, 4, 2), (0.0001, 1000, 1), (0.07, 100, 7)],
 )
-def test_a_canary_has_at_least_a_bucket(share, buckets, follow):
+def test_a_canary_has_its_share_of_the_buckets_and_at_least_one(share, buckets, follow):
     assert canary_buckets(share, buckets) == follow
 
 
 @pytest.mark.parametrize(
     "words",
-    [("--from", "2025-01-01"), ("--from", "2025-01-01", "--to", "2025-01-02", "--as-of", "2025-01-01")],
+    [
+        ("--from", "2025-01-01"),
+        *(
+            ("--from", "2025-01-01", "--to", "2025-01-02", *one)
+            for one in (
+                ("--as-of", "2025-01-01"),
+                ("--known-as-of", "2025-01-01"),
+                ("--channel", "canary"),
+                ("--share", "0.1"),
+                ("--dry-run",),
+            )
+        ),
+    ],
 )
 def test_a_backfill_needs_both_ends_and_nothing_else(config, capsys, words):
     assert command(config(), "run", *words) == 2

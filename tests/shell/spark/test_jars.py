@@ -1,8 +1,9 @@
-"""Tests of how the Delta jars are found: in a folder, in the cache, or on the network.
+"""Tests of how the Delta jars, and those that a configuration names, are found.
 
-A jar whose content is not the pinned one is never used.
+They come from a folder, the cache or the network. A jar whose SHA-256 differs from its pin is never used.
 """
 
+import os
 import shutil
 
 import pytest
@@ -10,16 +11,18 @@ import pytest
 from trackpools.errors import ConfigError
 from trackpools.shell.spark import jars
 
+with_maven = jars._with_maven
+
 
 @pytest.fixture
 def real(spark):
-    """Return {name: path} of the two jars of the session that runs the tests."""
+    """Return {name: path} of the two Delta jars that the Spark session of the tests uses."""
     return {path.name: path for path in jars.delta_jars()}
 
 
 @pytest.fixture
 def offline(monkeypatch, tmp_path):
-    """Set an empty cache and no way to fetch; return the list of attempts to fetch."""
+    """Make the cache empty and every fetch fail; return the list to which each attempt to fetch is added."""
     tried = []
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.delenv("TRACKPOOLS_JARS", raising=False)
@@ -43,9 +46,7 @@ def test_a_folder_of_the_right_jars_is_used_as_it_is(real, offline, monkeypatch,
     assert not jars.cache_dir().exists()
 
 
-def test_a_folder_with_another_content_or_without_a_jar_is_refused_by_name(
-    real, offline, monkeypatch, tmp_path
-):
+def test_wrong_and_missing_jars_of_a_folder_are_refused_by_name(real, offline, monkeypatch, tmp_path):
     spark_jar, storage_jar = real
     (tmp_path / spark_jar).write_bytes(real[spark_jar].read_bytes()[:-1] + b"!")
     monkeypatch.setenv("TRACKPOOLS_JARS", str(tmp_path))
@@ -99,7 +100,20 @@ def test_without_access_to_the_jars_the_error_has_the_commands_to_type(offline):
     ] == [True, True]
 
 
-def test_the_jars_of_a_configuration_are_fetched_with_deltas_care(real, offline, monkeypatch):
+def test_a_maven_that_hangs_is_stopped_and_ivy_is_tried(offline, monkeypatch, tmp_path):
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    (tools / "mvn").write_text("#!/bin/sh\nexec sleep 60\n", encoding="utf-8")
+    (tools / "mvn").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
+    monkeypatch.setattr(jars, "_with_maven", with_maven)
+    monkeypatch.setattr(jars, "FETCH_TIMEOUT_S", 0.2)
+    with pytest.raises(ConfigError, match="Ivy said"):
+        jars.delta_jars()
+    assert offline == ["ivy"]
+
+
+def test_the_jars_of_a_configuration_are_checked_like_those_of_delta(real, offline, monkeypatch):
     (name, path), *_ = real.items()
     jar, pin = "io.delta:" + ":".join(name.removesuffix(".jar").rsplit("-", 1)), jars.SHA256[name]
     monkeypatch.setattr(

@@ -1,4 +1,4 @@
-"""Tests of which session is used, and that a foreign session is left as it was."""
+"""Tests of how a session is found or built, and of the confs that are set on it."""
 
 import gc
 import os
@@ -27,7 +27,7 @@ def test_an_active_session_is_returned_as_it_is_and_no_conf_is_set_on_it(spark):
 @pytest.mark.parametrize(("key", "value"), [("PYSPARK_GATEWAY_PORT", "1"), ("SPARK_REMOTE", "sc://host")])
 def test_a_submitted_session_is_taken_without_master_and_conf(key, value, monkeypatch):
     class Builder:
-        """Have getOrCreate and nothing else, so that calls of master, config or appName fail."""
+        """A builder that has only getOrCreate, so that calls of master, config or appName fail."""
 
         @staticmethod
         def getOrCreate():
@@ -45,7 +45,7 @@ def test_a_submitted_session_is_taken_without_master_and_conf(key, value, monkey
     assert session.spark_session(load_config().session) == "the submitted session"
 
 
-def test_a_local_session_is_built_where_there_is_neither(monkeypatch):
+def test_a_local_session_is_built_without_an_active_or_submitted_session(monkeypatch):
     class Sessions:
         @staticmethod
         def getActiveSession():
@@ -98,6 +98,14 @@ def test_a_missing_java_is_reported_with_what_to_install(monkeypatch, tmp_path):
         session.local_session(load_config().session)
 
 
+def test_a_scratch_folder_that_others_may_write_to_is_refused(monkeypatch, tmp_path):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    (tmp_path / f"trackpools-{os.getuid()}").mkdir(mode=0o777)
+    (tmp_path / f"trackpools-{os.getuid()}").chmod(0o777)
+    with pytest.raises(ConfigError, match="does not belong to this account alone; remove it, or set TMPDIR"):
+        session.local_session(load_config().session, None)
+
+
 def test_importing_the_session_module_starts_no_jvm():
     code = "import trackpools.shell.spark.session; from pyspark import SparkContext; print(SparkContext._gateway)"
     assert (
@@ -120,7 +128,10 @@ def test_confs_of_a_call_are_as_they_were_after_it(spark):
 
 def test_workers_of_a_local_session_start_with_all_modules_imported_and_frozen(spark):
     def told(batches):
-        """Report what the worker has loaded, before it asks for anything of trackpools."""
+        """Report whether the worker has imported these modules, and how many objects are frozen.
+
+        The function needs nothing of trackpools, so only the daemon can have imported its modules.
+        """
         there = {
             "numpy",
             "pyarrow",

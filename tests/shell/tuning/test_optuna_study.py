@@ -170,7 +170,7 @@ def test_the_overlay_holds_changed_settings_and_no_password(tmp_path):
     [
         (0.01, 0.03, "are better"),
         (-0.01, 0.03, "the difference may be chance"),
-        (-0.03, -0.01, "make whole pools worse"),
+        (-0.03, -0.01, "the pools are worse"),
     ],
 )
 def test_the_verdict_agrees_with_the_interval(low, high, said):

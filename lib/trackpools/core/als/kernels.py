@@ -5,13 +5,16 @@ The loops run in one thread, mostly in float32, and process one user after anoth
 confidence c of a user and a recording: v > 0 means p = 1 and c = 1 + v; v < 0 means p = 0 and c = 1 − v. For
 all other recordings, p = 0 and c = 1. With a = c − 1 = |v|, these are the normal equations of user u:
 
-    (YᵀY + λ_u + Σ_i a_ui y_i y_iᵀ) x_u = Σ_i c_ui p_ui y_i
+    (YᵀY + λ_u + Σ_i a_ui y_i y_iᵀ) x_u = λ_u t_u + Σ_i c_ui p_ui y_i
 
-The user kernels expect recording factors in the eigenbasis of their Gram matrix YᵀY = V·diag(s)·Vᵀ. This is
-an orthogonal change of basis, so all scores stay the same. In this basis YᵀY + λ_u, the part of the equations
-that is not a sum over the user's recordings, is a diagonal, s + λ_u. To multiply by it costs rank products
-instead of rank², and to divide by it is a preconditioner at no cost. Conjugate gradient then needs only a few
-steps, even from zero. Because it needs no earlier solution, x_u depends only on the user's row and on Y.
+The penalty draws x_u towards t_u, which is 0 unless `toward` is given.
+
+`conjugate_gradient` and `cholesky` expect the recording factors in the eigenbasis of their Gram matrix
+YᵀY = V·diag(s)·Vᵀ. The change to this basis is orthogonal, so all scores stay the same. In this basis, the
+matrix YᵀY + λ_u is diagonal, with the entries s + λ_u. A multiplication by it costs rank products instead of
+rank², and its inverse is a preconditioner that costs almost nothing. With this preconditioner, conjugate
+gradient needs only a few steps, even from zero. Because it starts from zero and not from an earlier solution,
+x_u depends only on the user's row, λ_u, t_u and Y.
 """
 
 import numpy as np
@@ -19,8 +22,8 @@ import numpy as np
 from trackpools.core.arrays.array_types import Float32Array, Int32Array, Int64Array
 from trackpools.core.arrays.kernel_cache import njit
 
-# Up to this many rows of Y, those of one user's history, are copied side by side before the steps. For a
-# longer history the steps read the rows from Y itself.
+# If a user has at most this many recordings, their rows of Y are copied side by side before the steps.
+# Otherwise the steps read the rows from Y itself.
 GATHERED = 4096
 SOLVED = 1e-30  # the steps end when the squared residual, as the preconditioner weighs it, is at most this
 
@@ -50,8 +53,8 @@ def conjugate_gradient(
         x: result, float32 [users, rank], in the same basis as `y`.
 
     Example:
-        There are two recordings, and one user has recording 0 with α·w⁺ = 3. So x = (1 + 3) / (1 + 1 + 3) in
-        the direction of recording 0.
+        There are two recordings, and one user has recording 0 with the value 3. So x = (1 + 3) / (1 + 1 + 3)
+        in the direction of recording 0.
 
         >>> row = np.array([0, 1]), np.array([0], np.int32), np.array([3], np.float32)
         >>> y, one, x = np.eye(2, dtype=np.float32), np.ones(2, np.float32), np.empty((1, 2), np.float32)

@@ -11,8 +11,6 @@ that other module changes.
 import functools
 import hashlib
 import importlib.resources
-import os
-import stat
 import tempfile
 from collections.abc import Callable
 from typing import TypeVar
@@ -21,7 +19,7 @@ import numba
 from numba import config
 from numba.core.caching import _CacheLocator
 
-from trackpools.paths import python_files, scratch, user_cache
+from trackpools.paths import make_private, python_files, scratch, user_cache
 
 Kernel = TypeVar("Kernel", bound=Callable[..., object])
 # Numba asks these classes, in this order, in which folder to store a function. Ours is the first. Numba's own
@@ -53,24 +51,20 @@ def kernel_cache() -> str | None:
 
     The folder is `kernels/<digest of the sources>` below `paths.user_cache`. If that cannot be used, for
     example because an executor has no home, it is below `paths.scratch`, in the folder for temporary files.
-    Numba executes code from it. Therefore the folder above `kernels` must belong to this user, and must not
-    be writable for everybody.
+    Numba executes code from it. Therefore the folder above `kernels` must be private; see
+    `paths.make_private`.
 
     Returns:
         The path, or None if neither folder can be used.
     """
     for find in (user_cache, scratch):
         try:
-            place = find()
-            folder = place / "kernels" / _digest()
-            place.mkdir(mode=0o700, parents=True, exist_ok=True)
+            folder = make_private(find()) / "kernels" / _digest()
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             tempfile.TemporaryFile(dir=folder).close()
         except (OSError, RuntimeError):
             continue
-        found = place.lstat()
-        if found.st_uid == os.getuid() and not found.st_mode & stat.S_IWOTH:
-            return str(folder)
+        return str(folder)
     return None
 
 

@@ -20,8 +20,8 @@ from pyspark.sql import functions as F
 from trackpools.core.arrays.array_types import Int8Array, Int32Array, IntArray, Uint8Array
 from trackpools.core.arrays.packing import unpack_values
 
-STRIPE = 65_536  # recordings packed into one binary value; results are the same for any number
-TAGS = 4  # most tags that are kept for a recording, the first ones
+STRIPE = 65_536  # recordings in one stripe; any value gives the same results
+TAGS = 4  # at most this many tags of a recording are kept, the first ones
 AXES = 16  # numbers in a recording's sketch, its factors compressed by `recording_facts.sketches`
 MAX_TAG_CODE = 2**31 - 1001  # greatest code of a tag; in `sources.chart_keys`, greater codes are decades
 # The arrays of `RecordingTable`: NumPy type, and how many numbers each recording has in it.
@@ -69,7 +69,7 @@ class RecordingTable:
 
     Attributes:
         song, artist, album: int32 [n], the number of the recording that stands for the song, artist or album;
-            the recording's own number if it has no facts.
+            for a recording without facts, its own number.
         listeners: int32 [n], number of listeners; 0 if the recording has no facts.
         released: int32 [n], day of release, in days since 1970-01-01, or UNKNOWN_DAY.
         tags: int32 [n, 4], codes of the recording's first tags (see `tag_code`), then zeros.
@@ -111,7 +111,7 @@ class RecordingTable:
 
     @staticmethod
     def from_stripes(stripes: pa.StructArray) -> "RecordingTable":
-        """Read the structs of a shelf (see `packed_shelf`), an Arrow array, into a complete table."""
+        """Read an Arrow array with the structs of a shelf (see `packed_shelf`) into a complete table."""
         numbers = np.asarray(stripes.field("stripe")) if len(stripes) else np.empty(0, np.int32)
         made = RecordingTable.blank((int(numbers.max()) + 1) * STRIPE if len(numbers) else 0)
         for row, number in enumerate(numbers):
@@ -123,7 +123,7 @@ class RecordingTable:
 
     @staticmethod
     def from_arrow(facts: pa.Table) -> "RecordingTable":
-        """Read rows of `recording_facts`, an Arrow table in any order, into a complete table."""
+        """Read an Arrow table with rows of `recording_facts`, in any order, into a complete table."""
         idx = np.asarray(facts["recording_idx"], np.int64)
         made = RecordingTable.blank(int(idx.max(initial=-1)) + 1)
         for name, told in encode_facts(facts).items():
@@ -188,7 +188,7 @@ def encode_facts(facts: pa.Table) -> dict[str, NDArray[Any]]:
     """Return the arrays of `COLUMNS`, with one row for each row of an Arrow table of `recording_facts`."""
 
     def numbers(name: str, blank: int) -> Any:
-        if name not in facts.schema.names:  # releases from before this column was added lack it
+        if name not in facts.schema.names:  # a release that is older than this column does not have it
             return np.full(len(facts), blank)
         return np.asarray(facts[name].fill_null(blank), np.int64)
 

@@ -1,13 +1,13 @@
-"""Number string ids from 0 without gaps, in the range of int32.
+"""Give each string id an integer, counting from 0 without gaps.
 
-The number of an id never changes; new ids get the next numbers. The numbers do not depend on partitions.
+An id keeps its integer for ever; new ids get the next ones. Callers refuse an integer above INT32_MAX. The numbers do not depend on partitions.
 """
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 INT32_MAX = 2**31 - 1
-BUCKETS = 256  # hash buckets of `new_ids`; not configurable, because it decides the numbers of new ids
+BUCKETS = 256  # hash groups of `new_ids`; not configurable, because this decides the integers of new ids
 
 
 def recording_of(tracks: DataFrame) -> DataFrame:
@@ -21,19 +21,19 @@ def recording_of(tracks: DataFrame) -> DataFrame:
 def new_ids(seen: DataFrame, existing: DataFrame, id_name: str, idx_name: str) -> DataFrame:
     """Number the ids that have no number yet, with the integers after the highest number in use.
 
-    New ids are hashed into a fixed number of buckets, and sorted inside each bucket. The number of an id is
-    the first free number, plus the number of new ids in earlier buckets, plus the position of the id in its
-    bucket. So no window over all ids is needed. The numbers depend only on the sets of ids, old and new, and
+    New ids are hashed into a fixed number of buckets, and sorted inside each bucket. An id gets the first
+    free integer, plus the count of new ids in earlier buckets, plus its position in its own bucket, from 0.
+    So no window over all ids is needed. The numbers depend only on the sets of ids, old and new, and
     on the highest number in use, so a lost task can be recomputed safely.
 
     Args:
-        seen: any rows with the column `id_name`; repeated ids and nulls are ignored.
-        existing: `id_name, idx_name` of the ids numbered so far.
+        seen: rows with the column that `id_name` names; repeated ids and nulls are ignored.
+        existing: the two named columns of the ids numbered so far.
         id_name: name of the column with the string id.
         idx_name: name of the column with the number.
 
     Returns:
-        `id_name string, idx_name long`, one row for each new id. The number is long, so that the caller can
+        `id_name string, idx_name long`, one row for each new id. The number has the type long, so that the caller can
         detect and refuse one that is too large for int32.
     """
     fresh = (

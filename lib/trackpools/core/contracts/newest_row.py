@@ -1,7 +1,7 @@
 """Read a released table together with its overlay.
 
 The overlay is the table of the rows that later refreshes wrote. If it has rows of a key, the newest of them
-counts.
+stands in place of the released row.
 """
 
 from pyspark.sql import DataFrame
@@ -9,7 +9,9 @@ from pyspark.sql import functions as F
 
 
 def newest(base: DataFrame, hot: DataFrame, key: str) -> DataFrame:
-    """Replace the rows of a table that have newer rows in its overlay.
+    """Return the table with the newest overlay row of each key in place of the released row.
+
+    A key that only the overlay has is added.
 
     Args:
         base: the released table, one row for each `key`.

@@ -22,7 +22,7 @@ def pool_violations(pools: DataFrame, k: int) -> DataFrame:
 
 
 def pool_promises(k: int) -> dict[str, Column]:
-    """Return, for each rule of a pool, an aggregate: the violation in words → the number of its pools.
+    """Return one aggregate for each rule of pools: the violation in words → the number of pools with it.
 
     The rules use `array_min` and `array_max` instead of lambdas over candidates. Spark compiles these
     functions, but it interprets lambdas, which takes about one microsecond for each element.
@@ -37,22 +37,24 @@ def pool_promises(k: int) -> dict[str, Column]:
         {name: end(f"candidates.{name}") for name in ("sources", "propensity", "score")}
         for end in (F.array_min, F.array_max)
     )
+    nowhere = F.lit(-1e30).cast("float")
     broken = {
-        "a pool whose size plus drops is not emitted": dropped + size != F.col("emitted"),
+        "a pool whose size plus drops is not the number of emitted candidates": dropped + size
+        != F.col("emitted"),
         f"a pool of more than k={k} candidates": size > k,
         "a short pool without a shortfall, or a full pool with one": (size < k)
         != F.col("shortfall").isNotNull(),
         "a pool that holds a recording twice": F.size(F.array_distinct(recordings)) != size,
-        "a reserve that holds a recording twice or one of the pool": F.size(
+        "a reserve that holds a recording twice, or a recording of the pool": F.size(
             F.array_distinct(F.concat(recordings, spare))
         )
         != F.size(F.array_distinct(recordings)) + F.size(spare),
-        "a propensity that is not above 0 and at most 1": _holds_null("propensity")
+        "a propensity that is missing, 0 or less, or above 1": _holds_null("propensity", nowhere)
         | (least["propensity"] < 1e-9)
         | (greatest["propensity"] > 1),
-        "a candidate without a source": least["sources"] <= 0,
+        "a candidate without a source": _holds_null("sources", F.lit(-1)) | (least["sources"] <= 0),
         # Spark orders NaN above every number, so the greatest score is NaN if any score is.
-        "a score that is not a finite number": _holds_null("score")
+        "a score that is not a finite number": _holds_null("score", nowhere)
         | (least["score"] == -math.inf)
         | (greatest["score"] == math.inf)
         | F.isnan(greatest["score"]),
@@ -60,16 +62,13 @@ def pool_promises(k: int) -> dict[str, Column]:
     return {name: F.count_if(rule) for name, rule in broken.items()}
 
 
-def _holds_null(name: str) -> Column:
+def _holds_null(name: str, nowhere: Column) -> Column:
     """Return a condition: whether the field `name` is null in any candidate of the row.
 
     `array_contains`, asked for a value that occurs nowhere, returns null if the array holds a null, else
     false.
     """
-    return (
-        F.array_contains(f"candidates.{name}", F.lit(-1e30).cast("float")).isNull()
-        & F.col("candidates").isNotNull()
-    )
+    return F.array_contains(f"candidates.{name}", nowhere).isNull() & F.col("candidates").isNotNull()
 
 
 def last_activity(plays: DataFrame) -> DataFrame:
@@ -89,7 +88,7 @@ def last_activity(plays: DataFrame) -> DataFrame:
 
 
 def id_violations(ids: DataFrame, id_name: str, idx_name: str) -> DataFrame:
-    """Count what breaks the numbering: each id has one number of its own, from 0 without gaps.
+    """Count what breaks the numbering: each id has its own number, and the numbers run from 0 without gaps.
 
     Args:
         ids: table with the columns `id_name` and `idx_name`.
@@ -97,20 +96,23 @@ def id_violations(ids: DataFrame, id_name: str, idx_name: str) -> DataFrame:
         idx_name: name of the column with the number.
 
     Returns:
-        One row: `rows`, and the counts `an id twice`, `an idx twice` and `a gap in the idx`. These three
-        counts are 0 for a valid table.
+        One row: `rows`, and the counts `an id twice`, `an idx twice` and `a gap in the idx`. A negative
+        idx counts as a gap. These three counts are 0 for a valid table.
     """
-    rows = F.count(F.lit(1))
+    rows, idx = F.count(F.lit(1)), F.col(idx_name)
+    counting = F.count_distinct(F.when(idx >= 0, idx))
     return ids.agg(
         rows.alias("rows"),
         (rows - F.count_distinct(id_name)).alias("an id twice"),
         (rows - F.count_distinct(idx_name)).alias("an idx twice"),
-        (F.coalesce(F.max(idx_name).cast("long") + 1, F.lit(0)) - rows).alias("a gap in the idx"),
+        (F.coalesce(F.max(idx_name).cast("long") + 1, F.lit(0)) - counting + F.count_if(idx < 0)).alias(
+            "a gap in the idx"
+        ),
     )
 
 
 def rights_violations(pools: DataFrame, users: DataFrame, cards: DataFrame) -> DataFrame:
-    """Count the recordings that pools offer to users who may not play them.
+    """Count the recordings that pools offer where they may not be played, once for each market and policy.
 
     Args:
         pools: `user_idx, candidates` as in `tables.POOLS`.
@@ -140,9 +142,8 @@ def overlap(old: DataFrame, new: DataFrame) -> DataFrame:
     """Compute how much of the old pools is in the new ones.
 
     Returns:
-        One row `overlap`: for each user, which share of the old pool's recordings is in the new pool; the
-        mean over the users who have both pools and whose old pool is not empty. It is null without such
-        users.
+        One row `overlap`: the share of the old pool's recordings that is in the new pool, as the mean over
+        the users who have both pools and whose old pool is not empty. It is null if there are no such users.
     """
     before, after = (
         pools.select("user_idx", F.col("candidates.recording").alias(name))

@@ -1,14 +1,14 @@
-"""Confidence intervals and p-values of means over users: a distributed bootstrap and sign-flip test.
+"""Confidence intervals and p-values of means over users: a bootstrap and a sign-flip test, both distributed.
 
 The bootstrap computes the mean many times. In each repetition, called a draw, every user gets a random weight
 from Poisson(1) (Chamandy et al. 2012, Estimating uncertainty for massive data streams). This approximates
 drawing users with replacement, and does not need to know how many users there are. A weight depends only on
-user, draw and seed, so the result does not depend on partitions.
+the user, the draw and the seed, so the result does not depend on partitions, apart from rounding.
 
 The sign-flip test asks whether two systems differ on the same users. In each draw, it flips the sign of each
-user's difference at random. The p-value is the share of draws in which the mean is at least as far from 0 as
-observed. The exact test tries all combinations of signs; this one draws some of them. Smucker et al. 2007
-recommend the test for retrieval.
+user's difference at random. The p-value is the share of means that are at least as far from 0 as the observed
+mean, among the means of all draws and the observed mean itself. The exact test tries all combinations of
+signs; this one draws some of them. Smucker et al. 2007 recommend the test for retrieval.
 """
 
 import math
@@ -61,8 +61,8 @@ class BootstrapResult:
     def p_value(self) -> Float64Array:
         """Return the two-sided p-value of each column, float64 [columns], under the sign-flip test.
 
-        It is the share, among the flipped means and the observed mean, of those that are at least as far
-        from 0 as the observed mean. The observed mean counts, so the p-value is never 0.
+        Take the flipped means together with the observed mean. The p-value is the share of them that is at
+        least as far from 0 as the observed mean, so it is never 0.
         """
         beyond = np.abs(self.flips) >= np.abs(self.mean) * (1 - 1e-12)
         p: Float64Array = (1 + beyond.sum(axis=0)) / (1 + len(self.flips))
@@ -70,7 +70,7 @@ class BootstrapResult:
 
 
 def _mixed(users: IntArray, draws: int, seed: int) -> NDArray[np.uint64]:
-    """Hash each (draw, user) pair by the SplitMix64 finaliser (Steele et al. 2014): uint64 [draws, users]."""
+    """Hash draw, user and seed by the SplitMix64 finaliser (Steele et al. 2014): uint64 [draws, users]."""
     with np.errstate(over="ignore"):
         z = np.asarray(users).astype(np.uint64)[None] * np.uint64(0x9E3779B97F4A7C15)
         z = z + (
@@ -161,7 +161,7 @@ def _summed(columns: list[str], draws: int, seed: int) -> Callable[[Iterator[Any
 
 
 def combine_sums(parts: pa.Table, columns: int) -> BootstrapResult:
-    """Add the sums of all partitions, and divide them to means.
+    """Add the sums of all partitions, and divide the totals by the counts to get means.
 
     Args:
         parts: the result of `resample`, collected as an Arrow table.

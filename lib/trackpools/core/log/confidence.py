@@ -40,8 +40,8 @@ def _half_lives(day: date, weights: WeightsConfig) -> float:
     halves = (day - weights.landmark).days / weights.half_life_days
     if abs(halves) > MAX_EXPONENT:
         raise ConfigError(
-            f"with weights.half_life_days={weights.half_life_days}, {day} is {abs(halves):.0f} half-lives from weights.landmark={weights.landmark}, "
-            f"more than float64 can hold ({MAX_EXPONENT:.0f}); set a longer half-life or a nearer landmark"
+            f"with weights.half_life_days={weights.half_life_days}, {day} is {abs(halves):.1f} half-lives from weights.landmark={weights.landmark}, "
+            f"more than the {MAX_EXPONENT:.0f} that float64 holds safely; set a longer half-life or a nearer landmark"
         )
     return halves
 

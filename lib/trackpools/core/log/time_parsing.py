@@ -27,8 +27,8 @@ def epoch_micros(value: Column, unit: str) -> Column:
         unit: `s`, `ms` or `us`; for any other value, the unit is guessed from the size of the number.
     """
     size = F.abs(value)
-    # In the year 5138, seconds reach 1e11 and milliseconds reach 1e14, so the units of real logs never
-    # overlap.
+    # Seconds reach 1e11, and milliseconds 1e14, only in the year 5138. Milliseconds reached 1e11, and
+    # microseconds 1e14, already in 1973. So the units of logs after 1973 never overlap.
     factor = (
         F.lit(EPOCH_UNITS[unit])
         if unit in EPOCH_UNITS

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 Message = Mapping[str, str]  # keys `role` and `content`, as in the API of chat completions
+# refused: the model declined. rejected: the server, or our own check of the address, did. circuit open: nothing
+# was sent, because several requests in a row had failed. budget: nothing was sent, because the budget is spent.
 Kind = Literal[
     "unreachable", "timeout", "refused", "overloaded", "rejected", "unreadable", "budget", "circuit open"
 ]
@@ -18,7 +20,7 @@ class ModelAnswer:
     """The answer of a model.
 
     Attributes:
-        text: the answer; it is as untrusted as a prompt.
+        text: the answer; do not trust it more than the text of a user.
         tokens_in: tokens of the messages; −1 if they were not counted.
         tokens_out: tokens of the answer; −1 if they were not counted.
         cost: the cost of the call, in the currency of the configured prices.
@@ -34,8 +36,9 @@ class ModelFailed(Exception):  # noqa: N818 - it is no error: the fill continues
     """Raised if the model gives no usable answer.
 
     Args:
-        kind: the kind of failure; it contains nothing of what was sent.
-        detail: a further explanation; it is cut at 200 characters.
+        kind: the kind of failure.
+        detail: a further explanation, which is cut at 200 characters. It must contain nothing of what was sent,
+            because notes of the playlist show it.
     """
 
     def __init__(self, kind: Kind, detail: str = "") -> None:
@@ -62,5 +65,5 @@ class LanguageModel(Protocol):
             seconds: the time limit.
 
         Raises:
-            ModelFailed: if there is no answer within the time limit.
+            ModelFailed: if there is no usable answer within the time limit, or if no request may be sent.
         """

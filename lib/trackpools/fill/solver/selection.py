@@ -13,7 +13,8 @@ import numpy as np
 from trackpools.core.arrays.array_types import BoolArray, Float64Array, FloatArray, Int64Array
 
 SWAPS = 12  # greatest number of swaps that try to make the length fit
-# about how many candidates the solver gets at first: half are the best of all, half are the best of the parts
+# At first the solver gets about this many candidates: half of them are the best of all, and half are the best
+# of each part, if there are parts. The candidates that must be chosen are added.
 FIRST_CANDIDATES = 400
 EPS = 1e-9  # differences below this are rounding errors
 
@@ -27,15 +28,15 @@ class SelectionProblem:
         seconds: float64 [n], the length of each candidate in seconds; finite if `span` is given.
         artist: int64 [n], equal for candidates of the same artist.
         album: int64 [n], equal for candidates of the same album.
-        parts: for each part, bool [n] which candidates belong to it, and the least share of the chosen tracks
-            that must belong to it.
+        parts: for each part, bool [n], which says what candidates belong to it, and the least share of the
+            chosen tracks that must belong to it.
         must: bool [n], the candidates that must be chosen; None for none.
         tracks: the number of tracks to choose; None for as many as fit the span.
         span: least and greatest total length in seconds, or None.
         artist_cap: greatest number of tracks of one artist, or None.
         album_cap: greatest number of tracks of one album, or None.
-        apart: whether there must be an order in which no two neighbours are by the same artist. There is one
-            if no artist has more than half of the tracks, rounded up.
+        apart: whether there must be an order in which no two neighbours are by the same artist. Such an order
+            exists exactly if no artist has more than half of the tracks, rounded up.
     """
 
     value: Float64Array
@@ -102,7 +103,7 @@ def choose(ask: SelectionProblem, seconds: float = 2.0) -> Int64Array | None:
 
     Args:
         ask: the problem.
-        seconds: the time limit of the solver.
+        seconds: the time limit of one call of the solver; there may be a first call with half of it.
 
     Returns:
         int64, places of the chosen candidates, best first. None if there is no solution, or if the solver
@@ -130,8 +131,9 @@ def choose_greedily(ask: SelectionProblem) -> Int64Array | None:
 def _counts(ask: SelectionProblem, order: Int64Array) -> list[int]:
     """Return the numbers of tracks to try, the most promising first.
 
-    This is only `ask.tracks`, if it is given. Otherwise it is the number of tracks that fit the middle of the
-    span by the mean length of the best candidates, followed by the numbers next to it.
+    If `ask.tracks` is given, it is the only number. Otherwise the first number is the middle of the span
+    divided by the mean length of the best candidates, and the numbers next to it follow. Without a span the
+    result is empty.
     """
     if ask.tracks is not None:
         return [ask.tracks]
@@ -147,10 +149,10 @@ def _counts(ask: SelectionProblem, order: Int64Array) -> list[int]:
 
 
 def _take(ask: SelectionProblem, order: Int64Array, count: int) -> Int64Array | None:
-    """Return the best `count` candidates under the caps, or None if there are fewer.
+    """Take `count` candidates under the caps; return None if the caps stop this before `count`.
 
     The candidates that must be chosen are taken first. Then each part is filled up to its share, the part
-    with fewest candidates first. Finally, the best of all others are taken.
+    with the fewest candidates first. Finally, the best of all others are taken.
     """
     most = ask.artists(count)
     by_artist: dict[int, int] = {}
@@ -186,19 +188,22 @@ def _fit(ask: SelectionProblem, rows: Int64Array) -> Int64Array | None:
     """Swap chosen candidates for others of the same parts until the total length fits the span.
 
     Each step makes the swap of least cost: 1000 for each second outside of the span, plus the loss of value.
-    So of swaps that come equally near to the span, the one that loses least value is made.
+    So if several swaps come equally near to the span, the one that loses the least value is made.
 
     Returns:
-        The changed rows, or None if no swap brings the length nearer to the span, or after SWAPS steps.
+        The rows after the swaps; None if no swap brings the length nearer to the span, or if the length still
+        does not fit after SWAPS swaps.
     """
     low, high = ask.span or (0.0, np.inf)
     signature = np.zeros(len(ask), np.int64)
     for place, (of, _) in enumerate(ask.parts):
         signature += of.astype(np.int64) << place
-    for _ in range(SWAPS):
+    for swaps in range(SWAPS + 1):
         total = ask.seconds[rows].sum()
         if low <= total <= high:
             return rows
+        if swaps == SWAPS:
+            break
         others = np.setdiff1d(np.arange(len(ask)), rows)
         fits = (
             (signature[rows][:, None] == signature[others])
@@ -229,10 +234,12 @@ def _leaves_room(ask: SelectionProblem, rows: Int64Array, others: Int64Array) ->
 
 
 def choose_exactly(ask: SelectionProblem, seconds: float = 2.0) -> Int64Array | None:
-    """Solve the problem by HiGHS: find a solution whose total value is within 5 % of the greatest.
+    """Solve the problem by HiGHS: find a solution of nearly the greatest total value.
 
     If there are more than FIRST_CANDIDATES candidates, the solver first gets only some of the best, with half
     of the time limit. If it finds no solution among them, it gets all candidates, with the whole time limit.
+    The total value is within 5 % of the greatest that the given candidates allow, unless the time is over
+    first. For a free number of tracks, "value" is the weighted value of `_solve`.
 
     Returns:
         int64, places of the chosen candidates, best first; None if the solver finds no solution in time.
@@ -252,7 +259,7 @@ def choose_exactly(ask: SelectionProblem, seconds: float = 2.0) -> Int64Array | 
 
 
 def _solve(ask: SelectionProblem, seconds: float) -> Int64Array | None:
-    """Solve the problem by HiGHS within a time limit, with the result of `choose_exactly`.
+    """Solve the problem by HiGHS within a time limit; the result is like that of `choose_exactly`.
 
     Example:
         >>> three = np.arange(3)
@@ -289,7 +296,7 @@ def _solve(ask: SelectionProblem, seconds: float) -> Int64Array | None:
     low, high = (np.concatenate([one[side] for one in bounds]) for side in (0, 1))
     value = (
         ask.value - ask.value.min() if ask.tracks is None else ask.value
-    )  # if the number of tracks is free, no value may be negative, or the solver would avoid the track
+    )  # if the number of tracks is free, no value may be negative, because the solver would avoid such tracks
     # within a span, values are weighted by length (240 s count as 1), so that short tracks have no advantage
     worth = value * ask.seconds / 240 if ask.tracks is None and ask.span is not None else value
     found = milp(

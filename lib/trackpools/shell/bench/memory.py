@@ -23,14 +23,16 @@ class Peak:
 
 @contextlib.contextmanager
 def peak() -> Iterator[Peak]:
-    """Measure the memory of these processes twice a second, until the block ends; Linux only.
+    """Measure this process and all its descendants every EVERY_S seconds, until the block ends; Linux only.
 
-    Proportional set sizes are added up, so memory that several processes share is counted once.
+    Proportional set sizes are added up, so memory that these processes share is counted once.
     """
     seen, over = Peak(), threading.Event()
 
     def look() -> None:
-        while not over.wait(EVERY_S):
+        ended = False
+        while not ended:  # so the last look is after the end of the block
+            ended = over.wait(EVERY_S)
             seen.bytes = max(seen.bytes, sum(_proportional(process) for process in _family()))
 
     watcher = threading.Thread(target=look, daemon=True)
@@ -48,7 +50,7 @@ def _family() -> set[int]:
     for entry in PROC.iterdir():
         if entry.name.isdigit():
             with contextlib.suppress(OSError):  # the process has ended
-                parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+                parents[int(entry.name)] = int((entry / "stat").read_bytes().rpartition(b")")[2].split()[1])
     found, before = {os.getpid()}, 0
     while len(found) > before:
         before = len(found)

@@ -49,8 +49,8 @@ COVERS = {
 BEYOND = {
     "cover as deep as the push": (6, PUSH)
 }  # a cover that is known not to be detected; it has figures, but no claim
-# HELD_OUT_SHARE: share of honest pairs held out. EVERY: one real user in this many is measured. SHARE: number
-# of recordings ÷ size of a pool. TOP: the cutoff of nDCG.
+# HELD_OUT_SHARE: share of honest pairs that are held out. EVERY: one real user in this many is measured.
+# SHARE: number of recordings ÷ size of a pool. RANK: number of factors. TOP: the cutoff of nDCG.
 HELD_OUT_SHARE, EVERY, SHARE, RANK, TOP = (
     0.2,
     4,
@@ -68,7 +68,7 @@ class AttackedLog:
         pairs: The log; its `weight` is the number of plays.
         real: The number of real users; users from this number on are fake accounts.
         target: The `recording_idx` that the fake accounts push.
-        held_out: The recordings of each real user that are held out.
+        held_out: For each real user, the recordings that are held out.
     """
 
     pairs: Log
@@ -82,8 +82,8 @@ def measure(config: Config, size: Size, rounds: int, progress: Callable[[str], N
 
     The target is a recording with three real listeners. There is one fake account for each hundred real users,
     and each fake account plays the target 20 times. These plays are spread over days, because many plays in a
-    day would count as a loop and be masked. The protected side leaves the recordings that detection flags out
-    of training and pools.
+    day would count as a loop and be masked. On the protected side, the
+    recordings that detection flags are left out of training and pools.
 
     Returns:
         Two ratios for each of COVERS: the share of the protected pools that contain the target, and nDCG
@@ -95,7 +95,7 @@ def measure(config: Config, size: Size, rounds: int, progress: Callable[[str], N
     for name in COVERS:
         found.ratios += [
             Ratio(f"pools with the target, {name}", 0.02, at_most=True),
-            Ratio(f"nDCG@{TOP}, protected ÷ not, {name}", 0.98),
+            Ratio(f"nDCG@{TOP}, protected ÷ unprotected, {name}", 0.98),
         ]
     for number in range(1, rounds + 1):
         for at, (name, (cover, deep)) in enumerate((COVERS | BEYOND).items()):
@@ -115,10 +115,10 @@ def measure(config: Config, size: Size, rounds: int, progress: Callable[[str], N
 
 
 def attack_log(users: int, recordings: int, cover: int, deep: int, *, seed: int) -> AttackedLog:
-    """Draw an honest log with a fifth held out, and add the plays of the fake accounts.
+    """Draw an honest log, hold out a fifth of its pairs, and add the plays of the fake accounts.
 
-    The numbers of honest plays are log-normal. The target is the recording with the fewest listeners, but at
-    least three; only three of them are kept.
+    The numbers of honest plays are log-normal. The target is the recording with the fewest listeners among
+    those with at least three; only three of its listeners are kept.
 
     Args:
         users: The number of real users.
@@ -160,7 +160,9 @@ def attack_log(users: int, recordings: int, cover: int, deep: int, *, seed: int)
 
 
 def _sized(config: Config, recordings: int) -> Config:
-    """Return a configuration with pools of one recording in 40, and the engine `implicit`.
+    """Return a configuration with the engine `implicit`, and pools of a fortieth of the recordings.
+
+    A pool has at least 20 candidates, however few recordings there are.
 
     The only sources are `als` and `popular`, with numbers of candidates in proportion to the pool.
     """
@@ -181,7 +183,7 @@ def _sized(config: Config, recordings: int) -> Config:
 def _both(
     spark: SparkSession, made: AttackedLog, config: Config
 ) -> tuple[list[float], list[float], list[int]]:
-    """Measure both sides.
+    """Measure the pools without and with the detection.
 
     Args:
         spark: The session.
@@ -286,10 +288,10 @@ def _whole(side: DataFrame, count: int, rank: int) -> NDArray[np.float32]:
 
 
 def _ndcg(pools: list[list[int]], users: list[int], held: Ragged) -> float:
-    """Return nDCG@TOP: the mean over users with at least one held-out recording.
+    """Return nDCG@TOP as the mean over users with at least one held-out recording.
 
     Args:
-        pools: The recordings of each pool, best first.
+        pools: The new recordings of each pool, best first.
         users: The `user_idx` of each pool.
         held: The held-out recordings of each real user.
     """

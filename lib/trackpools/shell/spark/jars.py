@@ -67,6 +67,15 @@ def verified(path: Path, pin: str | None = None) -> bool:
         )
 
 
+def _run(command: list[str]) -> str:
+    """Run a command for at most FETCH_TIMEOUT_S, and return what it printed; its exit code does not matter."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=FETCH_TIMEOUT_S, check=False)  # noqa: S603 - our own words, and coordinates of a checked form
+    except subprocess.TimeoutExpired:
+        return f"{command[0]} was stopped after {FETCH_TIMEOUT_S} s"
+    return done.stdout + done.stderr
+
+
 POM = """<project><modelVersion>4.0.0</modelVersion><groupId>trackpools</groupId><artifactId>jars</artifactId><version>1</version>
 <dependencies>{}</dependencies></project>"""
 
@@ -97,7 +106,7 @@ def _with_maven(wanted: list[str], folder: Path) -> None:
             "-DexcludeTransitive=true",
             f"-DoutputDirectory={folder}",
         ]
-        subprocess.run(command, capture_output=True, timeout=FETCH_TIMEOUT_S, check=False)  # noqa: S603 - fixed words and coordinates of a checked form
+        _run(command)
 
 
 IVY = """
@@ -113,11 +122,11 @@ def _with_ivy(wanted: list[str], folder: Path) -> str:
     excludes = "io.delta:delta-kernel-api,org.antlr:antlr4-runtime"
     with tempfile.TemporaryDirectory() as home:
         command = [sys.executable, "-c", IVY, home, ",".join(wanted), excludes]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=FETCH_TIMEOUT_S, check=False)  # noqa: S603 - our own script
+        printed = _run(command)
         for coordinate in wanted:
             for found in Path(home, "jars").glob(f"*{_file_name(coordinate)}"):
                 shutil.copy(found, folder / _file_name(coordinate))
-    return done.stdout + done.stderr
+    return printed
 
 
 def _adopt(found: Path, target: Path, pin: str | None) -> None:

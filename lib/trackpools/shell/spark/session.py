@@ -11,7 +11,7 @@ from pyspark.sql import SparkSession
 
 from trackpools.config.operations import SessionConfig
 from trackpools.errors import ConfigError
-from trackpools.paths import scratch
+from trackpools.paths import make_private, scratch
 from trackpools.shell.spark import runtime
 from trackpools.shell.spark.jars import delta_jars, package_jars
 from trackpools.shell.spark.jvm_stderr import without_incubator_notice
@@ -63,8 +63,8 @@ def local_session(config: SessionConfig, remote: str | None = None) -> SparkSess
             classic session.
 
     Raises:
-        ConfigError: if Java or a jar is missing, or if the configuration sets a conf that trackpools sets
-            itself.
+        ConfigError: if Java or a jar is missing, if the scratch folder belongs to another account, or if the
+            configuration sets a conf that trackpools sets itself.
     """
     if not (shutil.which("java") or os.environ.get("JAVA_HOME")):
         raise ConfigError(
@@ -73,8 +73,10 @@ def local_session(config: SessionConfig, remote: str | None = None) -> SparkSess
     # Set these before the session starts; otherwise workers run whatever python3 is on PATH.
     os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
     os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
-    own = scratch()
-    own.mkdir(mode=0o700, exist_ok=True)
+    try:
+        own = make_private(scratch())
+    except OSError as error:
+        raise ConfigError(f"Derby needs a folder for its files: {error}, or set TMPDIR") from error
     # A single compiler tier halves the driver's work on small data; long runs on large data need the second.
     # The single tier's default code cache of 48 MB is full after some minutes of planning, and code that is
     # evicted is compiled again (measured: a quarter of a test run's CPU).

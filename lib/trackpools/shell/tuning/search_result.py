@@ -27,9 +27,10 @@ class _Plain(yaml.SafeDumper):
 
 
 def overlay(config: Config) -> dict[str, Any]:
-    """Return all settings that differ from `conf/base.yml`, so that no other configuration file is needed.
+    """Return the settings that differ from `conf/base.yml`, so that the file replaces the given `--config`.
 
-    The section `tune` is left out, and so are MLflow URIs that contain a user or password.
+    The section `tune` is left out, and so are MLflow URIs that contain a user or password; these URIs must be
+    given again.
     """
     found = differences(dump(load_config()), dump(config))
     found.pop("tune", None)  # settings of the search are not part of its result
@@ -86,8 +87,8 @@ def answer(
     path = write(with_settings(config, best), f"`trackpools tune` as of {window.as_of.isoformat()}: {found}")
     sets = [part for key, value in best.items() for part in ("--set", f"{key}={value}")]
     lines = [
-        f"measured on recordings heard for the first time from {window.as_of:%Y-%m-%d %H:%M} to {window.until:%Y-%m-%d %H:%M} UTC; "
-        "later plays are left to promote",
+        f"measured on plays from {window.as_of:%Y-%m-%d %H:%M} to {window.until:%Y-%m-%d %H:%M} UTC; "
+        "later plays are reserved for `trackpools promote`",
         *_counts(trials),
         *_verdict(winner, final),
         *([f"settings → {path}"] if path else [f"settings: {' '.join(sets) or 'as they are'}"]),
@@ -119,7 +120,10 @@ def answer(
 
 def _counts(trials: Sequence[Mapping[str, Any]]) -> list[str]:
     told = []
-    for study, what in (("trial", "of the model"), ("blend", "of the blend")):
+    for study, what, measure in (
+        ("trial", "of the model", "the recall on the sample"),
+        ("blend", "of the weights", "the recall on half of the sample, less a penalty,"),
+    ):
         mine = [one for one in trials if one["study"] == study]
         if mine:
             done = [one for one in mine if one["state"] == "complete"]
@@ -128,7 +132,8 @@ def _counts(trials: Sequence[Mapping[str, Any]]) -> list[str]:
             states = {state: sum(one["state"] == state for one in mine) for state in ("pruned", "refused")}
             left = "".join(f", {n} {state}" for state, n in states.items() if n)
             told.append(
-                f"{len(mine)} settings {what}{left}: on the sample, the present ones reach {present['value']:.4f} and the best ones {best['value']:.4f}"
+                f"{len(mine)} trials {what}{left}: {measure} is {present['value']:.4f} with the present "
+                f"settings and {best['value']:.4f} with the best ones"
             )
     return told
 
@@ -145,26 +150,41 @@ def _verdict(winner: Settings, final: Mapping[str, Any]) -> list[str]:
         )
 
     if not winner:
-        said = "none was better than the present settings, which stay"
-        return [said, f"new recall@500 of all users: {shown('new present')}; again {shown('again present')}"]
+        said = "no better settings were found and confirmed; the present settings stay"
+        return [
+            said,
+            f"recall@500 of new recordings, all users: {shown('new present')}; "
+            f"of recordings heard again: {shown('again present')}",
+        ]
     lines = [
-        f"{kind} recall@500 of all users: {shown(f'{kind} present')} at present, {shown(f'{kind} best')} at best, difference {shown(f'{kind} gain')}"
-        for kind in ("new", "again")
+        f"recall@500 of {what}, all users: {shown(f'{kind} present')} with the present settings, "
+        f"{shown(f'{kind} best')} with the best ones, difference {shown(f'{kind} gain')}"
+        for kind, what in (("new", "new recordings"), ("again", "recordings heard again"))
     ]
     high = measures["new gain"]["high"]
     worse = (
-        "the settings that were best on the sample make whole pools worse"
+        "over all users, the pools are worse with the settings that were best on the sample"
         if high is not None and high < 0
         else "the difference may be chance"
     )
     return [
         *lines,
-        "the best settings are better" if final["better"] else f"{worse}: the present settings stay",
+        "the best settings are better than the present ones"
+        if final["better"]
+        else f"{worse}; the present settings stay",
     ]
 
 
 def _next(options: Options, best: Settings, day: str, path: str | None, sets: Sequence[str]) -> list[str]:
-    """Return the commands that build pools with the best settings as of `day` and try to promote them."""
+    """Return lines with the commands to type next: build pools with the best settings, and promote them.
+
+    Args:
+        options: Options of the command line.
+        best: The best settings.
+        day: The moment to compute for, ISO 8601; before the commands, a release as of this moment is needed.
+        path: The file with the settings, for `--config`; None if there is none.
+        sets: The same settings as `--set` options.
+    """
     how = (
         f"--config {path}"
         if path
