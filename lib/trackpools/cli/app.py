@@ -63,7 +63,8 @@ KnownAsOf = Annotated[
     str | None,
     typer.Option(
         "--known-as-of",
-        help="Use only plays received before this moment (ISO 8601). Default: the value of --as-of.",
+        help="Use only plays received before this moment (ISO 8601). Default: the value of --as-of; without "
+        "--as-of, no limit.",
         show_default=False,
     ),
 ]

@@ -26,10 +26,11 @@ from packaging.utils import canonicalize_name
 
 JOB_EXTRAS = (
     "ann",
+    "kv",
     "local",
     "text",
     "tune",
-)  # extras of trackpools that jobs need; only services need `serve`
+)  # extras of trackpools that jobs need; only services need the others
 CLUSTER_PACKAGE = "pyspark"  # left out together with its requirements; delta-spark is packed
 # names of files and folders of the standard library that are left out
 LEFT_OUT_NAMES = {
