@@ -1,6 +1,6 @@
-"""The flow: every stage in order, with the tables it reads and writes and the functions it calls.
+"""The flow: every stage in order, with the tables that it reads and writes, and its body.
 
-The body of a stage gets frames at pinned versions and returns lazy frames by table name.
+The body of a stage is a function. It gets frames at pinned versions and returns lazy frames by table name.
 `shell/pipeline/runner.py` pins the inputs, and writes, hashes and tracks the results. It skips a stage whose
 tables already hold the result of the same inputs, settings, code, `as_of` and `known_as_of`. The stage `ids`
 always runs, and the stage `pools` runs again after a refresh.
@@ -33,14 +33,14 @@ def _known(read: Frames, c: Context) -> DataFrame:
 
 
 def _acts(read: Frames, c: Context) -> DataFrame:
-    """Return the signals before `as_of`; one on an artist becomes one on each track of the artist."""
+    """Return the signals before `as_of`; one signal on each track of an artist replaces one on the artist."""
     return interactions.spread_artist_signals(
         read["signals"].where(F.col("at") < F.lit(c.as_of)), read["tracks"]
     )
 
 
 def assign_ids(read: Frames, c: Context) -> dict[str, DataFrame]:
-    """Give each new user and each new recording the next free integer; given numbers never change."""
+    """Give each new user and each new recording the next free integer, which never changes later."""
     plays, acts = _known(read, c), _acts(read, c)
     recordings = ids.recording_of(read["tracks"])
     met = (
@@ -146,8 +146,8 @@ def fit_factors(read: Frames, c: Context) -> dict[str, DataFrame]:
     """Fit ALS factors of users and recordings with the configured engine."""
     settings = c.config.train
     if settings.checkpoint_dir is None and c.config.store.root is not None:
-        # Without checkpoints, MLlib's lineage overflows the stack at 8 to 10 sweeps. The executors must reach
-        # the folder, so it is placed under the root, which they reach.
+        # Without checkpoints, MLlib's lineage overflows the stack at 8 to 10 iterations. The executors must
+        # reach the folder, so it is placed under the root, which they reach.
         settings = settings.model_copy(
             update={"checkpoint_dir": f"{c.config.store.root.rstrip('/')}/checkpoints"}
         )

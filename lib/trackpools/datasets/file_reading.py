@@ -13,7 +13,7 @@ from pyspark.sql import types as T
 
 from trackpools.errors import InputError
 
-BROKEN = "_trackpools_corrupt"  # a column name that does not occur in any input
+BROKEN = "_trackpools_corrupt"  # column with the text of a broken line; we assume that no input has it
 # part of an error text of Spark → our explanation and advice
 READ_FAILURE_MESSAGES = {
     "CSV header does not conform": "the files have different header lines; import them one by one",
@@ -24,14 +24,14 @@ MAX_CSV_COLUMNS = 200_000  # Spark's CSV parser stops at a line with more column
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of a Spark error that is not part of its stack trace."""
+    """Return the first line of a Spark error outside its stack trace, cut after 300 characters."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     causes = [line for line in lines if not line.startswith(("at ", "An error occurred"))]
     return (causes or lines or [type(error).__name__])[0][:300]
 
 
 def read_failure(error: BaseException) -> InputError | None:
-    """Translate an error of reading files into an `InputError`; None if its cause is not known."""
+    """Return an `InputError` for an error of reading files, or None if its cause is not known."""
     advice = next((say for sign, say in READ_FAILURE_MESSAGES.items() if sign in str(error)), None)
     return None if advice is None else InputError(f"the input cannot be read: {advice}", [first_line(error)])
 
@@ -64,7 +64,7 @@ def list_files(spark: SparkSession, path: str) -> list[str]:
 
 
 def unreadable_file(path: str, kind: str, error: Exception) -> InputError:
-    """Build the error for a path that Spark cannot read as a format, with advice on what to do."""
+    """Build the error for a path that Spark cannot read in the format `kind`, with advice on what to do."""
     cure = (
         "its times are in nanoseconds, so write them in microseconds (pandas: coerce_timestamps='us')"
         if "NANOS" in str(error)
@@ -74,7 +74,7 @@ def unreadable_file(path: str, kind: str, error: Exception) -> InputError:
 
 
 def ignored_columns(theirs: Iterable[str], meant: Iterable[str]) -> tuple[str, ...]:
-    """Return one note that names the unused columns of a file; no note if all columns were used.
+    """Return one note that names up to 20 unused columns of a file; no note if all columns were used.
 
     Args:
         theirs: all columns of the file.
@@ -108,7 +108,7 @@ def pick(files: Sequence[str], pattern: str, what: str, path: str) -> list[str]:
         path: the path that was searched, for the error message.
 
     Raises:
-        InputError: if no name matches; the error lists the names of existing files.
+        InputError: if no name matches; the error lists the names of up to ten files.
     """
     chosen = [file for file in files if re.fullmatch(pattern, name_of(file), re.IGNORECASE)]
     if not chosen:
@@ -178,7 +178,7 @@ def split_lines(
 
 
 def csv_header(spark: SparkSession, files: Sequence[str], separator: str) -> list[str]:
-    """Return the column names of the first CSV file that is not empty.
+    """Return the column names of the first CSV file whose first line is not empty.
 
     Raises:
         InputError: if there is no header, or a name is empty or occurs twice, regardless of case.
@@ -192,7 +192,7 @@ def csv_header(spark: SparkSession, files: Sequence[str], separator: str) -> lis
         ["a column has no name"] if names and not all(n.strip() for n in names) else []
     )
     if not names:
-        problems = ["the file is empty"]
+        problems = ["the first line is empty or missing"]
     if problems:
         raise InputError(
             f"{name_of(file)} has no usable header line; the first line must name every column once", problems
@@ -205,8 +205,9 @@ def read_csv(
 ) -> tuple[DataFrame, list[str]]:
     """Read CSV files with a header.
 
-    Every file must have the header of the first file; Spark checks this while it reads. Quotation marks inside
-    a quoted value must be doubled (RFC 4180). A line break inside a quoted value makes the lines broken.
+    Every file must have the header that `csv_header` returns; Spark checks this while it reads. Quotation
+    marks inside a quoted value must be doubled (RFC 4180). A line break always ends a row, even inside a
+    quoted value. A row with more or fewer values than the header is broken.
 
     Returns:
         The rows, with columns `row` (a struct of strings), `row_text`, `source` and `broken`; and the names

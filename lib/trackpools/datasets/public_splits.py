@@ -1,4 +1,4 @@
-"""Read published splits of a log into train and test, into memory on one machine.
+"""Read published train and test files of a log into the memory of one machine.
 
 Irregularities such as repeated pairs are counted and reported in notes, so that nothing is dropped silently.
 """
@@ -15,7 +15,7 @@ from scipy import sparse
 from trackpools.core.arrays.array_types import Int64Array
 from trackpools.errors import ConfigError, InputError
 
-MAX_PROBLEMS = 5  # examples in an error
+MAX_PROBLEMS = 5  # most examples that an error shows
 Pairs = tuple[list[str], list[str]]  # users and items of equal length: pair i is (users[i], items[i])
 
 
@@ -40,15 +40,17 @@ class PublicTestSet:
 
     Attributes:
         rows: int64 [test users], the user's row in the training matrix, or −1 for a user who is not in it. If
-            the histories are from fold-in pairs, it is the user's number in the test.
-        history: binary csr [test users, items], the known items of each user; they are never recommended.
-        relevant: for each user, int64 numbers of the items that a recommender should find. Numbers from the
-            number of training items on are items that are not in train, which no recommender can find.
+            the histories are from fold-in pairs, it is the user's position among the test users.
+        history: binary csr [test users, training items], the known items of each user; they are never
+            recommended.
+        relevant: for each user, int64 numbers of the items that a recommender should find. If there are n
+            training items, the numbers n and above stand for items that are not in train; no recommender can
+            find them.
         negatives: for each user, int64 numbers of the items that are ranked together with the relevant one;
             None if all items are ranked.
         notes: one sentence for each kind of irregularity, with its count.
-        heard: binary csr [test users, items], further items that are not recommended to the user, beside
-            `history`; None if there are none.
+        heard: binary csr [test users, training items], further items that are not recommended to the user, in
+            addition to `history`; None if there are none.
     """
 
     rows: Int64Array
@@ -60,7 +62,7 @@ class PublicTestSet:
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield the number and text of each line of a file that is not blank."""
+    """Yield the number (from 1) and the text of every line that is not blank."""
     try:
         with path.open(encoding="utf-8") as file:
             for number, line in enumerate(file, 1):
@@ -223,7 +225,7 @@ def build_test_set(
 def _history(
     train: InteractionMatrix, who: dict[str, int], rows: Int64Array, fold_in: Pairs | None, notes: list[str]
 ) -> Any:
-    """Build the histories of the test's users, binary csr [test users, items].
+    """Build the histories of the test's users, binary csr [test users, training items].
 
     A note on fold-in pairs that are left out is added to `notes`.
     """
@@ -267,7 +269,7 @@ def _negatives(
             problems.append(f"line {number}: user {pair[1][:40]!r} is not in the test")
         elif [items.get(pair[2])] != relevant[who[pair[1]]].tolist():
             problems.append(
-                f"line {number}: user {pair[1][:40]!r} must have exactly one test item, which must be {pair[2][:40]!r}"
+                f"line {number}: user {pair[1][:40]!r} must have exactly one test item outside of the history, and it must be {pair[2][:40]!r}"
             )
         else:
             found[who[pair[1]]] = [items.setdefault(name, len(items)) for name in names]

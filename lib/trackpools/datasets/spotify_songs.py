@@ -1,4 +1,4 @@
-"""Import the 30,000 Spotify songs: one row for each playlist and track, with playlists as users."""
+"""Import the table `spotify_songs` of 30,000 Spotify songs, with playlists as users."""
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -29,11 +29,11 @@ REQUIRED_COLUMNS = (
 def read(spark: SparkSession, path: str, config: Config) -> Imported:  # noqa: ARG001 - every importer has one shape
     """Read the catalogue, and the playlists as if they were users who played each of their tracks once.
 
-    There is one row of plays for each input row. The input has one row for each playlist, track and sub-genre;
-    the import drops repeated plays later as duplicates.
+    There is one row of plays for each input row. The input has one row for each playlist, track and
+    sub-genre; the import drops repeated plays later as duplicates.
 
     Raises:
-        InputError: if there is no Parquet file, or it lacks columns.
+        InputError: if the path holds no Parquet file, a column is missing, or ids are of a wrong type.
     """
     songs = spark.read.parquet(*pick(list_files(spark, path), r".*\.parquet", "Parquet file of songs", path))
     missing = [f"column {name} is missing" for name in REQUIRED_COLUMNS if name not in songs.columns]

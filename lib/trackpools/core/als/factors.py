@@ -43,6 +43,6 @@ def as_table(idx: IntArray, matrix: FloatArray) -> pa.Table:
 
 
 def factor_matrix(column: pa.Array | pa.ChunkedArray) -> Float32Array:
-    """Return float32 [rows, rank] from an Arrow column of lists that all have the same length."""
+    """Return float32 [rows, rank] from an Arrow column of at least one list, all of the same length."""
     flat = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     return np.asarray(flat.flatten(), dtype=np.float32).reshape(len(flat), -1)

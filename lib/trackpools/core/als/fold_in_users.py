@@ -76,9 +76,11 @@ class HalfStep:
 
     Attributes:
         spectrum: eigenvalues of YᵀY, float32 [rank].
-        reg, nu, prior: λ, ν and α₀ times the number of recordings. The penalty of a user with n recordings of
-            positive evidence is λ(n + prior)^ν.
-        steps: number of conjugate gradient steps; with 0 the equations are solved exactly, by Cholesky.
+        reg: λ. The penalty of a user who has positive evidence for n recordings is λ(n + prior)^ν.
+        nu: ν.
+        prior: α₀ times the number of recordings.
+        steps: greatest number of conjugate gradient steps; with 0, the equations are solved exactly, by
+            Cholesky decomposition.
     """
 
     spectrum: Float32Array
@@ -89,7 +91,7 @@ class HalfStep:
 
     @classmethod
     def of(cls, spectrum: NDArray[np.float64], recordings: int, config: TrainConfig) -> "HalfStep":
-        """Return the parameters for `spectrum` and a number of recordings, from the `train` section."""
+        """Return the parameters for a spectrum, float64 [rank], from the `train` section."""
         return cls(
             spectrum.astype(np.float32),
             config.regularisation,
@@ -126,11 +128,11 @@ class HalfStep:
 def fold_in(
     rows: DataFrame, catalogue: NDArray[np.int32], y: NDArray[np.float64], config: TrainConfig
 ) -> DataFrame:
-    """Compute the optimal factors of each user in `rows` for fixed recording factors.
+    """Compute the factors of each user in `rows` from fixed recording factors.
 
-    A user's factors depend only on the user's rows and on `y`, so `rows` must hold the user's whole history.
-    A user who has none of the recordings in `catalogue` is left out, because factors of 0 would mean that the
-    user likes everything equally.
+    A user's factors depend on no other user's rows. But they depend on all of the user's own rows, so `rows`
+    must hold the user's whole history. A user who has none of the recordings in `catalogue` is left out,
+    because factors of 0 would mean that the user likes everything equally.
 
     Args:
         rows: `user_idx, recording_idx, value` of `signed_values`, in any order.

@@ -2,8 +2,8 @@
 
 This is the recording half-step of training. Each recording has its own system of equations and its own step
 sizes. The caller holds factors, residuals and directions [recordings, rank], but not the users. In every
-step, each block of users computes the products Σ_u a_ui x_u (x_u·p_i) for its users; these are added up over
-the blocks.
+step, each block of users computes Σ_u a_ui x_u (x_u·p_i) over its users; these sums are added up over the
+blocks. `Descent` explains the symbols.
 """
 
 from dataclasses import dataclass
@@ -40,7 +40,7 @@ def check_finite(iteration: int, loss: float) -> float:
 
 
 def has_converged(curve: list[float], tolerance: float) -> bool:
-    """Return whether the last iteration lowered the loss by at most `tolerance` times the loss."""
+    """Return whether the last iteration lowered the loss by at most `tolerance` times the new loss."""
     return len(curve) > 1 and curve[-2] - curve[-1] <= tolerance * curve[-1]
 
 
@@ -48,8 +48,9 @@ def has_converged(curve: list[float], tolerance: float) -> bool:
 class Descent:
     """The state of preconditioned conjugate gradient for all recordings, float64.
 
-    For each recording i, it solves (XᵀX + λ_i + Σ_u a_ui x_u x_uᵀ) y_i = Σ_u c_ui x_u. The sum on the right
-    is over users with positive evidence; c is the confidence, and a = c − 1. The preconditioner is XᵀX + λ_i.
+    For each recording i, it solves (XᵀX + λ_i + Σ_u a_ui x_u x_uᵀ) y_i = Σ_u c_ui x_u. The rows x_u of X are
+    the user factors, c is the confidence, and a = c − 1. The sum on the right is over users with positive
+    evidence. The preconditioner is XᵀX + λ_i.
 
     Attributes:
         y: [recordings, rank], the factors; `step` improves them.
@@ -57,8 +58,8 @@ class Descent:
         gram: XᵀX of the users [rank, rank].
         penalty: λ_i [recordings].
         spectrum, basis: eigenvalues and eigenvectors of `gram`, see `eigenbasis`.
-        p: [recordings, rank], the directions of the next step; the caller must multiply the observed part by
-            them.
+        p: [recordings, rank], the directions of the next step; the caller must compute the argument
+            `observed` of `step` from them.
         rz: [recordings], the squared residual, as the preconditioner weighs it.
     """
 
@@ -79,7 +80,7 @@ class Descent:
 
         Args:
             y: the factors from which to start, [recordings, rank].
-            observed: the sum over blocks of `kernels.residual` for `y`, [recordings, rank].
+            observed: what `kernels.residual` adds to `out` for `y`, over all blocks, [recordings, rank].
             gram: XᵀX of the users [rank, rank].
             penalty: λ_i [recordings].
         """
@@ -100,8 +101,8 @@ class Descent:
         """Do one step along `p`, and compute the next `p`.
 
         Args:
-            observed: Σ_u a_ui x_u (x_u·p_i) for each recording i, [recordings, rank]: the sum over blocks of
-                `kernels.product` for the present `p`.
+            observed: Σ_u a_ui x_u (x_u·p_i) for each recording i and the present `p`, [recordings, rank].
+                This is what `kernels.product` adds to `out` over all blocks.
         """
         ap = observed + self.p @ self.gram + self.penalty[:, None] * self.p
         moving = self.rz > SOLVED  # recordings that are solved already are not moved

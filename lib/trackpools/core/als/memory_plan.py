@@ -5,16 +5,18 @@ from math import ceil
 from trackpools.config import TrainConfig
 
 GIB = 2**30
-ROW_BYTES = 8  # of one row in a block: an int32 column and a float32 value; the arrays by user add little
+# Bytes of one row of training data in a block: an int32 column and a float32 value. The arrays with one entry
+# for each user add little.
+ROW_BYTES = 8
 
 
 def is_striped(recordings: int, rank: int, config: TrainConfig) -> bool:
     """Return whether the recording factors are kept in stripes on storage instead of in the driver.
 
     If the driver keeps the factors, each block of users sends it a partial sum of the size of the float32
-    factors. Together these may have 1 GiB, because Spark allows no more by default. So stripes are used if
-    the factors times the number of blocks are larger than 1 GiB. They are also used if the factors are larger
-    than `train.stripe_bytes`.
+    factors. The sums of all blocks together may have at most 1 GiB, because Spark allows no more by default.
+    So stripes are used if the size of the factors times the number of blocks is more than 1 GiB. They are
+    also used if the factors are larger than `train.stripe_bytes`. For stripes, see `core.als.stripes`.
 
     Args:
         recordings, rank: the shape of the recording factors.

@@ -2,9 +2,9 @@
 
 A stripe is a group of recordings with successive positions in the catalogue. One row of a frame holds the
 stripe's factors and the state of its conjugate gradient (see `item_solver.Descent`). In each pass, every
-stripe is sent to every block of users, and each block returns its partial sum for the stripe. These are added
-up in block order, in float64, in a new row of the stripe. All this is done by Spark shuffles, so no task ever
-holds more than one stripe of the float64 state.
+stripe is sent to every block of users, and each block returns its partial sum for the stripe. The partial
+sums are added up in block order, in float64, in a new row of the stripe. All this is done by Spark shuffles,
+so no task ever holds more than one stripe of the float64 state.
 
 This module has the functions that Spark tasks run; `shell.training.striped` runs the passes.
 """
@@ -29,9 +29,11 @@ STRIPE_BYTES = 4 * 2**20
 # Fields of `Descent`, float64. Between two iterations only `y` has a value.
 STATE = ("y", "residual", "p", "rz")
 # The state of a stripe after a pass. `observed` is the sum of what the blocks computed for the stripe,
-# float64. `told` has a value only in the row of DRIVER_STRIPE: a sum over blocks that the driver reads.
+# float64. `told` has a value only in the row of DRIVER_STRIPE: the Gram matrix of the users, their loss and
+# their penalty, summed over blocks, float64 [rank² + 2]. The driver reads them.
 SUMS = f"stripe int, {', '.join(f'{name} binary' for name in STATE)}, observed binary, told binary"
-# What one block computed for one stripe; there `observed` is float32. With block −1: the state of the stripe.
+# A row holds what one block computed for one stripe; its `observed` is float32. The row with block −1 holds
+# the state of the stripe instead.
 PARTIALS = f"block int, {SUMS}"
 SHIPPED = (
     "stripe int, name string, matrix binary"  # a float32 matrix for the blocks; `name` is its field in STATE
@@ -242,7 +244,7 @@ def add_up() -> Task:
     """Return a task: rows PARTIALS → rows SUMS with the state of each stripe and its sums over all blocks.
 
     All rows of a stripe must be in one partition, ordered by stripe, then block. The first row of a stripe,
-    with block −1, holds the state; the row of DRIVER_STRIPE has none.
+    with block −1, holds the state; DRIVER_STRIPE has no such row.
     """
 
     def task(batches: Iterator[Any]) -> Iterator[Any]:

@@ -51,7 +51,7 @@ def kernel_cache() -> str | None:
 
     The folder is `kernels/<digest of the sources>` below `paths.user_cache`. If that cannot be used, for
     example because an executor has no home, it is below `paths.scratch`, in the folder for temporary files.
-    Numba executes code from it. Therefore the folder above `kernels` must be private; see
+    Numba executes the code in this folder. Therefore the folder above `kernels` must be private; see
     `paths.make_private`.
 
     Returns:

@@ -14,11 +14,12 @@ from trackpools.core.catalogue.features import preferred_tracks, version_order
 from trackpools.core.log.audience import EVERYWHERE
 
 STRIPE = 65_536  # recordings (consecutive numbers) whose Gram matrix is computed in one Arrow group
-GROUPS = 31  # number of tag groups: the most common tags, by which prompts are served
+GROUPS = 31  # number of tag groups; each is one of the most common tags, see `_grouped`
 # Names of the tempo bands and of the popularity bands; a band's number is its position here.
 TEMPI, POPULARITY = ("slow", "medium", "fast"), ("deep cut", "known", "hit")
-MIN_KNOWN_PERCENTILE, HIT = 0.7, 0.95  # from these percentiles of listeners, a recording is known, or a hit
-SAME_MS = 3000  # milliseconds; the greatest step in length between recordings that are one song, see `_songs`
+# The least percentile of listeners (0 to 1) of a known recording, and of a hit.
+MIN_KNOWN_PERCENTILE, HIT = 0.7, 0.95
+SAME_MS = 3000  # milliseconds; the greatest step in length between recordings of one song, see `_songs`
 # Words in a title that describe the edition rather than the song. Live, acoustic and remix are not among
 # them, because such versions are other songs.
 WORDS = "remaster(ed)?|mono|stereo|deluxe|expanded|bonus|anniversary|single|album|radio edit|explicit|clean|feat\\.?|ft\\.?|original"
@@ -122,8 +123,8 @@ def _songs(rows: DataFrame) -> DataFrame:
 
     Recordings with the same artist and title (without words such as "remastered") are sorted by length. Where
     one is more than `SAME_MS` longer than the one before, another song begins. A recording without an artist,
-    a title or a length is a song of its own. An original is preferred, then the recording with most
-    listeners.
+    a title or a length is a song of its own. An original (or a recording of unknown kind) is preferred, then
+    the recording with the most listeners, then the one with the lowest `recording_idx`.
     """
     words = F.regexp_replace(F.regexp_replace(F.lower("title"), EDITION, ""), r"[^\p{L}\p{N}]+", "")
     own = F.col("recording_idx").cast("string")
@@ -175,8 +176,9 @@ def sketches(factors: DataFrame) -> DataFrame:
         factors: `idx int, factors array<float>`.
 
     Returns:
-        One row for each row of `factors`: `idx int, sketch binary`. A sketch has 16 int8: the projection,
-        scaled to unit length, × 127. If the factors have fewer than 16 dimensions, the last numbers are 0.
+        One row for each row of `factors`: `idx int, sketch binary`. A sketch has 16 int8 numbers: the
+        projection, scaled to unit length, × 127. If the factors have fewer than 16 dimensions, the last
+        numbers are 0.
     """
     stripe = F.floor(F.col("idx") / STRIPE).cast("int").alias("stripe")
     rows = factors.select(stripe, "idx", "factors")
@@ -195,7 +197,7 @@ def _unit(column: Any) -> NDArray[np.float64]:
 
 
 def _gram(rows: Any) -> Any:
-    """Compute the Gram matrix (float64 [rank, rank]) of one stripe: an Arrow table `stripe, gram`."""
+    """Return the Gram matrix (float64 [rank, rank]) of one stripe, as an Arrow row `stripe, gram`."""
     x = _unit(rows.sort_by("idx")["factors"])
     return pa.table({"stripe": rows["stripe"][:1], "gram": pa.array([(x.T @ x).tobytes()], pa.binary())})
 
@@ -220,7 +222,7 @@ def _axes(batches: Any) -> Any:
 
 
 def _project(batches: Any) -> Any:
-    """Project the factors of each batch on the axes and quantise them to int8: `idx, sketch`."""
+    """Project the factors of each batch on the axes, and yield the projections as int8: `idx, sketch`."""
     for batch in batches:
         x = _unit(batch["factors"])
         if not len(x):

@@ -33,7 +33,7 @@ def conform(df: DataFrame, table: Table) -> DataFrame:
 
 def _hashable(column: T.StructField) -> list[Column]:
     """Return the expressions by which a column enters the hash of a row."""
-    # xxhash64 refuses maps, because their order is not defined; the order of sorted entries is.
+    # xxhash64 refuses maps, because their order is not defined. So the sorted entries are hashed instead.
     value = (
         F.array_sort(F.map_entries(column.name))
         if isinstance(column.dataType, T.MapType)
@@ -69,5 +69,5 @@ def content_hash(df: DataFrame, table: Table, *more: Column) -> DataFrame:
 
 
 def repeated_keys(df: DataFrame, table: Table) -> DataFrame:
-    """Return the keys that more than one row has: the table's key columns and `count long`."""
+    """Return the keys that occur in more than one row: the table's key columns and `count long`."""
     return df.groupBy(*table.key).count().where(F.col("count") > 1)

@@ -19,7 +19,7 @@ def metric_names(horizons: Sequence[int]) -> list[str]:
     """Return the names of the metrics of `accuracy` for whole pools, in column order.
 
     Args:
-        horizons: days after `as_of` that are evaluated.
+        horizons: lengths in days of the periods after `as_of` that are evaluated.
     """
     told = [*(f"recall@{k}" for k in CUTS), "recall@all", f"oracle_ndcg@{ORACLE}"]
     return [f"{kind}_{days}d_{name}" for kind in KINDS for days in horizons for name in told]
@@ -29,7 +29,7 @@ def source_metric_names(horizons: Sequence[int], sources: Mapping[int, str]) -> 
     """Return the names of the metrics of `accuracy` for single sources, in column order.
 
     Args:
-        horizons: days after `as_of`; only the longest is evaluated for single sources.
+        horizons: lengths in days of periods after `as_of`; for single sources, only the longest is evaluated.
         sources: bit → name of each source.
     """
     return [
@@ -43,20 +43,20 @@ def accuracy(
     """Measure how much of what each user heard later was in the pool.
 
     A hit is a relevant recording that is in the pool. The oracle nDCG is the nDCG of a playlist that begins
-    with all hits; no playlist from the pool can reach more. `recall_by` counts only the hits that the source
-    proposed. `recall_only_by` counts only the hits that no other source proposed. Without that source, these
-    hits would be lost, until other candidates take their places.
+    with all hits; no playlist from the pool can reach more. For each source, `recall_by` counts only the hits
+    that the source proposed, and `recall_only_by` only those that no other source proposed. Without the
+    source, the latter would not be in the pool, and other candidates would have their places.
 
     Args:
         pools: `user_idx, candidates` as in `tables.POOLS`.
         relevant: result of `ground_truth.relevant_recordings`.
-        horizons: days after `as_of` that are evaluated.
+        horizons: lengths in days of the periods after `as_of` that are evaluated.
         sources: bit → name of each source.
 
     Returns:
         One row for each user of `relevant`: `user_idx int, has_pool boolean` and one double for each name of
-        `metric_names` and `source_metric_names`. A metric is null if nothing was relevant to the user. For a
-        user without a pool, metrics are 0.
+        `metric_names` and `source_metric_names`. A metric is null if no recording of its kind and horizon is
+        relevant to the user. For a user without a pool, all other metrics are 0.
     """
     placed = _placed(pools, relevant, horizons)
     size = {name: F.max(f"{name}_size") for name in _wanted(horizons)}

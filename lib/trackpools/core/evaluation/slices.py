@@ -1,7 +1,7 @@
 """Divide users into slices, because an overall mean may hide that one group of users loses.
 
 There are four kinds of slices: by activity, by market, by what is known of the user (`rung`), and by how
-popular the recordings of the history are (`mainstreamness`).
+popular the recordings are that the user has heard (`mainstreamness`).
 """
 
 from pyspark.sql import DataFrame
@@ -24,12 +24,13 @@ def slices(
         features: rows of `tables.USER_FEATURES`.
         factors: `idx`, the `user_idx` of the users with factors.
         heard: `user_idx, recording_idx`, the recordings that each user has heard.
-        popularity: `recording_idx, popularity`, the percentile over all markets.
+        popularity: `recording_idx, popularity`, the percentile (0 to 1) over all markets together.
 
     Returns:
-        One row for each user: `user_idx` and the columns `SLICES` (string). `activity_decile` and
-        `mainstreamness` are null for a user without a history. `mainstreamness` is low, middle or high: the
-        users with a history are divided into thirds by the mean popularity of the recordings in it.
+        One row for each user: `user_idx` and the columns `SLICES` (string). `activity_decile` is null for a
+        user who has no row in `features`. `mainstreamness` is low, middle or high: users are divided into
+        thirds by the mean popularity of their heard recordings. It is null for a user who has heard no
+        recording of known popularity.
     """
     share = (
         heard.join(popularity, "recording_idx").groupBy("user_idx").agg(F.avg("popularity").alias("share"))

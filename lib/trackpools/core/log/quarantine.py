@@ -17,7 +17,7 @@ from trackpools.core.log.number_parsing import ParsedNumber, parse_number
 from trackpools.core.log.time_parsing import YEAR_10000_US, time_micros
 from trackpools.tables import PLAYS
 
-ROW_TEXT_LIMIT = 10_000  # characters of the text of a refused row that are kept
+ROW_TEXT_LIMIT = 10_000  # most characters that are kept of the text of a refused row
 INT_MAX = 2**31 - 1
 DAY_US = 86_400_000_000
 PROFILE_MARK = "/"  # between account and profile in the id of a user
@@ -125,7 +125,8 @@ def listening_user() -> Column:
 def profile_reasons(max_length: int) -> list[Column]:
     """Return the reasons to refuse a profile.
 
-    These rules ensure that two users never get the same id, and that no id is longer than `max_length`.
+    These rules ensure that two profiles never get the same id, and that no id has more than `max_length`
+    characters.
     """
     given = F.col("profile_id").isNotNull()
     fit = (F.char_length("user_id") <= max_length) & (F.char_length("profile_id") <= max_length)
@@ -215,7 +216,7 @@ def judge(raw: DataFrame, ingest: IngestConfig, now: datetime) -> DataFrame:
 
     Args:
         raw: rows of an importer.
-        ingest: settings: limits, the unit of times, and the least rating that counts as liked.
+        ingest: the limits, the unit of times, and the least rating that counts as liked.
         now: the time of import, with a time zone.
 
     Returns:

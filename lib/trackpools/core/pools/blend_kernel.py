@@ -44,12 +44,14 @@ ARTIST_CAP, ALBUM_CAP = RULES.index("artist_cap"), RULES.index("album_cap")
 class PoolArrays(NamedTuple):
     """The output arrays of `blend`, user by user: the candidates of the pool, then those of the reserve.
 
+    The first five arrays have one entry for each recording in a pool or reserve, and may be longer.
+
     Attributes:
         score: float32, the score of the recording.
         propensity: float32, the probability with which the recording was chosen; 1 unless it was explored.
         sources: int64, bitmap of the sources that propose the recording.
         entry: int64, the first candidate of the recording, as a position in the candidate arrays.
-        main: int64, the candidate of the recording that adds most to its score.
+        main: int64, the candidate that adds most to the score of the recording, as such a position.
         size: int64 [users], the size of each pool.
         reserved: int64 [users], the size of each reserve.
         emitted: int64 [users], the number of distinct recordings that were proposed.
@@ -72,7 +74,7 @@ def empty_index(ends: Int64Array) -> HashIndex:
     """Return an empty hash table that has room for the longest list, and an int64 value for each slot.
 
     Args:
-        ends: int64 [lists + 1], where each list ends.
+        ends: int64 [lists + 1]; list n has the entries `ends[n]:ends[n + 1]`.
     """
     table = empty_table(ends)
     return table, np.empty(len(table), np.int64)
@@ -91,7 +93,7 @@ def blend(
     """Write the pools of all users to `pools`, and return the number of entries written.
 
     Args:
-        ends: int64 [users + 1], where the candidates of each user end.
+        ends: int64 [users + 1]; the candidates of user u are at `ends[u]:ends[u + 1]` of `flat`.
         flat: the candidates of all users, sorted by user and, for each user, by source.
         facts: the facts of all recordings, by `recording_idx`.
         tastes: the tag distribution of each user, the target of calibration.
@@ -130,7 +132,7 @@ def blend(
 
 @njit(nogil=True, cache=True)
 def apply_rules(user: int, groups: int, flat: CandidateArrays, fused: FusedArrays, drops: Int64Array) -> None:
-    """Mark a user's recordings that no rule bars as alive, and count the others under their first rule."""
+    """Mark as alive each recording of a user that no rule bars; count the others under their first rule."""
     for g in range(groups):
         flag, rule = flat.flags[fused.entry[g]], 0
         fused.alive[g] = flag == 0
@@ -170,7 +172,7 @@ def choose_pool(
         s: the settings of the blend.
         line: the shortlist of the user.
         target: float64, the share of each tag in the user's taste.
-        mass: float64, zeros for each tag of `target`; see `greedy_kernel.continue_greedy`.
+        mass: float64, a zero for each tag of `target`; see `greedy_kernel.continue_greedy`.
         lot_chance: the user's entry of `build.CandidateBatch.lot_chance`.
         pools: the output.
         at: the position in `pools` of the first entry to write.

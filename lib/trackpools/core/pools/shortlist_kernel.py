@@ -65,15 +65,15 @@ def keep_one_version(
 ) -> None:
     """Keep one recording of each song, and drop the others as duplicates.
 
-    The recording that stays gets the greatest score of all versions. Of two versions, one stays by the first
-    of these criteria in which they differ: a source other than explore proposes it; it is the original (if
-    `s.original` is true); its score is greater; its `recording_idx` is lower.
+    The recording that stays gets the greatest score of all versions. Which of two versions stays is decided
+    by the first of these criteria in which they differ: a source other than explore proposes it; it is the
+    original (if `s.original` is true); its score is greater; its `recording_idx` is lower.
 
     Args:
         user: the position of the user in the batch.
         groups: the number of fused recordings.
         flat: the candidates of all users.
-        fused: the distinct recordings among the candidates of the user.
+        fused: the distinct recordings among the candidates of the user; `alive` and `total` are changed.
         facts: the facts of all recordings, by `recording_idx`.
         s: the settings of the blend.
         songs: a hash table by song, and an int64 value for each of its slots; scratch.
@@ -139,6 +139,16 @@ def build_shortlist(
 
     Explored recordings are those that only the source explore proposes. They keep the order of that source.
 
+    Args:
+        user: the position of the user in the batch.
+        groups: the number of fused recordings.
+        flat: the candidates of all users.
+        fused: the distinct recordings among the candidates of the user.
+        s: the settings of the blend.
+        index: the hash table that `fuse` filled: recording → position in `fused`.
+        keys: int64, at least one entry for each fused recording; scratch.
+        line: `recording`, `relevance` and `taken` are written.
+
     Returns:
         The number of ordinary recordings, and the number of all recordings.
     """
@@ -182,6 +192,16 @@ def attach_facts(
 
     A recording that the recording table does not hold counts as an artist and an album of its own. Of its
     other facts, only the familiarity (2 if the user has heard it, else 1) is known.
+
+    Args:
+        user: the position of the user in the batch.
+        total: the number of recordings in the shortlist.
+        flat: the candidates of all users.
+        fused: the distinct recordings among the candidates of the user.
+        facts: the facts of all recordings, by `recording_idx`.
+        line: the shortlist, as `build_shortlist` left it.
+        artists, albums: hash tables for the numbers that artists and albums get; scratch.
+        labels: a hash table: tag → position in the user's target. The tag 0 stands for no tag.
     """
     line.full[:, :total] = 0
     line.tags[:total], line.facets[:total], line.sketch[:total] = -1, 0, 0

@@ -84,8 +84,8 @@ def history(
     Args:
         interactions: rows of `tables.INTERACTIONS`.
         heard: the heard policy. `exclude` refuses every heard recording, and `not_within` every recording
-            heard in the last `rules.heard_days` days or on an unknown day. `mark` and `only` refuse none
-            because it was heard.
+            heard in the last `rules.heard_days` days or on an unknown day. Under `mark` and `only`, no
+            recording is refused for having been heard.
         rules: settings of the rules.
         weights: settings of the weights.
         as_of: the moment at which weights and the heard policy are evaluated.
@@ -93,7 +93,8 @@ def history(
     Returns:
         One row for each row of `interactions`: `user_idx`, `recording_idx`, `plays` (short), `first_day` and
         `last_day` (int, days since 1970), `weight` (float, the positive weight at `as_of`), and the booleans
-        `heard`, `blocked` and `refused`. `refused` means that the heard policy refuses the recording because
+        `heard`, `blocked` and `refused`. `blocked` is also true for a disliked recording if
+        `rules.block_disliked` is true. `refused` means that the heard policy refuses the recording because
         the user has heard it.
     """
     recently = F.coalesce(F.datediff(F.lit(as_of.date()), F.col("last_day")) < rules.heard_days, F.lit(True))
@@ -126,7 +127,7 @@ def history_bits() -> Column:
 def barred_bits() -> Column:
     """Return the bitmap (int) of the `MARKET_RULES` that bind for a row of `track_cards`.
 
-    Bits are as in `RULES`. The bit `explicit` counts only for users who want clean tracks only.
+    Bits are as in `RULES`. The bit `explicit` counts only for users who want no explicit tracks.
     """
     bound = {
         "taken_down": ~F.col("available"),

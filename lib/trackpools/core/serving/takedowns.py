@@ -1,7 +1,7 @@
 """Takedowns: what operators have switched off, so that it is withheld when pools are served.
 
-A takedown is a switch that is off. It applies at once, to every reader and every release. Stored pools are
-not rewritten.
+A takedown is a switch that is off. It applies to every reader and every release, without a new run. Stored
+pools are not rewritten.
 """
 
 import json
@@ -71,8 +71,10 @@ class Takedowns:
     def raise_if_stopped(self, model_version: str, market: str | None = None) -> None:
         """Refuse to serve if everything, the model or the market is switched off.
 
+        If `market` is None, no switch of a market is checked.
+
         Raises:
-            StoppedError: if such a switch is off; the error names the switch.
+            StoppedError: if such a switch is off; the error names each of them.
         """
         bound = [
             f"{kind} {value}"
@@ -81,7 +83,7 @@ class Takedowns:
         ]
         if bound:
             raise StoppedError(
-                "serving is switched off; `trackpools switch list` shows since when and why, and `trackpools switch on …` lifts the switch",
+                "serving is switched off; `trackpools switch list` shows since when and why, and `trackpools switch on …` switches it on again",
                 bound,
             )
 
@@ -112,7 +114,7 @@ def withheld_recordings(cards: DataFrame, tracks: DataFrame, takedowns: Takedown
         F.array(*(F.lit(one) for one in takedowns["artist"])).cast("array<string>"),
         F.coalesce("artist_ids", F.array().cast("array<string>")),
     )
-    # Artists are matched by name too, because an artist id that was derived from a name is shown nowhere.
+    # Artists are matched by name too, because operators never see an artist id that was derived from a name.
     named = F.coalesce("artist_names", F.array().cast("array<string>"))
     bound = tracks.where(
         F.arrays_overlap(theirs, artists)
@@ -137,7 +139,7 @@ def apply_takedowns(
     takedowns: Takedowns,
     dictionary: Mapping[str, str],
 ) -> DataFrame:
-    """Remove what is switched off from pools, and fill their gaps from their reserves.
+    """Remove from pools what is switched off, and fill the gaps from the reserves of the pools.
 
     A candidate is removed if its recording is withheld in the user's market, or if all sources that proposed
     it are switched off. If the reserve is too small for the gaps, the pool gets a shortfall under `RULE`.
@@ -183,10 +185,11 @@ def apply_takedowns(
 
 
 def _drops() -> Column:
-    """Return the column `drops` after takedowns; drops and pool size still sum to `emitted`.
+    """Return the column `drops` after takedowns.
 
-    Removed candidates are counted under `RULE`. The candidates that moved up from the reserve are no longer
-    counted under `below_cut`.
+    The sum of its counts and the size of the pool is still the column `emitted`. Removed candidates are
+    counted under `RULE`. The candidates that moved up from the reserve are no longer counted under
+    `below_cut`.
     """
     others = F.filter(F.map_entries("drops"), lambda one: one["key"] != "below_cut")
 

@@ -26,13 +26,14 @@ class FillRequest(Strict):
     Attributes:
         user_id: the user id, as in the log.
         prompt: the text that the user typed; it is untrusted.
-        constraints: constraints in addition to those of the prompt. If both set the same constraint, this value
-            is used, not that of the prompt.
-        market: the market, instead of the one in the user's profile.
+        constraints: constraints in addition to those of the prompt. If both set the same constraint, this
+            value is used, not that of the prompt.
+        market: two capital letters, or `*` for an unknown market; null is the market of the user's profile.
         clean: true leaves out tracks with explicit words, whatever the user's profile allows. A request can
             only be stricter than the profile.
-        events: plays and skips of today, latest last.
-        relax: whether constraints may be relaxed, in the order of `relax.STEPS`, if no playlist satisfies them.
+        events: the user's plays and skips that are not in the tables yet, in any order.
+        relax: whether constraints may be relaxed, in the order of `relax.STEPS`, if no playlist satisfies
+            them.
         seed: the seed of everything that is drawn at random.
         deadline_s: the time limit of the whole fill, in seconds.
     """
@@ -56,7 +57,7 @@ class ConstraintResult(Strict):
         wanted: what was asked for, in words.
         got: what the playlist has, in words.
         met: whether the playlist satisfies the constraint.
-        why: the condition that made the constraint impossible; empty if the constraint is satisfied.
+        why: why no playlist satisfies all constraints; empty if this constraint is satisfied.
     """
 
     name: str
@@ -72,10 +73,10 @@ class Entry(Strict):
     Attributes:
         track_id: the track to play.
         recording_id: the recording of the track.
-        title: the title; untrusted text.
+        title: the title; untrusted text; null if it is unknown.
         artists: the names of the artists; untrusted text.
-        seconds: the length; null if it is unknown.
-        reason: why the track is in the playlist, as a sentence.
+        seconds: the length in seconds; null if it is unknown.
+        reason: why the track is in the playlist, in words.
         origin: where the track comes from: the user's pool, the retrieval for this request, or exploration.
         propensity: the probability with which an explored track (`explore`) was drawn; null for all others.
     """
@@ -98,19 +99,19 @@ class Playlist(Strict):
         release: the id of the release that the candidates come from.
         model: the name of the language model, or `none`.
         tracks: the tracks in order.
-        constraints: the constraints as they were understood.
+        constraints: the constraints as they were understood, before any relaxation.
         told: the verdict on each constraint.
         not_applied: words of the prompt that were not understood.
         notes: one sentence for each relaxed constraint, for each meaning that a model found in words that no
             rule reads, and for anything else that was special about the fill.
-        degraded: why the model contributed less than was asked for; empty if it contributed all of it.
-        chosen_by_model: the share of the tracks that the model chose.
+        degraded: why the model contributed too little; empty if it contributed enough, or was not asked.
+        chosen_by_model: the share (0 to 1) of the tracks that the model chose.
         candidates: origin (`pool`, `retrieval` or `explore`) → number of candidates.
         dropped: reason → number of the model's choices and findings that were dropped.
-        tokens: the tokens of the model's messages and answers.
+        tokens: the number of tokens in the messages to the model and in its answers.
         cost: the cost of the model, in the currency of the configured prices.
         instructions: the version of the instructions that the model got; empty without a model.
-        milliseconds: the time of each step.
+        milliseconds: step → its duration in milliseconds.
     """
 
     request_id: str

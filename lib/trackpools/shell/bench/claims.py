@@ -10,7 +10,7 @@ class Ratio:
     """A claim: a number, mostly the quotient of two measurements, and the goal that it should reach.
 
     Attributes:
-        name: What is measured, or divided by what.
+        name: What is measured, or what is divided by what.
         goal: The limit for the median of the values.
         at_most: Whether the goal is an upper limit; otherwise it is a lower limit.
         values: The measured values, mostly one for each round.
@@ -60,7 +60,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Size:
-    """The size of a benchmark: its own full size, its small size (`--quick`), or numbers from the user.
+    """The size of a benchmark: its own full size, its small size (`--quick`), or given numbers.
 
     Attributes:
         quick: Whether to use the small size.

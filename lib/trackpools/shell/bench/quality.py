@@ -1,8 +1,8 @@
 """Benchmark of the blend's quality: recall@500 of new recordings, against each source alone.
 
 A recording is new if the user hears it for the first time. The benchmark measures on a synthetic world. The
-world, its seed and the split into days were fixed in this module beforehand and are not tuned. The weights of
-the sources were chosen on other data than the measured days; see "What it is worth" in docs/benchmarks.md.
+world, its seed and the split into days were fixed before the first measurement and are not tuned. The weights
+of the sources were chosen on other data than the measured days; see "What it is worth" in docs/benchmarks.md.
 """
 
 from collections.abc import Callable, Iterator
@@ -26,10 +26,10 @@ WORLD = {
     "plays_per_user_day": 4.0,
     "until": date(2026, 1, 1),
 }  # the full size is 4,000 users × 20,000 tracks
-PLAIN = {"mmr": 0.0, "calibration": 0.0, "floor": 0}  # switches off all that changes the order of the blend
+PLAIN = {"mmr": 0.0, "calibration": 0.0, "floor": 0}  # switches off MMR, calibration and facet floors
 
 
-def measure(config: Config, size: Size, rounds: int, progress: Callable[[str], None]) -> Measured:  # noqa: ARG001 - the answer is exact
+def measure(config: Config, size: Size, rounds: int, progress: Callable[[str], None]) -> Measured:  # noqa: ARG001 - all rounds agree
     """Measure recall in the last 14 of 120 days.
 
     With `pools.heard: exclude`, all 500 candidates of a pool are new recordings. Figures also give the recall
@@ -37,7 +37,8 @@ def measure(config: Config, size: Size, rounds: int, progress: Callable[[str], N
 
     Returns:
         Ratios: the recall of the blend ÷ that of the best single source, and the lower end of the 95 %
-        interval of their difference. Figures: those of `of_sources`, and the mean of `law_recall`.
+        interval of their difference. Figures: those of `of_sources`, the upper end of the interval, and the
+        mean of `law_recall`.
     """
     ratio, least = (
         Ratio("blend ÷ best single source, recall@500", 1.1),
@@ -63,7 +64,7 @@ def frozen(config: Config, size: Size, progress: Callable[[str], None]) -> Itera
     """Generate the fixed world and run the flow on it up to its last 14 days; see `prepared`."""
     users, tracks = size.of((4000, 20_000), (400, 2000))
     progress(
-        f"world: {users:,} users, {tracks:,} tracks, {WORLD['days']} days; then the flow up to the last {TEST_DAYS}"
+        f"world: {users:,} users, {tracks:,} tracks, {WORLD['days']} days; then the flow without the last {TEST_DAYS} days"
     )
     with generated(
         config.model_copy(update={"pools": config.pools.model_copy(update={"k": K})}),
@@ -75,11 +76,11 @@ def frozen(config: Config, size: Size, progress: Callable[[str], None]) -> Itera
 
 
 def of_sources(one: Trial, kind: str, progress: Callable[[str], None], found: Measured) -> dict[str, Any]:
-    """Measure the recall@500 of the blend, of each source alone, and of the blend without each source.
+    """Measure the recall@500 of the blend, of each source alone, and of the blend without it.
 
     A source alone may propose up to 1,000 recordings, or more if its `k` is larger. MMR, calibration and
-    floors are off, because they cost recall for the sake of other goals; one figure is the recall of the blend
-    with these three as configured.
+    floors are off, because they cost recall for the sake of other goals. One figure is the recall of the
+    blend with these three as configured.
 
     Args:
         one: The trial.

@@ -13,7 +13,7 @@ from trackpools.config import Config
 def generated(config: Config, **synthetic: Any) -> Iterator[Config]:
     """Yield the configuration with a new, empty store root, and delete the root afterwards.
 
-    Tracking in MLflow is off. This generates no log; the caller does so by importing `synthetic`.
+    Tracking in MLflow is off. The caller generates the log, with the importer `synthetic`.
 
     Args:
         config: The merged configuration.

@@ -1,7 +1,7 @@
 """Show the fills of a suite of prompts one by one in MLflow's evaluation view.
 
-Each fill becomes a trace. Scorers (functions of this module, not language models) assess each fill, so the
-assessment needs no network.
+Each fill becomes a trace. Scorers assess each fill. They are functions of this module, not language models,
+so they need no network.
 """
 
 import contextlib
@@ -23,8 +23,8 @@ ONE_WRITER = {
     "MLFLOW_TRACE_SAMPLING_RATIO": "1.0",
 }
 Outputs = Mapping[str, Any]
-# name of the scorer → function from the `outputs` of `_row` to its value; MLflow averages the values over the
-# fills, with True as 1
+# Name of the scorer → function from the `outputs` of `_row` to the scorer's value. MLflow averages the values
+# over the fills, with True as 1.
 SCORERS: Mapping[str, Callable[[Outputs], bool | float]] = {
     "satisfied": lambda made: not made["unmet"],
     "possible": lambda made: bool(made["possible"]["catalogue"]),
@@ -37,7 +37,7 @@ SCORERS: Mapping[str, Callable[[Outputs], bool | float]] = {
 
 
 def assess(config: Config, run_id: str | None, outcomes: Sequence[Outcome], *, of: int) -> str:
-    """Write each outcome as a trace of a run, with its assessments; never raises.
+    """Write each outcome, with its assessments, as a trace of a run; no error is raised.
 
     One outcome takes about 0.3 s on sqlite.
 

@@ -1,6 +1,6 @@
 """Measure how far plays, users, recordings and scores have drifted since an older release.
 
-The result is two numbers for each distribution, for a release of any size.
+The result is two numbers for each distribution: an index of the drift, and its limit of chance.
 """
 
 from collections.abc import Callable, Mapping
@@ -23,8 +23,8 @@ PLAYS, USERS, RECORDINGS, SCORES = (
     "listeners a recording",
     "scores in pools",
 )
-# Beginnings of Spark's error conditions that mean that the older release cannot be read: `vacuum` deleted its
-# files or its Delta log, or an older version of trackpools did not write a column.
+# Beginnings of Spark's error conditions for an older release that cannot be read: `vacuum` deleted its files
+# or its Delta log, or an older version of trackpools did not write a column.
 UNREADABLE_ERRORS = ("FAILED_READ_FILE", "DELTA_", "UNRESOLVED_COLUMN", "PATH_NOT_FOUND")
 
 
@@ -68,14 +68,18 @@ class Drift:
 def drift_of(read: Read, older: Older | None, some: Column) -> Drift:
     """Measure the drift between two releases, with one Spark action.
 
-    Users are compared by their plays in 28 days, in bins that each hold a tenth of the users of the older
-    release. The activity deciles of `user_features` are no use here, because each decile holds a tenth of the
-    users in every release.
+    Users are compared by their plays in 28 days, in bins that each hold about a tenth of the users of the
+    older release. The activity deciles of `user_features` are no use here, because each decile holds a tenth
+    of the users in every release.
 
     Args:
         read: Table name → frame of the younger release; it is called for the tables in `COMPARED`.
         older: The older release; with None, the result is empty.
         some: Condition on rows of `pools`; it selects the users whose scores are compared, in both releases.
+
+    Raises:
+        ContractError: if a table of the younger release is damaged.
+        InputError: if a table of the younger release no longer exists.
     """
     if older is None:
         return Drift()
@@ -85,7 +89,7 @@ def drift_of(read: Read, older: Older | None, some: Column) -> Drift:
             return Drift()
         found = _bins(before, now, some).collect()
     except Exception as error:
-        # If a file is missing during a broadcast, the error has no Spark class, but its text has the
+        # If a file is missing during a broadcast, the error object has no condition, but its text names the
         # condition.
         if not any(f"[{condition}" in str(error) for condition in UNREADABLE_ERRORS):
             raise
@@ -100,7 +104,7 @@ def drift_of(read: Read, older: Older | None, some: Column) -> Drift:
 def _tables_of(older: Older) -> dict[str, DataFrame] | None:
     """Read the tables of the older release; return None if they were deleted or are damaged.
 
-    Damage of the younger release raises an error, because that release is in force.
+    `drift_of` does not catch these errors for the younger release, because that release is in force.
     """
     try:
         return {name: older.read(name) for name in COMPARED}

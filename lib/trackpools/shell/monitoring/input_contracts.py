@@ -23,7 +23,7 @@ from trackpools.tables import TABLES
 
 TIME_COLUMNS = {"plays": "played_at", "signals": "at"}  # table → the column with the time of a row
 MAX_SHOWN_HOURS = 12  # greatest number of hours with too few plays that the error lists one by one
-RECENT_DAYS = 7  # number of days before the run in which the share of filled values of a column is checked
+RECENT_DAYS = 7  # in plays and signals, filled values are counted in this many days before `as_of`
 
 
 def contracts(folder: str) -> list[Contract]:
@@ -110,8 +110,12 @@ def _breaches(store: Store, one: Contract, now: datetime) -> Iterator[str]:
             else datetime.fromtimestamp(last.at, UTC)
         )
         if newest is None or newest.astimezone(UTC) < now - timedelta(hours=one.fresh_hours):
-            said = f"of {newest.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if newest else "missing"
-            yield f"its latest row is {said}, more than {one.fresh_hours:g} hours before {now:%Y-%m-%d %H:%M} UTC"
+            yield (
+                f"its latest data is from {newest.astimezone(UTC):%Y-%m-%d %H:%M} UTC, "
+                f"more than {one.fresh_hours:g} hours before {now:%Y-%m-%d %H:%M} UTC"
+                if newest
+                else f"it has no rows before {now:%Y-%m-%d %H:%M} UTC"
+            )
     yield from _unfilled(
         one, rows if time is None else rows.where(F.col(time) >= F.lit(now - timedelta(days=RECENT_DAYS)))
     )

@@ -1,6 +1,6 @@
 """Rebuild the pools of the users that a refresh concerns, on top of the release in force.
 
-The cost grows with the number of these users, and not with the number of all users.
+The cost of computing these pools grows with the number of these users, not with the number of all users.
 """
 
 import contextlib
@@ -31,12 +31,13 @@ from trackpools.stage import Context
 def renew(r: Refresh) -> Release:
     """Rebuild and write the track cards, factors and pools that must change; return the next release.
 
-    The returned release is not published yet. The written pools are checked. The call ends, also with an
-    error, only after its background threads, so nothing runs any more when the caller restores the Spark
-    confs.
+    The returned release is not published yet. The written pools are checked. The call waits until its
+    background threads have ended, even if it raises an error. So none of them runs any more when the caller
+    restores the Spark confs.
 
     Raises:
-        ContractError: If a written pool breaks a promise.
+        ContractError: If a written pool breaks a promise, or the pinned pools are not as they were released.
+        InputError: If a version that the release pins no longer exists.
 
     Example:
         >>> refresh = begin(flow, base, run_key)  # doctest: +SKIP
@@ -61,7 +62,7 @@ def renew(r: Refresh) -> Release:
         r.reasons = {row["reason"]: int(row["count"]) for row in why.groupBy("reason").count().collect()}
         users = keep(why.select("user_idx").distinct())
         r.measured["concerned"] = users.count()  # counted now, so that Spark plans joins with the small size
-        flow.progress(f"pools: fold in {int(r.measured['concerned']):,} users and fill their pools")
+        flow.progress(f"pools: fold in {int(r.measured['concerned']):,} users and build their pools")
         pools, factors, unknown = _rebuild(r, read, users, keep, beside)
         written = write_pools(r, pools, factors, users)
         r.measured["unknown_share"] = unknown.result()

@@ -31,8 +31,9 @@ def ahead(
 ) -> Future[ReleaseArrays] | None:
     """Start to read the arrays of recordings in a background thread, if they can be used.
 
-    They can be used if `track_cards` has at most `refresh.at_hand` rows, no table of vectors is so large that
-    it is searched by an index, the session is classic, and all active sources can propose from arrays.
+    They can be used if four conditions hold: `track_cards` has at most `refresh.at_hand` rows; no table of
+    recordings' vectors has more than `topk.exact_max` rows, above which an index searches it; the session is
+    classic (not Spark Connect); and all active sources can propose from arrays.
 
     Args:
         beside: the executor of the background threads.
@@ -67,7 +68,8 @@ def pools(some: Frames, c: Context, held: Future[ReleaseArrays] | None) -> DataF
     """Compute the pools that the stage `pools` would compute, from the arrays if there are any.
 
     Args:
-        some: table name → frame; tables with rows of users hold only those of the refreshed users.
+        some: table name → frame. `users`, `user_ids`, `interactions`, `user_factors` and `user_features` hold
+            only the refreshed users.
         c: the context of the refresh.
         held: the result of `ahead`.
 

@@ -1,4 +1,4 @@
-"""Find the overlay tables that refreshes write, clear them, and reset them to a release.
+"""Find and clear the overlay tables that refreshes write, and restore what a release pins.
 
 An overlay holds newer rows for some users of its base table; readers take the newest row of each user.
 """
@@ -38,14 +38,18 @@ def clear(store: Store, made: Mapping[str, Any]) -> None:
 
 
 def reset_to_release(store: Store, release: Release) -> bool:
-    """Restore the tables that a refresh changes to the versions that a release pins.
+    """Restore the versions that a release pins, for `pools`, the overlays, `track_cards` and `interactions`.
 
     The next refresh then builds on this release, and not on rows that a crashed refresh left or that were
-    written before a rollback to this release. Overlays that the release does not pin are emptied.
+    written before a rollback to this release. Tables that the release does not pin are emptied; these are the
+    overlays, if the release is from before the first refresh.
 
     Returns:
         True if the pools before the call were those of a challenger that waited for `promote`; they are then
         no longer the latest ones.
+
+    Raises:
+        InputError: If a pinned version no longer exists.
     """
     waited = False
     for table in (POOLS, *OVERLAYS.values(), TRACK_CARDS, INTERACTIONS):
@@ -64,7 +68,11 @@ def reset_to_release(store: Store, release: Release) -> bool:
 
 
 def next_number(store: Store, release: Release) -> int:
-    """Return the number of the next refresh on top of a release: 1 if a full run built the release."""
+    """Return the number of the next refresh on top of a release: 1 if a full run built the release.
+
+    Raises:
+        InputError: If a pinned version no longer exists.
+    """
     names = [
         table.name
         for table in (*(TABLES[name] for name in OVERLAYS), *OVERLAYS.values())

@@ -1,4 +1,4 @@
-"""Open the store for a command that only reads; no missing folder is created."""
+"""Open the store for a command that needs existing tables; no missing folder is created."""
 
 from trackpools.config import Config
 from trackpools.errors import InputError
@@ -8,7 +8,7 @@ from trackpools.shell.store.store import Store, require_place
 
 
 def existing_store(config: Config) -> Store:
-    """Open the store of a configuration, whose root folder must exist if it is local.
+    """Open the store of a configuration; a local root folder must exist already.
 
     Raises:
         ConfigError: if the configuration names no place for the tables, or two.

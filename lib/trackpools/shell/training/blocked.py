@@ -1,14 +1,17 @@
 """The engine `blocked`: our own ALS, which runs on any cluster.
 
 The evidence of the users is divided into blocks (CSR matrices), which stay on their machines. The driver
-holds the recording factors; if these are too large for it, `striped` is used instead.
+holds the recording factors and receives a partial sum from each block. If these are too large, `striped` is
+used instead (see `memory_plan.is_striped`).
 
 An iteration is a series of passes, and each pass visits all blocks. The first pass is the half-step of the
 users: it computes their factors, and also the loss and the first residual of the recordings. Then there is
-one pass for each conjugate gradient step of the recordings. A pass sends recordings × rank float32 numbers to
-each executor and receives as many from each block, for any number of users. On a single machine nothing is
-sent: threads of the driver do the work of Spark tasks. Sums run in block order in float64. So the factors
-depend on `train.blocks` and the seed, but not on the number of partitions or cores.
+one pass for each conjugate gradient step of the recordings. The first pass sends recordings × rank float32
+numbers, the factors, to each executor. A later pass sends twice as many, because it also sends the directions
+of the step. Each block returns recordings × rank float32 numbers, for any number of users. On a single
+machine nothing is sent: threads of the driver do the work of Spark tasks. Results are added up in block
+order, in float64. So the factors depend on `train.blocks` and the seed, but not on the number of partitions
+or cores.
 """
 
 from collections.abc import Callable, Iterator
@@ -46,10 +49,12 @@ START = 0.01  # upper bound of the initial factors
 
 @dataclass(frozen=True)
 class Sums:
-    """The result of a pass, summed over all blocks.
+    """The result of a pass, summed over all blocks; see `BlockResult`.
+
+    In a pass with a direction, all attributes except `partial` are 0.
 
     Attributes:
-        partial: sum of the blocks' partial results, float64 [recordings, rank].
+        partial: observed residual of the recordings, or product with a direction, float64 [recordings, rank].
         gram: Gram matrix XᵀX of the users, float64 [rank, rank].
         loss: loss of the observed entries.
         penalty: regularisation penalty of the users.
@@ -106,8 +111,8 @@ def fit(
                 START, catalogue, progress
             )
             return fold_in_by_stripes(rows, recordings, done.gram, config), recordings, done.curve
-        # The initial factors are positive. So the start is near popularity, which is the strongest pattern in
-        # such data. From factors around 0, the training would need some more iterations.
+        # The initial factors are positive. So the first scores mostly follow popularity, which is the
+        # strongest pattern in such data. From factors around 0, the training would need some more iterations.
         start = START * np.random.default_rng(config.seed).random(shape)
 
         def after(done: Checkpoint) -> None:
@@ -153,7 +158,7 @@ def descend(
 ) -> tuple[Float64Array, list[float]]:
     """Run the remaining iterations of a training.
 
-    It stops before `train.iterations` if an iteration lowers the loss by less than the share
+    The training stops before `train.iterations` if an iteration lowers the loss by at most the share
     `train.tolerance`.
 
     Args:
@@ -165,6 +170,9 @@ def descend(
 
     Returns:
         Recording factors, float64 [recordings, rank], and the loss curve.
+
+    Raises:
+        ModelError: if the loss is not finite.
     """
     y, curve = done.y, list(done.curve)
     while len(curve) < config.iterations and not has_converged(curve, config.tolerance):
@@ -199,7 +207,7 @@ class Passes:
         """Compute the factors of all users from the recording factors `y`; return the sums over all blocks.
 
         Args:
-            iteration: number of the iteration.
+            iteration: number of the iteration, from 0.
             y: recording factors, float64 [recordings, rank], in the basis in which YᵀY is diagonal.
             spectrum: eigenvalues of YᵀY, float64 [rank].
         """
@@ -295,7 +303,7 @@ def _blocks(rows: DataFrame, count: int, catalogue: NDArray[np.int32], place: Tr
     The task that builds a block also saves the block's files on its machine.
 
     Returns:
-        `block int, *BYTES`: one row for each block and one block in each partition.
+        `block int, *BYTES`: one row for each block, and at most one block in each partition.
     """
     schema = f"block int, {BYTES}"
     return (

@@ -1,7 +1,7 @@
 """The engine `implicit`: ALS by the package `implicit`, on the driver.
 
-Only this engine may pull the training data to the driver. `train.preflight` limits the data to
-`train.implicit_max_interactions` rows.
+Only this engine may pull the training data to the driver. So `preflight` in `train.py` refuses data with
+more rows than the setting `train.implicit_max_interactions`.
 """
 
 import os

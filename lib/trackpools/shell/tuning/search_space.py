@@ -14,12 +14,13 @@ from trackpools.config import Config
 from trackpools.core.sources import active_sources
 
 Settings = dict[str, Any]  # `section.key` → value
-REG = {"implicit": (0.1, 1000.0), "mllib": (0.001, 10.0), "blocked": (0.001, 300.0)}  # range of `train.reg`
-MAX_ITERATIONS = 24  # greatest number of iterations; the loss hardly falls any more long before that
+# Engine → range of `train.reg`.
+REG = {"implicit": (0.1, 1000.0), "mllib": (0.001, 10.0), "blocked": (0.001, 300.0)}
+MAX_ITERATIONS = 24  # greatest number of iterations; long before it, the loss hardly falls any more
 MAX_ITERATIONS_MLLIB = 10  # the same for `mllib` without `train.checkpoint_dir`, see conf/base.yml
 MAX_WEIGHT_FACTOR = 8.0  # the weight of a source may be multiplied or divided by at most this factor
-# Sections of the configuration that do not change how good settings are, such as storage, resources and
-# tracking.
+# Sections of the configuration that do not change the values of trials, such as those for storage, resources
+# and tracking.
 NEUTRAL_SECTIONS = {"store", "session", "ingest", "synthetic", "candidates", "baselines", "mlflow"}
 
 
@@ -104,11 +105,11 @@ def of_model(config: Config) -> list[Dimension]:
 def of_blend(config: Config) -> list[Dimension]:
     """Return the weights of sources that a search may change.
 
-    The largest of these weights stays as it is, because only the ratios of weights matter. Two kinds of
-    sources keep their weights:
+    The weights of these sources never change:
 
     - Sources of heard recordings. A search for more new recordings would only lower their weights.
     - The source of randomly drawn recordings. It is there to learn from, not to find what users like.
+    - Of all other sources, the one with the largest weight, because only the ratios of weights matter.
     """
     weights = {
         s.name: getattr(config.sources, s.name).weight
@@ -130,7 +131,11 @@ def propose(dims: Sequence[Dimension], trial: Any) -> Settings:
 
 
 def with_settings(config: Config, settings: Mapping[str, Any]) -> Config:
-    """Return the configuration with these settings, validated like settings from a file."""
+    """Return the configuration with these settings, validated like settings from a file.
+
+    Raises:
+        ValidationError: If the configuration does not allow a value (an error of pydantic).
+    """
     values = config.model_dump(by_alias=True)
     for key, value in settings.items():
         *path, last = key.split(".")
@@ -171,7 +176,7 @@ def short_hash(told: object) -> str:
 def deciding(config: Config) -> dict[str, Any]:
     """Return the part of the configuration on which the values of trials depend.
 
-    The sections `NEUTRAL_SECTIONS` and the settings `tune.trials` and `tune.minutes` are left out.
+    The sections in `NEUTRAL_SECTIONS` and the settings `tune.trials` and `tune.minutes` are left out.
     """
     told = {section: values for section, values in dump(config).items() if section not in NEUTRAL_SECTIONS}
     return told | {
