@@ -57,9 +57,9 @@ class InputError(TrackpoolsError):
 class QualityError(TrackpoolsError):
     """Data did not pass a check of quality.
 
-    An import that raises it has written no rows. A run that raises it because an input table breaks its
-    contract has run no stage. `watch` raises it if the log or the pools of a release are not as usual; that
-    release stays published.
+    An import that raises this class itself has written no rows. A run that raises it because an input table
+    breaks its contract has run no stage. `watch` raises it if the log or the pools of a release are not as
+    usual; that release stays published.
     """
 
     exit_code = 3
@@ -76,6 +76,7 @@ class ContractError(QualityError):
     - The state of the switches is unknown.
     - An export is incomplete.
     - The leakage test of `evaluate` finds plays from after the cut.
+    - The counts of an import do not add up. In this case, its rows were already written.
     """
 
     code = "contract"

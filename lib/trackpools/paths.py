@@ -40,7 +40,7 @@ def make_private(folder: Path) -> Path:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     found = folder.lstat()
     if found.st_uid != os.getuid() or found.st_mode & stat.S_IWOTH:
-        raise PermissionError(f"the folder {folder} does not belong to this account alone; remove it")
+        raise PermissionError(f"{folder} does not belong to this account alone")
     return folder
 
 

@@ -72,8 +72,8 @@ Budget = Annotated[
     float | None,
     typer.Option(
         "--budget",
-        help="Maximum cost of the run, in `cost.currency`. A run that would cost more is refused before it "
-        "starts. The estimate is the last recorded cost, scaled by the growth of the log.",
+        help="Maximum cost, in `cost.currency`. If the estimate is higher, nothing is run. The estimate is "
+        "the last recorded cost, scaled by the growth of the log. Without one, the command fails.",
         min=0.0,
         show_default=False,
     ),

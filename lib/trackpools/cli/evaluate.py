@@ -55,7 +55,11 @@ def evaluate(
     ] = None,
     k: Annotated[
         str,
-        typer.Option("--k", help="Lengths of the lists for which recall, nDCG and hit rate are measured."),
+        typer.Option(
+            "--k",
+            help="Lengths of the lists for which recall and nDCG are measured (on a published split, also "
+            "hit rate), separated by commas.",
+        ),
     ] = "10,20,50,100",
     until: Annotated[
         str | None,
@@ -77,14 +81,17 @@ def evaluate(
         bool,
         typer.Option(
             "--canary",
-            help="Your log: test for leakage. It plants plays and likes that are not known at the cut, and "
-            "fails if a feature, a factor or a pool shows a trace of them.",
+            help="Your log: test for leakage. It adds, in memory, plays and likes that are not known at the "
+            "cut, and fails if a feature, a factor or a pool shows a trace of them.",
         ),
     ] = False,
     tune: Annotated[
         int,
         typer.Option(
-            help="Published split: number of settings to try first, on a tenth of train.", min=0, max=10_000
+            help="Published split: number of combinations of settings to try first. They are measured on a "
+            "tenth of train, which is held out.",
+            min=0,
+            max=10_000,
         ),
     ] = 0,
     negatives: Annotated[
@@ -109,15 +116,15 @@ def evaluate(
 
     Use it to compare engines or settings before you change what readers follow.
 
-    **Your log** (`--root`): it cuts the log in time. A sandbox beside your tables learns from what was known
-    at the cut. Baselines, ALS engines and the blend then predict the recordings that each user hears for the
-    first time after the cut. If plays have no times, they are split at random instead. It also measures the
-    pools: how varied they are, and what share of the recordings that users heard after the cut is in them
-    (new and repeated ones, by source and by slice of users). It writes the figures to `pool_metrics` and
-    MLflow, with a page `evaluation.html`. It changes no published table.
+    **Your log** (`--root`): it cuts the log in time. In a sandbox beside your tables, the flow runs on what
+    was known at the cut. Baselines, ALS engines and the blend then predict the recordings that each user
+    hears for the first time after the cut. If plays have no times, they are split at random instead. It also
+    measures the pools: how varied they are, and what share of the recordings that users heard after the cut
+    is in them (new and repeated ones, by source and by slice of users). It writes the figures to
+    `pool_metrics` and MLflow, with a page `evaluation.html`. It changes no published table.
 
-    **A published split** (`--train`, `--test`, `--format`): one engine learns from the train file. Every item
-    that a user did not have in train is a candidate. It reads and writes no table.
+    **A published split** (`--train`, `--test`, `--format`): one engine learns from the train file. Except in
+    `ncf`, every item that is not in a user's history is a candidate. It reads and writes no table.
 
     These are three lines of a file in each format. Recall is hits divided by test items, except in `vae`.
 

@@ -1,4 +1,4 @@
-"""The commands that fill playlists, measure fills, keep instructions of models, and export for fills."""
+"""The commands `fill`, `eval-fill`, `prompt` and `export`."""
 
 import sys
 from typing import Annotated, Any, Literal
@@ -36,7 +36,7 @@ def fill(
         str | None,
         typer.Option(
             help="`none`: fill by code alone. `local`: use a small model on this machine (extra llm-local). "
-            "Other names: a model at `llm.base_url`. Default: `llm.model`.",
+            "Other names: a model at `llm.base_url`. Default: `llm.model`, or `none` if it is not set.",
             show_default=False,
         ),
     ] = None,
@@ -77,10 +77,10 @@ def fill(
     It chooses tracks only from the user's pool and from the tracks of the catalogue that fit the prompt.
     Every constraint holds, or the answer says which one does not hold and why.
 
-    It reads the release in force, or the key-value store if `kv.url` is set. It needs no JVM. It writes
-    playlists only if `fill.keep` is true. If a model is configured (section `llm`), the model chooses the
-    tracks, and code checks and repairs its choice. Code alone fills if no model is configured, or if the
-    model fails.
+    It reads the release in force, or the key-value store if `kv.url` is set. It needs no JVM. It stores the
+    playlist, in the tables `fills` and `exposures`, only if `fill.keep` is true. If a model is configured
+    (section `llm`), the model chooses the tracks, and code checks and repairs its choice. Code alone fills if
+    no model is configured, or if the model fails.
     """
     if schema:
         from trackpools.fill.contract.messages import schemas
@@ -216,7 +216,7 @@ def prompts(
     alias: Annotated[
         str | None,
         typer.Option(
-            help="`register`: also point this alias at the version, such as `production`.",
+            help="`register`: also point this alias, such as `production`, at the version.",
             show_default=False,
         ),
     ] = None,
@@ -229,11 +229,11 @@ def prompts(
     """Show or register the instructions that a model gets before each request.
 
     MLflow's prompt registry keeps their versions. `llm.prompt` names the version that fills read. If it is
-    not set, they use the packaged text.
+    not set, fills use the packaged text.
 
     `register` stores the packaged text under the alias `packaged`. If the registry has the same text already,
-    it adds no version. To use instructions of your own, add a version in MLflow and move an alias of yours to
-    it.
+    the command adds no version. To use instructions of your own, add a version in MLflow, move an alias of
+    yours to it, and name this alias in `llm.prompt`.
     """
     options = options_of(root, config, set_, json, quiet)
 
@@ -264,9 +264,9 @@ def export(
     configuration says where the store is. It writes one record for each user, and the catalogue once.
 
     Readers switch to the export only when it is complete. If an export was interrupted, the next one
-    continues where it stopped. If the release was exported before, the command changes nothing. The keys
-    contain the release, so that readers of the previous release can go on. All keys expire after
-    `kv.ttl_hours`.
+    continues where it stopped. The keys contain the release, so that readers of the previous release can go
+    on. All keys expire after `kv.ttl_hours`. If readers follow an export of the release already, and more
+    than half of this time is left, the command changes nothing.
     """
     options = options_of(root, config, set_, json, quiet)
 

@@ -112,24 +112,25 @@ COMMANDS: dict[str, tuple[tuple[str, ...], str]] = {
     "interactions": (
         ("daily", "taste", "interactions"),
         "Count plays by user, recording and day, and sum up the days of each user and recording.\n\n"
-        "It runs the stages `daily`, `taste` and `interactions`. It reads `plays`, `signals` and `tracks`, "
-        "and writes `plays_daily`, `not_taste` and `interactions`. Plays in a loop or in an excluded "
-        "context, such as sleep, are masked: they do not count as taste. The older a play is, the less it "
-        "counts (forward decay). Run `ids` first.",
+        "It runs the stages `daily`, `taste` and `interactions`. It reads `plays`, `signals`, `tracks`, "
+        "`user_ids` and `recording_ids`, and writes `plays_daily`, `not_taste` and `interactions`. Plays in "
+        "a loop or in an excluded context, such as sleep, are masked: they do not count as taste. The older "
+        "a play is, the less it counts (forward decay). Run `ids` first.",
     ),
     "features": (
         ("features",),
         "Describe users and recordings, and write a card for each recording and group of markets.\n\n"
-        "It reads `plays_daily`, `not_taste`, `interactions`, `tracks` and `users`, and writes "
-        "`user_features`, `recording_features` and `track_cards`. A card holds facts about a recording, "
-        "such as its title and artists. Prompts show them to language models, and people read them. Run "
-        "`interactions` first.",
+        "It reads `plays_daily`, `not_taste`, `interactions`, `tracks`, `users`, `user_ids` and "
+        "`recording_ids`, and writes `user_features`, `recording_features` and `track_cards`. A card holds "
+        "facts about a recording, such as its title and artists. Prompts show cards to language models, and "
+        "people read them. Run `interactions` first.",
     ),
     "train": (
         ("train",),
         "Train ALS factors of users and recordings with `train.engine`.\n\n"
-        "It reads `interactions`, `not_taste` and `tracks`, writes `user_factors` and `recording_factors`, "
-        "and registers the model in MLflow as challenger. Run `interactions` first.",
+        "It reads `interactions`, `not_taste`, `tracks`, `user_ids` and `recording_ids`, writes "
+        "`user_factors` and `recording_factors`, and registers the model in MLflow as challenger. Run "
+        "`interactions` first.",
     ),
     "pools": (
         ("facts", "index", "pools"),
@@ -151,8 +152,8 @@ def demo(
         bool,
         typer.Option(
             "--full",
-            help="First train a weak model, then search for better settings, train with them, and publish the "
-            "result if it passes the gates of `promote`. This takes about 20 minutes.",
+            help="First train a weak model, then search for better settings, train with them, and publish "
+            "the result if it passes the gates of `promote`. This takes about 20 minutes.",
         ),
     ] = False,
     root: Annotated[

@@ -80,7 +80,8 @@ def import_(
     - `import vectors` replaces every vector of the source named `vectors`. PATH is a Delta or Parquet
       table with the columns `track_id` and `vector`. The table of --user-vectors has the columns `user_id`
       and `vector`.
-    - `import text-vectors` computes the vectors of the tracks from the texts of the catalogue.
+    - `import text-vectors` replaces the same vectors by vectors of the tracks, which it computes from the
+      texts of the catalogue.
     """
     world = {"users": users, "tracks": tracks, "days": days, "seed": seed}
     settings = [

@@ -19,8 +19,8 @@ def promote(
 
     The challenger's pools are those that `trackpools pools` wrote into --root. They are compared with the
     pools of the release in force (the champion), on the same users, by what these users heard in the
-    `holdout.days` days after both were built. The command writes the figures to `pool_metrics` and MLflow. Use it after you have trained a new model or changed
-    settings.
+    `holdout.days` days after the later `as_of` of the two. The command writes the figures to `pool_metrics`
+    and MLflow. Use it after you have trained a new model or changed settings.
 
     The pools of champion and challenger must be built as of a day that is at least `holdout.days` days before
     the end of the log. These are the commands if R is the root; `tune` prints which of them you need:
@@ -40,10 +40,11 @@ def promote(
     - The confidence interval of the gain in `metric` (challenger minus champion) lies wholly above
       `min_effect`.
     - No slice (a group of users, such as a market) of at least `min_users` users loses more than the share
-      `slice_margin` of the champion's value, by the lower end of its interval.
+      `slice_margin` of the champion's value, by the lower end of its interval. If no slice has so many users,
+      the gate fails.
     - The challenger's pools hold at least `min_coverage` times as many distinct recordings as the champion's,
       and on average at least the share `min_overlap` of a user's old pool stays.
-    - No pool holds a recording that its user may not play, by market or by explicit policy.
+    - No pool of the challenger holds a recording that its user may not play, by market or by explicit policy.
     """
 
     def work(merged: Any) -> CommandResult:

@@ -41,13 +41,14 @@ def refresh(
 
     It rebuilds the pools of users who:
 
-    - played or rated something since the release (change feed of `interactions`);
+    - have new plays or signals since the release (change feed of `interactions`);
     - are new, or have a changed profile (row in `users`);
     - have a pool that has expired, or that holds a track that may no longer be played.
 
-    It reads `plays`, `signals`, `tracks` and `users`, and writes the pools to `pools_hot`, which readers
-    prefer to `pools`. Each refresh also moves the pools of some buckets (groups of users) from `pools_hot`
-    into `pools`. All buckets get their turn (`refresh.rota`).
+    It reads `plays`, `signals`, `tracks` and `users`. It writes the new pools to `pools_hot`, which readers
+    prefer to `pools`. In some buckets (groups of users), it writes the new pools to `pools` instead, and
+    moves the earlier ones there from `pools_hot`. After `refresh.rota` refreshes, every bucket has had its
+    turn.
     """
     options = options_of(root, config, set_, json, quiet)
 

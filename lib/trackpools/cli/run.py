@@ -53,7 +53,7 @@ def run(
         str | None,
         typer.Option(
             "--to",
-            help="Backfill: as_of of the last release (ISO 8601). Needs --from.",
+            help="Backfill: latest as_of of a release (ISO 8601). Needs --from.",
             show_default=False,
         ),
     ] = None,
@@ -73,15 +73,15 @@ def run(
     """Run the whole flow, from `ids` to `publish`.
 
     It reads the imported tables `plays`, `signals`, `tracks`, `users` and `vectors`. It writes every table of
-    the flow, one release, an MLflow run with the model, and a report. A stage is
-    skipped if its tables already hold the result of the same inputs, settings, code and as_of. If a run was
-    interrupted, start the command again: it skips the finished stages. Use `run` after an import, for example
-    once a week. Between two runs, `refresh` is cheaper.
+    the flow, one release, an MLflow run with the model, and a report. A stage other than `ids` is skipped if
+    its tables already hold the result of the same inputs, settings, code and as_of. If a run was interrupted,
+    start the command again: it skips the finished stages. Use `run` after an import, for example once a week.
+    Between two runs, `refresh` is cheaper.
 
     **Backfill**: with --from and --to, it publishes one release for each day, or one for every --every days.
     Each release uses only plays and signals from before its as_of, and only plays received by then; the
-    tables `tracks`, `users` and `vectors` are used as they are now. These releases go to the channel `backfill`, so readers
-    keep the release that they follow.
+    tables `tracks`, `users` and `vectors` are used as they are now. These releases go to the channel
+    `backfill`, so readers keep the release that they follow.
     """
     options = options_of(root, config, set_, json, quiet)
 
@@ -132,8 +132,9 @@ def publish(
     """Check the pools and publish them as a release, in one commit.
 
     Use it after the commands `ids`, `interactions`, `features`, `train` and `pools`, which together run every
-    stage. It adds a row to `releases` that pins the version of every table that readers need. Until that row is written,
-    readers follow the old release.
+    stage. It adds a row to `releases` that pins the version of every table that readers need. Until that row
+    is written, readers follow the old release. The release has the as_of that its pools were built with:
+    --as-of and --known-as-of change nothing here.
     """
     options = options_of(root, config, set_, json, quiet)
     end(
@@ -154,7 +155,10 @@ def publish(
 @app.command()
 def canary(
     stop: Annotated[
-        bool, typer.Option("--stop", help="End the canary. Its readers follow the release in force again.")
+        bool,
+        typer.Option(
+            "--stop", help="End the canary without a check. Its readers follow the release in force again."
+        ),
     ] = False,
     root: Root = None,
     config: ConfigFile = None,
@@ -165,15 +169,15 @@ def canary(
     """Check the guardrails of the current canary release; exit 4 if it is rolled back.
 
     A canary is a release that only some users read: those in a share of the buckets (groups of users).
-    Publish one with `run --channel canary` or `publish --channel canary`. Every later
-    `refresh`, and every later release on the channel `prod`, checks it too.
+    Publish one with `run --channel canary` or `publish --channel canary`. Every later `refresh`, and every
+    later `run`, `publish` or `promote` on the channel `prod`, checks it too.
 
     The guardrails compare the canary's pools with those of the release in force (channel `prod`): how full
-    they are, how many distinct recordings they hold, how many recordings the two pools of a user have in common,
-    and, when the log goes on for a day, how well the pools match what users played then. The guardrails also
-    fail if a pool holds a recording that its user may not play.
-    The limits are in the sections `canary` and `promote` of the configuration. If a guardrail does not hold,
-    a new row in `releases` ends the canary.
+    they are, how many distinct recordings they hold, and how many recordings the two pools of a user have in
+    common. If the log has at least one day after the as_of of both releases, the guardrails also compare how
+    well the pools match what users played then. A guardrail fails too if a pool of the canary holds a
+    recording that its user may not play. The limits are in the sections `canary` and `promote` of the
+    configuration. If a guardrail does not hold, a new row in `releases` ends the canary.
     """
     options = options_of(root, config, set_, json, quiet)
 

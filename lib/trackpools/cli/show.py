@@ -92,9 +92,9 @@ def explain(
 ) -> None:
     """Explain the pool of one user.
 
-    It lists the first candidates of the pool. For each, it shows title, sources, reason, the user's plays
-    that led to it, and whether the user has heard it. It also shows what the rules removed. It reads the
-    release in force and writes nothing.
+    It lists the first candidates of the pool. For each, it shows title, artists, year, sources, reason, the
+    user's plays that led to it, and whether the user has heard it. It also shows what the rules removed. It
+    reads the release in force and writes nothing.
     """
 
     def work(merged: Any) -> CommandResult:
@@ -115,9 +115,9 @@ def doctor(
 ) -> None:
     """Check whether this machine can run trackpools.
 
-    It checks Java, Python, packages such as Spark, Delta jars, Arrow, MLflow, BLAS, disk and memory. It
-    prints one line for each check; if a check fails, its line says what to do. It starts no Spark session.
-    Use it after the installation, or if a command fails.
+    It checks Java, Python, the versions of packages such as pyspark, the Delta jars, Arrow, the MLflow
+    server, BLAS, the root, free disk and memory. It prints one line for each check; if a check fails, its
+    line says what to do. It starts no Spark session. Use it after the installation, or if a command fails.
     """
 
     def work(merged: Any) -> CommandResult:
@@ -149,7 +149,12 @@ def bench(
     ] = None,
     rounds: Annotated[
         int,
-        typer.Option(help="Number of rounds. In each round, each side of a ratio runs once.", min=1, max=100),
+        typer.Option(
+            help="Number of rounds. In each round, each side of a ratio runs once. `quality` and `facets` "
+            "always run once.",
+            min=1,
+            max=100,
+        ),
     ] = 3,
     config: ConfigFile = None,
     set_: Settings = None,
@@ -225,8 +230,9 @@ def switch(
     """Withhold a track, artist, label, source, model, market or everything, or serve it again.
 
     Readers apply a switch within 30 seconds, without a new run. The command writes to `switches` and
-    `switch_records`, and rewrites no pool. Readers leave out what is off, and the spare candidates of each
-    pool (`pools.reserve`) take its place.
+    `switch_records`, and rewrites no pool. Readers leave out the tracks, artists, labels and sources that are
+    off, and the spare candidates of each pool (`pools.reserve`) take their place. If everything, the model or
+    the user's market is off, readers serve no pool.
     """
     options = options_of(root, config, set_, json, quiet)
 
@@ -251,7 +257,8 @@ def rollback(
 ) -> None:
     """Publish the tables of an older release again, as a new release.
 
-    It adds one row to `releases`, rewrites no data and takes seconds. Use it if a release is bad.
+    It adds one row to `releases`, on the channel of the older release. It rewrites no data and takes seconds.
+    Use it if a release is bad.
     """
 
     def work(merged: Any) -> CommandResult:

@@ -36,7 +36,8 @@ def tune(
         bool,
         typer.Option(
             "--fresh",
-            help="Delete the saved trials of the same search (same log, period, code and settings), and start over.",
+            help="Delete the saved trials of the same search (same log, period, code and settings), and "
+            "start over.",
         ),
     ] = False,
     root: Root = None,
@@ -47,14 +48,16 @@ def tune(
 ) -> None:
     """Search for better settings of the model and better weights of the sources.
 
-    If the root is a local folder R, the command writes the best settings to R/tuned.yml, which you can give as
-    --config; otherwise it prints them as --set options. It changes no table of the root. Use it before you train a challenger for `promote`.
+    If the root is a local folder R, the command writes the best settings to R/tuned.yml, which you can give
+    as --config; otherwise it prints them as --set options. It changes no table of the root. Use it before you
+    train a challenger for `promote`.
 
     It sets aside the last 2 × `holdout.days` days of the log as two periods of equal length, and replays the
     flow on the plays before them. The search looks at what users heard for the first time in the first
-    period. Settings of the model are judged by the share of these recordings among the `tune.k` that the
-    model ranks first. Weights of sources are judged by their share among the first 500 candidates of pools;
-    weights that lose too many recordings heard before are marked down. The second period is never read,
+    period. Settings of the model are judged by the share of these recordings that the model ranks among its
+    first `tune.k`. Weights of sources are judged by the share of these recordings that are among the first
+    500 candidates of pools; weights that lose too many recordings heard before are marked down. At the end,
+    the best settings are compared with the present ones on all users. The second period is never read,
     because `trackpools promote` measures on it.
 
     If a search was interrupted, the same command on the same log and settings continues it. If a search is

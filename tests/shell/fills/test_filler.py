@@ -312,4 +312,4 @@ def test_a_model_chooses_and_the_command_shows_what_it_said(released, tmp_path, 
             )
         )
     code, said = command(*told, "--model", "somebody", "--json")
-    assert (code, "no endpoint with a model" in json.loads(said)["error"]["message"]) == (2, True)
+    assert (code, "needs an endpoint" in json.loads(said)["error"]["message"]) == (2, True)

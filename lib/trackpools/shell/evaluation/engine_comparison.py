@@ -76,7 +76,7 @@ def build_evaluation_data(flow: Flow, past: EvaluationWindow, relevant: DataFram
         )
     rows = relevant.where(F.size("relevant") > 0).orderBy("user_idx").toArrow()
     if not rows.num_rows:
-        raise InputError("no user heard anything for the first time after the cut; choose an earlier cut")
+        raise InputError("no user heard anything for the first time after the cut; use a larger --share")
     users, wanted = (
         rows["user_idx"].to_numpy().astype(np.int64),
         [np.array(one, np.int64) for one in rows["relevant"].to_pylist()],

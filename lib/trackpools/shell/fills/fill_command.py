@@ -105,7 +105,7 @@ def chosen_model(config: Config, name: str | None) -> Iterator[tuple[ChatModel |
         yield None, config
     elif llm.base_url is None:
         raise ConfigError(
-            f"no endpoint with a model {name!r:.100} is set; set llm.base_url and llm.model, or give --model none or --model {LOCAL}"
+            f"the model {name!r:.100} needs an endpoint, but none is set; set llm.base_url and llm.model, or give --model none or --model {LOCAL}"
         )
     else:
         chat = ChatModel(llm if name is None else llm.model_copy(update={"model": name}))

@@ -122,7 +122,7 @@ def _gate(read: int, rejected: int, reasons: Mapping[str, int], limit: float) ->
     if rejected / read <= limit:
         return
     raise QualityError(
-        f"{rejected} of {read} rows are refused ({rejected / read:.1%}), more than ingest.max_rejected_fraction={limit:.1%}; nothing was imported. "
+        f"{rejected} of {read} rows are refused ({rejected / read:.1%}), more than ingest.max_rejected_fraction={limit:g}; nothing was imported. "
         "Correct the input or its column mapping, or increase the limit if so many bad rows are expected",
         [f"{reason}: {count} rows" for reason, count in reasons.items()],
     )

@@ -91,7 +91,7 @@ class LoadedRelease:
         )
         if row is None:
             raise InputError(
-                f"there is no release {seq or 'of channel prod'} under {root}; the releases are: {', '.join(map(str, sorted(known))) or 'none'}"
+                f"there is no release {seq or 'on the channel prod'} under {root}; the releases are: {', '.join(map(str, sorted(known))) or 'none'}"
             )
         versions = {table["name"]: table["version"] for table in row["tables"]}
         return LoadedRelease(

@@ -76,7 +76,9 @@ def local_session(config: SessionConfig, remote: str | None = None) -> SparkSess
     try:
         own = make_private(scratch())
     except OSError as error:
-        raise ConfigError(f"Derby needs a folder for its files: {error}, or set TMPDIR") from error
+        raise ConfigError(
+            f"the scratch folder cannot be used ({error}); set TMPDIR to a folder of your own"
+        ) from error
     # A single compiler tier halves the driver's work on small data; long runs on large data need the second.
     # The single tier's default code cache of 48 MB is full after some minutes of planning, and code that is
     # evicted is compiled again (measured: a quarter of a test run's CPU).

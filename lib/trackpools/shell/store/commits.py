@@ -64,7 +64,7 @@ def commit_of(name: str, history: DataFrame) -> Commit:
         "version", "userMetadata", "timestamp", "operationMetrics", "operationParameters", "operation"
     ).first()
     if row is None:
-        raise InputError(f"the Delta log of table {name} no longer has the entry of this version")
+        raise InputError(f"the Delta log of table {name} no longer has an entry for the requested version")
     told = row["userMetadata"] or json.loads(
         (row["operationParameters"] or {}).get("properties") or "{}"
     ).get(WORK, "{}")

@@ -120,7 +120,7 @@ def export_factors(
     """
     size = recording_factors.agg(F.count(F.lit(1)).alias("n"), F.max(F.size("factors")).alias("rank")).first()
     if size is None or not size["n"]:
-        raise InputError("recording_factors is empty; run the train stage first")
+        raise InputError("recording_factors is empty; run `trackpools train` first")
     if size["n"] * size["rank"] * 4 > max_mb * 1_000_000:
         message = "no model is registered: %s recordings × rank %s is more than mlflow.max_model_mb=%s; the factors are only in the released table"
         LOG.warning(message, size["n"], size["rank"], max_mb)
