@@ -1,4 +1,4 @@
-"""Folders that trackpools uses (its package, a cache, a scratch folder), and the Python files of a folder."""
+"""Folders that trackpools uses: its package, a cache and a scratch folder; and a walk of Python files."""
 
 import os
 import stat

@@ -125,9 +125,12 @@ def code_of(text):
     blocks = re.findall(r"^```\w*\n(.*?)^```", text, re.MULTILINE | re.DOTALL) + re.findall(
         r"(?:^ {4,}.*\n)+", text, re.MULTILINE
     )
-    return [line for block in blocks for line in block.replace("\\\n", " ").splitlines()] + re.findall(
-        r"`(trackpools [^`]+)`", re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
+    spans = re.findall(
+        r"`(trackpools\s[^`]+)`", re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
     )
+    return [line for block in blocks for line in block.replace("\\\n", " ").splitlines()] + [
+        " ".join(span.split()) for span in spans
+    ]
 
 
 def unknown_parts(line):
@@ -195,6 +198,7 @@ def test_the_docs_contain_commands():
 def test_a_command_that_does_not_exist_is_found(line, said):
     assert list(unknown_parts(line)) == [said]
     assert code_of(f"Text.\n\n```bash\n{line}\n```\n") == [line]
+    assert code_of("Type `trackpools\nrun --root R` now.") == ["trackpools run --root R"]
 
 
 def test_the_runbook_knows_every_way_to_stop():

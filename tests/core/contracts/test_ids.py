@@ -135,7 +135,7 @@ def test_broken_ids_are_counted(spark):
     }
 
 
-@pytest.mark.parametrize(("numbers", "twice", "gap"), [((-1, 0, 2), 0, 2), ((0, 0, 2), 1, 1)])
+@pytest.mark.parametrize(("numbers", "twice", "gap"), [((-1, 0, 2), 0, 2), ((-2,), 0, 1), ((0, 0, 2), 1, 1)])
 def test_a_gap_is_not_hidden_by_a_negative_or_a_repeated_idx(spark, numbers, twice, gap):
     ids = spark.createDataFrame([(f"u{n}", idx) for n, idx in enumerate(numbers)], NONE)
     found = id_violations(ids, "user_id", "user_idx").first()

@@ -5,6 +5,7 @@ They come from a folder, the cache or the network. A jar whose SHA-256 differs f
 
 import os
 import shutil
+import zipfile
 
 import pytest
 
@@ -98,6 +99,14 @@ def test_without_access_to_the_jars_the_error_has_the_commands_to_type(offline):
         f"-Dartifact={coordinate}" in problem
         for coordinate, problem in zip(jars.coordinates(), refusal.value.problems, strict=True)
     ] == [True, True]
+
+
+def test_a_jar_without_a_pin_must_be_whole(tmp_path):
+    whole, half = tmp_path / "other-1.jar", tmp_path / "half-1.jar"
+    with zipfile.ZipFile(whole, "w") as jar:
+        jar.writestr("A.class", b"a" * 1000)
+    half.write_bytes(whole.read_bytes()[:500])
+    assert (jars.verified(whole), jars.verified(half)) == (True, False)
 
 
 def test_a_maven_that_hangs_is_stopped_and_ivy_is_tried(offline, monkeypatch, tmp_path):

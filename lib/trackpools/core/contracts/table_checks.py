@@ -88,7 +88,7 @@ def last_activity(plays: DataFrame) -> DataFrame:
 
 
 def id_violations(ids: DataFrame, id_name: str, idx_name: str) -> DataFrame:
-    """Count what breaks the numbering: each id has its own number, and the numbers run from 0 without gaps.
+    """Count what breaks the numbering: each id has its own number, from 0 on and without gaps.
 
     Args:
         ids: table with the columns `id_name` and `idx_name`.
@@ -100,14 +100,12 @@ def id_violations(ids: DataFrame, id_name: str, idx_name: str) -> DataFrame:
         idx counts as a gap. These three counts are 0 for a valid table.
     """
     rows, idx = F.count(F.lit(1)), F.col(idx_name)
-    counting = F.count_distinct(F.when(idx >= 0, idx))
+    span = F.coalesce(F.max(idx).cast("long") - F.least(F.min(idx), F.lit(0)) + 1, F.lit(0))
     return ids.agg(
         rows.alias("rows"),
         (rows - F.count_distinct(id_name)).alias("an id twice"),
         (rows - F.count_distinct(idx_name)).alias("an idx twice"),
-        (F.coalesce(F.max(idx_name).cast("long") + 1, F.lit(0)) - counting + F.count_if(idx < 0)).alias(
-            "a gap in the idx"
-        ),
+        (span - F.count_distinct(idx_name) + F.count_if(idx < 0)).alias("a gap in the idx"),
     )
 
 

@@ -1,4 +1,4 @@
-"""Confidence intervals and p-values of means over users: a bootstrap and a sign-flip test, both distributed.
+"""Distributed confidence intervals (bootstrap) and p-values (sign-flip test) of means over users.
 
 The bootstrap computes the mean many times. In each repetition, called a draw, every user gets a random weight
 from Poisson(1) (Chamandy et al. 2012, Estimating uncertainty for massive data streams). This approximates

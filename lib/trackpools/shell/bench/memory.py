@@ -23,7 +23,7 @@ class Peak:
 
 @contextlib.contextmanager
 def peak() -> Iterator[Peak]:
-    """Measure this process and all its descendants every EVERY_S seconds, until the block ends; Linux only.
+    """Measure this process and its descendants every EVERY_S seconds until the block ends; Linux only.
 
     Proportional set sizes are added up, so memory that these processes share is counted once.
     """

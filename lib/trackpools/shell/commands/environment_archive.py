@@ -26,11 +26,11 @@ from packaging.utils import canonicalize_name
 
 JOB_EXTRAS = (
     "ann",
-    "kv",
     "local",
     "text",
     "tune",
-)  # extras of trackpools that jobs need; only services need the others
+)  # extras of trackpools that jobs need; only services need `serve`
+JOB_PACKAGES = ("redis",)  # of the extra `kv`, jobs need only this one; the others are for readers
 CLUSTER_PACKAGE = "pyspark"  # left out together with its requirements; delta-spark is packed
 # names of files and folders of the standard library that are left out
 LEFT_OUT_NAMES = {
@@ -113,7 +113,7 @@ def _required() -> tuple[dict[str, metadata.Distribution], set[str]]:
     found: dict[str, metadata.Distribution] = {}
     absent: set[str] = set()
     seen: set[tuple[str, str]] = set()
-    ahead = [("trackpools", extra) for extra in ("", *JOB_EXTRAS)]
+    ahead = [("trackpools", extra) for extra in ("", *JOB_EXTRAS)] + [(name, "") for name in JOB_PACKAGES]
     while ahead:
         name, extra = ahead.pop()
         if (name, extra) in seen or name == CLUSTER_PACKAGE:

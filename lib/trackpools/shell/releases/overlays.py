@@ -38,7 +38,7 @@ def clear(store: Store, made: Mapping[str, Any]) -> None:
 
 
 def reset_to_release(store: Store, release: Release) -> bool:
-    """Restore the versions that a release pins, for `pools`, the overlays, `track_cards` and `interactions`.
+    """Restore `pools`, the overlays, `track_cards` and `interactions` to the versions of a release.
 
     The next refresh then builds on this release, and not on rows that a crashed refresh left or that were
     written before a rollback to this release. Tables that the release does not pin are emptied; these are the

@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import zipfile
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -57,20 +58,22 @@ def _file_name(coordinate: str) -> str:
 
 
 def verified(path: Path, pin: str | None = None) -> bool:
-    """Return whether a file is a jar with the pinned SHA-256; without a pin, it only has to be a zip."""
+    """Return whether a file is a jar with the pinned SHA-256; without a pin, it has to be a whole zip."""
     if not path.is_file():
         return False
     want = pin or SHA256.get(path.name)
+    if want is None:
+        return zipfile.is_zipfile(path)
     with path.open("rb") as jar:
-        return (
-            jar.read(2) == b"PK" if want is None else hashlib.file_digest(jar, "sha256").hexdigest() == want
-        )
+        return hashlib.file_digest(jar, "sha256").hexdigest() == want
 
 
 def _run(command: list[str]) -> str:
     """Run a command for at most FETCH_TIMEOUT_S, and return what it printed; its exit code does not matter."""
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=FETCH_TIMEOUT_S, check=False)  # noqa: S603 - our own words, and coordinates of a checked form
+        done = subprocess.run(  # noqa: S603 - our own words, and coordinates of a checked form
+            command, capture_output=True, text=True, errors="replace", timeout=FETCH_TIMEOUT_S, check=False
+        )
     except subprocess.TimeoutExpired:
         return f"{command[0]} was stopped after {FETCH_TIMEOUT_S} s"
     return done.stdout + done.stderr

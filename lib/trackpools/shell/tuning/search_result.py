@@ -27,7 +27,7 @@ class _Plain(yaml.SafeDumper):
 
 
 def overlay(config: Config) -> dict[str, Any]:
-    """Return the settings that differ from `conf/base.yml`, so that the file replaces the given `--config`.
+    """Return the settings that differ from `conf/base.yml`; as a file, they replace the given `--config`.
 
     The section `tune` is left out, and so are MLflow URIs that contain a user or password; these URIs must be
     given again.
