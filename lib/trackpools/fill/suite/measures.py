@@ -35,7 +35,7 @@ class Outcome:
         milliseconds: time of the fill.
         tokens: tokens of the model's messages and answers.
         cost: cost of the model, in the currency of the prices.
-        degraded: why the model contributed less than was asked for; empty if it contributed all of it.
+        degraded: why the model contributed too little; empty if it contributed enough, or was not asked.
         outside: number of tracks that are not among the candidates; it should be 0.
         repeated: number of tracks whose song is in the playlist already; it should be 0.
     """

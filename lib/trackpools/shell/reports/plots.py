@@ -76,6 +76,14 @@ def _percent(axis: Any) -> None:
     axis.set_major_formatter(lambda value, _: f"{value:.0%}")
 
 
+def _shares(axes: Axes, xlabel: str, ylabel: str, *, top: float) -> None:
+    """Make both axes shares from 0 to 1 (the y axis up to `top`), and draw the diagonal, where both are equal."""
+    axes.plot([0, 1], [0, 1], color=INK, linewidth=1, linestyle=":")
+    axes.set(xlabel=xlabel, ylabel=ylabel, xlim=(0, 1), ylim=(0, top))
+    _percent(axes.xaxis)
+    _percent(axes.yaxis)
+
+
 def _thousands(axis: Any) -> None:
     axis.set_major_formatter(lambda value, _: f"{value:,.10g}")
 
@@ -100,15 +108,7 @@ def long_tail(curve: Sequence[tuple[float, float]]) -> Figure:
         x, y = [point[0] for point in curve], [point[1] for point in curve]
         axes.plot(x, y, color=ACCENT, linewidth=2)
         axes.fill_between(x, y, color=ACCENT, alpha=0.12)
-        axes.plot([0, 1], [0, 1], color=INK, linewidth=1, linestyle=":")
-        axes.set(
-            xlabel="share of recordings, most played first",
-            ylabel="share of plays",
-            xlim=(0, 1),
-            ylim=(0, 1.02),
-        )
-        _percent(axes.xaxis)
-        _percent(axes.yaxis)
+        _shares(axes, "share of recordings, most played first", "share of plays", top=1.02)
 
     return styled(draw)
 
@@ -118,18 +118,10 @@ def lorenz(curve: Sequence[tuple[float, float]], gini: float) -> Figure:
 
     def draw(axes: Axes) -> None:
         x, y = [point[0] for point in curve], [point[1] for point in curve]
-        axes.plot([0, 1], [0, 1], color=INK, linewidth=1, linestyle=":")
+        _shares(axes, "share of recordings, least exposed first", "share of places in pools", top=1.02)
         axes.plot(x, y, color=ACCENT, linewidth=2)
         axes.fill_between(x, x, y, color=ACCENT, alpha=0.12)
         axes.text(0.04, 0.9, f"Gini {gini:.2f}", color=INK, fontsize=12, fontweight="bold")
-        axes.set(
-            xlabel="share of recordings, least exposed first",
-            ylabel="share of places in pools",
-            xlim=(0, 1),
-            ylim=(0, 1.02),
-        )
-        _percent(axes.xaxis)
-        _percent(axes.yaxis)
 
     return styled(draw)
 
@@ -307,7 +299,7 @@ def against(groups: Sequence[tuple[float, float, int]]) -> Figure:
 
     def draw(axes: Axes) -> None:
         most = max(users for *_, users in groups)
-        axes.plot([0, 1], [0, 1], color=INK, linewidth=1, linestyle=":")
+        _shares(axes, "mean popularity of what users hear", "mean popularity of the pool", top=1)
         axes.scatter(
             [own for own, *_ in groups],
             [pool for _, pool, _ in groups],
@@ -315,14 +307,6 @@ def against(groups: Sequence[tuple[float, float, int]]) -> Figure:
             color=ACCENT,
             alpha=0.6,
         )
-        axes.set(
-            xlabel="mean popularity of what users hear",
-            ylabel="mean popularity of the pool",
-            xlim=(0, 1),
-            ylim=(0, 1),
-        )
-        _percent(axes.xaxis)
-        _percent(axes.yaxis)
 
     return styled(draw)
 
