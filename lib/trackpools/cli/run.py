@@ -89,8 +89,7 @@ def run(
         from trackpools.errors import ConfigError
         from trackpools.shell.commands.backfill import backfill
 
-        others = (as_of, known_as_of, share, dry_run or None, None if channel == "prod" else channel)
-        if from_ is None or to is None or any(one is not None for one in others):
+        if from_ is None or to is None or any((as_of, known_as_of, share, dry_run, channel != "prod")):
             raise ConfigError(
                 "a backfill needs both --from and --to, and takes no --as-of, --known-as-of, --channel, --share "
                 "or --dry-run, because it builds each release as of its own day and publishes it on the channel "
