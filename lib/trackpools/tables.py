@@ -686,6 +686,11 @@ RELEASES = Table(
             T.MapType(STRING, STRING),
             "pinned table → number of its data files and SHA-256 of their sorted names; null in releases of an older trackpools",
         ),
+        col(
+            "arrays",
+            T.MapType(STRING, STRING),
+            "pinned table → folder of its arrays below `arrays/` of the root; null or empty if there are none",
+        ),
     ),
 )
 

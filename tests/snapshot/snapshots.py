@@ -32,6 +32,7 @@ VARYING = {
     "milliseconds": "<milliseconds>",
 }
 RELEASE_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}-[0-9a-f]{6}")
+ARRAYS = re.compile(r"\b[a-z_]+-[0-9a-f]{24}\b")  # a folder of arrays; it depends on how factors are rounded
 DATA_FILES = re.compile(r"\b\d+:[0-9a-f]{64}\b")  # the data files of a table; their names are random
 ESCAPE = re.compile(r"\x1b\[[0-9;]*m")  # a colour of the terminal
 
@@ -110,6 +111,7 @@ def fixed(value, root=""):
 
 def fixed_text(text, root=""):
     """A text without colours and trailing spaces, with placeholders for release ids and the root folder."""
+    text = ARRAYS.sub("<arrays>", text)
     text = DATA_FILES.sub("<data files>", RELEASE_ID.sub("<release>", ESCAPE.sub("", text)))
     text = text.replace(str(root), "<root>") if root else text
     return "".join(f"{line.rstrip()}\n" for line in text.splitlines()) if "\n" in text else text

@@ -1,14 +1,18 @@
 """Tests of vacuum: it keeps what the kept releases pin, on tables whose history looks hours old."""
 
+import dataclasses
 import datetime as dt
 import os
 import re
 import shutil
 
+import numpy as np
 import pytest
 
 from builders import rows
 from trackpools.errors import ConfigError
+from trackpools.shell.arrays.array_folder import write_folder
+from trackpools.shell.arrays.release_arrays import arrays_folder
 from trackpools.shell.releases import releases
 from trackpools.shell.releases.releases import Release
 from trackpools.shell.store.store import Store
@@ -94,3 +98,17 @@ def test_a_foreign_session_that_ignores_the_hours_is_refused(world, monkeypatch)
     with pytest.raises(ConfigError, match="hours") as refused:
         releases.vacuum(world, 1, now())
     assert "spark.databricks.delta.vacuum.retentionWindowIgnore.enabled=false" in refused.value.problems
+
+
+def test_vacuum_keeps_the_arrays_of_the_kept_releases(world):
+    folder = arrays_folder(world.config.root)
+    for seq in (5, 6, 7):
+        write_folder(folder / f"users-{seq}", {"idx": np.arange(seq)})
+        last = releases.releases(world)[0]
+        releases.again(world, dataclasses.replace(last, arrays={"users": f"users-{seq}"}), now())
+    write_folder(folder / "users-of-a-run-that-failed", {"idx": np.arange(3)})
+    for place in folder.iterdir():
+        at = (now() - dt.timedelta(hours=1)).timestamp()
+        os.utime(place, (at, at))
+    releases.vacuum(world, 2, now(), floor_hours=0)
+    assert sorted(place.name for place in folder.iterdir()) == ["users-6", "users-7"]

@@ -1,4 +1,4 @@
-"""Compute the pools of a few users in one Spark step: each task holds the arrays of all recordings.
+"""Compute the pools of a few users in one Spark step: each task opens the arrays of all recordings.
 
 `batch` joins frames instead, which suits all users; for a few users, most of its time would go into planning
 and starting the joins. Both call the same functions and return the same rows.
@@ -33,6 +33,7 @@ NO_CARDS = MarketMask(np.empty(0, np.uint8), np.empty(0, np.int64))
 LEAST, BLOCKS = 16, 32  # users of a block, and blocks of few
 VECTOR = "vector_{}"  # columns of those of users
 Bits = tuple[tuple[int, ...], ...]  # of each such column, the sources that rank by it
+OpenArrays = Callable[[], ReleaseArrays]  # called in a task
 
 
 def can(config: Config, spaces: Mapping[int, object]) -> bool:
@@ -42,7 +43,7 @@ def can(config: Config, spaces: Mapping[int, object]) -> bool:
 
 def pools(
     inputs: SourceInputs,
-    release: ReleaseArrays,
+    open_arrays: OpenArrays,
     users: Mapping[tuple[int, ...], DataFrame],
     model_version: str,
 ) -> DataFrame:
@@ -50,6 +51,7 @@ def pools(
 
     Args:
         inputs: whose frames of recordings are not read.
+        open_arrays: returns the arrays of the release; it is sent to the tasks.
         users: bits of sources that rank by the same vectors → `idx int, factors array<float>` of users.
     """
     # so many that tasks end together: their sizes differ, and so does what a block costs
@@ -66,17 +68,18 @@ def pools(
             "user_idx",
             "left",
         )
-    fill = _fill(release, tuple(users), policy(inputs.config, inputs.as_of), to_arrow_schema(rows))
+    fill = _fill(open_arrays, tuple(users), policy(inputs.config, inputs.as_of), to_arrow_schema(rows))
     made = (
         people.groupBy("block").cogroup(packed_past(inputs, blocks).groupBy("block")).applyInArrow(fill, rows)
     )
     return stamped(made, inputs.config, inputs.as_of, model_version)
 
 
-def _fill(release: ReleaseArrays, ranked: Bits, by: Policy, schema: Any) -> Callable[[Any, Any], Any]:
+def _fill(open_arrays: OpenArrays, ranked: Bits, by: Policy, schema: Any) -> Callable[[Any, Any], Any]:
     def run(people: Any, past: Any) -> Any:
         if not len(people):
             return schema.empty_table()
+        release = open_arrays()
         people = people.sort_by("user_idx").combine_chunks()
         held = gathered(people.drop_columns("market").rename_columns({"code": "market"}), past)
         block = listeners_of(held, release.recording_table.rows_of, day_number(release.as_of.date()))

@@ -20,7 +20,13 @@ from trackpools.core.serving.refresh_scope import (
 )
 from trackpools.shell.pipeline.runner import ACTIONS
 from trackpools.shell.refresh import refreshed_pools, warm_up
-from trackpools.shell.refresh.refresh_plan import LATEST_TABLES, Refresh, frames_of_concerned, update_cards
+from trackpools.shell.refresh.refresh_plan import (
+    LATEST_TABLES,
+    Refresh,
+    folder_names_of,
+    frames_of_concerned,
+    update_cards,
+)
 from trackpools.shell.refresh.write_refresh import input_changes, next_release, write_pools
 from trackpools.shell.releases.releases import Release
 from trackpools.shell.spark.persisted import persisted
@@ -55,7 +61,8 @@ def renew(r: Refresh) -> Release:
         flow.progress("concerned: find the users whose pool must change")
         worse = update_cards(r, keep)
         read = {name: store.read(name, version) for name, version in r.versions.items()}
-        r.arrays = refreshed_pools.ahead(beside, read, flow.config, flow.moment.as_of, r.base.rows)
+        r.names = folder_names_of(r)
+        r.arrays = refreshed_pools.ahead(beside, r, read)
         warm_up.prepare(beside, read, joins=r.arrays is None)
         came = warm_up.submit(beside, "hash the new rows", input_changes, r, dict(r.versions))
         why = keep(users_to_refresh(frames_of_concerned(r, read, worse)))

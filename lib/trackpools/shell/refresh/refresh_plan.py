@@ -10,7 +10,8 @@ from pyspark.sql import functions as F
 
 from trackpools import tables as t
 from trackpools.core.catalogue import features, track_cards
-from trackpools.core.pools.online import ReleaseArrays as Arrays
+from trackpools.core.pools.broadcast import OpenArrays
+from trackpools.core.pools.release_layout import LAYOUTS
 from trackpools.core.serving.refresh_scope import (
     new_users,
     rota_buckets,
@@ -20,6 +21,7 @@ from trackpools.core.serving.refresh_scope import (
 )
 from trackpools.errors import ModelError
 from trackpools.schema import Table
+from trackpools.shell.arrays.release_arrays import folder_names
 from trackpools.shell.identity import work_identity
 from trackpools.shell.pipeline import stage_writer
 from trackpools.shell.pipeline.runner import PINNED, Flow
@@ -54,7 +56,8 @@ class Refresh:
         versions: Table name → version that the refresh reads.
         reasons: Reason for a rebuild → number of users.
         measured: Metric → value.
-        arrays: The arrays of recordings that are read in the background; None if they are not used, see
+        names: Table name → folder of its arrays, see `shell.arrays`.
+        arrays: Opens the arrays, which are written in the background; None if they are not used, see
             `refreshed_pools.ahead`.
     """
 
@@ -66,7 +69,8 @@ class Refresh:
     versions: dict[str, int]
     reasons: dict[str, int] = field(default_factory=dict)
     measured: dict[str, float] = field(default_factory=dict)
-    arrays: Future[Arrays] | None = None
+    names: Mapping[str, str] = field(default_factory=dict)
+    arrays: Future[OpenArrays] | None = None
 
     @property
     def turn(self) -> list[int]:
@@ -151,6 +155,14 @@ def update_cards(r: Refresh, keep: Callable[[DataFrame], DataFrame]) -> DataFram
         if told is not None and told["worse"]
         else None
     )
+
+
+def folder_names_of(r: Refresh) -> dict[str, str]:
+    """Return table name → folder of its arrays, at the versions that the refresh reads."""
+    pinned = [table for table in r.base.tables if not r.has_changed(t.TABLES[table.name])]
+    known = {table.name for table in pinned}
+    changed = {name: r.versions[name] for name in LAYOUTS if name not in known}
+    return folder_names([*pinned, *r.flow.stats(changed)])
 
 
 def frames_of_concerned(

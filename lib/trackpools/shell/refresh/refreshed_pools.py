@@ -1,35 +1,34 @@
 """Compute the pools of the users of a refresh.
 
-If the conditions of `ahead` hold, the pools are computed from arrays of all recordings, which every task
-holds. Otherwise they are computed by the stage `pools`, as in a full run.
+If the conditions of `ahead` hold, the pools are computed from the arrays of the release, which every task
+maps into memory. Otherwise they are computed by the stage `pools`, as in a full run.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures import Executor, Future
-from datetime import datetime
-from typing import Any
 
 from pyspark.sql import DataFrame
 
 from trackpools import stages as s
-from trackpools.config import Config
 from trackpools.core.pools import broadcast
-from trackpools.core.pools.online import ReleaseArrays
+from trackpools.core.pools.broadcast import OpenArrays
+from trackpools.core.pools.release_layout import SPACES
 from trackpools.core.sources import active_sources
+from trackpools.shell.arrays.release_arrays import (
+    WrittenArrays,
+    arrays,
+    arrays_folder,
+    columns_of,
+    write_missing,
+)
+from trackpools.shell.refresh.refresh_plan import Refresh
 from trackpools.shell.refresh.warm_up import submit
-from trackpools.shell.serving.release_arrays import SPACES, arrays
 from trackpools.shell.spark.context import is_classic
 from trackpools.stage import Context, Frames
 
 
-def ahead(
-    beside: Executor,
-    read: Mapping[str, DataFrame],
-    config: Config,
-    as_of: datetime,
-    rows: Callable[[str], int],
-) -> Future[ReleaseArrays] | None:
-    """Start to read the arrays of recordings in a background thread, if they can be used.
+def ahead(beside: Executor, r: Refresh, read: Mapping[str, DataFrame]) -> Future[OpenArrays] | None:
+    """Start to write the arrays of the release in a background thread, if they can be used.
 
     They can be used if four conditions hold: `track_cards` has at most `refresh.at_hand` rows; no table of
     recordings' vectors has more than `topk.exact_max` rows, above which an index searches it; the session is
@@ -37,14 +36,13 @@ def ahead(
 
     Args:
         beside: the executor of the background threads.
+        r: the refresh.
         read: table name → frame.
-        config: the merged configuration.
-        as_of: the moment that the pools are computed for.
-        rows: returns the number of rows of a table, by its name.
 
     Returns:
-        A future of the arrays, or None if they cannot be used.
+        A future of a function that returns the arrays in a task, or None if they cannot be used.
     """
+    config, as_of, rows = r.flow.config, r.flow.moment.as_of, r.base.rows
     # with arrays, the index would be built a second time
     indexed = any(rows(name) > config.topk.exact_max for _, name in SPACES.values())
     # Spark Connect sends the arrays with the plan, in one message of bounded size
@@ -57,14 +55,18 @@ def ahead(
     ):
         return None
 
-    def columns(name: str, wanted: Sequence[str]) -> Any:
-        frame = read[name]
-        return frame.select(*(column for column in wanted if column in frame.columns)).toArrow()
+    def write() -> OpenArrays:
+        folder, columns = arrays_folder(config.store.root), columns_of(read)
+        if folder is None:
+            made = arrays(columns, config, as_of)
+            return lambda: made
+        write_missing(folder, r.names, columns)
+        return WrittenArrays(folder, r.names, config, as_of)
 
-    return submit(beside, "read the arrays of recordings", arrays, columns, config, as_of)
+    return submit(beside, "write the arrays of the release", write)
 
 
-def pools(some: Frames, c: Context, held: Future[ReleaseArrays] | None) -> DataFrame:
+def pools(some: Frames, c: Context, held: Future[OpenArrays] | None) -> DataFrame:
     """Compute the pools that the stage `pools` would compute, from the arrays if there are any.
 
     Args:

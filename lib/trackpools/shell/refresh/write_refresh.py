@@ -122,4 +122,5 @@ def next_release(r: Refresh, moved: Sequence[Stats]) -> Release:
         as_of=flow.moment.as_of,
         created_at=now,
         valid_until=now + timedelta(days=flow.config.pools.valid_days),
+        arrays=flow.write_arrays(r.names, r.versions),
     )

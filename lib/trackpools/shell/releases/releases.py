@@ -18,6 +18,7 @@ from pyspark.sql import functions as F
 from trackpools.core.contracts.newest_row import newest
 from trackpools.core.serving.channels import CANARY, CHANNELS, PROD
 from trackpools.errors import BusyError, ConfigError, ContractError, InputError
+from trackpools.shell.arrays.release_arrays import arrays_folder, remove_unused
 from trackpools.shell.releases import integrity
 from trackpools.shell.spark.driver_rows import frame_of
 from trackpools.shell.store import data_files
@@ -46,6 +47,8 @@ class Release:
         share: Share of the buckets that follow a canary; None on other channels.
         files: Table name → `data_files.identity` of its files. It is set by `publish`, and None in a row that
             an older version of trackpools wrote.
+        arrays: Table name → folder of its arrays (see `shell.arrays`). None in a row that an older version of
+            trackpools wrote; empty if the root is no path of the file system.
     """
 
     seq: int
@@ -61,6 +64,7 @@ class Release:
     channel: str = PROD
     share: float | None = None
     files: Mapping[str, str] | None = None
+    arrays: Mapping[str, str] | None = None
 
     def table(self, name: str) -> Stats:
         """Return name, version, rows and hash of a pinned table.
@@ -249,6 +253,7 @@ def publish(store: Store, release: Release, run_key: str) -> Release:
         "tables": [asdict(table) for table in release.tables],
         "dictionary": dict(release.dictionary),
         "files": dict(release.files or {}),
+        "arrays": dict(release.arrays or {}),
     }
     store.insert(
         RELEASES, frame_of(store.spark, [row], RELEASES.schema), {"run_key": run_key, "stage": "publish"}
@@ -320,7 +325,7 @@ def again(store: Store, old: Release, created_at: datetime, **otherwise: Any) ->
 
 
 def vacuum(store: Store, keep: int, now: datetime, floor_hours: int = 168) -> dict[str, int]:
-    """Delete data files that no kept release needs.
+    """Delete data files and arrays that no kept release needs.
 
     A file that a pinned version reads was removed from the table, if at all, after the commit of that
     version. So files that were removed before the oldest pinned commit can be deleted. Files that
@@ -346,4 +351,7 @@ def vacuum(store: Store, keep: int, now: datetime, floor_hours: int = 168) -> di
         # Delta rounds to whole hours, so round up; half an hour less would delete files that are needed
         hours[name] = math.ceil(max(floor_hours, age + 1 / 60))
         store.vacuum(name, hours[name])
+    if folder := arrays_folder(store.config.root):
+        pinned = {name for release in kept for name in (release.arrays or {}).values()}
+        remove_unused(folder, pinned, floor_hours)
     return hours

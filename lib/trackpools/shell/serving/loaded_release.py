@@ -18,12 +18,13 @@ from trackpools.core.als.factors import factor_matrix
 from trackpools.core.log.audience import EVERYWHERE, is_minor_band
 from trackpools.core.pools import user_record
 from trackpools.core.pools.online import OnlineUser, ReleaseArrays
+from trackpools.core.pools.release_layout import CARDS, SPACES
 from trackpools.core.pools.user_history import RecentPlay, UserHistory
 from trackpools.core.pools.user_record import UserRecord
 from trackpools.core.serving.channels import PROD
 from trackpools.core.serving.takedowns import Takedowns
 from trackpools.errors import InputError
-from trackpools.shell.serving.release_arrays import CARDS, SPACES, arrays
+from trackpools.shell.arrays.release_arrays import arrays, arrays_folder
 from trackpools.shell.serving.switch_watch import TakedownWatch, library, markets, without_sources
 from trackpools.shell.store import data_files
 from trackpools.tables import OVERLAYS
@@ -47,6 +48,7 @@ class LoadedRelease:
         note: a remark on where the data is read from; empty if there is nothing to say.
         files: name of the table → identity of its data files, see `data_files`; empty if an older version of
             trackpools, which did not record it, published the release.
+        arrays: name of the table → folder of its arrays, see `shell.arrays`; empty if the release has none.
         served: the cache of `release`: takedowns → the arrays with these takedowns applied. It holds at most
             one entry, and is emptied when the takedowns change.
     """
@@ -63,6 +65,7 @@ class LoadedRelease:
     dictionary: Mapping[str, str]
     note: str = ""
     files: Mapping[str, str] = field(default_factory=dict)
+    arrays: Mapping[str, str] = field(default_factory=dict)
     served: dict[Takedowns, ReleaseArrays] = field(default_factory=dict)
 
     @property
@@ -106,6 +109,7 @@ class LoadedRelease:
             TakedownWatch(root),
             dict(row["dictionary"]),
             files=dict(row.get("files") or ()),
+            arrays=dict(row.get("arrays") or ()),
         )
 
     def data(self, name: str) -> Any:
@@ -134,7 +138,8 @@ class LoadedRelease:
     def release(self) -> ReleaseArrays:
         """The arrays of the release as they may be served now, without what is taken down.
 
-        They are read once, which takes some seconds for each million recordings. When the takedowns change,
+        They are mapped into memory once, or built if the release has no arrays, which takes some seconds for
+        each million recordings. When the takedowns change,
         only the market masks (from `track_cards`) and the list of enabled sources are computed again.
 
         Raises:
@@ -166,7 +171,7 @@ class LoadedRelease:
 
     @cached_property
     def _whole(self) -> ReleaseArrays:
-        return arrays(self._columns, self.config, self.as_of)
+        return arrays(self._columns, self.config, self.as_of, arrays_folder(self.root), self.arrays)
 
     @cached_property
     def _people(self) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from trackpools import optional_packages
 from trackpools.config import Config
 from trackpools.core.pools.online import MarketMask
-from trackpools.core.rules import market_masks
+from trackpools.core.pools.release_layout import market_masks
 from trackpools.core.serving.takedowns import Takedowns
 from trackpools.fill.solver.rights import ended
 from trackpools.shell.releases.switch_state import Latest, Record, known_off
@@ -140,10 +140,7 @@ def markets(cards: pa.Table, tracks: pa.StringArray) -> dict[str, MarketMask]:
     there = cards.set_column(
         cards.schema.get_field_index("available"), "available", pc.and_(cards["available"], pc.invert(gone))
     )
-    return {
-        name: MarketMask(*market_masks.mask_of_cards(there.filter(pc.equal(there["market"], name))))
-        for name in pc.unique(there["market"]).to_pylist()
-    }
+    return market_masks(there)
 
 
 def without_sources(config: Config, off: Takedowns) -> Config:
