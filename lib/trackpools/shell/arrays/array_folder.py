@@ -94,7 +94,7 @@ def _write(path: Path, array: NDArray[Any]) -> ArrayFile:
         whole = np.ascontiguousarray(array)
         # `np.save` would hide why a write failed, for example that the disk is full
         np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(whole))
-        file.write(whole.reshape(-1).view(np.uint8))
+        file.write(whole.reshape(-1).view(np.uint8).data)
         file.flush()
         os.fsync(file.fileno())
     return ArrayFile(path.stat().st_size, file_hash(path))
