@@ -11,7 +11,7 @@ import pytest
 from pyspark.sql import functions as F
 
 from trackpools.core.pools import online
-from trackpools.core.pools.release_layout import LAYOUTS
+from trackpools.core.serving.release_layout import LAYOUTS
 from trackpools.shell.arrays import release_arrays
 from trackpools.shell.arrays.array_folder import read_manifest
 from trackpools.shell.arrays.release_arrays import WrittenArrays, columns_of, remove_unused, write_missing

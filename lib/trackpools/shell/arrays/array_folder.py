@@ -6,9 +6,7 @@ Files of a folder never change after `write_folder` has returned.
 
 import hashlib
 import json
-import os
 import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trackpools.errors import ContractError, InputError
+from trackpools.shell.resilience.atomic_file import atomic_file
 
 MANIFEST = "manifest.json"
 READ_BYTES = 2**20
@@ -39,7 +38,7 @@ class ArrayFile:
 
 
 @dataclass(frozen=True)
-class Manifest:
+class ArraysManifest:
     """The contents of a folder of arrays.
 
     Attributes:
@@ -52,52 +51,38 @@ class Manifest:
 
 
 def write_folder(folder: Path, arrays: Arrays, labels: tuple[str, ...] = ()) -> None:
-    """Write arrays into a new folder, which appears under its name only when it is complete.
-
-    If another process writes the same folder at the same time, the first one to finish wins.
+    """Write arrays into a folder. The manifest is written last, so a folder with one is complete.
 
     Args:
-        folder: the path of the folder; its parent is created if it does not exist.
+        folder: the path of the folder; it and its parent are created if they do not exist.
         arrays: name → array of numbers. Names must be usable as names of files.
-        labels: see `Manifest`.
+        labels: see `ArraysManifest`.
 
     Raises:
-        InputError: if the disk is full or cannot be written; nothing is left under the name of the folder.
+        InputError: if the disk is full or cannot be written; the incomplete folder is deleted.
     """
     try:
-        _write_complete(folder, arrays, labels)
+        folder.mkdir(parents=True, exist_ok=True)
+        files = {name: _write(folder / f"{name}.npy", array) for name, array in arrays.items()}
+        told = {"labels": labels, "files": {name: asdict(file) for name, file in files.items()}}
+        with atomic_file(folder / MANIFEST) as draft:
+            draft.write_text(json.dumps(told, indent=1), encoding="utf-8")
     except OSError as error:
+        if not is_complete(folder):
+            shutil.rmtree(folder, ignore_errors=True)
         raise InputError(
             f"the arrays cannot be written to {folder}: {error}. Free space or mend the permissions, and run again"
         ) from error
 
 
-def _write_complete(folder: Path, arrays: Arrays, labels: tuple[str, ...]) -> None:
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    made = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
-        files = {name: _write(made / f"{name}.npy", array) for name, array in arrays.items()}
-        told = {"labels": labels, "files": {name: asdict(file) for name, file in files.items()}}
-        (made / MANIFEST).write_text(json.dumps(told, indent=1), encoding="utf-8")
-        made.chmod(0o755)
-        try:
-            made.rename(folder)
-        except OSError:
-            if not is_complete(folder):
-                raise
-    finally:
-        shutil.rmtree(made, ignore_errors=True)
-
-
 def _write(path: Path, array: NDArray[Any]) -> ArrayFile:
-    with path.open("xb") as file:
-        whole = np.ascontiguousarray(array)
-        # `np.save` would hide why a write failed, for example that the disk is full
-        np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(whole))
-        file.write(whole.reshape(-1).view(np.uint8).data)
-        file.flush()
-        os.fsync(file.fileno())
-    return ArrayFile(path.stat().st_size, file_hash(path))
+    whole = np.ascontiguousarray(array)
+    with atomic_file(path) as draft:
+        with draft.open("xb") as file:
+            # `np.save` would hide why a write failed, for example that the disk is full
+            np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(whole))
+            file.write(whole.reshape(-1).view(np.uint8).data)
+        return ArrayFile(draft.stat().st_size, file_hash(draft))
 
 
 def file_hash(path: Path) -> str:
@@ -107,11 +92,11 @@ def file_hash(path: Path) -> str:
 
 
 def is_complete(folder: Path) -> bool:
-    """Return whether the folder exists; `write_folder` creates it only with all its files."""
+    """Return whether the folder has its manifest, which `write_folder` writes last."""
     return (folder / MANIFEST).is_file()
 
 
-def read_manifest(folder: Path) -> Manifest:
+def read_manifest(folder: Path) -> ArraysManifest:
     """Read the manifest of a folder.
 
     Raises:
@@ -120,7 +105,7 @@ def read_manifest(folder: Path) -> Manifest:
     try:
         told = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         files = {str(name): ArrayFile(**file) for name, file in told["files"].items()}
-        return Manifest(tuple(told["labels"]), files)
+        return ArraysManifest(tuple(told["labels"]), files)
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise ContractError(
             f"the arrays in {folder} have no readable {MANIFEST} ({error}). Delete the folder; the next run builds it again"

@@ -21,11 +21,12 @@ from pyspark.sql import DataFrame
 
 from trackpools.config import Config
 from trackpools.core.pools.online import ReleaseArrays
-from trackpools.core.pools.release_layout import LAYOUT, LAYOUTS, LaidOut, release_arrays
+from trackpools.core.serving.release_layout import LAYOUT, LAYOUTS, LaidOut, release_arrays
 from trackpools.errors import ContractError
 from trackpools.shell.arrays.array_folder import damaged_files, is_complete, map_folder, write_folder
 from trackpools.shell.store.commits import Stats
 from trackpools.shell.store.root_lock import local_path
+from trackpools.shell.store.store import Store
 
 LOG = logging.getLogger(__name__)
 # (name of a table, columns) → an Arrow table with those of the columns that the stored table has
@@ -86,6 +87,25 @@ def write_missing(folder: Path, names: Mapping[str, str], read: Read) -> None:
             shutil.rmtree(place)
         made = LAYOUTS[table].lay_out(read(table, LAYOUTS[table].columns))
         write_folder(place, made.arrays, made.labels)
+
+
+def write_arrays(store: Store, tables: Iterable[Stats]) -> dict[str, str]:
+    """Write the arrays of the tables of a release that are not written yet.
+
+    Args:
+        store: the store that holds the tables.
+        tables: versions, rows and content hashes of the tables of the release.
+
+    Returns:
+        Table name → folder of its arrays; empty if the root is no path of the file system.
+    """
+    folder, pinned = arrays_folder(store.config.root), list(tables)
+    if folder is None:
+        return {}
+    names = folder_names(pinned)
+    frames = {one.name: store.read(one.name, one.version) for one in pinned if one.name in names}
+    write_missing(folder, names, columns_of(frames))
+    return names
 
 
 def _damage(place: Path) -> list[str]:

@@ -21,7 +21,7 @@ from trackpools.core.serving.channels import BACKFILL, PROD
 from trackpools.core.sources import dictionary
 from trackpools.errors import ContractError, InputError, ModelError
 from trackpools.schema import Table
-from trackpools.shell.arrays.release_arrays import arrays_folder, columns_of, folder_names, write_missing
+from trackpools.shell.arrays.release_arrays import write_arrays
 from trackpools.shell.pipeline import stage_writer
 from trackpools.shell.pipeline.factor_check import one_model
 from trackpools.shell.releases import overlays, releases
@@ -367,28 +367,11 @@ class Flow:
             valid_until=now + timedelta(days=self.config.pools.valid_days),
             channel=self.channel,
             share=self.share,
-            arrays=self.write_arrays(folder_names(self.stats(versions)), versions),
+            arrays=write_arrays(self.store, self.stats(versions)),
         )
         releases.publish(self.store, release, made["run_key"])
         self.done.append(StageResult("publish", list(release.tables), time.monotonic() - began, False, {}))
         return release
-
-    def write_arrays(self, names: Mapping[str, str], versions: Mapping[str, int]) -> dict[str, str]:
-        """Write the arrays of a release that are not written yet, see `shell.arrays`.
-
-        Args:
-            names: Table name → folder of its arrays.
-            versions: Table name → version, at least of these tables.
-
-        Returns:
-            `names`; empty if the root is no path of the file system, which has no arrays.
-        """
-        folder = arrays_folder(self.config.store.root)
-        if folder is None:
-            return {}
-        frames = {name: self.store.read(name, versions[name]) for name in names}
-        write_missing(folder, names, columns_of(frames))
-        return dict(names)
 
     def _require_own_pools(self, made: dict[str, Any]) -> None:
         """Refuse to publish a backfill's pools on `prod`, unless this run went through the stage `pools`."""

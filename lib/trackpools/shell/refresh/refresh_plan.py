@@ -11,7 +11,6 @@ from pyspark.sql import functions as F
 from trackpools import tables as t
 from trackpools.core.catalogue import features, track_cards
 from trackpools.core.pools.broadcast import OpenArrays
-from trackpools.core.pools.release_layout import LAYOUTS
 from trackpools.core.serving.refresh_scope import (
     new_users,
     rota_buckets,
@@ -19,6 +18,7 @@ from trackpools.core.serving.refresh_scope import (
     users_with_new_profile,
     users_with_recordings,
 )
+from trackpools.core.serving.release_layout import LAYOUTS
 from trackpools.errors import ModelError
 from trackpools.schema import Table
 from trackpools.shell.arrays.release_arrays import folder_names

@@ -12,7 +12,7 @@ from pyspark.sql import DataFrame
 from trackpools import stages as s
 from trackpools.core.pools import broadcast
 from trackpools.core.pools.broadcast import OpenArrays
-from trackpools.core.pools.release_layout import SPACES
+from trackpools.core.serving.release_layout import SPACES
 from trackpools.core.sources import active_sources
 from trackpools.shell.arrays.release_arrays import (
     WrittenArrays,

@@ -18,10 +18,10 @@ from trackpools.core.als.factors import factor_matrix
 from trackpools.core.log.audience import EVERYWHERE, is_minor_band
 from trackpools.core.pools import user_record
 from trackpools.core.pools.online import OnlineUser, ReleaseArrays
-from trackpools.core.pools.release_layout import CARDS, SPACES
 from trackpools.core.pools.user_history import RecentPlay, UserHistory
 from trackpools.core.pools.user_record import UserRecord
 from trackpools.core.serving.channels import PROD
+from trackpools.core.serving.release_layout import CARDS, SPACES
 from trackpools.core.serving.takedowns import Takedowns
 from trackpools.errors import InputError
 from trackpools.shell.arrays.release_arrays import arrays, arrays_folder
