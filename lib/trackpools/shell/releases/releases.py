@@ -248,12 +248,12 @@ def publish(store: Store, release: Release, run_key: str) -> Release:
             nothing is published.
     """
     store.create(RELEASES)
-    release = replace(release, files=_pinned_files(store, release))
+    release = replace(release, files=_pinned_files(store, release), arrays=dict(release.arrays or {}))
     row = asdict(release) | {
         "tables": [asdict(table) for table in release.tables],
         "dictionary": dict(release.dictionary),
         "files": dict(release.files or {}),
-        "arrays": dict(release.arrays or {}),
+        "arrays": release.arrays,
     }
     store.insert(
         RELEASES, frame_of(store.spark, [row], RELEASES.schema), {"run_key": run_key, "stage": "publish"}
