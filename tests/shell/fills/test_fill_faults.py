@@ -31,7 +31,7 @@ from trackpools.shell.resilience.circuit_breaker import CircuitBreaker
 WANTED = Constraints(tracks=12, every=Filter(no_tags=("jazz",), quiet_days=7), artist_cap=3)
 WORLD = some(7, size=200)
 WHO = listener({n: n % 40 for n in range(0, 200, 2)})
-MARGIN = 0.25  # seconds beyond the deadline
+MARGIN = 1.0  # seconds beyond the deadline; a machine with other work needed 0.4 for what follows the model
 
 
 def model_at(url, **more):
