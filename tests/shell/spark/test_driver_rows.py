@@ -27,6 +27,7 @@ def test_rows_are_unchanged_in_the_frame(spark):
         "channel": "prod",
         "share": 0.1,
         "files": None,
+        "arrays": {"als": ODD},
     }
     frame = frame_of(spark, [row, row | {"seq": -1, "tables": [], "share": None}], RELEASES.schema)
     assert frame.schema.simpleString() == RELEASES.schema.simpleString()
