@@ -39,8 +39,10 @@ def test_explain_prints_its_answer_only(released):
 @pytest.mark.soak
 def test_demo_prints_nothing_of_spark_or_mlflow(tmp_path):
     settings = [word for one in WORLD for word in ("--set", one)]
-    demo = trackpools("demo", "--root", str(tmp_path / "root"), *settings)
+    demo = trackpools("demo", "--profile", "--root", str(tmp_path / "root"), *settings)
     said = demo.stderr.splitlines()
     assert [line for line in said if not STEP.fullmatch(line)] == []
     assert [line.split(":")[0] for line in said][-3:] == ["pools", "publish", "report"]
     assert (tmp_path / "root" / "mlflow.db").exists()
+    profile = [line.split() for line in demo.stdout.splitlines() if line.count("%") == 1]
+    assert {"start", "import", "train", "pools", "report", "all"} <= {cell for row in profile for cell in row}

@@ -17,6 +17,7 @@ from trackpools.cli.app import (
     end,
     options_of,
 )
+from trackpools.errors import InputError
 from trackpools.shell.command import CommandResult, Options
 from trackpools.shell.console import perform
 
@@ -159,6 +160,10 @@ def demo(
     root: Annotated[
         str, typer.Option("--root", help="Folder that the tables are written to.")
     ] = "trackpools-demo",
+    profile: Annotated[
+        bool,
+        typer.Option("--profile", help="Show how long each step took, and how many jobs Spark ran for it."),
+    ] = False,
     config: ConfigFile = None,
     set_: Settings = None,
     json: Json = False,
@@ -174,10 +179,12 @@ def demo(
     def work(merged: Any) -> CommandResult:
         from trackpools.shell.commands import pipeline as w
 
+        if full and profile:
+            raise InputError("--profile shows the steps of the short demo; leave out --full or --profile")
         if full:
             from trackpools.shell.commands.demo import full_demo
 
             return full_demo(options)
-        return w.demo(merged, options)
+        return w.demo(merged, options, profile=profile)
 
     end(perform("demo", options, work))

@@ -11,6 +11,7 @@ from trackpools.core.serving.channels import BACKFILL, CANARY, PROD
 from trackpools.datasets import IMPORTERS, Imported
 from trackpools.errors import ConfigError
 from trackpools.shell.command import CommandResult, Options, as_tables
+from trackpools.shell.commands.step_profile import StepProfile
 from trackpools.shell.ingest.ingest import IngestResult, ingest
 from trackpools.shell.measurement import costs
 from trackpools.shell.monitoring import input_contracts
@@ -381,10 +382,19 @@ def _promote(flow: Flow, options: Options, champion: Release) -> CommandResult:
     )
 
 
-def demo(config: Config, options: Options) -> CommandResult:
-    """Generate a synthetic log, run all stages and publish a release; it may be called again."""
+def demo(config: Config, options: Options, *, profile: bool = False) -> CommandResult:
+    """Generate a synthetic log, run all stages and publish a release; it may be called again.
+
+    Args:
+        config: The merged configuration.
+        options: Options of the command line.
+        profile: Whether the answer has a table of how long each step took.
+    """
+    steps = StepProfile()
     with open_flow(config, options, "demo", len(s.STAGES) + 3) as flow:
         require_classic(flow.spark, config.train.engine)
+        steps.follow(flow)
         flow.progress(f"import: generate {config.synthetic.users:,} users over {config.synthetic.days} days")
         imported = _ingest(flow.store, config, "synthetic", None)
-        return _run(flow, options, s.STAGES, publish=True, imported=imported)
+        answer = _run(flow, options, s.STAGES, publish=True, imported=imported)
+        return steps.added_to(answer, flow.spark) if profile else answer

@@ -47,6 +47,13 @@ def slots(spark: SparkSession) -> int:
     return int(spark.sparkContext.defaultParallelism) if is_classic(spark) else 0
 
 
+def jobs(spark: SparkSession) -> int:
+    """Return how many jobs the session has run so far, or 0 for a Connect session."""
+    if not is_classic(spark):
+        return 0
+    return max(spark.sparkContext.statusTracker().getJobIdsForGroup(None), default=-1) + 1
+
+
 class Usage:
     """What Spark has used since this object was created.
 
