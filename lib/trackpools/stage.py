@@ -8,13 +8,14 @@ from pyspark.sql import DataFrame
 
 from trackpools.config import Config, TrainConfig
 from trackpools.core.als.fit import Fit
-from trackpools.core.sources.source_inputs import SourceInputs
+from trackpools.core.proposals.pool_inputs import PoolInputs
+from trackpools.core.proposals.release_arrays import OpenArrays
 from trackpools.schema import Table
 
 Frames = Mapping[str, DataFrame]
 Persist = Callable[[DataFrame], DataFrame]
 Trainer = Callable[[DataFrame, TrainConfig, DataFrame | None, Persist], Fit]
-RecallMeasure = Callable[[SourceInputs], tuple[dict[str, float], list[str]]]
+RecallMeasure = Callable[[PoolInputs], tuple[dict[str, float], list[str]]]
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,8 @@ class Context:
         notes: collects what the stage reports in addition to its tables.
         persist: persists a frame that is read more than once until the stage is written, and returns it.
         actions: the functions of the shell that a body may call.
+        arrays: writes the arrays of the tables of recordings that the stage reads, where they are not written
+            yet, and returns what opens them in a task.
         subset_size: the number of users, if the frames hold only a small subset of all users; else None.
     """
 
@@ -82,6 +85,7 @@ class Context:
     notes: Notes
     persist: Persist
     actions: Actions
+    arrays: Callable[[], OpenArrays]
     subset_size: int | None = None
 
 

@@ -6,13 +6,10 @@ tables already hold the result of the same inputs, settings, code, `as_of` and `
 always runs, and the stage `pools` runs again after a refresh.
 """
 
-from dataclasses import replace
-
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from trackpools import tables as t
-from trackpools.core.arrays.recording_table import packed_shelf
 from trackpools.core.catalogue import external_vectors, features, track_cards
 from trackpools.core.catalogue.recording_facts import recording_facts
 from trackpools.core.contracts import ids
@@ -20,10 +17,12 @@ from trackpools.core.log import confidence, interactions, non_taste
 from trackpools.core.log.audience import audience, eligible_users
 from trackpools.core.log.bought_plays import inflated_recordings
 from trackpools.core.pools import batch
+from trackpools.core.proposals.pool_inputs import PoolInputs
 from trackpools.core.rules import eligibility
-from trackpools.core.sources import als, configured_sources, fresh, lookup_frames
+from trackpools.core.sources import active_sources, configured_sources, fresh
 from trackpools.core.sources.packed_items import unpack_items
-from trackpools.core.sources.source_inputs import ExternalVectors, ListInputs, SourceInputs
+from trackpools.core.sources.source_inputs import ListInputs
+from trackpools.core.sources.source_lists import all_lists
 from trackpools.stage import Context, Frames, Stage
 
 
@@ -213,7 +212,7 @@ def build_source_lists(read: Frames, c: Context) -> dict[str, DataFrame]:
     stamp = read["recording_factors"].select("model_version", "id_version").limit(1)
     return {
         "fresh_factors": fresh.vectors(inputs).crossJoin(F.broadcast(stamp)),
-        "source_lists": lookup_frames.all_lists(inputs, configured_sources(config)),
+        "source_lists": all_lists(inputs, configured_sources(config)),
     } | _own_vectors(read, c, inputs.interactions)
 
 
@@ -233,8 +232,8 @@ def _own_vectors(read: Frames, c: Context, taste_of: DataFrame) -> dict[str, Dat
     }
 
 
-def source_inputs(read: Frames, c: Context) -> SourceInputs:
-    """Collect the inputs of candidate sources from the tables that the stage `pools` reads."""
+def pool_inputs(read: Frames, c: Context) -> PoolInputs:
+    """Collect the users of the stage `pools`, and what is known about them and about recordings."""
     config = c.config
     history = eligibility.history(
         read["interactions"],
@@ -246,42 +245,28 @@ def source_inputs(read: Frames, c: Context) -> SourceInputs:
     everybody = audience(
         read["user_ids"], read["users"], config.cards.market_groups, config.taste.minor_bands
     )
-    own = None
-    if config.sources.vectors.enabled:
-        own = ExternalVectors(
-            users=read["user_vectors"],
-            recordings=read["recording_vectors"],
-            count=c.rows["recording_vectors"],
-        )
-    return SourceInputs(
+    vectors = {"user_factors": read["user_factors"], "user_vectors": read["user_vectors"]}
+    ranking = {source.vectors.users for source in active_sources(config) if source.vectors}
+    return PoolInputs(
         users=eligible_users(everybody, read["user_features"], history, config.pools.active_days, c.as_of),
         history=history,
-        cards=read["track_cards"],
-        user_factors=read["user_factors"].select("idx", "factors"),
-        recording_factors=read["recording_factors"].select("idx", "factors"),
-        recordings=c.rows["recording_factors"],
-        rank=config.train.rank,
         config=config,
         as_of=c.as_of,
-        shelf=packed_shelf(read["recording_facts"]),
-        lists=read["source_lists"],
         subset_size=c.subset_size,
-        fresh_factors=read["fresh_factors"].select("idx", "factors"),
-        vectors=own,
+        vectors={name: rows for name, rows in vectors.items() if name in ranking},
+        arrays=c.arrays(),
     )
 
 
 def compute_pools(read: Frames, c: Context) -> dict[str, DataFrame]:
     """Propose candidates, apply the rules, and blend a pool of K; a smaller pool records its shortfall."""
-    inputs = source_inputs(read, c)
-    if c.config.sources.als.enabled and als.is_approximate(inputs):
-        inputs = replace(inputs, stripes=c.persist(als.stripes(inputs)))
+    inputs = pool_inputs(read, c)
+    if c.config.sources.als.enabled and c.rows["recording_factors"] > c.config.topk.exact_max:
         metrics, warnings = c.actions.measure_recall(inputs)
         c.notes.metrics |= metrics
         c.notes.warnings.extend(warnings)
-    proposed = batch.candidates(inputs)
-    kept = {"candidates": unpack_items(proposed)} if c.config.candidates.keep else {}
-    return kept | {"pools": batch.pools(inputs, proposed, c.as_of, c.model_version)}
+    kept = {"candidates": unpack_items(batch.candidates(inputs))} if c.config.candidates.keep else {}
+    return kept | {"pools": batch.pools(inputs, c.model_version)}
 
 
 STAGES = (

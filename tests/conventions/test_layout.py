@@ -43,11 +43,6 @@ FORBIDDEN_NAMES = {
     "can",
     "cannot",
 }
-# These forbidden names still exist; the value is the issue that deletes them.
-FORBIDDEN_NAMES_ALLOWED = {
-    ("core/pools/broadcast.py", "can"): 'issue 31, "One way to make a pool"',
-    ("shell/refresh/refreshed_pools.py", "ahead"): 'issue 31, "One way to make a pool"',
-}
 
 
 def python_files(folder):
@@ -91,14 +86,12 @@ def test_no_public_class_name_occurs_twice():
 def test_public_names_say_what_a_thing_is():
     defined = {(file, node.name) for file, tree in SOURCES.items() for node in public_definitions(tree)}
     modules = {(file, Path(file).stem) for file in SOURCES}
-    forbidden = {(file, name) for file, name in defined | modules if name.lower() in FORBIDDEN_NAMES}
-    assert forbidden == set(FORBIDDEN_NAMES_ALLOWED)
+    assert {(file, name) for file, name in defined | modules if name.lower() in FORBIDDEN_NAMES} == set()
 
 
 # places whose docstrings an open issue replaces
 LONG_FIRST_LINES_ALLOWED = {
     "fill/parser/": 'issue 35, "Real prompts read right"',
-    "core/pools/batch.py": 'issue 31, "One way to make a pool"',
 }
 
 

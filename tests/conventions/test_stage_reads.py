@@ -8,6 +8,7 @@ import ast
 import pytest
 
 from source_trees import SOURCES
+from trackpools.core.proposals.release_layout import LAYOUTS
 from trackpools.stages import STAGES
 
 FUNCTIONS = {node.name: node for node in SOURCES["stages.py"].body if isinstance(node, ast.FunctionDef)}
@@ -16,7 +17,8 @@ FUNCTIONS = {node.name: node for node in SOURCES["stages.py"].body if isinstance
 def names_read(function, seen=()):
     """Return the tables that a function reads, its helpers included.
 
-    These are the names that it subscripts from `read`, or whose version it takes from `c.versions`.
+    These are the names that it subscripts from `read`, or whose version it takes from `c.versions`. A function
+    that uses `c.arrays` reads all tables that are laid out as arrays.
     """
     names = set()
     for node in ast.walk(FUNCTIONS[function]):
@@ -29,6 +31,8 @@ def names_read(function, seen=()):
             of_versions = isinstance(node.value, ast.Attribute) and node.value.attr in {"versions", "rows"}
             if of_frames or of_versions:
                 names.add(node.slice.value)
+        if isinstance(node, ast.Attribute) and node.attr == "arrays":
+            names |= set(LAYOUTS)
         called = node.func.id if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) else None
         if called in FUNCTIONS and called not in (*seen, function):
             names |= names_read(called, (*seen, function))

@@ -9,9 +9,15 @@ from itertools import product
 
 import numpy as np
 
+from trackpools.core.pools.build import build_pools, pool_row
 from trackpools.core.rules.eligibility import RULES
 
 ANY = 0
+
+
+def build_pool(candidates, request):
+    """Return the pool that the code builds from a batch of one user, as a row; it is compared with the oracle."""
+    return pool_row(build_pools(candidates, request), request.k)
 
 
 class World:

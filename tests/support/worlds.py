@@ -1,20 +1,33 @@
 """Worlds with provable answers: users and recordings in blocks that share nothing."""
 
 import datetime as dt
+import itertools
 from dataclasses import dataclass
 from functools import cached_property
 
 from pyspark.sql import functions as F
 
 from builders import rows
-from trackpools.core.arrays.recording_table import packed_shelf
 from trackpools.core.catalogue import track_cards
 from trackpools.core.log.audience import audience
+from trackpools.core.proposals.pool_inputs import PoolInputs
+from trackpools.core.proposals.release_layout import LAYOUTS, lay_out
 from trackpools.core.rules import eligibility
-from trackpools.core.sources import configured_sources, lookup_frames
-from trackpools.core.sources.source_inputs import ListInputs, SourceInputs
+from trackpools.core.sources import configured_sources
+from trackpools.core.sources.source_inputs import ListInputs
+from trackpools.core.sources.source_lists import all_lists
+from trackpools.shell.arrays.open_arrays import sent
+from trackpools.shell.arrays.written_arrays import columns_of
 
 AS_OF = dt.datetime(2025, 6, 1, tzinfo=dt.UTC)
+KEYS = itertools.count()
+
+
+def open_arrays(spark, config, **tables):
+    """Return what opens the arrays of these tables in a task; tables that are not given are empty."""
+    read = columns_of({name: rows(spark, name) for name in LAYOUTS} | tables)
+    laid_out = {name: lay_out(name, read(name, LAYOUTS[name].columns), config.topk) for name in LAYOUTS}
+    return sent(spark, laid_out, f"world {next(KEYS)}")
 
 
 @dataclass(frozen=True)
@@ -134,21 +147,22 @@ class Blocks:
             config=config,
             as_of=AS_OF,
         )
-        return SourceInputs(
+        return PoolInputs(
             as_of=AS_OF,
-            lists=lookup_frames.all_lists(given, configured_sources(config)),
-            fresh_factors=factors[1].limit(0),
             users=everybody.join(
                 rows(spark, "user_features").select("user_idx", "profile"), "user_idx", "left"
             ),
             history=eligibility.history(
                 met, heard=config.pools.heard, rules=config.rules, weights=config.weights, as_of=AS_OF
             ),
-            cards=known,
-            shelf=packed_shelf(facts),
-            user_factors=factors[0],
-            recording_factors=factors[1],
-            recordings=self.recordings,
-            rank=config.train.rank,
             config=config,
+            vectors={"user_factors": factors[0]},
+            arrays=open_arrays(
+                spark,
+                config,
+                recording_facts=facts,
+                track_cards=known,
+                recording_factors=factors[1],
+                source_lists=all_lists(given, configured_sources(config)),
+            ),
         )

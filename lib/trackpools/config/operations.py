@@ -61,7 +61,6 @@ class RefreshConfig(Section):
     Attributes:
         rota: number of refreshes after which every bucket of `pools` has taken in its rows of the overlay,
             the table of pools that refreshes wrote.
-        at_hand: number of cards up to which tasks hold all recordings in memory, instead of joining them.
         max_hot_share: pools in the overlay, as a share of all pools; a user who was refreshed twice counts twice.
         max_unknown_share: share of the positive evidence of refreshed users that is about recordings without
             factors.
@@ -69,7 +68,6 @@ class RefreshConfig(Section):
     """
 
     rota: Annotated[int, Field(ge=1, le=100_000)]
-    at_hand: Annotated[int, Field(ge=0, le=10_000_000)]
     max_hot_share: Share
     max_unknown_share: Share
     max_model_days: Annotated[int, Field(ge=1, le=3650)]

@@ -8,24 +8,30 @@ import pytest
 from chispa import assert_df_equality
 from pyspark.sql import functions as F
 
+from blend_oracle import build_pool
 from builders import rows
 from trackpools import tables as t
-from trackpools.core.arrays.recording_table import RecordingTable, packed_shelf
+from trackpools.core import sources
 from trackpools.core.contracts.conform import conform, content_hash
 from trackpools.core.contracts.table_checks import pool_violations
-from trackpools.core.pools import batch
-from trackpools.core.pools.build import CandidateBatch, build_pool
+from trackpools.core.pools import batch, online
+from trackpools.core.pools.build import CandidateBatch
+from trackpools.core.pools.online import OnlineUser
+from trackpools.core.pools.policy import pool_request
 from trackpools.core.pools.tag_distribution import tag_distributions
+from trackpools.core.pools.user_history import UserHistory
+from trackpools.core.proposals.pool_inputs import PoolInputs
 from trackpools.core.rules import eligibility
-from trackpools.core.sources import explore
+from trackpools.core.sources import SOURCES, explore
 from trackpools.core.sources.packed_items import pack_items
-from trackpools.core.sources.source_inputs import SourceInputs
+from trackpools.core.sources.source import Source
+from trackpools.errors import ConfigError
 from trackpools.shell.training.train import train
-from worlds import AS_OF, Blocks
+from worlds import AS_OF, Blocks, open_arrays
 
 PROPOSED = "user_idx int, source tinyint, items array<struct<recording: int, score: float>>, masked int, lot_size int"
 USERS = "user_idx int, market string, clean boolean"
-HISTORY = "user_idx int, recording_idx int, plays short, last_day int, heard boolean, blocked boolean, refused boolean, weight float"
+HISTORY = "user_idx int, recording_idx int, plays short, last_day int, heard boolean, blocked boolean, refused boolean, weight float, first_day int"
 
 
 def assembly_inputs(spark, config, users, history, *settings, facts=()):
@@ -48,19 +54,20 @@ def assembly_inputs(spark, config, users, history, *settings, facts=()):
     people = spark.createDataFrame(users, USERS).join(
         rows(spark, "user_features").select("user_idx", "profile"), "user_idx", "left"
     )
-    return SourceInputs(
-        users=people,
-        history=spark.createDataFrame([(*row, 1.0 + row[1]) for row in history], HISTORY),
-        cards=rows(spark, "track_cards", *cards),
-        user_factors=None,
-        recording_factors=None,
-        recordings=0,
-        rank=0,
-        shelf=packed_shelf(rows(spark, "recording_facts", *facts)),
-        config=config(*settings),
+    nothing = F.lit(None).cast("array<string>").alias("declared_tags")
+    c = config(*settings)
+    return PoolInputs(
+        users=people.select("*", nothing),
+        history=spark.createDataFrame([(*row, 1.0 + row[1], None) for row in history], HISTORY),
+        config=c,
         as_of=AS_OF,
-        lists=None,
-        fresh_factors=None,
+        vectors={},
+        arrays=open_arrays(
+            spark,
+            c,
+            track_cards=rows(spark, "track_cards", *cards),
+            recording_facts=rows(spark, "recording_facts", *facts),
+        ),
     )
 
 
@@ -159,7 +166,7 @@ def test_a_tiny_world_counted_by_hand(spark, config):
             "shortfall": {"wanted": 3, "got": 0, "rule": "catalogue"},
         },
     )
-    got = conform(batch.pools(inputs, offered, AS_OF, "m"), t.POOLS)
+    got = conform(batch.pools(inputs, "m", offered), t.POOLS)
     listed = [
         F.map_entries("drops").alias("drops") if name == "drops" else F.col(name) for name in expected.columns
     ]
@@ -246,13 +253,13 @@ def test_the_frame_holds_what_build_pool_returns_for_one_user(spark, config):
     users, history, offers, inputs = random_world(spark, config)
     facts = {(u, r): rest for u, r, *rest in history}
     request, standards = (
-        batch.pool_request(inputs.config),
+        pool_request(inputs.config),
         eligibility.Standards.of(inputs.config.rules, AS_OF),
     )
-    shelf = RecordingTable.from_stripes(inputs.shelf.toArrow()["shelf"].combine_chunks().flatten())
+    shelf = inputs.arrays(inputs.config, AS_OF).recording_table
     made = {
         row["user_idx"]: row.asDict(recursive=True)
-        for row in batch.pools(inputs, proposals(spark, *offers), AS_OF, "m").collect()
+        for row in batch.pools(inputs, "m", proposals(spark, *offers)).collect()
     }
     assert set(made) == {u for u, *_ in users}
     for u, _, clean in users:
@@ -311,13 +318,12 @@ def test_pools_have_one_hash_for_any_partitions_and_blocks_and_break_no_promise(
         (2, 7, 40),
     ):
         _, _, offers, inputs = random_world(spark, config, f"pools.user_block={size}")
-        parts = {name: getattr(inputs, name).repartition(n) for name in ("users", "history", "cards")}
+        parts = {name: getattr(inputs, name).repartition(n) for name in ("users", "history")}
         frame = conform(
             batch.pools(
-                SourceInputs(**(vars(inputs) | parts | {"subset_size": few})),
-                proposals(spark, *offers).repartition(n),
-                AS_OF,
+                PoolInputs(**(vars(inputs) | parts | {"subset_size": few})),
                 "m",
+                proposals(spark, *offers).repartition(n),
             ),
             t.POOLS,
         ).cache()
@@ -354,9 +360,8 @@ def test_every_rule_of_the_shelf_binds_and_is_counted(spark, config):
         "pools.calibration=0.0",
     )
     inputs = assembly_inputs(spark, config, [(0, "SE", False)], [], "rules.artist_cap=3", *plain, facts=facts)
-    (row,) = batch.pools(
-        inputs, proposals(spark, (0, 0, [*range(10, 3, -1), *range(4), 11], 0)), AS_OF, "m"
-    ).collect()
+    offered = proposals(spark, (0, 0, [*range(10, 3, -1), *range(4), 11], 0))
+    (row,) = batch.pools(inputs, "m", offered).collect()
     assert [one["recording"] for one in row["candidates"]] == [10, 9, 8, 7]
     assert row["drops"] == {
         "bot_inflated": 1,
@@ -367,12 +372,30 @@ def test_every_rule_of_the_shelf_binds_and_is_counted(spark, config):
         "duplicate": 1,
         "artist_cap": 1,
     }
-    (row,) = batch.pools(inputs, proposals(spark, (0, 0, [11, 10, 7], 0)), AS_OF, "m").collect()
+    (row,) = batch.pools(inputs, "m", proposals(spark, (0, 0, [11, 10, 7], 0))).collect()
     assert row["drops"] == {"album_cap": 1}
     inputs = assembly_inputs(spark, config, [(0, "SE", False)], [], "rules.artist_cap=1", *plain, facts=facts)
-    (row,) = batch.pools(inputs, proposals(spark, (0, 0, [9, 8, 7, 11, 10], 0)), AS_OF, "m").collect()
+    (row,) = batch.pools(inputs, "m", proposals(spark, (0, 0, [9, 8, 7, 11, 10], 0))).collect()
     assert row["drops"] == {"artist_cap": 3}
     assert row["shortfall"].asDict() == {"wanted": 4, "got": 2, "rule": "artist_cap"}
+
+
+def test_a_source_may_propose_in_a_frame_of_its_own(spark, config, monkeypatch):
+    others = (name for name in config().sources.names if name != "familiar")
+    off = (f"sources.{name}.enabled=false" for name in others)
+    inputs = assembly_inputs(spark, config, [(0, "SE", False), (1, "SE", False), (2, "SE", False)], [], *off)
+    frame = proposals(spark, (0, 5, [9, 8], 0), (1, 5, [3, 7], 0), (7, 5, [1], 0))
+    own = Source("familiar", 5, "heard", "{n}", "{n}", candidates=lambda _inputs, _settings: frame)
+    others = tuple(source for source in SOURCES if source.name != "familiar")
+    monkeypatch.setattr(sources, "SOURCES", (*others, own))
+    made = {row["user_idx"]: row for row in batch.pools(inputs, "m").collect()}
+    found = {u: [one["recording"] for one in row["candidates"]] for u, row in made.items()}
+    assert found == {0: [9, 8], 1: [7], 2: []}
+    assert made[1]["drops"] == {"taken_down": 1}, "the rules hold for such a source too"
+    assert_df_equality(batch.candidates(inputs), frame, ignore_nullable=True, ignore_column_order=True)
+    nothing = UserHistory.of(rows(spark, "interactions").toArrow(), inputs.config, AS_OF)
+    with pytest.raises(ConfigError, match="familiar proposes in a frame of Spark"):
+        online.pool(inputs.arrays(inputs.config, AS_OF), OnlineUser(0, "SE", False, (), nothing, {}))
 
 
 @pytest.mark.soak
@@ -394,9 +417,7 @@ def test_users_of_a_block_get_the_rest_of_their_block_first(spark, config, engin
     )
     fit = train(world.training(spark), c.train)
     inputs = world.inputs(spark, c, (fit.users.cache(), fit.recordings.cache()))
-    pools = {
-        row["user_idx"]: row for row in batch.pools(inputs, batch.candidates(inputs), AS_OF, "m").collect()
-    }
+    pools = {row["user_idx"]: row for row in batch.pools(inputs, "m").collect()}
     assert len(pools) == world.users
     for user, pool in pools.items():
         got = [one["recording"] for one in pool["candidates"]]
@@ -408,9 +429,7 @@ def test_users_of_a_block_get_the_rest_of_their_block_first(spark, config, engin
 
 def test_the_audit_holds_all_proposals_to_sampled_users_and_none_to_others(spark, config):
     _, _, offers, inputs = random_world(spark, config, "pools.audit_share=0.5")
-    made = {
-        row["user_idx"]: row for row in batch.pools(inputs, proposals(spark, *offers), AS_OF, "m").collect()
-    }
+    made = {row["user_idx"]: row for row in batch.pools(inputs, "m", proposals(spark, *offers)).collect()}
     sampled = {u for u, row in made.items() if row["audit"] is not None}
     assert 8 < len(sampled) < 32
     for u in sampled:
@@ -431,7 +450,7 @@ def test_the_audit_holds_all_proposals_to_sampled_users_and_none_to_others(spark
     other = {
         row["user_idx"]: row
         for row in batch.pools(
-            random_world(spark, config, "pools.audit_share=1.0")[3], proposals(spark, *offers), AS_OF, "m"
+            random_world(spark, config, "pools.audit_share=1.0")[3], "m", proposals(spark, *offers)
         ).collect()
     }
     assert all(row["audit"] is not None for row in other.values())

@@ -1,17 +1,16 @@
-"""Tests of `build_pool` against an oracle that takes one user, one recording and one choice at a time."""
+"""Tests of `build_pools` against an oracle that takes one user, one recording and one choice at a time."""
 
 from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from blend_oracle import World, pool_of
+from blend_oracle import World, build_pool, pool_of
 from trackpools.core.arrays.recording_table import FUNCTIONAL, RecordingTable
 from trackpools.core.kernels.rank_fusion import match_history
-from trackpools.core.pools.build import CandidateBatch, PoolRequest, TagDistributions, build_pool, build_pools
+from trackpools.core.pools.build import CandidateBatch, PoolRequest, TagDistributions, build_pools
 from trackpools.core.pools.tag_distribution import tag_distributions
 from trackpools.core.rules.eligibility import BIT, RULES
 
@@ -442,11 +441,6 @@ def test_a_pool_left_short_by_its_market_says_so():
     pool = build_pool(batch_of([world]), PoolRequest(10, 60, WEIGHTS))
     assert pool["shortfall"] == {"wanted": 10, "got": 3, "rule": "rights"}
     assert pool["drops"] == {}
-
-
-def test_build_pool_is_for_one_user():
-    with pytest.raises(ValueError, match="one user, but got 2"):
-        build_pool(batch_of([World({}, {})] * 2), PoolRequest(3, 60, WEIGHTS))
 
 
 def test_ties_go_to_the_lower_idx_whatever_the_source_of_either():

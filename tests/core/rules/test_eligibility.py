@@ -5,11 +5,13 @@ import datetime as dt
 import numpy as np
 import pytest
 from chispa import assert_df_equality
+from pyspark.sql import functions as F
 
 from builders import rows
 from trackpools.core.arrays.recording_table import FUNCTIONAL, HAS_FACTS, INFLATED, RecordingTable
 from trackpools.core.catalogue.features import has_rights
 from trackpools.core.rules import eligibility
+from trackpools.core.rules.market_masks import mask_of_cards
 
 AS_OF = dt.datetime(2025, 6, 30, 12, tzinfo=dt.UTC)
 MET = (
@@ -109,10 +111,9 @@ def binding_rules(spark, policy, *given):
         [tuple((FINE | {name: row[name] for name in row if name != "clean"}).values()) for row in given],
         COLUMNS,
     )
-    found = frame.select(
-        eligibility.barred_bits().alias("bars"), eligibility.history_bits().alias("past")
-    ).collect()
-    bars, past = (np.array([row[name] for row in found], np.uint8) for name in ("bars", "past"))
+    place = F.monotonically_increasing_id().cast("int").alias("recording_idx")
+    found = frame.coalesce(1).select("*", place, eligibility.history_bits().alias("past")).toArrow()
+    bars, past = mask_of_cards(found)[0], np.asarray(found["past"]).astype(np.uint8)
     clean = np.array([row.get("clean", False) for row in given])
     return [
         rule_names(int(flags))

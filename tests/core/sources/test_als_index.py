@@ -1,26 +1,27 @@
-"""Tests of the als source above `topk.exact_max`, through Spark: the index, its recall, its messages."""
+"""Tests of the source als above `topk.exact_max`: the index, its recall, its messages."""
 
 import datetime as dt
 import sys
 from dataclasses import replace
 
 import numpy as np
-import pyarrow.compute as pc
 import pytest
+from pyspark.sql import functions as F
 
 from builders import rows
-from trackpools.core.als.factors import as_table, factor_matrix
+from trackpools import tables as t
+from trackpools.core.als.factors import as_table
 from trackpools.core.log.audience import audience
-from trackpools.core.pools import online
-from trackpools.core.rules import market_masks
+from trackpools.core.pools import batch
+from trackpools.core.proposals.pool_inputs import PoolInputs
 from trackpools.core.sources import als
 from trackpools.core.sources.packed_items import unpack_items
-from trackpools.core.sources.source_inputs import SourceInputs
-from trackpools.core.sources.user_block import UserBlock
+from trackpools.core.sources.source_inputs import ScoringInputs
 from trackpools.errors import ConfigError
-from trackpools.shell.training.ann_recall import recall, recall_warnings
-from trackpools.tables import TRACK_CARDS
+from trackpools.shell.arrays.index_recall import recall, recall_warnings
+from worlds import open_arrays
 
+AS_OF = dt.datetime(2025, 6, 1, tzinfo=dt.UTC)
 USERS, RECORDINGS, RANK, K = 24, 3000, 6, 20
 CLEAN, LISTENER, HEARD = 5, 2, 400
 
@@ -62,35 +63,43 @@ def frames(spark):
         for market in ("SE", "DE")
     ]
     schema = "user_idx int, recording_idx int, heard boolean, blocked boolean, refused boolean"
+    met = spark.createDataFrame([(LISTENER, int(r), True, False, False) for r in best], schema)
+    none = F.lit(None).cast("int")
     return {
-        "users": audience(ids, profiles, {}, ()),
-        "cards": rows(spark, TRACK_CARDS.name, *cards).cache(),
-        "history": spark.createDataFrame([(LISTENER, int(r), True, False, False) for r in best], schema),
+        "users": audience(ids, profiles, {}, ()).withColumn("profile", F.lit(None).cast(t.PROFILE)),
+        "cards": rows(spark, "track_cards", *cards).cache(),
+        "history": met.select(
+            "*",
+            F.lit(1).cast("short").alias("plays"),
+            none.alias("first_day"),
+            none.alias("last_day"),
+            F.lit(1.0).cast("float").alias("weight"),
+        ),
         "user_factors": spark.createDataFrame(as_table(np.arange(USERS), x)),
         "recording_factors": spark.createDataFrame(as_table(np.arange(RECORDINGS), y)),
     }
 
 
 @pytest.fixture
-def inputs(frames, config):
+def inputs(spark, frames, config):
     def build(*settings):
+        others = (name for name in config().sources.names if name != "als")
         c = config(
+            *(f"sources.{name}.enabled=false" for name in others),
             f"sources.als.k={K}",
             "sources.als.k_heard=3",
             "topk.exact_max=2000",
             "topk.index_stripe=2048",
-            "topk.index_user_block=16",
             *settings,
         )
-        return SourceInputs(
-            **frames,
-            shelf=None,
-            lists=None,
-            fresh_factors=None,
-            as_of=dt.datetime(2025, 6, 1, tzinfo=dt.UTC),
-            recordings=RECORDINGS,
-            rank=RANK,
+        tables = {"track_cards": frames["cards"], "recording_factors": frames["recording_factors"]}
+        return PoolInputs(
+            users=frames["users"],
+            history=frames["history"],
             config=c,
+            as_of=AS_OF,
+            vectors={"user_factors": frames["user_factors"]},
+            arrays=open_arrays(spark, c, **tables),
         )
 
     return build
@@ -99,12 +108,15 @@ def inputs(frames, config):
 def candidates_by_user(given):
     return {
         row["user_idx"]: [tuple(item) for item in row["items"]]
-        for row in unpack_items(als.candidates(given, given.config.sources.als)).collect()
+        for row in unpack_items(batch.candidates(given)).collect()
     }
 
 
 def test_an_index_finds_nearly_the_exact_candidates_and_keeps_the_filters(inputs, frames):
-    near, exact = candidates_by_user(inputs()), candidates_by_user(inputs("topk.exact_max=3000"))
+    given = inputs()
+    stripes = given.arrays(given.config, AS_OF).spaces[als.BIT]
+    assert [stripe.index is None for stripe in stripes] == [False, True], "the rest is too few for an index"
+    near, exact = candidates_by_user(given), candidates_by_user(inputs("topk.exact_max=3000"))
     assert {user: len(items) for user, items in near.items()} == {
         user: len(items) for user, items in exact.items()
     }
@@ -117,60 +129,14 @@ def test_an_index_finds_nearly_the_exact_candidates_and_keeps_the_filters(inputs
         assert items == sorted(items, key=lambda item: (-item[1], item[0]))
     heard = {row["recording_idx"] for row in frames["history"].collect()}
     assert len(heard & {recording for recording, _ in near[LISTENER]}) == 3  # k_heard
-    split = replace(
-        inputs(), users=frames["users"].repartition(5), user_factors=frames["user_factors"].repartition(3)
+    one_each = given.config.model_copy(
+        update={"pools": given.config.pools.model_copy(update={"user_block": 1})}
     )
-    assert candidates_by_user(split) == near
-
-
-def test_a_pool_on_demand_uses_the_same_index_with_the_same_result(inputs, frames):
-    given = inputs()
-    x, y = (frames[name].toArrow().sort_by("idx") for name in ("user_factors", "recording_factors"))
-    stripes = online.Stripe.all_of(factor_matrix(y["factors"]), np.asarray(y["idx"], np.int32), 2048)
-    assert [stripe.index is None for stripe in stripes] == [False, True], "the rest is too few for an index"
-    cards, people = frames["cards"].toArrow(), {row["user_idx"]: row for row in frames["users"].collect()}
-    markets = {
-        name: online.MarketMask(*market_masks.mask_of_cards(cards.filter(pc.equal(cards["market"], name))))
-        for name in ("SE", "DE")
-    }
-    release = online.ReleaseArrays(
-        config=given.config,
-        as_of=given.as_of,
-        recording_table=None,
-        markets=markets,
-        lists={},
-        spaces={als.BIT: stripes},
-    )
-    listened = np.sort([row["recording_idx"] for row in frames["history"].collect()])
-    for user, items in candidates_by_user(given).items():
-        recordings = listened if user == LISTENER else listened[:0]
-        yes, no = np.ones(len(recordings), bool), np.zeros(len(recordings), bool)
-        unused = dict.fromkeys(
-            ("market", "declared", "plays", "first_day", "last_day", "weight", "facts", "today")
-        )
-        clean, ends = np.array([people[user]["clean"]]), np.array([0, len(recordings)])
-        one = UserBlock(
-            idx=np.array([user], np.int32),
-            clean=clean,
-            ends=ends,
-            recording=recordings,
-            heard=yes,
-            excluded=no,
-            **unused,
-        )
-        made = online.rank_by_vectors(
-            release,
-            one,
-            [people[user]["market"]],
-            (np.zeros(1, np.int64), factor_matrix(x["factors"])[user][None]),
-            als.SOURCE,
-        )
-        assert list(zip(made.recordings.tolist(), made.scores.tolist(), strict=True)) == items
+    assert candidates_by_user(replace(given, config=one_each)) == near
 
 
 def test_recall_is_measured_for_all_users_and_for_the_hardest_ones(inputs):
-    given = inputs()
-    told = recall(replace(given, stripes=als.stripes(given).cache()))
+    told = recall(inputs())
     assert set(told) == {"overall", "rarest_market", "explicit_off", "heaviest"}
     assert all(0.85 <= share <= 1 for share in told.values()), told
     assert recall_warnings(told, 0.0, K) == []
@@ -180,17 +146,23 @@ def test_recall_is_measured_for_all_users_and_for_the_hardest_ones(inputs):
     )
 
 
-def test_without_faiss_nothing_starts(inputs, monkeypatch):
+def scoring_inputs(frames, config, **more):
+    return ScoringInputs(**(frames | {"recordings": RECORDINGS, "rank": RANK, "config": config} | more))
+
+
+def test_without_faiss_nothing_starts(inputs, frames, config, monkeypatch):
     monkeypatch.setitem(sys.modules, "faiss", None)
     with pytest.raises(ConfigError, match=r"pip install 'trackpools\[ann\]'"):
-        als.candidates(inputs(), inputs().config.sources.als)
-    assert als.is_approximate(inputs("topk.exact_max=3000")) is False
+        inputs()
+    with pytest.raises(ConfigError, match=r"pip install 'trackpools\[ann\]'"):
+        als.rank_by_factors(scoring_inputs(frames, config("topk.exact_max=2000")), K, 0)
+    assert als.is_approximate(scoring_inputs(frames, config("topk.exact_max=3000"))) is False
 
 
-def test_rows_that_spark_cannot_hold_are_refused_with_the_arithmetic(inputs):
-    given = replace(inputs("topk.index_stripe=1000000"), recordings=10**6, rank=2048)
+def test_rows_that_spark_cannot_hold_are_refused_with_the_arithmetic(frames, config):
+    c = config("topk.exact_max=2000", "topk.index_stripe=1000000")
     with pytest.raises(
         ConfigError,
         match=r"topk.index_stripe=1000000.*1,000,000 recordings × 2048 factors × 4 bytes = 7.6 GiB",
     ):
-        als.stripes(given)
+        als.stripes(scoring_inputs(frames, c, recordings=10**6, rank=2048))

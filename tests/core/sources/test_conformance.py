@@ -2,6 +2,7 @@
 
 import datetime as dt
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -10,16 +11,19 @@ from pyspark.sql import functions as F
 from builders import rows
 from trackpools import tables as t
 from trackpools.config.loading import load_config
-from trackpools.core.arrays.recording_table import packed_shelf
 from trackpools.core.catalogue import external_vectors, features, recording_facts, track_cards
 from trackpools.core.contracts.conform import conform
 from trackpools.core.log.audience import audience
 from trackpools.core.log.confidence import positive_weight
+from trackpools.core.pools import batch
+from trackpools.core.proposals.pool_inputs import PoolInputs
 from trackpools.core.rules import eligibility
-from trackpools.core.sources import SOURCES, active_sources, dictionary, fresh, lookup_frames, reason_code
+from trackpools.core.sources import SOURCES, active_sources, dictionary, fresh, reason_code
 from trackpools.core.sources.chart_keys import EVERYTHING, chart_keys, code_of_market
 from trackpools.core.sources.packed_items import PACKED, unpack_items
-from trackpools.core.sources.source_inputs import ExternalVectors, ListInputs, SourceInputs
+from trackpools.core.sources.source_inputs import ListInputs
+from trackpools.core.sources.source_lists import all_lists
+from worlds import open_arrays
 
 AS_OF = dt.datetime(2025, 6, 30, tzinfo=dt.UTC)
 USERS, RECORDINGS, RANK = 12, 40, 4
@@ -198,7 +202,7 @@ def looked_up(frames):
                 as_of=AS_OF,
             )
             made[key] = {
-                "lists": lookup_frames.all_lists(given, SOURCES).cache(),
+                "source_lists": all_lists(given, SOURCES).cache(),
                 "fresh_factors": fresh.vectors(given).cache(),
             }
         return made[key]
@@ -207,35 +211,24 @@ def looked_up(frames):
 
 
 @pytest.fixture(scope="module")
-def laid_out(frames, looked_up):
-    """Build the frames in the given number of partitions, and cache them, since most cases ask for the same ones."""
-    made = {}
+def opened(spark, frames, looked_up):
+    """Return what opens the arrays of the world, once for each configuration of sources and search."""
+    known = {}
 
-    def build(c, policy, partitions, history):
-        key = (str(c.sources), policy, partitions, history)
-        if key not in made:
-            at = {
-                name: df.repartition(partitions)
-                for name, df in (frames | looked_up(c)).items()
-                if name != "days"
-            }
-            met, shelf = at.pop("interactions"), packed_shelf(at.pop("facts"))
-            past = eligibility.history(
-                met if history else met.where("false"),
-                heard=policy,
-                rules=c.rules,
-                weights=c.weights,
-                as_of=AS_OF,
-            )
-            made[key] = {name: df.cache() for name, df in (at | {"history": past, "shelf": shelf}).items()}
-        return dict(made[key])
+    def build(c):
+        key = (str(c.sources), str(c.topk))
+        if key not in known:
+            tables = {name: frames[name] for name in ("recording_factors", "recording_vectors")}
+            tables |= {"recording_facts": frames["facts"], "track_cards": frames["cards"]}
+            known[key] = open_arrays(spark, c, **tables, **looked_up(c))
+        return known[key]
 
     return build
 
 
 @pytest.fixture
-def inputs(laid_out, config):
-    """Build the inputs of a source from a policy, settings, and the number of partitions of each frame."""
+def inputs(frames, opened, config):
+    """Build the inputs of pools from a policy, settings, and the number of partitions of each frame."""
 
     def build(policy="mark", *settings, partitions=2, history=True):
         c = config(
@@ -244,28 +237,37 @@ def inputs(laid_out, config):
             "sources.als.k=10",
             "sources.als.k_heard=6",
             "sources.popular.k=15",
-            "topk.user_block=5",
-            "topk.stripe=64",
             "rules.min_listeners=1",
             f"sources.vectors.length={RANK}",
             "sources.vectors.enabled=true",
             *settings,
         )
-        at = laid_out(c, policy, partitions, history)
-        own = ExternalVectors(
-            users=at.pop("user_vectors"), recordings=at.pop("recording_vectors"), count=RECORDINGS
+        interactions = frames["interactions"].where("true" if history else "false")
+        past = eligibility.history(interactions, heard=policy, rules=c.rules, weights=c.weights, as_of=AS_OF)
+        profile = F.lit(None).cast(t.PROFILE).alias("profile")
+        return PoolInputs(
+            users=frames["users"].select("*", profile).repartition(partitions),
+            history=past.repartition(partitions),
+            config=c,
+            as_of=AS_OF,
+            vectors={name: frames[name].repartition(partitions) for name in ("user_factors", "user_vectors")},
+            arrays=opened(c),
         )
-        return SourceInputs(recordings=RECORDINGS, rank=RANK, config=c, as_of=AS_OF, vectors=own, **at)
 
     return build
 
 
+def alone(source, given):
+    """Return the inputs with only one source switched on."""
+    own = {name: getattr(given.config.sources, name) for name in given.config.sources.names}
+    sources = {name: one.model_copy(update={"enabled": name == source.name}) for name, one in own.items()}
+    c = given.config.model_copy(update={"sources": given.config.sources.model_copy(update=sources)})
+    return replace(given, config=c)
+
+
 def rows_of(source, given):
     """Return the rows that one source proposes by itself."""
-    own = getattr(given.config.sources, source.name)
-    return (
-        source.candidates(given, own) if source.candidates else lookup_frames.candidates(given, [source])[0]
-    )
+    return batch.candidates(alone(source, given))
 
 
 def proposals_by_user(source, given):
@@ -401,6 +403,7 @@ def test_a_source_works_in_exactly_one_way_and_has_its_section(config):
     for s in SOURCES:
         assert [
             s.candidates is not None,
+            s.vectors is not None,
             s.offers is not None,
             s.lists is not None and s.seeds is not None,
         ].count(True) == 1
@@ -458,8 +461,11 @@ def test_als_ranks_what_the_policy_allows_and_never_blocked_recordings(policy, e
 
 def test_explore_reports_from_how_many_recordings_it_drew(inputs, frames):
     given = inputs("mark", "sources.explore.k=3")
-    listed = given.lists.where(F.col("source") == EXPLORE.bit).select("key", "recordings").collect()
-    lists = {row["key"]: set(np.frombuffer(row["recordings"], np.int32).tolist()) for row in listed}
+    own = given.arrays(given.config, AS_OF).lists[EXPLORE.bit]
+    bounds = pairwise(own.ends.tolist())
+    lists = {
+        key: set(own.recordings[a:b].tolist()) for key, (a, b) in zip(own.keys.tolist(), bounds, strict=True)
+    }
     people = {row["user_idx"]: row for row in frames["users"].collect()}
     drawn = {row["user_idx"]: row for row in rows_of(EXPLORE, given).collect()}
     for user, row in people.items():

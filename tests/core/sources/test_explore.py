@@ -9,12 +9,11 @@ from builders import rows
 from trackpools.config.loading import load_config
 from trackpools.core.arrays.recording_table import HAS_FACTS, RecordingTable
 from trackpools.core.pools import online
-from trackpools.core.pools.batch import given_to, offered_to, policy
-from trackpools.core.pools.broadcast import _offers
 from trackpools.core.pools.build import CandidateBatch, PoolRequest, TagDistributions, build_pools
-from trackpools.core.pools.online import MarketMask, OnlineUser, ReleaseArrays
+from trackpools.core.pools.online import OnlineUser
 from trackpools.core.pools.user_history import UserHistory
-from trackpools.core.rules.eligibility import BIT, HEARD, RULES
+from trackpools.core.proposals.release_arrays import MarketMask, ReleaseArrays
+from trackpools.core.rules.eligibility import BIT, RULES
 from trackpools.core.sources import explore
 from trackpools.core.sources.chart_keys import EVERYTHING, chart_keys, code_of_market
 from trackpools.core.sources.lookup_arrays import SourceLists, look_up_lists
@@ -124,7 +123,7 @@ def test_recordings_get_places_as_often_as_their_propensity_says(size, k, places
     )
 
 
-def test_a_pool_on_demand_and_a_pool_of_given_arrays_state_the_same_propensity():
+def test_a_pool_on_demand_states_the_propensity_of_what_was_drawn():
     """Check a list of 40, of which 5 were heard: 8 of 35 are drawn, and 3 of these get places in the pool."""
     names = load_config().sources.names
     settings = [f"sources.{name}.enabled={str(name == 'explore').lower()}" for name in names]
@@ -143,7 +142,7 @@ def test_a_pool_on_demand_and_a_pool_of_given_arrays_state_the_same_propensity()
     listed = SourceLists(
         np.array([key]), np.array([0, 40]), np.arange(40, dtype=np.int32), np.zeros(40, np.float32)
     )
-    market = MarketMask(np.zeros(40, np.uint8), np.empty(0, np.int64))
+    market = MarketMask(np.zeros(40, np.uint8), np.zeros(len(RULES), np.int64))
     release = ReleaseArrays(config, AS_OF, shelf, {"SE": market}, {explore.BIT: listed}, {})
     days = np.full(5, 20_000)
     past = UserHistory(heard, days, days, days, np.ones(5, np.float32), heard >= 0, heard < 0, heard < 0)
@@ -151,23 +150,6 @@ def test_a_pool_on_demand_and_a_pool_of_given_arrays_state_the_same_propensity()
     pool = online.pool(release, person)
     chances = [one["propensity"] for one in pool["candidates"]]
     assert chances == [float(np.float32(3 / 35))] * 3
-    block = online.user_as_block(person, shelf.rows_of(heard), AS_OF)
-    offers = _offers(block.idx, online.propose_to_block(release, block, ["SE"], {}), {})
-    met = {
-        "user_idx": np.full(5, 11),
-        "recording_idx": heard,
-        "plays": days,
-        "last_day": days,
-        "bits": np.full(5, HEARD),
-        "weight": past.weight,
-    }
-    by = policy(config, AS_OF)
-    picks = build_pools(
-        offered_to(given_to(block.idx, met, offers), block.clean, (market.bars, market.withheld), shelf, by),
-        by.request,
-    ).picks
-    assert picks.recording.tolist() == [one["recording"] for one in pool["candidates"]]
-    assert picks.propensity.tolist() == chances
 
 
 def test_a_list_holds_one_version_of_a_song_the_original_where_the_market_may_play_it(spark, config):

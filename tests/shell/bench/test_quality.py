@@ -56,9 +56,9 @@ def test_cells_are_counted_as_by_hand():
     cells = Counter()
     for u, r in zip(user.tolist(), recording.tolist(), strict=True):
         values = (
-            int(look.shelf.decade[r]),
-            int(look.shelf.tempo[r]),
-            int(look.shelf.group[r]),
+            int(look.table.decade[r]),
+            int(look.table.tempo[r]),
+            int(look.table.group[r]),
             2 if r % 3 == 0 else 1,
         )
         for used in itertools.product((False, True), repeat=4):

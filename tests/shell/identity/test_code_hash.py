@@ -96,7 +96,7 @@ MOVES = {
     "core.log.confidence": "core.evidence.half_life",
     "core.log.non_taste": "core.functional_audio",
     "core.catalogue.features": "core.describing.features",
-    "core.sources.lookup_frames": "core.candidates.lookups",
+    "core.sources.source_lists": "core.candidates.lists",
     "core.als.memory_plan": "core.training_plan",
     "shell.training.blocked": "shell.engines.blocked",
     "shell.refresh.merge_interactions": "shell.folding",
@@ -181,7 +181,7 @@ USES_POOLS = {"pools", "refresh", "tune"}
             id="engine",
         ),
         pytest.param(
-            "shell/training/ann_recall.py",
+            "shell/arrays/index_recall.py",
             "OVERALL, HARD = 128, 64",
             "OVERALL, HARD = 64, 64",
             {"refresh", "tune"},

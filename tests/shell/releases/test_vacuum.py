@@ -12,7 +12,7 @@ import pytest
 from builders import rows
 from trackpools.errors import ConfigError
 from trackpools.shell.arrays.array_folder import write_folder
-from trackpools.shell.arrays.release_arrays import arrays_folder
+from trackpools.shell.arrays.written_arrays import arrays_folder
 from trackpools.shell.releases import releases
 from trackpools.shell.releases.releases import Release
 from trackpools.shell.store.store import Store

@@ -21,7 +21,7 @@ from flows import AS_OF, SMALL
 from redis_server import free_port, redis_server
 from trackpools.cli import invoke
 from trackpools.config.loading import load_config
-from trackpools.core.pools.user_record import record_key
+from trackpools.core.serving.user_record import record_key
 from trackpools.errors import ConfigError, ContractError, InputError, StoppedError
 from trackpools.fill.contract.messages import FillRequest, RecentEvent
 from trackpools.shell.command import Options

@@ -1,10 +1,4 @@
-"""Facts about all recordings, as arrays indexed by recording number.
-
-Spark tasks look recordings up in these arrays. To send the arrays to the tasks, `packed_shelf` packs them
-into one value, called the shelf, and `with_shelf` adds it to a frame as the column `shelf`. Only the first
-row of each partition has that value, so every task receives the arrays once. `Reader` unpacks them. The shelf
-is packed by stripes: a stripe is STRIPE recordings with consecutive numbers.
-"""
+"""Facts about all recordings, as arrays indexed by recording number."""
 
 import zlib
 from collections.abc import Mapping
@@ -14,13 +8,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import Column
 from pyspark.sql import functions as F
 
 from trackpools.core.arrays.array_types import Int8Array, Int32Array, IntArray, Uint8Array
 from trackpools.core.arrays.packing import unpack_values
 
-STRIPE = 65_536  # recordings in one stripe; any value gives the same results
 TAGS = 4  # at most this many tags of a recording are kept, the first ones
 AXES = 16  # numbers in a recording's sketch, its factors compressed by `recording_facts.sketches`
 MAX_TAG_CODE = 2**31 - 1001  # greatest code of a tag; in `sources.chart_keys`, greater codes are decades
@@ -110,18 +103,6 @@ class RecordingTable:
         return RecordingTable(**made)
 
     @staticmethod
-    def from_stripes(stripes: pa.StructArray) -> "RecordingTable":
-        """Read an Arrow array with the structs of a shelf (see `packed_shelf`) into a complete table."""
-        numbers = np.asarray(stripes.field("stripe")) if len(stripes) else np.empty(0, np.int32)
-        made = RecordingTable.blank((int(numbers.max()) + 1) * STRIPE if len(numbers) else 0)
-        for row, number in enumerate(numbers):
-            at = number * STRIPE + unpack_values(stripes.field("place").slice(row, 1), np.int32)
-            for name, (kind, width) in COLUMNS.items():
-                told = unpack_values(stripes.field(name).slice(row, 1), kind)
-                getattr(made, name)[at] = told.reshape(-1, width) if width > 1 else told
-        return made
-
-    @staticmethod
     def from_arrow(facts: pa.Table) -> "RecordingTable":
         """Read an Arrow table with rows of `recording_facts`, in any order, into a complete table."""
         idx = np.asarray(facts["recording_idx"], np.int64)
@@ -151,23 +132,6 @@ class RecordingTable:
         for name in OWN:
             getattr(known, name)[beyond] = recordings[beyond]
         return known
-
-
-def packed_shelf(facts: DataFrame) -> DataFrame:
-    """Pack `recording_facts` into one row, for `with_shelf` to send to all tasks.
-
-    Returns:
-        One row `shelf array<struct<stripe int, place binary, …>>`, with one struct for each stripe,
-        ascending. A struct has one binary for `place` and one for each of `COLUMNS`. Their values belong
-        together by index: value i of each column is about the recording at position `place[i]` (int32) of
-        the stripe.
-    """
-    stripe = F.floor(F.col("recording_idx") / STRIPE).cast("int").alias("stripe")
-    schema = ", ".join(["stripe int", "place binary", *(f"{name} binary" for name in COLUMNS)])
-    packed = facts.select(stripe, *FACTS).groupBy("stripe").applyInArrow(_pack, schema)
-    return packed.groupBy().agg(
-        F.array_sort(F.collect_list(F.struct("stripe", "place", *COLUMNS))).alias("shelf")
-    )
 
 
 def tag_code(tag: Column) -> Column:
@@ -232,51 +196,3 @@ def _sketches(column: pa.Array | pa.ChunkedArray) -> Int8Array:
     made = np.zeros((len(known), AXES), np.int8)
     made[known] = unpack_values(column.drop_null(), np.int8).reshape(-1, AXES)
     return made
-
-
-def _pack(rows: Any) -> Any:
-    made = {"place": np.asarray(rows["recording_idx"]) % STRIPE} | encode_facts(rows)
-    kinds = {"place": np.int32} | {name: kind for name, (kind, _) in COLUMNS.items()}
-    return pa.table(
-        {"stripe": rows["stripe"][:1]}
-        | {name: pa.array([data.astype(kinds[name]).tobytes()], pa.binary()) for name, data in made.items()}
-    )
-
-
-def with_shelf(rows: DataFrame, shelf: DataFrame) -> DataFrame:
-    """Add the column `shelf` of `packed_shelf` to the rows.
-
-    The column holds the shelf in the first row of every partition, and null in all other rows. Do not sort,
-    repartition or filter the rows before `mapInArrow` reads them: `Reader` must see the first row of each
-    partition first.
-    """
-    place = F.monotonically_increasing_id().bitwiseAND(F.lit(2**33 - 1))  # the row's number in its partition
-    lead = F.when(place == 0, F.lit(0)).alias("_lead")
-    one = shelf.select("shelf", F.lit(0).alias("_lead"))
-    return rows.select("*", lead).join(F.broadcast(one), "_lead", "left").drop("_lead")
-
-
-class Reader:
-    """A task's reader of the column `shelf`: it keeps the table of the first row for all other rows."""
-
-    def __init__(self) -> None:
-        self._shelf: RecordingTable | None = None
-
-    def of(self, row: pa.RecordBatch) -> RecordingTable:
-        """Return the table of all recordings.
-
-        Args:
-            row: a batch of one row with the column `shelf`; pass every row of the task, in order.
-
-        Raises:
-            ValueError: if the task's first row has no shelf, because rows were moved after `with_shelf`.
-        """
-        told = row["shelf"]
-        if told.null_count == 0:
-            self._shelf = RecordingTable.from_stripes(told.flatten())
-        if self._shelf is None:
-            raise ValueError(
-                "the first row of a task has no recording table (column `shelf`), because rows were moved between "
-                "with_shelf and mapInArrow. This is a fault of trackpools: please report it"
-            )
-        return self._shelf

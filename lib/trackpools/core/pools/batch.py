@@ -1,364 +1,266 @@
-"""Compute the pools of all users as a lazy Spark frame: one row for each user.
+"""Make the pools of many users as a lazy Spark frame: one row for each user.
 
-The sources propose candidates, these are joined into blocks of users, and the task of a block applies the
-rules and calls `build_pools`.
+Users, their histories and their vectors are brought together by block. The task of a block opens the arrays of
+the release and calls `make_pools`.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import reduce
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-from numpy.typing import NDArray
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
+from pyspark.sql import types as T
+from pyspark.sql.pandas.types import to_arrow_schema
 
 from trackpools.config import Config
-from trackpools.core.arrays.array_types import BoolArray, Int64Array, Uint8Array
-from trackpools.core.arrays.packing import BlockAssignment, UserRows, pack_rows, unpack_values
-from trackpools.core.arrays.recording_table import Reader, RecordingTable, with_shelf
+from trackpools.core.arrays.array_types import BoolArray, Int32Array, Int64Array
+from trackpools.core.arrays.packing import BlockAssignment, UserRows, binaries, pack_rows, unpack_values
 from trackpools.core.pools.audit import audit_lists, is_audited
-from trackpools.core.pools.build import (
-    CandidateBatch,
-    Picks,
-    PoolRequest,
-    Pools,
-    build_pools,
-)
-from trackpools.core.pools.user_tastes import TagDistributions
+from trackpools.core.pools.build import Picks, Pools
+from trackpools.core.pools.make_pools import make_pools
+from trackpools.core.proposals.block_users import BlockUsers, packed_history, people
+from trackpools.core.proposals.pool_inputs import PoolInputs
+from trackpools.core.proposals.propose import propose_to_block
+from trackpools.core.proposals.release_arrays import OpenArrays, ReleaseArrays
 from trackpools.core.rules import eligibility
-from trackpools.core.rules.market_masks import build_market_masks, look_up, unpack_mask
-from trackpools.core.sources import SOURCES, active_sources, explore, lookup_frames
-from trackpools.core.sources.source_inputs import SourceInputs
+from trackpools.core.sources import active_sources
+from trackpools.core.sources.lookup_arrays import NOT_ASKED, Proposals
+from trackpools.core.sources.user_block import day_number
 from trackpools.core.topk.exact import Ragged
-from trackpools.tables import AUDIT, PROFILE
+from trackpools.tables import POOLS
 
-CANDIDATE = "struct<recording:int,score:float,sources:int,reason:tinyint,reason_arg:int,plays:smallint,last_day:int,propensity:float>"
-Columns = Mapping[str, NDArray[Any]]  # name → values
-MET = {
+POOL_COLUMNS = (
+    "bucket",
+    "user_idx",
+    "candidates",
+    "reserve",
+    "drops",
+    "emitted",
+    "shortfall",
+    "profile",
+    "audit",
+)
+POOL_ROW = T.StructType([POOLS.schema[name] for name in POOL_COLUMNS])
+PROPOSAL_ROW = (
+    T.StructType()
+    .add("user_idx", T.IntegerType())
+    .add("source", T.ByteType())
+    .add("recordings", T.BinaryType())
+    .add("scores", T.BinaryType())
+    .add("masked", T.IntegerType())
+    .add("lot_size", T.IntegerType())
+)
+# columns of packed proposals, one value for each user and source; `recordings` and `scores` are all lists one
+# after another, and `bytes` is the size of each list in `recordings`
+PROPOSED = {
     "user_idx": np.int32,
-    "recording_idx": np.int32,
-    "plays": np.int16,
-    "last_day": np.int32,
-    "bits": np.uint8,
-    "weight": np.float32,
-}
-OFFERS = {
-    "offered": np.int32,
     "source": np.int8,
     "masked": np.int32,
     "lot_size": np.int32,
     "bytes": np.int32,
     "recordings": bytes,
+    "scores": bytes,
 }
-# of users by idx: what sources masked, −1 where none proposes anything; of their lists, by user and source:
-# to which user, the source, how long, from how many drawn by lot; all lists one behind the other; the ends
-# [users + 1] of the histories, and these
-GIVEN = {
-    "masked": np.int32,
-    "offered_to": np.int32,
-    "source": np.int8,
-    "length": np.int32,
-    "lot_size": np.int32,
-    "offered": np.int32,
-    "past": np.int64,
-    "recording_idx": np.int32,
-    "plays": np.int16,
-    "last_day": np.int32,
-    "bits": np.uint8,
-    "weight": np.float32,
-}
-NAMES = ("bucket", "user_idx", "candidates", "reserve", "drops", "emitted", "shortfall", "profile", "audit")
-POOL = f"candidates array<{CANDIDATE}>, reserve array<{CANDIDATE}>, drops map<string,int>, emitted int, shortfall struct<wanted:int,got:int,rule:string>"
-ROW = f"bucket int, user_idx int, {POOL}, profile {PROFILE.simpleString()}, audit {AUDIT.simpleString()}"
+# a subset of users is split into blocks of at least so many users, and into about so many blocks
+MIN_BLOCK, SUBSET_BLOCKS = 16, 32
 
 
-class Policy(NamedTuple):
-    """What pools are made by: how to blend, below what nothing passes, what becomes of what was heard."""
+def pools(inputs: PoolInputs, model_version: str, proposed: DataFrame | None = None) -> DataFrame:
+    """Make one row for each user, as in `tables.POOLS`.
 
-    request: PoolRequest
-    standards: eligibility.Standards
-    heard: str
+    A user without candidates gets an empty pool and its shortfall.
 
-
-def candidates(inputs: SourceInputs) -> DataFrame:
-    """What the enabled sources propose: one row a user and source, its columns as in `sources`."""
-    sources = active_sources(inputs.config)
-    own = [
-        source.candidates(inputs, getattr(inputs.config.sources, source.name))
-        for source in sources
-        if source.candidates is not None
-    ]
-    return reduce(DataFrame.unionByName, [*own, *lookup_frames.candidates(inputs, sources)])
-
-
-def pools(inputs: SourceInputs, proposed: DataFrame, as_of: datetime, model_version: str) -> DataFrame:
-    """One row an eligible user, as `tables.POOLS`; a user without candidates gets an empty pool and its shortfall."""
-    blocks = _blocks(inputs, proposed).join(F.broadcast(build_market_masks(inputs.cards)), "market", "left")
-    # nothing may stand between: a task keeps the shelf of its first row
-    whole = with_shelf(blocks, inputs.shelf)
-    return stamped(
-        whole.mapInArrow(_build(policy(inputs.config, as_of)), ROW), inputs.config, as_of, model_version
-    )
-
-
-def stamped(rows: DataFrame, config: Config, as_of: datetime, model_version: str) -> DataFrame:
-    """`ROW` with what is the same for all."""
+    Args:
+        inputs: the users to make pools for.
+        model_version: the model version of the users' factors.
+        proposed: the result of `candidates`, if the sources need not be asked again.
+    """
+    bucket = bucket_of(inputs.config.pools.buckets).alias("bucket")
+    sampled = is_audited(inputs.config.pools.audit_share).alias("sampled")
+    offered = _own_frames(inputs) if proposed is None else proposed
+    task = _Task.of(inputs, ask=proposed is None)
+    rows = _by_block(inputs, offered, (bucket, sampled, F.col("profile")), task.pools, POOL_ROW)
+    valid_until = inputs.as_of + timedelta(days=inputs.config.pools.valid_days)
     return rows.withColumns(
         {
-            "as_of": F.lit(as_of),
-            "valid_until": F.lit(as_of + timedelta(days=config.pools.valid_days)),
+            "as_of": F.lit(inputs.as_of),
+            "valid_until": F.lit(valid_until),
             "model_version": F.lit(model_version),
         }
     )
 
 
-def policy(config: Config, as_of: datetime) -> Policy:
-    """What pools are made by."""
-    return Policy(pool_request(config), eligibility.Standards.of(config.rules, as_of), config.pools.heard)
+def candidates(inputs: PoolInputs) -> DataFrame:
+    """Return what the active sources propose, one row for each user and source; see the package `sources`."""
+    task, own = _Task.of(inputs, ask=True), _own_frames(inputs)
+    found = _by_block(inputs, None, (), task.candidates, PROPOSAL_ROW)
+    return found if own is None else found.unionByName(own)
 
 
 def bucket_of(buckets: int) -> Column:
-    """Which partition of the pools a `user_idx` belongs to, int."""
+    """Return the partition of the table `pools` that a `user_idx` belongs to, as an int column."""
     return F.pmod(F.xxhash64("user_idx"), F.lit(buckets)).cast("int")
 
 
-def pool_request(config: Config) -> PoolRequest:
-    """How to blend where nobody asks for anything else."""
-    weights = {
-        source.bit: getattr(config.sources, source.name).weight
-        for source in SOURCES
-        if source.name in config.sources.names
-    }
-    pools, own = config.pools, config.rules
-    return PoolRequest(
-        pools.k,
-        pools.rrf_k,
-        tuple(weights.get(bit, 0.0) for bit in range(max(weights) + 1)),
-        blend=pools.blend,
-        mmr=pools.mmr,
-        calibration=pools.calibration,
-        floor=pools.floor,
-        floor_share=pools.floor_share,
-        reserve=pools.reserve,
-        artist_cap=own.artist_cap,
-        album_cap=own.album_cap,
-        versions=own.versions,
-        explore=(explore.BIT, config.sources.explore.slots),
-    )
+def _blocks(inputs: PoolInputs) -> BlockAssignment:
+    """Return the blocks; a subset of users is split into so many that tasks end at about the same time."""
+    size, some = inputs.config.pools.user_block, inputs.subset_size
+    if some is not None:
+        size = max(MIN_BLOCK, min(size, some // SUBSET_BLOCKS))
+    return BlockAssignment(size, some)
 
 
-def _blocks(inputs: SourceInputs, proposed: DataFrame) -> DataFrame:
-    """Eligible users of a block and market, with what is proposed to them and what they met: `market string, users binary (Arrow)` and `GIVEN`."""
-    blocks = BlockAssignment(inputs.config.pools.user_block, inputs.subset_size)
-    day, length = (
-        F.coalesce("last_day", F.lit(-1)).alias("last_day"),
-        F.octet_length("recordings").alias("bytes"),
-    )
-    met = pack_rows(
-        inputs.history.select(
-            "user_idx", "recording_idx", "plays", day, eligibility.history_bits().alias("bits"), "weight"
-        ),
-        blocks,
-        MET,
-    )
-    to = F.col("user_idx").alias("offered")
-    told = proposed.select("user_idx", to, "source", "masked", "lot_size", length, "recordings")
-    offers = pack_rows(told, blocks, OFFERS)
-    people = whom(inputs, blocks).groupBy("block")
-    facts = met.unionByName(offers, allowMissingColumns=True).groupBy("block")
-    return people.cogroup(facts).applyInArrow(
-        _gather, ", ".join(["market string", "users binary", *(f"{name} binary" for name in GIVEN)])
-    )
-
-
-def whom(inputs: SourceInputs, blocks: BlockAssignment, *more: Column) -> DataFrame:
-    """Who gets a pool: `block, market, bucket, user_idx, clean, sampled, profile` and more columns of the users."""
-    bucket, sampled = (
-        bucket_of(inputs.config.pools.buckets).alias("bucket"),
-        is_audited(inputs.config.pools.audit_share).alias("sampled"),
-    )
-    return inputs.users.select(
-        blocks.column.alias("block"), "market", bucket, "user_idx", "clean", sampled, "profile", *more
-    )
-
-
-def _gather(people: Any, facts: Any) -> Any:
-    """The rows of a block: one a market."""
-    met, offers = (
-        {
-            name: unpack_values(facts[name], np.int32 if kind is bytes else kind)
-            for name, kind in types.items()
-        }
-        for types in (MET, OFFERS)
-    )
-    rows: dict[str, list[bytes]] = {name: [] for name in ("users", *GIVEN)}
-    markets = pc.unique(people["market"])
-    for market in markets:
-        users = people.filter(pc.equal(people["market"], market)).sort_by("user_idx")
-        rows["users"].append(_stream(users.select(["bucket", "user_idx", "clean", "sampled", "profile"])))
-        for name, data in given_to(users["user_idx"].to_numpy(), met, offers).items():
-            rows[name].append(data.tobytes())
-    return pa.table({"market": markets} | {name: pa.array(data, pa.binary()) for name, data in rows.items()})
-
-
-def given_to(idx: NDArray[np.int32], met: Columns, offers: Columns) -> dict[str, NDArray[Any]]:
-    """`GIVEN` of some users of a block, ascending, from `MET` and `OFFERS` of all of it, recordings as int32."""
-    items = Ragged(
-        np.concatenate([[0], np.cumsum(offers["bytes"], dtype=np.int64)]) // 4, offers["recordings"]
-    )
-    by_source = np.argsort(offers["source"], kind="stable")
-    past, told = UserRows.of(idx, met["user_idx"]), UserRows.of(idx, offers["offered"][by_source])
-    which, to = by_source[told.rows], np.repeat(np.arange(len(idx)), np.diff(told.offsets))
-    masked = np.full(len(idx), -1)
-    np.maximum.at(masked, to, offers["masked"][which])  # sources mask the same history
-    made = {
-        "masked": masked,
-        "offered_to": to,
-        "source": offers["source"][which],
-        "length": np.diff(items.offsets)[which],
-        "lot_size": offers["lot_size"][which],
-        "offered": items.pick(which).values,
-        "past": past.offsets,
-        **{name: met[name][past.rows] for name in list(MET)[1:]},
-    }
-    return {name: np.asarray(made[name], kind) for name, kind in GIVEN.items()}
-
-
-def _stream(table: pa.Table) -> bytes:
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema) as writer:
-        writer.write_table(table)
-    return bytes(sink.getvalue())
-
-
-def _build(by: Policy) -> Callable[[Iterator[Any]], Iterator[Any]]:
-    def run(batches: Iterator[Any]) -> Iterator[Any]:
-        reader = Reader()
-        for batch in batches:
-            for i in range(batch.num_rows):
-                row = batch.slice(i, 1)
-                users = pa.ipc.open_stream(row["users"][0].as_buffer()).read_all().combine_chunks()
-                given = {name: unpack_values(row[name], kind) for name, kind in GIVEN.items()}
-                bars, withheld = (
-                    unpack_mask(row["bars"].flatten()),
-                    np.asarray(row["withheld"].flatten(), np.int64),
-                )
-                yield from filled(users, given, (bars, withheld), reader.of(row), by).to_batches()
-
-    return run
-
-
-def filled(
-    users: pa.Table, given: Columns, market: tuple[Uint8Array, Int64Array], shelf: RecordingTable, by: Policy
-) -> pa.Table:
-    """`ROW` of the users of one market, an Arrow table.
-
-    Args:
-        users: columns of `whom`, by `user_idx`, and `given` of the same.
-    """
-    clean, sampled = (np.asarray(users[name].cast(pa.int8())).astype(bool) for name in ("clean", "sampled"))
-    found = offered_to(given, clean, market, shelf, by)
-    made = build_pools(found, by.request)
-    columns = [
-        users["bucket"],
-        users["user_idx"],
-        *_columns(made, by.request.k),
-        users["profile"],
-        audit_lists(found, made.picks, sampled),
+def _own_frames(inputs: PoolInputs) -> DataFrame | None:
+    """Return what those sources propose that have a frame of their own; None if there is no such source."""
+    frames = [
+        source.candidates(inputs, getattr(inputs.config.sources, source.name))
+        for source in active_sources(inputs.config)
+        if source.candidates is not None
     ]
-    return pa.table(dict(zip(NAMES, columns, strict=True)))
+    return reduce(DataFrame.unionByName, frames) if frames else None
 
 
-def offered_to(
-    given: Columns,
-    clean: BoolArray,
-    market: tuple[Uint8Array, Int64Array],
-    shelf: RecordingTable,
-    by: Policy,
-    *,
-    unasked: Callable[[RecordingTable], BoolArray] | None = None,
-) -> CandidateBatch:
-    """Candidates of the users of one market.
+def _by_block(
+    inputs: PoolInputs,
+    proposed: DataFrame | None,
+    more: tuple[Column, ...],
+    work: Callable[[pa.Table, pa.Table], pa.Table],
+    schema: T.StructType,
+) -> DataFrame:
+    """Bring users, histories and proposals together by block, and call `work` for each block."""
+    blocks = _blocks(inputs)
+    facts = packed_history(inputs, blocks)
+    if proposed is not None:
+        size = F.octet_length("recordings").alias("bytes")
+        columns = [name for name in PROPOSED if name != "bytes"]
+        packed = pack_rows(proposed.select(*columns, size), blocks, PROPOSED)
+        renamed = {name: f"proposed_{name}" for name in PROPOSED}
+        facts = facts.unionByName(packed.withColumnsRenamed(renamed), allowMissingColumns=True)
+    both = people(inputs, blocks, *more).groupBy("block").cogroup(facts.groupBy("block"))
 
-    Args:
-        given: `GIVEN`.
-        market: what it bars and withholds.
-        unasked: on demand, of facts of recordings which of them a constraint of the request rules out.
+    def call(rows: pa.Table, facts: pa.Table) -> pa.Table:  # Spark would count `self` of a method as a key
+        return work(rows, facts)
+
+    return both.applyInArrow(call, schema)
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What a task does with a block; the object is sent to the tasks.
+
+    Attributes:
+        arrays: opens the arrays of the release.
+        config: the configuration to make pools with.
+        as_of: the moment that pools are made for.
+        vectors: the tables of users' vectors, whose columns the users have.
+        ask: whether to ask the sources.
     """
-    from trackpools.core.pools.tag_distribution import tag_distributions
 
-    bars, withheld = market
-    sizes, recording = given["length"], given["offered"].astype(np.int64)
-    user, source = (np.repeat(given[name].astype(np.int64), sizes) for name in ("offered_to", "source"))
-    rank = np.arange(len(user)) - np.repeat(np.cumsum(sizes) - sizes, sizes) + 1
-    plays, last_day, bits = _met(given, user, recording)
-    barred = np.zeros((len(clean), len(eligibility.RULES)), np.int64)
-    if len(withheld):
-        explicit = np.arange(len(eligibility.RULES)) == eligibility.RULES.index("explicit")
-        barred[:] = np.where(explicit & ~clean[:, None], 0, withheld)
-    barred[given["masked"] < 0] = 0  # to whom nobody proposes anything, rules did nothing
-    below = eligibility.fact_flags(shelf, recording, bits, by.standards)
-    return CandidateBatch(
-        user=user,
-        recording=recording,
-        source=source,
-        rank=rank,
-        flags=eligibility.rule_flags(
-            look_up(bars, recording),
-            clean[user],
-            bits,
-            below,
-            heard=by.heard,
-            unwanted=unasked and unasked(shelf.rows_of(recording)),
-        ),
-        plays=plays,
-        last_day=last_day,
-        heard=(bits & eligibility.HEARD).astype(bool),
-        masked=np.maximum(given["masked"], 0).astype(np.int64),
-        withheld=barred,
-        recording_table=shelf,
-        tastes=tag_distributions(
-            given["past"].copy(), given["recording_idx"].astype(np.int64), given["weight"], shelf
+    arrays: OpenArrays
+    config: Config
+    as_of: datetime
+    vectors: tuple[str, ...]
+    ask: bool
+
+    @staticmethod
+    def of(inputs: PoolInputs, *, ask: bool) -> "_Task":
+        return _Task(inputs.arrays, inputs.config, inputs.as_of, tuple(inputs.vectors), ask)
+
+    def pools(self, rows: pa.Table, facts: pa.Table) -> pa.Table:
+        """Return POOL_ROW of the users of a block."""
+        schema = to_arrow_schema(POOL_ROW)
+        if not len(rows):
+            return schema.empty_table()
+        users, rows, release = self._opened(rows, facts)
+        made = make_pools(users, release, more=_proposals(users, facts), ask=self.ask)
+        sampled = _flags(rows["sampled"])
+        columns = [
+            rows["bucket"],
+            rows["user_idx"],
+            *_columns(made.pools, self.config.pools.k),
+            rows["profile"],
+            audit_lists(made.candidates, made.pools.picks, sampled),
+        ]
+        return pa.table(dict(zip(schema.names, columns, strict=True))).cast(schema)
+
+    def candidates(self, rows: pa.Table, facts: pa.Table) -> pa.Table:
+        """Return PROPOSAL_ROW of the users of a block."""
+        schema = to_arrow_schema(PROPOSAL_ROW)
+        if not len(rows):
+            return schema.empty_table()
+        users, _, release = self._opened(rows, facts)
+        found = propose_to_block(release, users)
+        parts = [_proposal_rows(bit, users.block.idx, own) for bit, own in found.items()]
+        return pa.concat_tables([schema.empty_table(), *(part.cast(schema) for part in parts)])
+
+    def _opened(self, rows: pa.Table, facts: pa.Table) -> tuple[BlockUsers, pa.Table, ReleaseArrays]:
+        """Return the users, their rows ordered by `user_idx`, and the arrays of the release."""
+        release = self.arrays(self.config, self.as_of)
+        rows, today = rows.sort_by("user_idx").combine_chunks(), day_number(self.as_of.date())
+        history = facts.filter(facts["recording"].is_valid())
+        users = BlockUsers.of(rows, history, release.recording_table, today, self.vectors)
+        return users, rows, release
+
+
+def _flags(column: pa.ChunkedArray) -> BoolArray:
+    return np.asarray(column.cast(pa.int8())).astype(bool)
+
+
+def _proposal_rows(bit: int, idx: Int32Array, own: Proposals) -> pa.Table:
+    """Return the proposals of a source as PROPOSAL_ROW, without the users about whom it knows nothing."""
+    asked = own.masked != NOT_ASKED
+    ends = 4 * np.concatenate([own.ends[:1], own.ends[1:][asked]])
+    return pa.table(
+        {
+            "user_idx": idx[asked],
+            "source": np.full(asked.sum(), bit, np.int8),
+            "recordings": binaries(own.recordings, ends),
+            "scores": binaries(own.scores, ends),
+            "masked": own.masked[asked],
+            "lot_size": own.lot_size[asked],
+        }
+    )
+
+
+def _proposals(users: BlockUsers, facts: pa.Table) -> dict[int, Proposals]:
+    """Read packed proposals, which `_by_block` joined to the users; there may be none."""
+    if "proposed_source" not in facts.column_names:
+        return {}
+    packed = facts.filter(facts["proposed_source"].is_valid())
+    rows = {
+        name: unpack_values(packed[f"proposed_{name}"], kind)
+        for name, kind in (PROPOSED | {"recordings": np.int32, "scores": np.float32}).items()
+    }
+    ends = np.concatenate([[0], np.cumsum(rows["bytes"], dtype=np.int64)]) // 4
+    recordings, scores = (Ragged(ends, rows[name]) for name in ("recordings", "scores"))
+    idx, found = users.block.idx, {}
+
+    def by_user(name: str, at: Int64Array, asked: BoolArray, other: int) -> Int32Array:
+        values = np.full(len(idx), other, np.int32)
+        values[asked] = rows[name][at]
+        return values
+
+    for bit in np.unique(rows["source"]).tolist():
+        of_source = np.flatnonzero(rows["source"] == bit)
+        own = UserRows.of(idx, rows["user_idx"][of_source])  # at most one row for each user
+        at, asked = of_source[own.rows], np.diff(own.offsets) > 0
+        found[bit] = Proposals(
+            np.concatenate([[0], np.cumsum(by_user("bytes", at, asked, 0), dtype=np.int64)]) // 4,
+            recordings.pick(at).values,
+            np.asarray(scores.pick(at).values, np.float32),
+            by_user("masked", at, asked, NOT_ASKED),
+            by_user("lot_size", at, asked, 0),
         )
-        if by.request.calibration > 0
-        else TagDistributions.empty(len(clean)),
-        lot_chance=_lot_chance(given),
-    )
-
-
-def _lot_chance(given: Columns) -> NDArray[np.float64]:
-    """Probability [users] that the lot proposed a recording that it could have; 1 where nothing was drawn."""
-    chance, drawn = np.ones(len(given["masked"])), given["lot_size"] > 0
-    chance[given["offered_to"][drawn]] = given["length"][drawn] / given["lot_size"][drawn]
-    return chance
-
-
-def _met(
-    given: Columns, user: Int64Array, recording: Int64Array
-) -> tuple[Int64Array, Int64Array, Uint8Array]:
-    """Plays, last day (−1 for none) and history bits of each candidate; 0, −1 and 0 where user and recording never met."""
-    from trackpools.core.kernels.rank_fusion import match_history
-
-    at = np.empty(len(user), np.int64)
-    match_history(
-        np.searchsorted(user, np.arange(len(given["masked"]) + 1)),
-        recording,
-        given["past"].copy(),
-        given["recording_idx"].astype(np.int64),
-        at,
-    )
-    # whoever never met is sent to a row behind the last
-    plays, last_day, bits = (
-        np.append(given[name], never)[at] for name, never in (("plays", 0), ("last_day", -1), ("bits", 0))
-    )
-    return plays.astype(np.int64), last_day.astype(np.int64), bits.astype(np.uint8)
+    return found
 
 
 def _list(picks: Picks) -> pa.ListArray:
+    """Return the picks of each user as an Arrow list of `tables.CANDIDATE`."""
     fields = {
         "recording": pa.array(picks.recording.astype(np.int32)),
         "score": pa.array(picks.score),
@@ -376,6 +278,7 @@ def _list(picks: Picks) -> pa.ListArray:
 
 
 def _columns(made: Pools, k: int) -> list[Any]:
+    """Return the Arrow columns `candidates` to `shortfall`."""
     row, rule = np.nonzero(made.drops)
     ends = pa.array(np.searchsorted(row, np.arange(len(made.drops) + 1)).astype(np.int32))
     drops = pa.MapArray.from_arrays(

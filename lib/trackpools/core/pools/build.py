@@ -1,8 +1,7 @@
 """Blend the candidates of many sources into one pool of at most K candidates for each user.
 
 Every candidate of a pool carries its sources and its reason. Every proposed recording that is not in the pool
-is counted under one rule. `build_pools` builds the pools of a batch of users. `build_pool` calls
-`build_pools` with a single user, so a pool on demand equals the pool that the batch would contain.
+is counted under one rule. `build_pools` builds the pools of a batch of users.
 
 A source is denoted by its bit: its position in the bitmap `sources` (see `sources.source`).
 """
@@ -299,33 +298,24 @@ def _shortfalls(size: Int64Array, drops: Int64Array, c: CandidateBatch, k: int) 
     return names
 
 
-def build_pool(candidates: CandidateBatch, request: PoolRequest) -> dict[str, object]:
-    """Return the pool of a single user.
+def pool_row(pools: Pools, k: int) -> dict[str, object]:
+    """Return the pool of the first user as a row.
 
     Args:
-        candidates: a batch of exactly one user.
-        request: the settings of the blend.
+        pools: the result of `build_pools`.
+        k: the greatest number of candidates in a pool.
 
     Returns:
         The fields `candidates`, `reserve`, `drops`, `emitted` and `shortfall` of a row of `tables.POOLS`.
-
-    Raises:
-        ValueError: if `candidates` does not hold exactly one user.
     """
-    if candidates.users != 1:
-        raise ValueError(
-            f"build_pool takes a batch of one user, but got {candidates.users} users; call build_pools instead"
-        )
-    p = build_pools(candidates, request)
-    drops = {name: int(n) for name, n in zip(RULES, p.drops[0], strict=True) if n}
-    pool = _rows(p.picks)
-    shortfall = {"wanted": request.k, "got": len(pool), "rule": p.shortfall[0]} if p.shortfall[0] else None
+    drops = {name: int(n) for name, n in zip(RULES, pools.drops[0], strict=True) if n}
+    pool, rule = _rows(pools.picks), pools.shortfall[0]
     return {
         "candidates": pool,
-        "reserve": _rows(p.reserve),
+        "reserve": _rows(pools.reserve),
         "drops": drops,
-        "emitted": int(p.emitted[0]),
-        "shortfall": shortfall,
+        "emitted": int(pools.emitted[0]),
+        "shortfall": {"wanted": k, "got": len(pool), "rule": rule} if rule else None,
     }
 
 

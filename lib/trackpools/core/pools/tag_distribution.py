@@ -6,8 +6,8 @@ Pools are calibrated to these shares (Steck 2018).
 import numpy as np
 
 from trackpools.core.arrays.array_types import (
-    Float32Array,
     Float64Array,
+    FloatArray,
     Int32Array,
     Int64Array,
     Uint8Array,
@@ -22,7 +22,7 @@ TAG_PARTS = 12  # weights count this many times, because 12 is divisible by 1 to
 
 
 def tag_distributions(
-    past_ends: Int64Array, past: Int64Array, weight: Float32Array, shelf: RecordingTable
+    past_ends: Int64Array, past: Int64Array, weight: FloatArray, table: RecordingTable
 ) -> TagDistributions:
     """Return the tag distribution of each user's history.
 
@@ -32,8 +32,8 @@ def tag_distributions(
     Args:
         past_ends: int64 [users + 1], where the history of each user ends.
         past: int64, the recordings of the histories.
-        weight: float32, the positive weight w⁺ of each of these recordings.
-        shelf: facts of all recordings.
+        weight: float32 or float64, the positive weight w⁺ of each of these recordings.
+        table: facts of all recordings.
     """
     users = len(past_ends) - 1
     ends, tag, share = (
@@ -42,7 +42,7 @@ def tag_distributions(
         np.empty(TAGS * len(past)),
     )
     points = np.rint(weight.astype(np.float64) * WEIGHT_SCALE).astype(np.int64)
-    _add_up(past_ends, past, points, shelf.tags, shelf.marks, ends, tag, share)
+    _add_up(past_ends, past, points, table.tags, table.marks, ends, tag, share)
     return TagDistributions(ends, tag[: ends[-1]].copy(), share[: ends[-1]].copy())
 
 

@@ -124,28 +124,6 @@ def history_bits() -> Column:
     return (heard + blocked + refused).cast("byte")
 
 
-def barred_bits() -> Column:
-    """Return the bitmap (int) of the `MARKET_RULES` that bind for a row of `track_cards`.
-
-    Bits are as in `RULES`. The bit `explicit` counts only for users who want no explicit tracks.
-    """
-    bound = {
-        "taken_down": ~F.col("available"),
-        "rights": F.col("track_id").isNull(),
-        "explicit": F.col("clean_track_id").isNull(),
-    }
-    bits = [F.when(bound[name], 1 << RULES.index(name)).otherwise(0) for name in MARKET_RULES]
-    return sum(bits[1:], bits[0])
-
-
-def first_barring_rule() -> list[Column]:
-    """Return one boolean column for each rule of `RULES`: whether it is the first that binds for a card."""
-    lowest = barred_bits().bitwiseAND(-barred_bits())
-    return [
-        (lowest == (1 << bit)) if name in MARKET_RULES else F.lit(False) for bit, name in enumerate(RULES)
-    ]
-
-
 def rule_flags(
     barred: Uint8Array,
     clean: BoolArray,
@@ -160,7 +138,7 @@ def rule_flags(
     All arrays have one entry for each candidate.
 
     Args:
-        barred: uint8, `barred_bits` of the candidate's card; NO_CARD if it has no card in the market, so that
+        barred: uint8, the byte of the recording in the mask of the market; NO_CARD if it has no card in the market, so that
             nothing without known rights is offered.
         clean: bool, whether the candidate's user wants clean tracks only.
         past: uint8, the bits HEARD, BLOCKED and REFUSED of user × recording; 0 without an interaction.
@@ -180,7 +158,7 @@ def rule_flags(
 
 
 def fact_flags(
-    shelf: RecordingTable, recordings: Int64Array, past: Uint8Array, standards: Standards
+    table: RecordingTable, recordings: Int64Array, past: Uint8Array, standards: Standards
 ) -> Int64Array:
     """Return for each candidate the bitmap (int64) of the rules that bind by the recording's facts.
 
@@ -188,20 +166,20 @@ def fact_flags(
     without facts. The arrays have one entry for each candidate.
 
     Args:
-        shelf: facts of all recordings, indexed by `recording_idx`.
+        table: facts of all recordings, indexed by `recording_idx`.
         recordings: int64, the `recording_idx` of each candidate.
         past: uint8, the bits of `history_bits` of user × recording; 0 without an interaction.
         standards: the standards that recordings must meet.
     """
     found = np.zeros(len(recordings), np.int64)
-    on = np.flatnonzero(recordings < len(shelf))
-    marks = shelf.marks[recordings[on]]
+    on = np.flatnonzero(recordings < len(table))
+    marks = table.marks[recordings[on]]
     on, marks = on[marks & HAS_FACTS > 0], marks[marks & HAS_FACTS > 0]
     one = recordings[on]
     too_few = (
-        (shelf.listeners[one] < standards.min_listeners)
+        (table.listeners[one] < standards.min_listeners)
         & (past[on] & HEARD == 0)
-        & (shelf.released[one] <= standards.new_after)
+        & (table.released[one] <= standards.new_after)
     )
     found[on] = too_few * BIT["few_listeners"] | (marks & INFLATED > 0) * BIT["bot_inflated"]
     if not standards.functional:

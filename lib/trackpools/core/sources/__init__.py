@@ -1,8 +1,8 @@
 """Candidate sources: one module for each, discovered automatically.
 
 A source is a module of this package that defines `SOURCE` (see `source.Source`). Its settings are the section
-of the same name under `sources` in `conf/base.yml`. The proposals of all sources form one frame, with one row
-for each user and source:
+of the same name under `sources` in `conf/base.yml`. As a frame, the proposals of all sources have one row for
+each user and source:
 `user_idx int, source tinyint, recordings binary, scores binary, masked int, lot_size int`.
 
 - `recordings` and `scores` are packed int32 and float32 of equal length, best first.

@@ -1,8 +1,10 @@
 """The source `als`: collaborative filtering by the inner product of user and recording factors.
 
-Recordings are packed into stripes (ranges of recording numbers), and users into blocks. Every block is scored
-against every stripe, and the partial results are merged (see `stripe_merge`). The best new recordings and the
-best heard recordings are selected separately and then ranked together.
+Pools get the proposals of this source from the arrays of a release; see `core.proposals`. `rank_by_factors`
+ranks recordings in Spark, for lists of neighbours and for the comparison of models. There, recordings are
+packed into stripes (ranges of recording numbers), and users into blocks. Every block is scored against every
+stripe, and the partial results are merged (see `stripe_merge`). The best new recordings and the best heard
+recordings are selected separately and then ranked together.
 """
 
 from collections.abc import Callable, Iterator
@@ -20,8 +22,8 @@ from trackpools.core.als.factors import factor_matrix, factor_norm, unit_factors
 from trackpools.core.arrays.array_types import Int32Array, Int64Array
 from trackpools.core.arrays.packing import BlockAssignment, UserRows, pack_rows, unpack_values
 from trackpools.core.log.audience import EVERYWHERE
-from trackpools.core.sources.source import Source
-from trackpools.core.sources.source_inputs import ListInputs, ScoringInputs, SourceInputs
+from trackpools.core.sources.source import Source, VectorTables
+from trackpools.core.sources.source_inputs import ListInputs, ScoringInputs
 from trackpools.core.sources.stripe_merge import MERGED, PARTIAL, keys_of, merge_partials, partial_row
 from trackpools.core.topk import approximate
 from trackpools.core.topk.exact import Allowed, Ragged, find_positions, top_k_of_lists
@@ -42,17 +44,6 @@ BLOCK_DTYPES = {
     "met": np.int32,
 }
 PACKED = "stripe long, ids binary, matrix binary, index binary"
-
-
-def candidates(inputs: SourceInputs, settings: AlsSourceConfig) -> DataFrame:
-    """Propose recordings to every user who has factors.
-
-    Under the heard policy `only`, only heard recordings are proposed; under `exclude`, only new ones.
-
-    Returns:
-        One row for each user with factors; the columns are those of the package `sources`.
-    """
-    return rank_by_factors(inputs, BIT, *list_sizes(inputs.config, settings))
 
 
 def list_sizes(config: Config, settings: AlsSourceConfig) -> tuple[int, int]:
@@ -93,10 +84,10 @@ def nearest_recordings(inputs: ListInputs, n: int) -> DataFrame:
         rank=inputs.config.train.rank,
         config=inputs.config,
     )
-    return rank_by_factors(scoring, BIT, n, 0)
+    return rank_by_factors(scoring, n, 0)
 
 
-def rank_by_factors(inputs: ScoringInputs, bit: int, k_new: int, k_heard: int) -> DataFrame:
+def rank_by_factors(inputs: ScoringInputs, k_new: int, k_heard: int) -> DataFrame:
     """Rank the recordings of largest inner product for each user with factors.
 
     Up to `k_new` new recordings (neither heard nor blocked) and up to `k_heard` heard recordings (neither
@@ -105,16 +96,14 @@ def rank_by_factors(inputs: ScoringInputs, bit: int, k_new: int, k_heard: int) -
 
     Args:
         inputs: users, histories and factors.
-        bit: the bit of the source, for the column `source`.
         k_new, k_heard: the greatest numbers of new and of heard recordings for each user.
 
     Returns:
-        `user_idx int, source tinyint, recordings binary, scores binary, masked int, lot_size int`, one row
-        for each user with factors. `masked` counts the blocked and refused recordings of the history, and
-        `lot_size` is 0.
+        `user_idx int, recordings binary, scores binary, masked int`, one row for each user with factors.
+        `masked` counts the blocked and refused recordings of the history.
     """
     topk, near = inputs.config.topk, is_approximate(inputs)
-    recordings = stripes(inputs) if inputs.stripes is None else inputs.stripes
+    recordings = stripes(inputs)
     if inputs.recordings * inputs.rank * 4 < BROADCAST_BYTES:
         recordings = F.broadcast(recordings)
     pairs = _blocks(inputs, topk.index_user_block if near else topk.user_block).crossJoin(recordings)
@@ -133,15 +122,12 @@ def rank_by_factors(inputs: ScoringInputs, bit: int, k_new: int, k_heard: int) -
         merge_partials(k_new, k_heard),
     )
     if _in_one_stripe(inputs):  # each block has one partial result, so no shuffle is needed to merge several
-        found = given.mapInArrow(lambda batches: (merge(part) for part in score(batches)), MERGED)
-    else:
-        found = (
-            given.mapInArrow(score, PARTIAL)
-            .groupBy("block")
-            .applyInArrow(lambda parts: pa.Table.from_batches([merge(parts)]), MERGED)
-        )
-    of, no_lot = F.lit(bit).cast("byte").alias("source"), F.lit(0).alias("lot_size")
-    return found.select("user_idx", of, "recordings", "scores", "masked", no_lot)
+        return given.mapInArrow(lambda batches: (merge(part) for part in score(batches)), MERGED)
+    return (
+        given.mapInArrow(score, PARTIAL)
+        .groupBy("block")
+        .applyInArrow(lambda parts: pa.Table.from_batches([merge(parts)]), MERGED)
+    )
 
 
 def _group(clean: Column) -> Column:
@@ -227,7 +213,7 @@ def _blocks(inputs: ScoringInputs, size: int) -> DataFrame:
         One row for each block: `block long, groups array<string>` and the binary columns of `BLOCK_DTYPES`.
     """
     blocks, listed = (
-        BlockAssignment(size, inputs.subset_size),
+        BlockAssignment(size),
         F.col("heard") & ~F.col("blocked") & ~F.col("refused"),
     )
     recording = F.when(listed, F.bitwise_not("recording_idx")).otherwise(F.col("recording_idx")).alias("met")
@@ -363,5 +349,5 @@ SOURCE = Source(
     "both",
     "number {n} of what is near your listening",
     "played {n} × and near your listening",
-    candidates=candidates,
+    vectors=VectorTables("user_factors", "recording_factors"),
 )

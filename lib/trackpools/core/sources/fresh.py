@@ -3,16 +3,12 @@
 For a recording without trained factors, factors are computed from its artist, album, tags and sound.
 """
 
-from dataclasses import replace
-
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from trackpools.config.sources import FreshSourceConfig
 from trackpools.core.als import cold_start
-from trackpools.core.sources import als
-from trackpools.core.sources.source import Source
-from trackpools.core.sources.source_inputs import ListInputs, SourceInputs
+from trackpools.core.sources.source import Source, VectorTables
+from trackpools.core.sources.source_inputs import ListInputs
 
 BIT = 8
 
@@ -38,27 +34,12 @@ def vectors(inputs: ListInputs) -> DataFrame:
     return own.unionByName(cold_start.cold_start_vectors(inputs.facts, factors, unknown))
 
 
-def candidates(inputs: SourceInputs, settings: FreshSourceConfig) -> DataFrame:
-    """Propose the recordings of largest inner product with the user among `inputs.fresh_factors`.
-
-    Returns:
-        One row for each user with factors; the columns are those of the package `sources`.
-    """
-    # fresh recordings are few, so they are searched exactly: the number passed on is at most `exact_max`
-    few = min(inputs.recordings, inputs.config.topk.exact_max)
-    return als.rank_by_factors(
-        replace(inputs, recording_factors=inputs.fresh_factors, recordings=few, stripes=None),
-        BIT,
-        settings.k,
-        0,
-    )
-
-
 SOURCE = Source(
     "fresh",
     BIT,
     "new",
     "number {n} of the new releases near your listening",
     "played {n} ×, a new release",
-    candidates=candidates,
+    # recent music is little, so it is searched without an index
+    vectors=VectorTables("user_factors", "fresh_factors", indexed=False),
 )

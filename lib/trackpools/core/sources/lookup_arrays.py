@@ -3,7 +3,6 @@
 A user's proposals do not depend on the other users of the batch.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +16,8 @@ from trackpools.core.arrays.array_types import FloatArray, Int64Array, IntArray
 from trackpools.core.arrays.packing import unpack_values
 from trackpools.core.sources.source import Source
 from trackpools.core.sources.user_block import Offers, Seeds, UserBlock
+
+NOT_ASKED = -1  # value of `Proposals.masked` for a user about whom the source knows nothing
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,8 @@ class Proposals:
     Attributes:
         ends: int64 [users + 1]; the items of user `u` are at `ends[u]:ends[u + 1]`.
         recordings, scores: int32 and float32, the items.
-        masked: int32 [users], the number of recordings that were kept back because of the user's history.
+        masked: int32 [users], the number of recordings that were kept back because of the user's history;
+            NOT_ASKED for a user about whom the source knows nothing.
         lot_size: int32 [users], the number of recordings from which the items were drawn at random; 0 if the
             items were ranked.
     """
@@ -180,8 +182,3 @@ def user_ends(user: Int64Array, users: int) -> Int64Array:
     """
     ends: Int64Array = np.searchsorted(user, np.arange(users + 1))
     return ends
-
-
-def split_by_kind(sources: Sequence[Source]) -> tuple[list[Source], list[Source]]:
-    """Return the sources that look up lists, and those that use the user's history alone."""
-    return [s for s in sources if s.lists is not None], [s for s in sources if s.offers is not None]

@@ -1,4 +1,4 @@
-"""The inputs of candidate sources: for building lists, and for proposing recordings to users."""
+"""The inputs of candidate sources: for building lists, for ranking by factors, and about users."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -6,7 +6,6 @@ from datetime import datetime
 from pyspark.sql import DataFrame
 
 from trackpools.config import Config
-from trackpools.core.sources.user_block import day_number
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,9 +46,6 @@ class ScoringInputs:
         recordings: number of recordings with factors, by which the search is planned (exact or approximate).
         rank: length of the factors.
         config: the whole configuration.
-        stripes: the result of `sources.als.stripes`, if the caller uses it several times; None computes it.
-        subset_size: the number of users in `users`, if they are a small subset of all users; see
-            `packing.BlockAssignment`. None if they are all users.
     """
 
     users: DataFrame
@@ -60,44 +56,24 @@ class ScoringInputs:
     recordings: int
     rank: int
     config: Config
-    stripes: DataFrame | None = None
-    subset_size: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExternalVectors:
-    """Vectors that were trained outside trackpools.
+class UserInputs:
+    """What is known about the users to whom recordings are proposed, as lazy frames at pinned versions.
 
     Attributes:
-        users, recordings: `idx int, factors array<float>`; `idx` is a `user_idx` or `recording_idx`.
-        count: number of recordings with a vector, by which the search is planned (exact or approximate).
+        users: `user_idx int, market string, clean boolean, declared_tags array<string>, profile`, one row for
+            each eligible user; `market` is the market group and `profile` is as in `tables.USER_FEATURES`.
+        history: the result of `rules.eligibility.history`.
+        config: the whole configuration.
+        as_of: the point in time for which recordings are proposed.
+        subset_size: the number of users in `users`, if they are a small subset of all users; see
+            `packing.BlockAssignment`. None if they are all users.
     """
 
     users: DataFrame
-    recordings: DataFrame
-    count: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class SourceInputs(ScoringInputs):
-    """The inputs from which sources propose recordings to users, with lazy frames at pinned versions.
-
-    Attributes:
-        users: the eligible users, with the further column `declared_tags array<string>`.
-        as_of: the point in time for which recordings are proposed.
-        shelf: the result of `recording_table.packed_shelf`.
-        lists: the table `source_lists`.
-        fresh_factors: `idx int, factors array<float>` of recent music; see `sources.fresh.vectors`.
-        vectors: the vectors of the source `vectors`; None if that source is off.
-    """
-
+    history: DataFrame
+    config: Config
     as_of: datetime
-    shelf: DataFrame
-    lists: DataFrame
-    fresh_factors: DataFrame
-    vectors: ExternalVectors | None = None
-
-    @property
-    def today(self) -> int:
-        """The date of `as_of`, in days since 1970-01-01."""
-        return day_number(self.as_of.date())
+    subset_size: int | None = None

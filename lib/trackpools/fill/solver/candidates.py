@@ -11,13 +11,15 @@ import numpy as np
 import pyarrow.compute as pc
 
 from trackpools.core.arrays.array_types import BoolArray, Float32Array, Int64Array, Uint8Array
-from trackpools.core.pools.online import OnlineUser, ReleaseArrays
+from trackpools.core.pools.online import OnlineUser
+from trackpools.core.proposals.release_arrays import ReleaseArrays
 from trackpools.core.rules import eligibility
 from trackpools.core.rules.market_masks import look_up
 from trackpools.core.sources import als
 from trackpools.fill.contract.constraints import Constraints
 from trackpools.fill.solver.catalogue import Listener, Tracks, rows_passing
 from trackpools.fill.solver.compose import FillCandidates
+from trackpools.tables import USER_FACTORS
 
 OF_ARTIST = 40  # greatest number of retrieved tracks of one artist, so that other artists are retrieved too
 PICKED = 8  # if fewer than 1 / PICKED of the rows are wanted, only these are scored, else all
@@ -125,7 +127,7 @@ def scores(release: ReleaseArrays, person: OnlineUser, tracks: Tracks, wanted: B
         float32 [len(tracks)], finite; only the scores of wanted rows are meaningful.
     """
     worth = tracks.fame - np.float32(1e3)
-    x = person.vectors.get(als.BIT)
+    x = person.vectors.get(USER_FACTORS.name)
     if x is None:
         return worth
     for stripe in release.spaces.get(als.BIT, ()):

@@ -20,7 +20,7 @@ from threadpoolctl import threadpool_limits
 from trackpools import tables as t
 from trackpools.config import Config
 from trackpools.core.arrays.packing import binaries
-from trackpools.core.arrays.recording_table import AXES, RecordingTable, packed_shelf
+from trackpools.core.arrays.recording_table import AXES, RecordingTable
 from trackpools.core.contracts.conform import conform
 from trackpools.core.pools import batch
 from trackpools.core.pools.build import CandidateBatch, PoolRequest, build_pools
@@ -80,7 +80,7 @@ def measure(config: Config, size: Size, rounds: int, progress: Callable[[str], N
                         _run(world, config, "with both")
                     held.append(found.note(f"{world.users:,} users, peak GiB", seen.bytes / GIB))
                 memory.values.append(held[1] / held[0])
-                others.values.append(_heaviest(found, worlds[0].shelf))
+                others.values.append(_heaviest(found, worlds[0].table))
                 diverse.values.append(_diversity(found, worlds[0]))
         finally:
             for world in worlds:
@@ -100,7 +100,7 @@ class BlendWorkload:
             each of the first KINDS users, best first.
         unit: `y`, with each row scaled to length 1.
         sketch: int8 [recordings, AXES], the sketches of the recordings.
-        shelf: The facts of recordings that the kernel reads: artist, album and sketch.
+        table: The facts of recordings that the kernel reads: artist, album and sketch.
     """
 
     def __init__(self, spark: SparkSession, users: int, recordings: int) -> None:
@@ -176,7 +176,7 @@ class BlendWorkload:
             "sketch": pa.array([row.tobytes() for row in self.sketch], pa.binary()),
         }
         pq.write_table(pa.table(facts | more), self.inputs.folder / "facts.parquet")
-        self.shelf = replace(
+        self.table = replace(
             RecordingTable.blank(n), artist=facts["artist"], album=facts["album"], sketch=self.sketch
         )
 
@@ -190,17 +190,17 @@ def _run(world: BlendWorkload, config: Config, name: str) -> None:
         name: A key of STRENGTHS.
     """
     settings = config.model_copy(update={"pools": config.pools.model_copy(update=STRENGTHS[name])})
-    given = replace(world.inputs.inputs(settings), shelf=packed_shelf(world.inputs.read("facts")))
-    made = batch.pools(given, world.inputs.read("proposed"), AS_OF, "bench")
+    given = world.inputs.inputs(settings, facts="facts")
+    made = batch.pools(given, "bench", world.inputs.read("proposed"))
     conform(made, t.POOLS).write.mode("overwrite").parquet(str(world.inputs.folder / "pools"))
 
 
-def _candidates(lists: list[NDArray[Any]], shelf: RecordingTable) -> CandidateBatch:
+def _candidates(lists: list[NDArray[Any]], table: RecordingTable) -> CandidateBatch:
     """Return a batch in which one source proposes these recordings, best first, to each user.
 
     Args:
         lists: For each user, int [candidates] `recording_idx`.
-        shelf: Facts of all recordings.
+        table: Facts of all recordings.
     """
     sizes = [len(one) for one in lists]
     user, recording = np.repeat(np.arange(len(lists)), sizes), np.concatenate(lists).astype(np.int64)
@@ -217,30 +217,30 @@ def _candidates(lists: list[NDArray[Any]], shelf: RecordingTable) -> CandidateBa
         heard=none.astype(bool),
         masked=users,
         withheld=np.zeros((len(lists), len(RULES)), np.int64),
-        recording_table=shelf,
+        recording_table=table,
         tastes=TagDistributions.empty(len(lists)),
         lot_chance=np.ones(len(lists)),
     )
 
 
-def _heaviest(found: Measured, shelf: RecordingTable) -> float:
+def _heaviest(found: Measured, table: RecordingTable) -> float:
     """Measure how much a heavy user slows down other users in the same batch.
 
     The heavy user has 100,000 candidates, and the 255 others have 2,000 each.
 
     Args:
         found: The milliseconds for each kind of user are added to its figures.
-        shelf: Facts of all recordings.
+        table: Facts of all recordings.
 
     Returns:
         The time of the 255 users in a batch with the heavy user ÷ their time in a batch without. The first
         time is computed as the time of the whole batch less the time of the heavy user alone.
     """
     rng = np.random.default_rng(3)
-    usual = [rng.permutation(len(shelf))[: sum(OFFERED)] for _ in range(255)]
+    usual = [rng.permutation(len(table))[: sum(OFFERED)] for _ in range(255)]
     request = PoolRequest(500, 60, (1.0,), mmr=0.1, artist_cap=25, album_cap=12)
     spent = {
-        name: min(seconds(partial(build_pools, _candidates(lists, shelf), request)) for _ in range(3))
+        name: min(seconds(partial(build_pools, _candidates(lists, table), request)) for _ in range(3))
         for name, lists in (
             ("usual", usual),
             ("both", [*usual, rng.permutation(HEAVY)]),
@@ -270,7 +270,7 @@ def _diversity(found: Measured, world: BlendWorkload) -> float:
     users, k, mmr = 32, 500, STRENGTHS["with both"]["mmr"]
     lists = [row[: sum(OFFERED)] for row in np.argsort(-(world.x[:users] @ world.y.T), axis=1)]
     plain = replace(
-        world.shelf,
+        world.table,
         artist=np.arange(len(world.y), dtype=np.int32),
         album=np.arange(len(world.y), dtype=np.int32),
     )

@@ -71,13 +71,13 @@ class Look:
     """The data from which the facets of pools are measured.
 
     Attributes:
-        shelf: Facts of all recordings.
+        table: Facts of all recordings.
         heard: int64, user << 32 | recording for each heard recording of each user, ascending.
         people: int64, the `user_idx` of each user of `tastes`, ascending.
         tastes: The tag distributions of the users.
     """
 
-    shelf: RecordingTable
+    table: RecordingTable
     heard: Int64Array
     people: Int64Array
     tastes: TagDistributions
@@ -87,7 +87,7 @@ class Look:
         """Read the data from the store and the histories of the trial."""
         from trackpools.core.pools.tag_distribution import tag_distributions
 
-        shelf = RecordingTable.from_arrow(flow.store.read("recording_facts").toArrow().combine_chunks())
+        table = RecordingTable.from_arrow(flow.store.read("recording_facts").toArrow().combine_chunks())
         met = (
             one.inputs.history.where("heard")
             .select("user_idx", "recording_idx", "weight")
@@ -97,10 +97,10 @@ class Look:
         user, recording = (met[name].to_numpy().astype(np.int64) for name in ("user_idx", "recording_idx"))
         people, starts = np.unique(user, return_index=True)
         return Look(
-            shelf,
+            table,
             user << 32 | recording,
             people,
-            tag_distributions(np.append(starts, len(user)), recording, met["weight"].to_numpy(), shelf),
+            tag_distributions(np.append(starts, len(user)), recording, met["weight"].to_numpy(), table),
         )
 
     def at(self, pools: Any) -> dict[str, float]:
@@ -131,7 +131,7 @@ class Look:
         pairs = user << 32 | recording
         known = self.heard[np.minimum(np.searchsorted(self.heard, pairs), len(self.heard) - 1)] == pairs
         facets = [
-            getattr(self.shelf, name)[recording].astype(np.int64) for name in ("decade", "tempo", "group")
+            getattr(self.table, name)[recording].astype(np.int64) for name in ("decade", "tempo", "group")
         ]
         total, full = 0, 0
         for used in itertools.product((False, True), repeat=4):
@@ -157,7 +157,7 @@ class Look:
             user: The user of each candidate, ascending.
             recording: The `recording_idx` of each candidate.
         """
-        told = self.shelf.sketch[recording].astype(float)
+        told = self.table.sketch[recording].astype(float)
         norm = np.linalg.norm(told, axis=1)
         user, unit = user[norm > 0], told[norm > 0] / norm[norm > 0, None]
         starts = np.unique(user, return_index=True)[1][1:]
@@ -179,7 +179,7 @@ class Look:
         """
         from trackpools.core.pools.greedy_kernel import SMOOTHING
 
-        tags, total, count = self.shelf.tags[recording].astype(np.int64), 0.0, 0
+        tags, total, count = self.table.tags[recording].astype(np.int64), 0.0, 0
         parts = np.where(tags > 0, 1 / np.maximum((tags > 0).sum(axis=1, keepdims=True), 1), 0.0)
         starts = np.searchsorted(user, self.people, side="left")
         ends = np.searchsorted(user, self.people, side="right")

@@ -19,8 +19,8 @@ from trackpools.core.evaluation.bootstrap import resample_values
 from trackpools.core.evaluation.holdout import by_time
 from trackpools.core.log.interactions import is_public, with_idx
 from trackpools.core.pools import batch
+from trackpools.core.proposals.pool_inputs import PoolInputs
 from trackpools.core.rules.eligibility import is_heard
-from trackpools.core.sources.source_inputs import SourceInputs
 from trackpools.shell.command import Options
 from trackpools.shell.commands import pipeline
 from trackpools.shell.pipeline.runner import Flow
@@ -69,7 +69,7 @@ class Trial:
         wanted: int64, for each of `users`, the number of their pairs in `truth`, but at most K.
     """
 
-    inputs: SourceInputs
+    inputs: PoolInputs
     truth: DataFrame
     proposed: DataFrame
     deep: DataFrame
@@ -90,7 +90,7 @@ class Trial:
         told = replace(
             self.inputs, config=config.model_copy(update={"pools": config.pools.model_copy(update=settings)})
         )
-        return batch.pools(told, rows, told.as_of, "bench").select(
+        return batch.pools(told, "bench", rows).select(
             "user_idx", F.explode("candidates.recording").alias("recording_idx")
         )
 
@@ -122,7 +122,7 @@ def trial(flow: Flow, heard: str, later: DataFrame | None = None) -> Iterator[Tr
     c = flow.context(stages.STAGES[-1])
     read = {name: flow.store.read(name, version) for name, version in c.versions.items()}
     config = c.config.model_copy(update={"pools": c.config.pools.model_copy(update={"heard": heard})})
-    inputs = stages.source_inputs(read, replace(c, config=config))
+    inputs = stages.pool_inputs(read, replace(c, config=config))
     with ExitStack() as held:
         truth = held.enter_context(
             persisted(_truth(_heard_later(flow, read) if later is None else later, read, heard))
@@ -173,7 +173,7 @@ def _truth(later: DataFrame, read: dict[str, DataFrame], heard: str) -> DataFram
     return pairs.join(before, ["user_idx", "recording_idx"], kinds[heard]) if heard in kinds else pairs
 
 
-def _with_longer_lists(inputs: SourceInputs) -> SourceInputs:
+def _with_longer_lists(inputs: PoolInputs) -> PoolInputs:
     """Return the inputs with at least 2·K candidates for each source and user."""
     config = inputs.config
     sources = {name: getattr(config.sources, name) for name in config.sources.names}

@@ -14,6 +14,7 @@ from trackpools.config import Config
 from trackpools.core.arrays.recording_table import HAS_FACTS, TAGS, RecordingTable
 from trackpools.core.pools import online
 from trackpools.core.pools.user_history import UserHistory
+from trackpools.core.proposals.release_arrays import MarketMask, ReleaseArrays, Stripe, build_indexes
 from trackpools.core.sources import active_sources, als, fresh
 from trackpools.core.sources.chart_keys import DECADES, EVERYTHING, chart_keys, code_of_market
 from trackpools.core.sources.lookup_arrays import SourceLists
@@ -48,7 +49,7 @@ def measure(config: Config, size: Size, rounds: int, progress: Callable[[str], N
             mine = slice(ends[user], ends[user + 1])
             past, vectors = (
                 _past(made.recording[mine], made.weight[mine]),
-                dict.fromkeys((als.BIT, fresh.BIT), x[user]),
+                {"user_factors": x[user]},
             )
             people.append(online.OnlineUser(user, "SE", user % 10 == 0, ("tag 1",), past, vectors))
         online.pool(release, people[0])  # compiles the code
@@ -61,7 +62,7 @@ def measure(config: Config, size: Size, rounds: int, progress: Callable[[str], N
     return found
 
 
-def _wait(release: online.ReleaseArrays, person: online.OnlineUser) -> float:
+def _wait(release: ReleaseArrays, person: online.OnlineUser) -> float:
     """Return the seconds that the pool of one user takes."""
     began = time.perf_counter()
     online.pool(release, person)
@@ -81,7 +82,7 @@ def _past(recording: Any, weight: Any) -> UserHistory:
     return UserHistory(recording, np.full(many, 3), days - 30, days, weight, ~no, no, no)
 
 
-def _release(config: Config, recordings: int) -> online.ReleaseArrays:
+def _release(config: Config, recordings: int) -> ReleaseArrays:
     """Build the arrays of a release with one market, SE.
 
     The recordings are of fifty kinds, and each artist has ten recordings. Every source that looks up lists gets
@@ -89,7 +90,7 @@ def _release(config: Config, recordings: int) -> online.ReleaseArrays:
     """
     rng, everything = np.random.default_rng(2), np.arange(recordings)
     _, y = factors(1, recordings)
-    shelf = RecordingTable.blank(recordings)
+    table = RecordingTable.blank(recordings)
     tags = np.zeros((recordings, TAGS), np.int32)
     tags[:, 0], tags[:, 1] = everything % KINDS + 1, everything % (10 * KINDS) + 1001
     facts = {
@@ -103,23 +104,27 @@ def _release(config: Config, recordings: int) -> online.ReleaseArrays:
         "band": everything % 3 + 1,
         "marks": np.full(recordings, HAS_FACTS),
         "released": rng.integers(0, 20_454, recordings),
-        "sketch": rng.integers(-60, 60, shelf.sketch.shape),
+        "sketch": rng.integers(-60, 60, table.sketch.shape),
     }
     for name, values in facts.items():
-        getattr(shelf, name)[:] = values
+        getattr(table, name)[:] = values
     idx = everything.astype(np.int32)
     few = recordings // 100
-    near = None if recordings <= config.topk.exact_max else config.topk.index_stripe
-    market = online.MarketMask((everything % 20 == 0).astype(np.uint8), np.zeros(13, np.int64))
-    return online.ReleaseArrays(
+    stripes = (
+        Stripe.exact(y, idx)
+        if recordings <= config.topk.exact_max
+        else Stripe.indexed(y, idx, *build_indexes(y, idx, config.topk.index_stripe))
+    )
+    market = MarketMask((everything % 20 == 0).astype(np.uint8), np.zeros(13, np.int64))
+    return ReleaseArrays(
         config=config,
         as_of=AS_OF,
-        recording_table=shelf,
+        recording_table=table,
         markets={"SE": market},
         lists=_lists(config, recordings, tags),
         spaces={
-            als.BIT: online.Stripe.all_of(y, idx, near),
-            fresh.BIT: online.Stripe.all_of(y[:few], idx[:few], None),
+            als.BIT: stripes,
+            fresh.BIT: Stripe.exact(y[:few], idx[:few]),
         },
     )
 

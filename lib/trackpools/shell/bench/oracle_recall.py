@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from pyspark.sql import functions as F
 
 from trackpools.core.arrays.array_types import Float64Array
+from trackpools.core.rules import eligibility
+from trackpools.core.rules.market_masks import look_up
 from trackpools.core.sources.user_block import day_number
 from trackpools.datasets.synthetic.synthetic_catalogue import user_id
 from trackpools.datasets.synthetic.synthetic_facts import GROUP, MARKETS, Laws
@@ -102,16 +104,9 @@ def _playable(one: Trial, size: int) -> NDArray[np.bool_]:
         one: The trial.
         size: The largest `recording_idx` + 1.
     """
-    cards = (
-        one.inputs.cards.where("available AND track_id IS NOT NULL")
-        .select("market", "recording_idx")
-        .toArrow()
-    )
-    market, recording = np.asarray(cards["market"].to_pylist(), object), cards["recording_idx"].to_numpy()
-    made = np.zeros((len(MARKETS), size), bool)
-    for number, name in enumerate(MARKETS):
-        made[number, recording[market == name]] = True
-    return made
+    release, everything = one.inputs.arrays(one.inputs.config, one.inputs.as_of), np.arange(size)
+    bars = eligibility.BIT["taken_down"] | eligibility.BIT["rights"]
+    return np.stack([look_up(release.market(name).bars, everything) & bars == 0 for name in MARKETS])
 
 
 def _by_user(frame: Any) -> dict[int, NDArray[np.int64]]:

@@ -12,7 +12,7 @@ from trackpools.core.pools import batch
 from trackpools.shell.bench.claims import Measured, Ratio, Size
 from trackpools.shell.bench.interaction_logs import log
 from trackpools.shell.bench.memory import peak
-from trackpools.shell.bench.workloads import AS_OF, Inputs, factors, only, seconds
+from trackpools.shell.bench.workloads import Inputs, factors, only, seconds
 from trackpools.shell.spark.session import spark_session
 from trackpools.shell.store.store import Store
 
@@ -66,7 +66,7 @@ def _pools(config: Config, inputs: Inputs) -> None:
         }
     )
     given = inputs.inputs(settings)
-    made = batch.pools(given, batch.candidates(given), AS_OF, "bench")
+    made = batch.pools(given, "bench")
     Store(spark_session(config.session), settings.store).overwrite(t.POOLS, made, {"stage": "bench"})
 
 

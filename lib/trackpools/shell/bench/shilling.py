@@ -266,7 +266,7 @@ def _pools(met: DataFrame, made: AttackedLog, config: Config, barred: list[int])
         given = replace(
             given, users=given.users.where((F.col("user_idx") < made.real) & (F.col("user_idx") % EVERY == 0))
         )
-        built = batch.pools(given, batch.candidates(given), AS_OF + timedelta(days=1), "bench")
+        built = batch.pools(replace(given, as_of=AS_OF + timedelta(days=1)), "bench")
         new = F.transform(F.filter("candidates", lambda c: c["plays"] == 0), lambda c: c["recording"])
         return dict(
             built.select(

@@ -13,11 +13,20 @@ from pyspark.sql import functions as F
 from threadpoolctl import threadpool_limits
 
 from trackpools.config import Config
-from trackpools.core.sources import als
+from trackpools.core.pools import batch
 from trackpools.core.topk.exact import Ragged, top_k
 from trackpools.shell.bench.claims import Measured, Ratio, Size
 from trackpools.shell.bench.interaction_logs import log
-from trackpools.shell.bench.workloads import RANK, Inputs, each_core, factors, gain, one_core, seconds
+from trackpools.shell.bench.workloads import (
+    RANK,
+    Inputs,
+    each_core,
+    factors,
+    gain,
+    one_core,
+    only,
+    seconds,
+)
 from trackpools.shell.spark.session import spark_session
 
 K, KERNEL_USERS, MLLIB_USERS = 200, 16_384, 1024
@@ -57,7 +66,7 @@ def measure(config: Config, size: Size, rounds: int, progress: Callable[[str], N
     found = Measured([*(Ratio(f"{one} ÷ {other}", goal) for one, other, goal in GOALS), cores])
     tables = Inputs(spark_session(config.session.model_copy(update={"quick_start": size.quick})), made, x, y)
     try:
-        tried |= {"through Spark": lambda: _source(tables, config), "MLlib": _mllib(tables)}
+        tried |= {"through Spark": _source(tables, config), "MLlib": _mllib(tables)}
         with threadpool_limits(1, "blas"):
             for run in tried.values():  # compiles the code and touches every page of memory
                 run()
@@ -116,11 +125,13 @@ def _implicit(matrix: Any, x: Any, y: Any) -> Callable[[], None]:
     return lambda: model.recommend(everybody, matrix, N=K, filter_already_liked_items=True) and None
 
 
-def _source(tables: Inputs, config: Config) -> None:
-    """Run the source `als`: read parquet, and write K new recordings for each user as parquet."""
-    als.rank_by_factors(tables.inputs(config), als.BIT, K, 0).write.mode("overwrite").parquet(
-        str(tables.folder / "candidates")
+def _source(tables: Inputs, config: Config) -> Callable[[], None]:
+    """Return a call that runs the source `als`: it writes K new recordings for each user as parquet."""
+    settings = only(config, {"als": {"k": K, "k_heard": 0}})
+    given = tables.inputs(
+        settings.model_copy(update={"pools": config.pools.model_copy(update={"heard": "exclude"})})
     )
+    return lambda: batch.candidates(given).write.mode("overwrite").parquet(str(tables.folder / "candidates"))
 
 
 def _mllib(tables: Inputs) -> Callable[[], None]:

@@ -25,10 +25,14 @@ from pyspark.sql import functions as F
 from trackpools import tables as t
 from trackpools.config import Config
 from trackpools.core.als.factors import as_table
-from trackpools.core.arrays.recording_table import packed_shelf
 from trackpools.core.contracts.conform import conform
-from trackpools.core.sources import lookup_frames, popular
-from trackpools.core.sources.source_inputs import ListInputs, SourceInputs
+from trackpools.core.proposals.pool_inputs import PoolInputs
+from trackpools.core.proposals.release_layout import LAYOUTS
+from trackpools.core.sources import popular
+from trackpools.core.sources.source_inputs import ListInputs
+from trackpools.core.sources.source_lists import all_lists
+from trackpools.shell.arrays.open_arrays import written
+from trackpools.shell.arrays.written_arrays import columns_of, write_missing
 from trackpools.shell.bench.claims import Ratio
 from trackpools.shell.bench.interaction_logs import Log
 
@@ -123,7 +127,7 @@ def only(config: Config, told: Mapping[str, Mapping[str, Any]]) -> Config:
 
 
 class Inputs:
-    """The tables of `SourceInputs`, as parquet in a temporary folder.
+    """The tables that pools are made from, as parquet in a temporary folder.
 
     All users are in one market, SE, in which every recording may be played. Each user played each of their
     recordings three times.
@@ -146,6 +150,7 @@ class Inputs:
             Path(tempfile.mkdtemp(prefix="trackpools-bench-")),
             len(y),
         )
+        self._numbers = itertools.count()
         everybody, everything, pairs = (
             np.arange(len(x), dtype=np.int32),
             np.arange(len(y), dtype=np.int32),
@@ -200,37 +205,54 @@ class Inputs:
         """Read a table from the folder by its file name without `.parquet`, for example `history`."""
         return self._spark.read.parquet(str(self.folder / f"{name}.parquet"))
 
-    def inputs(self, config: Config, barred: DataFrame | None = None) -> SourceInputs:
-        """Return the inputs of the candidate sources; of the sources with lists, only `popular` has any.
+    def inputs(
+        self, config: Config, barred: DataFrame | None = None, facts: str = "recording_facts"
+    ) -> PoolInputs:
+        """Return the inputs of pools; of the sources with lists, only `popular` has any.
 
         Args:
             config: The merged configuration.
             barred: `recording_idx int` of recordings to leave out of cards, facts and factors; None leaves out
                 none.
+            facts: The name of the table with the facts of recordings.
         """
-        told = {name: self.read(name) for name in ("cards", "recording_factors", "recording_facts")}
+        told = {name: self.read(name) for name in ("cards", "recording_factors", facts)}
         if barred is not None:
             told = {
                 name: rows.join(barred, rows[rows.columns[0]] == barred["recording_idx"], "left_anti")
                 for name, rows in told.items()
             }
-        facts, empty = conform(told.pop("recording_facts"), t.RECORDING_FACTS), self.read("history").limit(0)
-        shared: dict[str, Any] = told | {"recordings": self._recordings, "config": config, "as_of": AS_OF}
+        known, empty = conform(told.pop(facts), t.RECORDING_FACTS), self.read("history").limit(0)
+        lists = all_lists(
+            ListInputs(
+                interactions=empty,
+                days=empty,
+                facts=known,
+                recordings=self._recordings,
+                config=config,
+                as_of=AS_OF,
+                **told,
+            ),
+            [popular.SOURCE],
+        )
+        factors, number = told["recording_factors"], next(self._numbers)
+        frames = {"recording_facts": known, "track_cards": told["cards"], "source_lists": lists} | {
+            "recording_factors": factors,
+            "fresh_factors": factors.limit(0),
+            "recording_vectors": factors.limit(0),
+        }
+        folder, names = self.folder / f"arrays-{number}", {name: name for name in LAYOUTS}
+        write_missing(folder, names, columns_of(frames), config.topk)
         users = self.read("users").withColumns(
             {"profile": F.lit(None).cast(t.PROFILE), "declared_tags": F.lit(None).cast("array<string>")}
         )
-        lists = lookup_frames.all_lists(
-            ListInputs(interactions=empty, days=empty, facts=facts, **shared), [popular.SOURCE]
-        )
-        return SourceInputs(
+        return PoolInputs(
             users=users,
             history=self.read("history"),
-            user_factors=self.read("user_factors"),
-            shelf=packed_shelf(facts),
-            lists=lists,
-            fresh_factors=self.read("recording_factors").limit(0),
-            rank=RANK,
-            **shared,
+            config=config,
+            as_of=AS_OF,
+            vectors={"user_factors": self.read("user_factors")},
+            arrays=written(folder, names),
         )
 
     def drop(self) -> None:

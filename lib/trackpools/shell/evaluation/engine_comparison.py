@@ -156,10 +156,10 @@ def _blended(of: EvaluationData, longest: int) -> DataFrame:
     """Return the result of `lists` for the blend: pools with new recordings only."""
     config = of.context.config
     pools = config.pools.model_copy(update={"heard": "exclude", "k": max(longest, config.pools.k)})
-    inputs = stages.source_inputs(
+    inputs = stages.pool_inputs(
         of.read, replace(of.context, config=config.model_copy(update={"pools": pools}))
     )
-    made = batch.pools(inputs, batch.candidates(inputs), inputs.as_of, BLEND)
+    made = batch.pools(inputs, BLEND)
     return made.select("user_idx", F.slice(F.col("candidates.recording"), 1, longest).alias("ranked"))
 
 

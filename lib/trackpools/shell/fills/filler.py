@@ -16,10 +16,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from trackpools.core.arrays.array_types import BoolArray
-from trackpools.core.pools.online import OnlineUser, ReleaseArrays
+from trackpools.core.pools.online import OnlineUser
 from trackpools.core.pools.user_history import RecentPlay, UserHistory
-from trackpools.core.pools.user_record import UserRecord
+from trackpools.core.proposals.release_arrays import ReleaseArrays
 from trackpools.core.serving.decode import dictionary_entries
+from trackpools.core.serving.user_record import UserRecord
 from trackpools.core.sources import explore
 from trackpools.core.sources.user_block import NO_DAY, day_number
 from trackpools.errors import InputError
@@ -108,9 +109,9 @@ class Filler:
                     self.opened.data("track_cards").to_table(filter=pc.field("market") == market), path
                 )
             with pa.memory_map(str(path)) as source:
-                shelf = self.opened.release.recording_table
+                table = self.opened.release.recording_table
                 self._tracks[market] = Tracks.of(
-                    pa.ipc.open_file(source).read_all(), shelf.artist, shelf.album
+                    pa.ipc.open_file(source).read_all(), table.artist, table.album
                 )
         return self._tracks[market]
 

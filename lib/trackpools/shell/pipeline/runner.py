@@ -17,11 +17,14 @@ from pyspark.sql import DataFrame, SparkSession
 from trackpools import tables as t
 from trackpools.config import Config
 from trackpools.core.contracts.table_checks import pool_violations
+from trackpools.core.proposals.release_layout import LAYOUTS
 from trackpools.core.serving.channels import BACKFILL, PROD
 from trackpools.core.sources import dictionary
 from trackpools.errors import ContractError, InputError, ModelError
 from trackpools.schema import Table
-from trackpools.shell.arrays.release_arrays import write_arrays
+from trackpools.shell.arrays.index_recall import measure_recall
+from trackpools.shell.arrays.open_arrays import open_arrays
+from trackpools.shell.arrays.written_arrays import write_arrays
 from trackpools.shell.pipeline import stage_writer
 from trackpools.shell.pipeline.factor_check import one_model
 from trackpools.shell.releases import overlays, releases
@@ -32,7 +35,6 @@ from trackpools.shell.store.root_lock import local_path
 from trackpools.shell.store.store import Store
 from trackpools.shell.store.time_travel import Moment, days_to_redo, require_utc, resolve
 from trackpools.shell.tracking.tracker import Tracker
-from trackpools.shell.training import ann_recall
 from trackpools.shell.training.train import final_loss, train
 from trackpools.stage import Actions, Context, Frames, Notes, Stage
 from trackpools.stages import training_set
@@ -59,7 +61,7 @@ PINNED = (
     t.POOLS,
 )
 Progress = Callable[[str], None]
-ACTIONS = Actions(train=train, measure_recall=ann_recall.measure_recall)
+ACTIONS = Actions(train=train, measure_recall=measure_recall)
 
 
 @dataclass(frozen=True)
@@ -194,6 +196,9 @@ class Flow:
             self.notes,
             keep,
             ACTIONS,
+            lambda: open_arrays(
+                self.store, self.stats({name: versions[name] for name in LAYOUTS}), self.config.topk
+            ),
         )
 
     def run(self, stage: Stage) -> StageResult:
@@ -367,7 +372,7 @@ class Flow:
             valid_until=now + timedelta(days=self.config.pools.valid_days),
             channel=self.channel,
             share=self.share,
-            arrays=write_arrays(self.store, self.stats(versions)),
+            arrays=write_arrays(self.store, self.stats(versions), self.config.topk),
         )
         releases.publish(self.store, release, made["run_key"])
         self.done.append(StageResult("publish", list(release.tables), time.monotonic() - began, False, {}))

@@ -3,7 +3,7 @@
 The mode of the table decides how rows are written: overwrite, replace days, or append ids.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from pyspark.sql import DataFrame
@@ -13,6 +13,7 @@ from trackpools import tables as t
 from trackpools.config import Config
 from trackpools.core.contracts.ids import INT32_MAX
 from trackpools.core.contracts.table_checks import id_violations
+from trackpools.core.proposals.release_layout import lay_out, release_arrays
 from trackpools.errors import ContractError, InputError, NumberTakenError
 from trackpools.schema import Table
 from trackpools.shell.identity import work_identity
@@ -25,9 +26,12 @@ from trackpools.shell.training.train import train
 from trackpools.stage import Context, Frames, Stage
 
 NUMBER_TRIES = 5
-# stage → the functions that its body calls through `Context.actions` and that decide its result. They are
-# hashed separately, because the source of the stage does not name them.
-DECIDING_ACTIONS = {"train": (train,)}
+# stage → the functions that its body calls through its context and that decide its result. They are hashed
+# separately, because the source of the stage does not name them.
+DECIDING_ACTIONS: dict[str, tuple[Callable[..., Any], ...]] = {
+    "train": (train,),
+    "pools": (lay_out, release_arrays),
+}
 RECIPE = (
     "weights",
     "train",

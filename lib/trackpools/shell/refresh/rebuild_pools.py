@@ -14,17 +14,16 @@ from trackpools import stages as s
 from trackpools.core.als import memory_plan
 from trackpools.core.als.fold_in_users import signed_values
 from trackpools.core.catalogue import features
-from trackpools.core.serving.refresh_scope import (
-    unknown_share,
-    users_to_refresh,
-)
+from trackpools.core.pools import batch
+from trackpools.core.proposals.release_arrays import OpenArrays
+from trackpools.core.serving.refresh_scope import unknown_share, users_to_refresh
 from trackpools.shell.pipeline.runner import ACTIONS
-from trackpools.shell.refresh import refreshed_pools, warm_up
+from trackpools.shell.refresh import warm_up
 from trackpools.shell.refresh.refresh_plan import (
     LATEST_TABLES,
     Refresh,
-    folder_names_of,
     frames_of_concerned,
+    open_release,
     update_cards,
 )
 from trackpools.shell.refresh.write_refresh import input_changes, next_release, write_pools
@@ -61,16 +60,15 @@ def renew(r: Refresh) -> Release:
         flow.progress("concerned: find the users whose pool must change")
         worse = update_cards(r, keep)
         read = {name: store.read(name, version) for name, version in r.versions.items()}
-        r.names = folder_names_of(r)
-        r.arrays = refreshed_pools.ahead(beside, r, read)
-        warm_up.prepare(beside, read, joins=r.arrays is None)
+        arrays = warm_up.submit(beside, "write the arrays of the release", open_release, r)
+        warm_up.prepare(beside, read)
         came = warm_up.submit(beside, "hash the new rows", input_changes, r, dict(r.versions))
         why = keep(users_to_refresh(frames_of_concerned(r, read, worse)))
         r.reasons = {row["reason"]: int(row["count"]) for row in why.groupBy("reason").count().collect()}
         users = keep(why.select("user_idx").distinct())
         r.measured["concerned"] = users.count()  # counted now, so that Spark plans joins with the small size
         flow.progress(f"pools: fold in {int(r.measured['concerned']):,} users and build their pools")
-        pools, factors, unknown = _rebuild(r, read, users, keep, beside)
+        pools, factors, unknown = _rebuild(r, read, users, keep, beside, arrays=arrays)
         written = write_pools(r, pools, factors, users)
         r.measured["unknown_share"] = unknown.result()
         return next_release(r, [*came.result(), *written])
@@ -82,6 +80,8 @@ def _rebuild(
     users: DataFrame,
     keep: Callable[[DataFrame], DataFrame],
     beside: Executor,
+    *,
+    arrays: Future[OpenArrays],
 ) -> tuple[DataFrame, DataFrame, Future[float]]:
     """Compute pools and factors of the users, as a full run would with the model in force.
 
@@ -91,6 +91,7 @@ def _rebuild(
         users: Frame with the column `user_idx`, distinct.
         keep: Persists a frame for the duration of the refresh.
         beside: Executor of the background threads.
+        arrays: The result of `open_release`.
 
     Returns:
         The pools; the folded-in user factors with `model_version` and `id_version`; and a future of the share
@@ -120,6 +121,7 @@ def _rebuild(
         flow.notes,
         keep,
         ACTIONS,
+        arrays.result,
         subset_size=int(r.measured["concerned"]),
     )
     training = s.training_set(some, c)
@@ -134,7 +136,11 @@ def _rebuild(
         features.user_features(some["interactions"], days, known, read["not_taste"], c.as_of)
     )  # persisted, since every source reads the user features
     some |= {"user_factors": factors, "user_features": like}
-    return keep(refreshed_pools.pools(some, c, r.arrays)), factors.crossJoin(F.broadcast(model)), unknown
+    return (
+        keep(batch.pools(s.pool_inputs(some, c), c.model_version)),
+        factors.crossJoin(F.broadcast(model)),
+        unknown,
+    )
 
 
 def _unknown(training: DataFrame, recordings: DataFrame) -> float:

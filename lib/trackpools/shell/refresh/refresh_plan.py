@@ -1,7 +1,6 @@
 """Plan a refresh: what it reads, and which users it concerns."""
 
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +9,8 @@ from pyspark.sql import functions as F
 
 from trackpools import tables as t
 from trackpools.core.catalogue import features, track_cards
-from trackpools.core.pools.broadcast import OpenArrays
+from trackpools.core.proposals.release_arrays import OpenArrays
+from trackpools.core.proposals.release_layout import LAYOUTS
 from trackpools.core.serving.refresh_scope import (
     new_users,
     rota_buckets,
@@ -18,10 +18,9 @@ from trackpools.core.serving.refresh_scope import (
     users_with_new_profile,
     users_with_recordings,
 )
-from trackpools.core.serving.release_layout import LAYOUTS
 from trackpools.errors import ModelError
 from trackpools.schema import Table
-from trackpools.shell.arrays.release_arrays import folder_names
+from trackpools.shell.arrays.open_arrays import open_arrays
 from trackpools.shell.identity import work_identity
 from trackpools.shell.pipeline import stage_writer
 from trackpools.shell.pipeline.runner import PINNED, Flow
@@ -56,9 +55,6 @@ class Refresh:
         versions: Table name → version that the refresh reads.
         reasons: Reason for a rebuild → number of users.
         measured: Metric → value.
-        names: Table name → folder of its arrays, see `shell.arrays`.
-        arrays: Opens the arrays, which are written in the background; None if they are not used, see
-            `refreshed_pools.ahead`.
     """
 
     flow: Flow
@@ -69,8 +65,6 @@ class Refresh:
     versions: dict[str, int]
     reasons: dict[str, int] = field(default_factory=dict)
     measured: dict[str, float] = field(default_factory=dict)
-    names: Mapping[str, str] = field(default_factory=dict)
-    arrays: Future[OpenArrays] | None = None
 
     @property
     def turn(self) -> list[int]:
@@ -157,12 +151,12 @@ def update_cards(r: Refresh, keep: Callable[[DataFrame], DataFrame]) -> DataFram
     )
 
 
-def folder_names_of(r: Refresh) -> dict[str, str]:
-    """Return table name → folder of its arrays, at the versions that the refresh reads."""
+def open_release(r: Refresh) -> OpenArrays:
+    """Write the arrays of recordings where they are missing, and return what opens them in a task."""
     pinned = [table for table in r.base.tables if not r.has_changed(t.TABLES[table.name])]
     known = {table.name for table in pinned}
     changed = {name: r.versions[name] for name in LAYOUTS if name not in known}
-    return folder_names([*pinned, *r.flow.stats(changed)])
+    return open_arrays(r.flow.store, [*pinned, *r.flow.stats(changed)], r.flow.config.topk)
 
 
 def frames_of_concerned(

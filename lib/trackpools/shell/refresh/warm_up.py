@@ -18,9 +18,8 @@ from trackpools import tables as t
 LOG = logging.getLogger(__name__)
 R = TypeVar("R")
 # The tables whose Delta logs no query has read before the pools are planned: LOGS in the order in which they
-# are needed, JOINED if the pools are computed by joins, and WRITTEN, the overlays.
+# are needed, and WRITTEN, the overlays.
 LOGS = (t.RECORDING_FACTORS, t.TRACKS, t.RECORDING_IDS, t.NOT_TASTE)
-JOINED = (t.TRACK_CARDS, t.RECORDING_FACTS, t.FRESH_FACTORS, t.SOURCE_LISTS)
 WRITTEN = tuple(t.OVERLAYS.values())
 
 
@@ -47,16 +46,14 @@ def _log_failure(what: str, done: Future[Any]) -> None:
         LOG.debug("a background task failed: %s", what, exc_info=error)
 
 
-def prepare(beside: Executor, read: Mapping[str, DataFrame], *, joins: bool) -> None:
+def prepare(beside: Executor, read: Mapping[str, DataFrame]) -> None:
     """Start to read the Delta logs of tables, and start Python workers, in background threads.
 
     Args:
         beside: the executor of the background threads.
         read: table name → frame; logs of other tables are not read.
-        joins: True if the pools are computed by joins; False if they are computed from arrays, for which
-            `refreshed_pools.ahead` reads the tables already.
     """
-    for table in (*LOGS, *(JOINED if joins else ()), *WRITTEN):
+    for table in (*LOGS, *WRITTEN):
         if table.name in read:
             submit(beside, f"read the log of {table.name}", read[table.name].inputFiles)
     # a query without effect starts the workers; it has one task, so that other queries keep the other cores

@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 from trackpools import tables as t
 from trackpools.core.contracts.table_checks import pool_promises
 from trackpools.schema import Table
-from trackpools.shell.arrays.release_arrays import write_arrays
+from trackpools.shell.arrays.written_arrays import write_arrays
 from trackpools.shell.refresh import incremental_hash
 from trackpools.shell.refresh.incremental_hash import TableChange
 from trackpools.shell.refresh.refresh_plan import UNPINNED, Refresh
@@ -123,5 +123,5 @@ def next_release(r: Refresh, moved: Sequence[Stats]) -> Release:
         as_of=flow.moment.as_of,
         created_at=now,
         valid_until=now + timedelta(days=flow.config.pools.valid_days),
-        arrays=write_arrays(flow.store, tables.values()),
+        arrays=write_arrays(flow.store, tables.values(), flow.config.topk),
     )

@@ -18,7 +18,7 @@ from pyspark.sql import functions as F
 from trackpools.core.contracts.newest_row import newest
 from trackpools.core.serving.channels import CANARY, CHANNELS, PROD
 from trackpools.errors import BusyError, ConfigError, ContractError, InputError
-from trackpools.shell.arrays.release_arrays import arrays_folder, remove_unused
+from trackpools.shell.arrays.written_arrays import arrays_folder, remove_unused
 from trackpools.shell.releases import integrity
 from trackpools.shell.spark.driver_rows import frame_of
 from trackpools.shell.store import data_files

@@ -16,15 +16,16 @@ from trackpools import optional_packages
 from trackpools.config import Config
 from trackpools.core.als.factors import factor_matrix
 from trackpools.core.log.audience import EVERYWHERE, is_minor_band
-from trackpools.core.pools import user_record
-from trackpools.core.pools.online import OnlineUser, ReleaseArrays
+from trackpools.core.pools.online import OnlineUser
 from trackpools.core.pools.user_history import RecentPlay, UserHistory
-from trackpools.core.pools.user_record import UserRecord
+from trackpools.core.proposals.release_arrays import ReleaseArrays
+from trackpools.core.proposals.release_layout import CARDS
+from trackpools.core.serving import user_record
 from trackpools.core.serving.channels import PROD
-from trackpools.core.serving.release_layout import CARDS, SPACES
 from trackpools.core.serving.takedowns import Takedowns
+from trackpools.core.serving.user_record import UserRecord
 from trackpools.errors import InputError
-from trackpools.shell.arrays.release_arrays import arrays, arrays_folder
+from trackpools.shell.arrays.written_arrays import arrays, arrays_folder
 from trackpools.shell.serving.switch_watch import TakedownWatch, library, markets, without_sources
 from trackpools.shell.store import data_files
 from trackpools.tables import OVERLAYS
@@ -300,7 +301,7 @@ class LoadedRelease:
             clean=clean,
             declared=tuple(one.profile.get("declared_tags") or ()),
             history=UserHistory.of(one.interactions, self.config, self.as_of, events),
-            vectors={bit: one.vectors[users] for bit, (users, _) in SPACES.items() if users in one.vectors},
+            vectors=one.vectors,
         )
 
 

@@ -11,8 +11,8 @@ import pyarrow.compute as pc
 
 from trackpools import optional_packages
 from trackpools.config import Config
-from trackpools.core.pools.online import MarketMask
-from trackpools.core.serving.release_layout import market_masks
+from trackpools.core.proposals.release_arrays import MarketMask
+from trackpools.core.proposals.release_layout import market_masks
 from trackpools.core.serving.takedowns import Takedowns
 from trackpools.fill.solver.rights import ended
 from trackpools.shell.releases.switch_state import Latest, Record, known_off

@@ -1,11 +1,14 @@
 """All access to the SparkContext, with a fallback for sessions that have none (Connect, serverless)."""
 
 import os
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from pyspark.sql import SparkSession
 
 from trackpools.errors import ConfigError
+
+T = TypeVar("T")
 
 
 def is_classic(spark: SparkSession) -> bool:
@@ -52,6 +55,18 @@ def jobs(spark: SparkSession) -> int:
     if not is_classic(spark):
         return 0
     return max(spark.sparkContext.statusTracker().getJobIdsForGroup(None), default=-1) + 1
+
+
+def send_once(spark: SparkSession, value: T) -> Callable[[], T]:
+    """Return a function that returns the value in a task.
+
+    A classic session sends the value to each executor once. Spark Connect, which cannot, sends it with each
+    query, in one message of bounded size.
+    """
+    if not is_classic(spark):
+        return lambda: value
+    shared = spark.sparkContext.broadcast(value)
+    return lambda: shared.value
 
 
 class Usage:

@@ -164,7 +164,7 @@ class TrialSetup:
                 rank=config.train.rank,
                 config=config,
             )
-            ranked = unpack_items(als.rank_by_factors(scoring, als.BIT, config.tune.k, 0))
+            ranked = unpack_items(als.rank_by_factors(scoring, config.tune.k, 0))
             found = ranked.select(
                 "user_idx", F.transform("items", lambda item: item["recording"]).alias("found")
             )
@@ -195,16 +195,14 @@ class TrialSetup:
         """
         flow = _run_stages(self.store, config, self.window, WEIGHT_STAGES)
         c = flow.context(stages.BY_NAME["pools"])
-        inputs = stages.source_inputs(
+        inputs = stages.pool_inputs(
             {name: self.store.read(name, version) for name, version in c.versions.items()}, c
         )
         inputs = replace(inputs, users=self._of_sample(inputs.users), history=self._of_sample(inputs.history))
         with persisted(batch.candidates(inputs)) as proposed:
 
             def worth(blended: Config) -> dict[str, float]:
-                pools = batch.pools(
-                    replace(inputs, config=blended), proposed, self.window.as_of, c.model_version
-                )
+                pools = batch.pools(replace(inputs, config=blended), c.model_version, proposed)
                 rows = accuracy(pools, self.sample.drop("half"), (self.window.days,), {}).join(
                     self.sample.select(*SAMPLE), "user_idx"
                 )

@@ -15,9 +15,9 @@ from pyspark.errors import PySparkException
 from pyspark.sql import functions as F
 
 from trackpools.config import Config
-from trackpools.core.pools import user_record
 from trackpools.core.pools.batch import bucket_of
-from trackpools.core.pools.user_record import FORMAT, records
+from trackpools.core.serving import user_record
+from trackpools.core.serving.user_record import FORMAT, records
 from trackpools.errors import ConfigError, ContractError, TrackpoolsError
 from trackpools.shell.command import CommandResult, Options
 from trackpools.shell.releases import releases

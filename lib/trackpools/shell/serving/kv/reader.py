@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 
 from trackpools.config import Config
-from trackpools.core.pools.user_record import UserRecord, decode_record, record_key
+from trackpools.core.serving.user_record import UserRecord, decode_record, record_key
 from trackpools.errors import InputError
 from trackpools.shell.resilience.circuit_breaker import CircuitBreaker
 from trackpools.shell.resilience.timeout import CallTimedOut, call_with_timeout

@@ -9,7 +9,7 @@ from typing import Any
 
 from trackpools import optional_packages
 from trackpools.config.fills import KvConfig
-from trackpools.core.pools.user_record import FORMAT
+from trackpools.core.serving.user_record import FORMAT
 from trackpools.errors import ConfigError
 
 # This Lua script sets the one key that readers follow. The value begins with the number of the release, and

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from trackpools.config.fills import KvConfig
-from trackpools.core.pools.user_record import encode_records, record_schema
+from trackpools.core.serving.user_record import encode_records, record_schema
 from trackpools.shell.serving.kv import redis_client
 from trackpools.shell.serving.kv.redis_client import Keys
 

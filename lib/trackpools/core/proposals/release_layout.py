@@ -1,6 +1,6 @@
 """Lay out the tables of a release as plain arrays, and build `ReleaseArrays` from plain arrays.
 
-Plain arrays can be written to files and mapped into memory (see `shell.arrays`). No array holds data of users.
+Plain arrays can be written to files and mapped into memory (see `shell.arrays`).
 """
 
 from collections.abc import Callable, Mapping
@@ -13,22 +13,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from trackpools.config import Config
+from trackpools.config import Config, TopkConfig
 from trackpools.core.als.factors import factor_matrix
 from trackpools.core.arrays.recording_table import COLUMNS, FACTS, RecordingTable
-from trackpools.core.pools.online import MarketMask, ReleaseArrays, Stripe
+from trackpools.core.proposals.release_arrays import MarketMask, ReleaseArrays, Stripe, build_indexes
 from trackpools.core.rules.market_masks import mask_of_cards
-from trackpools.core.sources import als, fresh, vectors
+from trackpools.core.sources import SOURCES
 from trackpools.core.sources.lookup_arrays import SourceLists
 
 # Raise this number when the arrays of a table change for the same rows; older files are then not used.
 LAYOUT = 1
-# bit of a source that ranks by vectors → table of the users' vectors, table of the recordings' vectors
-SPACES = {
-    als.BIT: ("user_factors", "recording_factors"),
-    fresh.BIT: ("user_factors", "fresh_factors"),
-    vectors.BIT: ("user_vectors", "recording_vectors"),
-}
+# bit of a source that ranks by vectors → where these vectors are
+SPACES = {source.bit: source.vectors for source in SOURCES if source.vectors is not None}
 CARDS = ("recording_idx", "market", "available", "track_id", "clean_track_id")
 
 
@@ -53,10 +49,12 @@ class TableLayout:
         columns: the columns that are read; a table of an older release may lack some of them.
         lay_out: returns the arrays of an Arrow table with these columns. They do not depend on the order of
             the rows.
+        indexed: whether the arrays contain an index if there are more rows than `topk.exact_max`.
     """
 
     columns: tuple[str, ...]
     lay_out: Callable[[pa.Table], LaidOut]
+    indexed: bool = False
 
 
 def _facts(rows: pa.Table) -> LaidOut:
@@ -96,17 +94,47 @@ LAYOUTS: Mapping[str, TableLayout] = {
     "recording_facts": TableLayout(FACTS, _facts),
     "track_cards": TableLayout(CARDS, _masks),
     "source_lists": TableLayout(("source", "key", "recordings", "scores"), _lists),
-    **{recordings: TableLayout(("idx", "factors"), _vectors) for _, recordings in SPACES.values()},
+    **{
+        tables.recordings: TableLayout(("idx", "factors"), _vectors, tables.indexed)
+        for tables in SPACES.values()
+    },
 }
 
 
+def is_indexed(table: str, rows: int, topk: TopkConfig) -> bool:
+    """Return whether the arrays of a table with so many rows contain an index for approximate search."""
+    return LAYOUTS[table].indexed and rows > topk.exact_max
+
+
+def lay_out(table: str, rows: pa.Table, topk: TopkConfig) -> LaidOut:
+    """Return the arrays of a table.
+
+    The arrays of an indexed table also contain `starts` and `index_<i>` for each stripe i; see
+    `Stripe.indexed`.
+
+    Args:
+        table: name of the table, one of `LAYOUTS`.
+        rows: an Arrow table with the columns of the layout.
+        topk: the settings of the search.
+
+    Raises:
+        ConfigError: if an index is needed and faiss is not installed.
+    """
+    laid_out = LAYOUTS[table].lay_out(rows)
+    if not is_indexed(table, len(rows), topk):
+        return laid_out
+    arrays = laid_out.arrays
+    starts, indexes = build_indexes(arrays["y"], arrays["idx"], topk.index_stripe)
+    return LaidOut({**arrays, "starts": starts} | {f"index_{i}": data for i, data in enumerate(indexes)})
+
+
 def release_arrays(laid_out: Mapping[str, LaidOut], config: Config, as_of: datetime) -> ReleaseArrays:
-    """Build the arrays that pools are computed from.
+    """Build the arrays that pools are made from.
 
     Args:
         laid_out: name of the table → its arrays, for each table of `LAYOUTS`.
-        config: the merged configuration.
-        as_of: the moment that pools are computed for.
+        config: the configuration to make pools with.
+        as_of: the moment that pools are made for.
     """
     return ReleaseArrays(
         config=config,
@@ -114,7 +142,7 @@ def release_arrays(laid_out: Mapping[str, LaidOut], config: Config, as_of: datet
         recording_table=RecordingTable(**laid_out["recording_facts"].arrays),
         markets=market_masks_of(laid_out["track_cards"]),
         lists=_lists_of(laid_out["source_lists"]),
-        spaces={bit: _space_of(laid_out[name], config, bit) for bit, (_, name) in SPACES.items()},
+        spaces={bit: stripes_of(laid_out[tables.recordings]) for bit, tables in SPACES.items()},
     )
 
 
@@ -142,9 +170,12 @@ def _lists_of(laid_out: LaidOut) -> dict[int, SourceLists]:
     }
 
 
-def _space_of(laid_out: LaidOut, config: Config, bit: int) -> tuple[Stripe, ...]:
-    """Split vectors into stripes (ranges of recordings), which are indexed if the batch indexes them."""
-    idx, y, topk = laid_out.arrays["idx"], laid_out.arrays["y"], config.topk
-    return Stripe.all_of(
-        y, idx, None if bit == fresh.BIT or len(idx) <= topk.exact_max else topk.index_stripe
+def stripes_of(laid_out: LaidOut) -> tuple[Stripe, ...]:
+    """Return the stripes of the vectors of a table."""
+    arrays = laid_out.arrays
+    if "starts" not in arrays:
+        return Stripe.exact(arrays["y"], arrays["idx"])
+    count = len(arrays["starts"]) - 1
+    return Stripe.indexed(
+        arrays["y"], arrays["idx"], arrays["starts"], tuple(arrays[f"index_{i}"] for i in range(count))
     )

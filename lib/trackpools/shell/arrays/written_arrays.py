@@ -1,9 +1,9 @@
-"""Write the arrays of a release below its root, and map them into memory.
+"""Write the arrays of a release below its root, map them into memory, and remove unused ones.
 
 The arrays of each table lie in a folder of their own, `<root>/arrays/<table>-<hash>`. The hash is that of the
-rows of the table, so a release shares the folders of all tables that it has in common with other releases.
-Only a root that is a path of the file system has such folders. Everywhere else, the arrays are built in
-memory from the tables.
+rows of the table, and of the settings of the index where there is one. So a release shares the folders of all
+tables that it has in common with other releases. Only a root that is a path of the file system has such
+folders. Everywhere else, the arrays are built in memory from the tables.
 """
 
 import hashlib
@@ -12,16 +12,22 @@ import logging
 import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from pyspark.sql import DataFrame
 
-from trackpools.config import Config
-from trackpools.core.pools.online import ReleaseArrays
-from trackpools.core.serving.release_layout import LAYOUT, LAYOUTS, LaidOut, release_arrays
+from trackpools.config import Config, TopkConfig
+from trackpools.core.proposals.release_arrays import ReleaseArrays
+from trackpools.core.proposals.release_layout import (
+    LAYOUT,
+    LAYOUTS,
+    LaidOut,
+    is_indexed,
+    lay_out,
+    release_arrays,
+)
 from trackpools.errors import ContractError
 from trackpools.shell.arrays.array_folder import damaged_files, is_complete, map_folder, write_folder
 from trackpools.shell.store.commits import Stats
@@ -39,16 +45,18 @@ def arrays_folder(root: str | None) -> Path | None:
     return None if folder is None else folder.absolute() / "arrays"
 
 
-def folder_names(tables: Iterable[Stats]) -> dict[str, str]:
+def folder_names(tables: Iterable[Stats], topk: TopkConfig) -> dict[str, str]:
     """Return table → name of the folder of its arrays, for those of the tables that are laid out.
 
     Args:
         tables: rows and content hashes of the tables of a release.
+        topk: the settings of the search.
     """
     named = {}
     for table in tables:
         if table.name in LAYOUTS:
-            of = json.dumps([LAYOUT, table.name, table.rows, table.hash])
+            index = [topk.index_stripe] if is_indexed(table.name, table.rows, topk) else []
+            of = json.dumps([LAYOUT, table.name, table.rows, table.hash, *index])
             named[table.name] = f"{table.name}-{hashlib.sha256(of.encode()).hexdigest()[:24]}"
     return named
 
@@ -63,7 +71,7 @@ def columns_of(frames: Mapping[str, DataFrame]) -> Read:
     return read
 
 
-def write_missing(folder: Path, names: Mapping[str, str], read: Read) -> None:
+def write_missing(folder: Path, names: Mapping[str, str], read: Read, topk: TopkConfig) -> None:
     """Write the arrays of the tables that have none yet, or whose files are damaged.
 
     The files of existing arrays are read once, to compare their hashes. A table is held in memory while its
@@ -73,8 +81,10 @@ def write_missing(folder: Path, names: Mapping[str, str], read: Read) -> None:
         folder: the folder of `arrays_folder`.
         names: the result of `folder_names`.
         read: a function that reads columns of a table of the release.
+        topk: the settings of the search.
 
     Raises:
+        ConfigError: if an index is needed and faiss is not installed.
         InputError: if the disk is full or cannot be written.
     """
     for table, name in names.items():
@@ -85,16 +95,17 @@ def write_missing(folder: Path, names: Mapping[str, str], read: Read) -> None:
                 continue
             LOG.warning("the arrays in %s are damaged and are built again: %s", place, "; ".join(found))
             shutil.rmtree(place)
-        made = LAYOUTS[table].lay_out(read(table, LAYOUTS[table].columns))
-        write_folder(place, made.arrays, made.labels)
+        laid_out = lay_out(table, read(table, LAYOUTS[table].columns), topk)
+        write_folder(place, laid_out.arrays, laid_out.labels)
 
 
-def write_arrays(store: Store, tables: Iterable[Stats]) -> dict[str, str]:
+def write_arrays(store: Store, tables: Iterable[Stats], topk: TopkConfig) -> dict[str, str]:
     """Write the arrays of the tables of a release that are not written yet.
 
     Args:
         store: the store that holds the tables.
         tables: versions, rows and content hashes of the tables of the release.
+        topk: the settings of the search.
 
     Returns:
         Table name → folder of its arrays; empty if the root is no path of the file system.
@@ -102,10 +113,23 @@ def write_arrays(store: Store, tables: Iterable[Stats]) -> dict[str, str]:
     folder, pinned = arrays_folder(store.config.root), list(tables)
     if folder is None:
         return {}
-    names = folder_names(pinned)
-    frames = {one.name: store.read(one.name, one.version) for one in pinned if one.name in names}
-    write_missing(folder, names, columns_of(frames))
+    names = folder_names(pinned, topk)
+    write_missing(folder, names, columns_of(frames_of(store, pinned)), topk)
     return names
+
+
+def frames_of(store: Store, tables: Iterable[Stats]) -> dict[str, DataFrame]:
+    """Return name → frame, for those of the tables that are laid out."""
+    return {one.name: store.read(one.name, one.version) for one in tables if one.name in LAYOUTS}
+
+
+def mapped(place: Path) -> LaidOut:
+    """Map the arrays of a table into memory; `place` is their folder.
+
+    Raises:
+        ContractError: if a file is missing or damaged.
+    """
+    return LaidOut(*map_folder(place))
 
 
 def _damage(place: Path) -> list[str]:
@@ -113,46 +137,6 @@ def _damage(place: Path) -> list[str]:
         return damaged_files(place)
     except ContractError as error:
         return [error.message]
-
-
-@dataclass(frozen=True)
-class WrittenArrays:
-    """The arrays that `write_missing` wrote; calling it maps them into memory.
-
-    Tasks get this small object instead of the arrays. A process keeps the arrays that it mapped last, so that
-    its next task does not sort the recordings again.
-
-    Attributes:
-        folder: the folder of `arrays_folder`.
-        names: the result of `folder_names`.
-        config: the merged configuration.
-        as_of: the moment that pools are computed for.
-    """
-
-    folder: Path
-    names: Mapping[str, str]
-    config: Config
-    as_of: datetime
-
-    def __call__(self) -> ReleaseArrays:
-        """Return the arrays.
-
-        Raises:
-            ContractError: if a file is missing or damaged.
-        """
-        key = json.dumps([str(self.folder), dict(self.names), self.config.model_dump_json(), str(self.as_of)])
-        if key not in _LAST:
-            _LAST.clear()
-            laid_out = {table: _mapped(self.folder / name) for table, name in self.names.items()}
-            _LAST[key] = release_arrays(laid_out, self.config, self.as_of)
-        return _LAST[key]
-
-
-_LAST: dict[str, ReleaseArrays] = {}  # at most one entry; see `WrittenArrays`
-
-
-def _mapped(place: Path) -> LaidOut:
-    return LaidOut(*map_folder(place))
 
 
 def arrays(
@@ -176,8 +160,8 @@ def arrays(
 
     def laid_out(table: str) -> LaidOut:
         if folder is not None and names and table in names and is_complete(folder / names[table]):
-            return _mapped(folder / names[table])
-        return LAYOUTS[table].lay_out(read(table, LAYOUTS[table].columns))
+            return mapped(folder / names[table])
+        return lay_out(table, read(table, LAYOUTS[table].columns), config.topk)
 
     return release_arrays({table: laid_out(table) for table in LAYOUTS}, config, as_of)
 
