@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from trackpools.core.arrays.array_types import BoolArray, Int64Array, Uint8Array
 from trackpools.core.arrays.recording_table import RecordingTable
@@ -55,11 +54,10 @@ def make_pools(
     Returns:
         The pools, in the order of the users.
     """
-    with threadpool_limits(1):  # a task of Spark and a request have one core each
-        proposals = (propose_to_block(release, users) if ask else {}) | dict(more or {})
-        policy = Policy.of(release.config, release.as_of)
-        candidates = candidates_of(users, proposals, release, policy, unwanted)
-        return MadePools(candidates, build_pools(candidates, policy.request))
+    proposals = (propose_to_block(release, users) if ask else {}) | dict(more or {})
+    policy = Policy.of(release.config, release.as_of)
+    candidates = candidates_of(users, proposals, release, policy, unwanted)
+    return MadePools(candidates, build_pools(candidates, policy.request))
 
 
 def candidates_of(

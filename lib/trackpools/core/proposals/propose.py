@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from trackpools.core.arrays.array_types import BoolArray, Float32Array
 from trackpools.core.proposals.block_users import BlockUsers
@@ -44,7 +45,8 @@ def propose_to_block(release: ReleaseArrays, users: BlockUsers) -> dict[int, Pro
         elif source.offers is not None:
             proposals[source.bit] = _known_only(propose_from_history(source, users.block, settings))
         elif source.vectors is not None and source.vectors.users in users.vectors:
-            proposals[source.bit] = rank_by_vectors(release, users, source)
+            with threadpool_limits(1):  # a task of Spark and a request have one core each
+                proposals[source.bit] = rank_by_vectors(release, users, source)
     return proposals
 
 

@@ -22,7 +22,7 @@ class StepProfile:
     steps: list[tuple[str, float, int]] = field(default_factory=list)
     _name: str = "start"
     _began: float = field(default_factory=time.monotonic)
-    _jobs: int = 0
+    _earlier_jobs: int = 0
 
     def follow(self, flow: Flow) -> None:
         """Let each line of progress of the flow, which is `step: what it does`, begin the next step."""
@@ -37,8 +37,8 @@ class StepProfile:
     def end(self, spark: SparkSession, next_name: str = "") -> None:
         """End the present step and begin the next one."""
         now, so_far = time.monotonic(), jobs(spark)
-        self.steps.append((self._name, now - self._began, so_far - self._jobs))
-        self._name, self._began, self._jobs = next_name, now, so_far
+        self.steps.append((self._name, now - self._began, so_far - self._earlier_jobs))
+        self._name, self._began, self._earlier_jobs = next_name, now, so_far
 
     def table(self) -> TextTable:
         """Return a table for people: step, seconds, Spark jobs, and the share of all seconds."""
