@@ -43,7 +43,7 @@ def refresh(
 
     - have new plays or signals since the release (change feed of `interactions`);
     - are new, or have a changed profile (row in `users`);
-    - have a pool that has expired, or that holds a track that may no longer be played.
+    - have a pool that is due to be rebuilt, or that holds a track that may no longer be played.
 
     It reads `plays`, `signals`, `tracks` and `users`. It writes the new pools to `pools_hot`, which readers
     prefer to `pools`. In some buckets (groups of users), it writes the new pools to `pools` instead, and

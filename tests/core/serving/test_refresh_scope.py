@@ -1,10 +1,14 @@
 """Tests of the refresh scope: which users a refresh rebuilds."""
 
 import datetime as dt
+from collections import Counter
+from functools import reduce
 
 from chispa import assert_df_equality
 from hypothesis import given
 from hypothesis import strategies as st
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
 
 from builders import rows
 from trackpools.core.contracts.newest_row import newest
@@ -13,7 +17,7 @@ from trackpools.core.serving.refresh_scope import (
     rota_buckets,
     unknown_share,
     users_to_refresh,
-    users_with_expired_pools,
+    users_with_due_pools,
     users_with_new_profile,
     users_with_recordings,
 )
@@ -65,11 +69,39 @@ def test_outdated_pools_and_pools_with_unplayable_recordings_are_found(spark):
     pools = rows(
         spark, "pools", pool(0, [1, 2]), pool(1, [3], [2], AT + dt.timedelta(seconds=1)), pool(2, [4])
     )
-    assert users(users_with_expired_pools(pools, AT)) == [0, 2]
+    assert users(users_with_due_pools(pools, AT)) == [0, 2]
     gone = spark.createDataFrame([(2,)], "recording_idx int")
     assert users(users_with_recordings(pools, gone)) == [0, 1], (
         "what stands in reserve would be served one day"
     )
+
+
+def test_pools_of_a_full_run_come_due_evenly_and_before_they_expire(spark):
+    """Refresh once a day after a full run, with pools that are valid for seven days."""
+    lifetime, many, some = dt.timedelta(days=7), 7_000, 100
+
+    def first_due_days(count, made_days, days):
+        """Return user → the first of the days on which the pool is due that was made on the user's day."""
+        made = F.lit(AT) + F.make_dt_interval(days=made_days)
+        pools = spark.range(count).select(
+            F.col("id").cast("int").alias("user_idx"),
+            made.alias("as_of"),
+            (made + F.lit(lifetime)).alias("valid_until"),
+        )
+        due = [
+            users_with_due_pools(pools, AT + dt.timedelta(days=day)).withColumn("day", F.lit(day))
+            for day in days
+        ]
+        rows = reduce(DataFrame.unionByName, due).groupBy("user_idx").agg(F.min("day").alias("day")).collect()
+        return {row["user_idx"]: row["day"] for row in rows}
+
+    first = first_due_days(many, F.lit(0), range(1, 8))
+    by_day = Counter(first.values())
+    assert (len(first), set(by_day)) == (many, set(range(1, 8)))
+    assert max(by_day.values()) < 1.3 * min(by_day.values())
+    day_of = F.element_at(F.array(*(F.lit(first[user]) for user in range(some))), F.col("id").cast("int") + 1)
+    again = first_due_days(some, day_of, range(1, 15))
+    assert again == {user: first[user] + 7 for user in range(some)}, "its moment comes again after a lifetime"
 
 
 def test_changed_profiles_and_new_users_are_found(spark):

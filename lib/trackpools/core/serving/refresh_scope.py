@@ -11,7 +11,7 @@ REASONS = {
     "changed": "have new plays or signals",
     "new": "are new",
     "profile": "have a changed profile",
-    "expired": "had an expired pool",
+    "expired": "had a pool that was due to be rebuilt, or had expired",
     "withdrawn": "had a recording in the pool that may no longer be played",
 }
 
@@ -61,9 +61,23 @@ def users_with_new_profile(before: DataFrame, now: DataFrame, user_ids: DataFram
     return now.exceptAll(before).select("user_id").distinct().join(user_ids, "user_id").select("user_idx")
 
 
-def users_with_expired_pools(pools: DataFrame, as_of: datetime) -> DataFrame:
-    """Return the `user_idx` of pools that are no longer valid at `as_of`."""
-    return pools.where(F.col("valid_until") <= F.lit(as_of)).select("user_idx")
+def users_with_due_pools(pools: DataFrame, as_of: datetime) -> DataFrame:
+    """Return the `user_idx` of the pools that are due to be rebuilt at `as_of`, or have expired.
+
+    A full run makes all pools at the same moment, so all would expire at the same moment, too. To spread the
+    work, each user has a moment of their own, by a hash of `user_idx`, that comes again after each lifetime of
+    a pool (`valid_until` − `as_of`). A pool is due if this moment has come since the pool was made. So about
+    the same number of pools is due every day, and each comes due before it expires.
+
+    Args:
+        pools: rows of `pools`.
+        as_of: the moment of the refresh.
+    """
+    made, until = (F.unix_seconds(F.col(name)) for name in ("as_of", "valid_until"))
+    now, lifetime = F.unix_seconds(F.lit(as_of)), F.greatest(until - made, F.lit(1))
+    phase = F.pmod(F.xxhash64("user_idx", F.lit("due")), lifetime)
+    before, after = (F.floor((moment - phase) / lifetime) for moment in (made, now))
+    return pools.where((after > before) | (until <= now)).select("user_idx")
 
 
 def users_with_recordings(pools: DataFrame, recordings: DataFrame) -> DataFrame:

@@ -14,7 +14,7 @@ from trackpools.core.proposals.release_layout import LAYOUTS
 from trackpools.core.serving.refresh_scope import (
     new_users,
     rota_buckets,
-    users_with_expired_pools,
+    users_with_due_pools,
     users_with_new_profile,
     users_with_recordings,
 )
@@ -178,7 +178,7 @@ def frames_of_concerned(
     found = {
         "changed": ids if feed is None else feed,
         "new": new_users(ids, base.rows(t.USER_IDS.name)),
-        "expired": users_with_expired_pools(pools, r.flow.moment.as_of),
+        "expired": users_with_due_pools(pools, r.flow.moment.as_of),
     }
     if r.has_changed(t.USERS):
         found["profile"] = users_with_new_profile(
