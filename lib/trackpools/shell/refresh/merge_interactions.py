@@ -13,6 +13,7 @@ from pyspark.sql import functions as F
 
 from trackpools import tables as t
 from trackpools.core.log.interactions import is_known_by
+from trackpools.core.log.track_changes import users_with_other_history
 from trackpools.shell.identity import work_identity
 from trackpools.shell.pipeline import stage_writer
 from trackpools.shell.spark.persisted import persisted
@@ -26,8 +27,8 @@ OF_USERS = (t.PLAYS.name, t.SIGNALS.name)
 def fold_changes(store: Store, stage: Stage, c: Context) -> int:
     """Run the stage `interactions` and write the rows that differ.
 
-    If the metadata of the commits proves that only users with new events can differ, the stage runs for those
-    users alone. Otherwise it runs for all users.
+    If the metadata of the commits proves that only users with new events, or with events on tracks that the
+    catalogue maps otherwise now, can differ, the stage runs for those users alone. Otherwise it runs for all users.
 
     Args:
         store: The store that holds the tables.
@@ -70,15 +71,17 @@ def _of_users(read: Mapping[str, DataFrame], users: DataFrame) -> dict[str, Data
 def _still_valid(daily: Commit, last: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
     """Return whether the earlier result stays valid except for users with new plays or signals.
 
-    That requires the same code, settings and catalogue, and that neither `as_of` nor `known_as_of` went back.
-    It also requires that `plays_daily` was written at most once since, and then not for all days.
+    That requires the same code and settings, and that neither `as_of` nor `known_as_of` went back. It also
+    requires that `plays_daily` was written at most once since, and then not for all days.
 
     Args:
         daily: The last commit of `plays_daily`.
         last: Metadata of the last commit of `interactions`.
         now: Metadata of the commit that is to be written.
     """
-    if not work_identity.stands(last, now) or any(last[key] > now[key] for key in ("as_of", "known_as_of")):
+    same_tracks = {**now, "tracks_version": last["tracks_version"]}  # see `users_with_new_events`
+    went_back = any(last[key] > now[key] for key in ("as_of", "known_as_of"))
+    if not work_identity.stands(last, same_tracks) or went_back:
         return False
     folded = last["versions"][t.PLAYS_DAILY.name]
     return folded == daily.version or (
@@ -89,7 +92,9 @@ def _still_valid(daily: Commit, last: Mapping[str, Any], now: Mapping[str, Any])
 def users_with_new_events(
     store: Store, last: Mapping[str, Any], now: Mapping[str, Any], c: Context
 ) -> DataFrame | None:
-    """Find the users with a play or a signal that the earlier result does not contain.
+    """Find the users with a play or a signal that the earlier result does not contain, or counts otherwise.
+
+    A play or a signal counts otherwise if a new version of the catalogue maps it to another recording.
 
     Args:
         store: The store that holds the tables.
@@ -116,4 +121,9 @@ def users_with_new_events(
             feed.select("user_id"),
             store.read(name, last["versions"][name]).where(ripe[name]).select("user_id"),
         ]
+    versions = last["versions"][t.TRACKS.name], now["versions"][t.TRACKS.name]
+    if versions[0] != versions[1]:
+        tracks = (store.read(t.TRACKS.name, version) for version in versions)
+        logs = (store.read(name, now["versions"][name]) for name in OF_USERS)
+        found.append(users_with_other_history(*tracks, *logs))
     return reduce(DataFrame.union, found).distinct()

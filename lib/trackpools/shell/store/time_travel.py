@@ -6,15 +6,16 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from trackpools.core.contracts.table_checks import last_activity
 from trackpools.core.log.interactions import is_known_by
+from trackpools.core.log.track_changes import remapped_tracks
 from trackpools.errors import ConfigError
 from trackpools.shell.identity.work_identity import stands
 from trackpools.shell.store.store import Store
-from trackpools.tables import PLAYS, PLAYS_DAILY
+from trackpools.tables import PLAYS, PLAYS_DAILY, TRACKS
 
 UTC_NAMES = re.compile(r"(Etc/)?(UTC|GMT|UCT|Zulu|Z|Universal)|(UTC|GMT)?[+-]?0{1,2}(:00)?")
 
@@ -111,36 +112,39 @@ def _after(micros: int) -> datetime:
 def days_to_redo(store: Store, moment: Moment, lookback_days: int, same: Mapping[str, Any]) -> date | None:
     """Return the first day that `plays_daily` must recompute, or None if it must recompute all days.
 
-    The days before the lookback stay valid if no play on these days was added since the last run. To check
-    that, the number of such plays at the last run is compared with the number now. Plays are never removed,
-    so equal numbers mean equal plays.
+    The days before the lookback stay valid if no play on these days was added since the last run, and none of
+    these plays counts for another recording by the present catalogue. To check the first, the number of such
+    plays at the last run is compared with the number now. Plays are never removed, so equal numbers mean equal
+    plays.
 
     Args:
         store: holds `plays` and `plays_daily`.
         moment: the time bounds of this run.
         lookback_days: number of days that are always recomputed; they are counted back from the `as_of` of
             this run or of the last run, whichever is earlier.
-        same: hashes of code and settings, and the version of `tracks`. They must equal those in the metadata
-            that the last run wrote to `plays_daily`; otherwise all days are recomputed.
+        same: hashes of code and settings, and the version of `tracks`. The hashes must equal those in the
+            metadata that the last run wrote to `plays_daily`; otherwise all days are recomputed.
     """
     if not store.exists(PLAYS_DAILY.name):
         return None
     last = store.commit(PLAYS_DAILY.name).metadata
-    if not stands(last, same) or "as_of" not in last:
+    former_tracks = last.get("tracks_version")
+    if not stands(last, {**same, "tracks_version": former_tracks}) or "as_of" not in last:
         return None
     before = Moment(datetime.fromisoformat(last["as_of"]), datetime.fromisoformat(last["known_as_of"]))
     since = (min(before.as_of, moment.as_of) - timedelta(days=lookback_days)).date()
-    now_version = store.version(PLAYS.name)
-    old, new = (
-        _older(store, version, at, since)
-        for version, at in ((last["plays_version"], before), (now_version, moment))
-    )
-    return since if old == new else None
+    old = _older(store, last["plays_version"], before, since)
+    new = _older(store, store.version(PLAYS.name), moment, since)
+    if former_tracks != same["tracks_version"]:
+        if former_tracks is None:
+            return None
+        tracks = (store.read(TRACKS.name, version) for version in (former_tracks, same["tracks_version"]))
+        if not new.join(remapped_tracks(*tracks), "track_id", "left_semi").isEmpty():
+            return None
+    return since if old.count() == new.count() else None
 
 
-def _older(store: Store, version: int | None, moment: Moment, since: date) -> int:
-    """Count the plays before the day `since` that are known at `moment`, in one version of `plays`."""
+def _older(store: Store, version: int | None, moment: Moment, since: date) -> DataFrame:
+    """Return the plays before the day `since` that are known at `moment`, in one version of `plays`."""
     plays = store.read(PLAYS.name, version).where(is_known_by(moment.as_of, moment.known_as_of))
-    return plays.where(
-        F.col("played_at") < F.lit(datetime(since.year, since.month, since.day, tzinfo=UTC))
-    ).count()
+    return plays.where(F.col("played_at") < F.lit(datetime(since.year, since.month, since.day, tzinfo=UTC)))
