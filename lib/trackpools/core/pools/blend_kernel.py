@@ -110,8 +110,9 @@ def blend(
         FusedArrays(longs[0], longs[1], np.empty(capacity), longs[2], longs[3], np.empty(capacity, np.bool_)),
         longs[4],
     )
-    line, best = allocate_shortlist(capacity, min(capacity, s.k + s.reserve)), np.empty(len(index[0]))
     labels, at = empty_index(tastes.ends), 0
+    line = allocate_shortlist(capacity, min(capacity, s.k + s.reserve), len(labels[0]))
+    best = np.empty(len(index[0]))
     mass = np.empty(len(labels[0]))
     for u in range(users):
         groups = fuse(u, ends[u], ends[u + 1], flat, s.quota, index, fused)
@@ -120,12 +121,12 @@ def blend(
         keep_one_version(u, groups, flat, fused, facts, s, songs, best, pools.drops)
         count, total = build_shortlist(u, groups, flat, fused, s, index, keys, line)
         target = tastes.share[tastes.ends[u] : tastes.ends[u + 1]]
-        mass[: len(target)] = 0
+        mass[: len(target) + 1] = 0
         for t in range(len(target)):
             tag = tastes.tag[tastes.ends[u] + t]
             place = find_slot(labels[0], u, tag)
             labels[0][place], labels[1][place] = slot_key(u, tag), t
-        attach_facts(u, total, flat, fused, facts, line, artists, albums, labels)
+        attach_facts(u, total, flat, fused, facts, line, artists, albums, labels, len(target), keys)
         at = choose_pool(u, count, total, fused, s, line, target, mass, lot_chance[u], pools, at)
     return at
 
@@ -172,20 +173,20 @@ def choose_pool(
         s: the settings of the blend.
         line: the shortlist of the user.
         target: float64, the share of each tag in the user's taste.
-        mass: float64, a zero for each tag of `target`; see `greedy_kernel.continue_greedy`.
+        mass: float64, a zero for each tag of `target`, and one more; see `greedy_kernel.continue_greedy`.
         lot_chance: the user's entry of `build.CandidateBatch.lot_chance`.
         pools: the output.
         at: the position in `pools` of the first entry to write.
 
     Example:
         Only candidate 2 is explored. It gets the last of two places.
-        >>> line, three, drops = allocate_shortlist(3, 2), np.arange(3), np.zeros((1, len(RULES)), int)
+        >>> line, three, drops = allocate_shortlist(3, 2, 0), np.arange(3), np.zeros((1, len(RULES)), int)
         >>> _ = [array.fill(0) for array in line]
         >>> line.recording[:], line.artist[:], line.album[:] = three, three, three
         >>> fused = FusedArrays(three, three, three / 2, three, three, three >= 0)
         >>> s = BlendSettings(2, 0, False, True, 0.0, 0.0, 0, 0, 1, 1, explore_bit=1, explore_slots=1)
         >>> pools = PoolArrays(*np.empty((2, 2), np.float32), *np.empty((6, 2), np.int64), drops)
-        >>> end = choose_pool(0, 2, 3, fused, s, line, np.empty(0), np.empty(0), 0.5, pools, 0)
+        >>> end = choose_pool(0, 2, 3, fused, s, line, np.empty(0), np.zeros(1), 0.5, pools, 0)
         >>> pools.entry, pools.propensity
         (array([0, 2]), array([1. , 0.5], dtype=float32))
     """

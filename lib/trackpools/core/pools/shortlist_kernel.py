@@ -8,15 +8,15 @@ from typing import NamedTuple
 import numpy as np
 
 from trackpools.core.arrays.array_types import (
+    Float32Array,
     Float64Array,
     Int8Array,
     Int32Array,
     Int64Array,
-    Integer,
     Uint8Array,
 )
 from trackpools.core.arrays.kernel_cache import njit
-from trackpools.core.arrays.recording_table import TAGS
+from trackpools.core.arrays.recording_table import AXES, TAGS
 from trackpools.core.kernels.rank_fusion import (
     CandidateArrays,
     FusedArrays,
@@ -187,11 +187,15 @@ def attach_facts(
     artists: HashIndex,
     albums: HashIndex,
     labels: HashIndex,
+    targets: int,
+    scratch: Int64Array,
 ) -> None:
     """Write the facts of each recording of a shortlist to `line`.
 
     A recording that the recording table does not hold counts as an artist and an album of its own. Of its
     other facts, only the familiarity (2 if the user has heard it, else 1) is known.
+
+    Each column is looked up in a loop of its own; see `greedy_kernel` for the reason.
 
     Args:
         user: the position of the user in the batch.
@@ -202,53 +206,93 @@ def attach_facts(
         line: the shortlist, as `build_shortlist` left it.
         artists, albums: hash tables for the numbers that artists and albums get; scratch.
         labels: a hash table: tag → position in the user's target. The tag 0 stands for no tag.
+        targets: the number of tags in the user's target.
+        scratch: int64, at least one entry for each recording of the shortlist.
     """
-    line.full[:, :total] = 0
-    line.tags[:total], line.facets[:total], line.sketch[:total] = -1, 0, 0
-    many = np.zeros(2, np.int64)
+    offered, heard, entry, group, facets = (
+        flat.recording,
+        flat.heard,
+        fused.entry,
+        line.recording,
+        line.facets,
+    )
+    recording = scratch[:total]
     for j in range(total):
-        head = fused.entry[line.recording[j]]
-        recording = flat.recording[head]
-        known = recording < len(facts.song)
-        artist, album = (
-            (np.int64(facts.artist[recording]), np.int64(facts.album[recording]))
-            if known
-            else (recording, recording)
-        )
-        line.artist[j] = number_of(artists, user, artist, many, 0)
-        line.album[j] = number_of(albums, user, album, many, 1)
-        line.facets[j, 3] = 2 if flat.heard[head] else 1
-        tags = 0
-        if known:
-            line.facets[j, 0], line.facets[j, 1], line.facets[j, 2] = (
-                facts.decade[recording],
-                facts.tempo[recording],
-                facts.group[recording],
-            )
-            line.facets[j, 4] = facts.band[recording]
-            line.sketch[j] = facts.sketch[recording]
-            for q in range(TAGS):
-                if facts.tags[recording, q] > 0:
-                    line.tags[j, q] = target_place(labels, user, np.int64(facts.tags[recording, q]))
-                    tags += 1
-        if tags == 0:
-            line.tags[j, 0] = target_place(labels, user, 0)
-        line.part[j] = 1 / max(tags, 1)
+        head = entry[group[j]]
+        recording[j], facets[j, 3] = offered[head], 2 if heard[head] else 1
+    line.full[:, :total] = 0
+    number_names(user, recording, facts.artist, artists, line.artist)
+    number_names(user, recording, facts.album, albums, line.album)
+    look_up_facet(recording, facts.decade, 0, facets)
+    look_up_facet(recording, facts.tempo, 1, facets)
+    look_up_facet(recording, facts.group, 2, facets)
+    look_up_facet(recording, facts.band, 4, facets)
+    look_up_sketches(recording, facts.sketch, line.sketch)
+    look_up_tags(user, recording, facts.tags, labels, targets, line.slots)
 
 
 @njit(nogil=True, cache=True)
-def number_of(index: HashIndex, user: int, name: Integer, many: Int64Array, which: int) -> Integer:
-    """Return the number of an artist or album `name`; a new one gets the next number, `many[which]`."""
+def number_names(
+    user: int, recording: Int64Array, names: Int32Array, index: HashIndex, out: Int32Array
+) -> None:
+    """Number the artists or albums of recordings from 0, in the order in which they first occur.
+
+    Args:
+        user: the position of the user in the batch.
+        recording: int64 [n], the recordings.
+        names: int32 by recording, the artist or album.
+        index: a hash table, and the number for each slot; scratch.
+        out: int32, at least n entries; the numbers are written to the first n.
+    """
     table, numbers = index
-    at = find_slot(table, user, name)
-    if table[at] != slot_key(user, name):
-        table[at], numbers[at] = slot_key(user, name), many[which]
-        many[which] += 1
-    return numbers[at]
+    many = 0
+    for j in range(len(recording)):
+        name = np.int64(names[recording[j]]) if recording[j] < len(names) else recording[j]
+        at = find_slot(table, user, name)
+        if table[at] != slot_key(user, name):
+            table[at], numbers[at] = slot_key(user, name), many
+            many += 1
+        out[j] = numbers[at]
 
 
 @njit(nogil=True, cache=True)
-def target_place(labels: HashIndex, user: int, tag: Integer) -> Integer:
-    """Return the position of a tag in the user's target, or −1 if the target lacks the tag."""
-    at = find_slot(labels[0], user, tag)
-    return labels[1][at] if labels[0][at] == slot_key(user, tag) else -1
+def look_up_facet(recording: Int64Array, values: Uint8Array, d: int, facets: Uint8Array) -> None:
+    """Write facet `d` of recordings, uint8 by recording, to column `d` of `facets`; 0 beyond its end."""
+    for j in range(len(recording)):
+        facets[j, d] = values[recording[j]] if recording[j] < len(values) else 0
+
+
+@njit(nogil=True, cache=True)
+def look_up_sketches(recording: Int64Array, values: Int8Array, sketch: Float32Array) -> None:
+    """Write the sketches of recordings, int8 [recordings, 16], to float32 `sketch`; 0 beyond the end."""
+    for j in range(len(recording)):
+        for q in range(AXES):
+            sketch[j, q] = values[recording[j], q] if recording[j] < len(values) else 0
+
+
+@njit(nogil=True, cache=True)
+def look_up_tags(
+    user: int, recording: Int64Array, values: Int32Array, labels: HashIndex, targets: int, slots: Int32Array
+) -> None:
+    """Write the slots of the tags of recordings; see `Shortlist.slots`.
+
+    Args:
+        user: the position of the user in the batch.
+        recording: int64 [n], the recordings.
+        values: int32 [recordings, 4], the tags of each recording, 0 for none.
+        labels: a hash table: tag → position in the user's target. The tag 0 stands for no tag.
+        targets: the number of tags in the user's target.
+        slots: int32 [n or more, 4], the output.
+    """
+    table, places = labels
+    for j in range(len(recording)):
+        r, tags = recording[j], 0
+        if r < len(values):
+            for q in range(TAGS):
+                tags += values[r, q] > 0
+        for q in range(TAGS):
+            tag, slots[j, q] = np.int64(values[r, q]) if tags > 0 else 0, TAGS * targets
+            if tag > 0 or (tags == 0 and q == 0):
+                at = find_slot(table, user, tag)
+                if table[at] == slot_key(user, tag):
+                    slots[j, q] = TAGS * places[at] + max(tags, 1) - 1
