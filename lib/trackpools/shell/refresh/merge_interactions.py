@@ -92,7 +92,7 @@ def _still_valid(daily: Commit, last: Mapping[str, Any], now: Mapping[str, Any])
 def users_with_new_events(
     store: Store, last: Mapping[str, Any], now: Mapping[str, Any], c: Context
 ) -> DataFrame | None:
-    """Find the users with a play or a signal that the earlier result does not contain, or counts otherwise.
+    """Find the users with plays or signals that the earlier result lacks or counts otherwise.
 
     A play or a signal counts otherwise if a new version of the catalogue maps it to another recording.
 
