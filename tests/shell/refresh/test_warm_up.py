@@ -31,7 +31,7 @@ class Frame:
 def run(caplog, **fails):
     caplog.set_level(logging.DEBUG, logger="trackpools.shell.refresh.warm_up")
     with ThreadPoolExecutor(2) as beside:
-        warm_up.prepare(beside, {name: Frame(failing) for name, failing in fails.items()}, joins=True)
+        warm_up.prepare(beside, {name: Frame(failing) for name, failing in fails.items()})
     return [record for record in caplog.records if record.name == "trackpools.shell.refresh.warm_up"]
 
 
