@@ -36,14 +36,14 @@ def run(caplog, **fails):
 
 
 def test_a_failure_in_the_background_is_logged_with_what_failed_and_why(caplog):
-    (record,) = run(caplog, tracks=False, track_cards=True)
+    (record,) = run(caplog, tracks=False, not_taste=True)
     assert record.levelno == logging.DEBUG
-    assert "track_cards" in record.getMessage()
+    assert "not_taste" in record.getMessage()
     assert isinstance(record.exc_info[1], OSError)
 
 
 def test_nothing_is_logged_where_nothing_fails(caplog):
-    assert run(caplog, tracks=False, track_cards=False) == []
+    assert run(caplog, tracks=False, not_taste=False) == []
 
 
 def test_a_cancelled_task_has_not_failed(caplog):
