@@ -13,7 +13,7 @@ from trackpools.config import Config
 from trackpools.core.serving.user_record import UserRecord, decode_record, record_key
 from trackpools.errors import InputError
 from trackpools.shell.resilience.circuit_breaker import CircuitBreaker
-from trackpools.shell.resilience.timeout import CallTimedOut, call_with_timeout
+from trackpools.shell.resilience.timeout import call_with_timeout
 from trackpools.shell.serving.kv import redis_client
 from trackpools.shell.serving.kv.redis_client import Keys, Manifest
 from trackpools.shell.serving.loaded_release import LoadedRelease
@@ -40,7 +40,7 @@ def open_release(config: Config) -> LoadedRelease:
             2 * config.kv.timeout_s,
             lambda: redis_client.client(config.kv, config.kv.timeout_s).get(redis_client.current(config.kv)),
         )
-    except CallTimedOut:
+    except redis_client.timeouts():
         return replace(force, note="read from the tables: the key-value store did not answer in time")
     except redis_client.redis_errors() as error:
         return replace(
@@ -155,7 +155,7 @@ class ExportedRelease(LoadedRelease):
                 if record is not None:
                     return decode_record(record, schema)
                 why = "has no record of the user"
-            except CallTimedOut:
+            except redis_client.timeouts():
                 self._breaker.record(ok=False)
                 why = "did not answer in time"
             except redis_client.redis_errors() as error:

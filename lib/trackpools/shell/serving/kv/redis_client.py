@@ -11,6 +11,7 @@ from trackpools import optional_packages
 from trackpools.config.fills import KvConfig
 from trackpools.core.serving.user_record import FORMAT
 from trackpools.errors import ConfigError
+from trackpools.shell.resilience.timeout import CallTimedOut
 
 # This Lua script sets the one key that readers follow. The value begins with the number of the release, and
 # the script never replaces it by an older release, even if the export of an older release ends last.
@@ -38,6 +39,14 @@ def redis_errors() -> tuple[type[Exception], ...]:
     """Return the exceptions that a client raises if the key-value store fails."""
     redis = library()
     return (OSError, redis.RedisError, redis.exceptions.RedisClusterException)
+
+
+def timeouts() -> tuple[type[Exception], ...]:
+    """Return the exceptions of a key-value store that does not answer in time.
+
+    The client and `call_with_timeout` wait equally long, so either may give up first.
+    """
+    return (CallTimedOut, TimeoutError, library().exceptions.TimeoutError)
 
 
 def client(config: KvConfig, seconds: float) -> Any:
